@@ -1,0 +1,388 @@
+package shutdown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// A Phase is where a Manager is on its way from Running to Done. Hooks are
+// registered for the three in between.
+type Phase int
+
+const (
+	Running Phase = iota // nothing has begun
+	Leave                // tell the world: readiness fails, the registry forgets us; serving goes on
+	Drain                // take nothing new, finish what is in flight
+	Close                // release: databases, files, exporters
+	Done                 // the shutdown has ended
+)
+
+func (p Phase) String() string {
+	if names := [...]string{"running", "leave", "drain", "close", "done"}; p >= 0 && int(p) < len(names) {
+		return names[p]
+	}
+	return fmt.Sprintf("Phase(%d)", int(p))
+}
+
+// HookError says which hook or worker an error came from. It wraps that error.
+type HookError struct {
+	Phase Phase // Running for a worker, which is a function given to Go
+	Name  string
+	Err   error
+}
+
+func (e *HookError) Error() string {
+	if e.Phase == Running {
+		return fmt.Sprintf("shutdown: worker %q: %v", e.Name, e.Err)
+	}
+	return fmt.Sprintf("shutdown: %s hook %q: %v", e.Phase, e.Name, e.Err)
+}
+
+func (e *HookError) Unwrap() error { return e.Err }
+
+// On registers stop to run in phase p. The name is for logs, errors and the
+// Report: say what is stopped ("db", "consul"), not how.
+//
+// The hooks of Leave run at the same time, and so do those of Drain. Those of
+// Close run one after another, the last registered first, as deferred calls
+// do: what needs the database was opened after it.
+//
+// stop runs exactly once, on a goroutine of its own, whatever the other hooks
+// do. Its context carries the Manager and ends a moment before its time is up:
+// a Leave hook has the lame duck, or half of the time until the end of Drain if
+// that is longer; a Drain hook has until Reserve begins; a Close hook has all
+// that is left, less a floor for each hook after it (500 ms, or an equal share
+// if that is smaller). After that it has a moment to return (a tenth of its
+// time, at least 20 ms, at most 1 s); then it is left behind, by name. An
+// error, a panic and a Goexit are recorded, and part of what Wait returns.
+//
+// On does not block and never runs stop itself. If phase p is over or under
+// way, stop runs at once; during Close it is the next in line; after the end
+// it runs at once with half a second, and nobody waits for it.
+//
+// remove takes the hook out again, for a resource that is closed early; it
+// returns true if stop will never run. It does not wait for a stop that runs.
+//
+// On panics if p is not Leave, Drain or Close, or if stop is nil.
+func (m *Manager) On(p Phase, name string, stop func(context.Context) error) (remove func() bool) {
+	if p < Leave || p > Close {
+		panic(fmt.Sprintf("shutdown: On(%v, %q): the phase must be Leave, Drain or Close", p, name))
+	}
+	if stop == nil {
+		panic(fmt.Sprintf("shutdown: On(%v, %q): stop is nil", p, name))
+	}
+	h := &hook{phase: p, name: name, stop: stop}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch now := m.Phase(); {
+	case now == Done:
+		go m.runAfterEnd(h)
+	case now >= p && p != Close && m.concurrent != nil:
+		m.startLocked(m.concurrent, h)
+	default:
+		m.hooks = append(m.hooks, h)
+		m.wake()
+	}
+	return func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		i := slices.Index(m.hooks, h)
+		if i >= 0 {
+			m.hooks = slices.Delete(m.hooks, i, i+1)
+			h.removed = true
+		}
+		return h.removed
+	}
+}
+
+type hook struct {
+	phase   Phase
+	name    string
+	stop    func(context.Context) error
+	removed bool // protected by the Manager's mu, as are the next two
+	step    int  // its place in Manager.steps, once it runs
+	ended   bool // it returned, or was left behind
+}
+
+// afterEnd is what a hook gets that comes when the shutdown has ended.
+const afterEnd = 500 * time.Millisecond
+
+var (
+	errGoexit     = errors.New("runtime.Goexit was called")
+	errLeftBehind = fmt.Errorf("%w: left behind", ErrTimeout)
+)
+
+// takeLocked removes the pending hooks of phase p and returns them, in the
+// order in which they were registered.
+func (m *Manager) takeLocked(p Phase) []*hook {
+	var taken, rest []*hook
+	for _, h := range m.hooks {
+		if h.phase == p {
+			taken = append(taken, h)
+		} else {
+			rest = append(rest, h)
+		}
+	}
+	m.hooks = rest
+	return taken
+}
+
+// startLocked records that h runs and starts it.
+func (m *Manager) startLocked(ctx context.Context, h *hook) {
+	h.step = len(m.steps)
+	m.steps = append(m.steps, Step{Phase: h.phase, Name: h.name, At: time.Since(m.begun), Running: true})
+	m.active = append(m.active, h)
+	go m.call(ctx, h)
+}
+
+// call runs a hook and records how it ended. Its name is what stacks looks for.
+func (m *Manager) call(ctx context.Context, h *hook) {
+	err := errGoexit
+	defer func() {
+		if r := recover(); r != nil {
+			err = newPanicError(r)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.endLocked(h, err)
+	}()
+	err = h.stop(ctx)
+}
+
+// endLocked records the end of h, unless it was left behind before.
+func (m *Manager) endLocked(h *hook, err error) {
+	if h.ended {
+		return
+	}
+	h.ended = true
+	m.active = slices.DeleteFunc(m.active, func(other *hook) bool { return other == h })
+	s := &m.steps[h.step]
+	s.Running, s.Took, s.Err, s.LeftBehind = false, time.Since(m.begun)-s.At, err, err == errLeftBehind
+	if err != nil {
+		m.failLocked(&HookError{Phase: h.phase, Name: h.name, Err: err})
+	}
+	m.wake()
+}
+
+// failLocked makes err part of what Wait returns, and logs it now: nobody
+// knows whether the end will be reached.
+func (m *Manager) failLocked(err error) {
+	m.errs = append(m.errs, err)
+	m.log.error("shutdown: failed", "err", err)
+}
+
+// leaveBehind gives up on every hook that runs.
+func (m *Manager) leaveBehind() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.active) > 0 {
+		m.endLocked(m.active[0], errLeftBehind)
+	}
+}
+
+// runAfterEnd is for hooks that are registered when there is nobody left to
+// wait for them.
+func (m *Manager) runAfterEnd(h *hook) {
+	ctx, cancel := context.WithTimeoutCause(m.base, afterEnd, ErrTimeout)
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			m.log.error("shutdown: failed", "err", &HookError{Phase: h.phase, Name: h.name, Err: newPanicError(r)})
+		}
+	}()
+	if err := h.stop(ctx); err != nil {
+		m.log.error("shutdown: failed", "err", &HookError{Phase: h.phase, Name: h.name, Err: err})
+	}
+}
+
+// runConcurrent runs the hooks of Leave or Drain, and those that come late,
+// until all have returned and finish has, or until hard ends.
+func (m *Manager) runConcurrent(p Phase, soft, hard context.Context, finish func(hard context.Context) error) {
+	step := m.enter(p, soft)
+	m.mu.Lock()
+	for _, h := range m.takeLocked(p) {
+		m.startLocked(soft, h)
+	}
+	m.mu.Unlock()
+	m.waitIdle(hard)
+	err := finish(hard)
+	m.waitIdle(hard) // for hooks that came meanwhile
+	if hard.Err() != nil {
+		if p == Drain {
+			m.logLeftovers()
+		}
+		m.leaveBehind()
+	}
+	m.leave(step, err)
+}
+
+// waitIdle waits until no hook runs, or until hard ends.
+func (m *Manager) waitIdle(hard context.Context) {
+	for {
+		m.mu.Lock()
+		idle := len(m.active) == 0
+		m.mu.Unlock()
+		if idle {
+			return
+		}
+		select {
+		case <-m.changed:
+		case <-hard.Done():
+			return
+		}
+	}
+}
+
+// wake tells the goroutine that runs the shutdown to look again.
+func (m *Manager) wake() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
+
+// closeFloor is what every Close hook has, if there is that much in all.
+const closeFloor = 500 * time.Millisecond
+
+// runClose runs the hooks of Close, the last registered first, until none is
+// left. By end the last of them has to be over; a forced end is nearer. When
+// it returns the phase is Done.
+func (m *Manager) runClose(end time.Time) {
+	late, cancel := context.WithDeadlineCause(m.base, end, ErrTimeout)
+	defer cancel()
+	step := m.enter(Close, late)
+	for {
+		forced := m.force.Done()
+		if m.force.Err() != nil {
+			forced = nil
+			end = m.forcedEnd(end)
+		}
+		if !time.Now().Before(end) {
+			m.closeRest(step)
+			return
+		}
+		h, behind, done := m.nextClose(step)
+		switch {
+		case done:
+			return
+		case h != nil:
+			m.closeOne(h, behind, end, forced)
+		default: // only latecomers of earlier phases are left
+			timer := time.NewTimer(time.Until(end))
+			select {
+			case <-m.changed:
+			case <-timer.C:
+			case <-forced:
+			}
+			timer.Stop()
+		}
+	}
+}
+
+// nextClose removes the last registered Close hook and returns it, with the
+// number of those that are left. done means that nothing is left: then the
+// phase is Done, in the same step, so that no hook can slip in between.
+func (m *Manager) nextClose(step int) (h *hook, behind int, done bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.hooks); n > 0 {
+		h, m.hooks = m.hooks[n-1], m.hooks[:n-1]
+		return h, n - 1, false
+	}
+	if len(m.active) > 0 {
+		return nil, 0, false
+	}
+	m.doneLocked(step)
+	return nil, 0, true
+}
+
+// closeOne runs h for as long as it may, and leaves it behind after that.
+func (m *Manager) closeOne(h *hook, behind int, end time.Time, forced <-chan struct{}) {
+	softEnd, hardEnd := closeSlot(end, behind)
+	deadline, cancel := context.WithDeadlineCause(m.base, softEnd, ErrTimeout)
+	defer cancel()
+	ctx, cut := context.WithCancelCause(deadline)
+	defer cut(nil)
+	timer := time.NewTimer(time.Until(hardEnd))
+	defer timer.Stop()
+
+	m.mu.Lock()
+	m.startLocked(ctx, h)
+	m.mu.Unlock()
+	for {
+		m.mu.Lock()
+		ended := h.ended
+		m.mu.Unlock()
+		if ended {
+			return
+		}
+		select {
+		case <-m.changed:
+		case <-timer.C:
+			m.mu.Lock()
+			m.endLocked(h, errLeftBehind)
+			m.mu.Unlock()
+		case <-forced:
+			forced = nil
+			softEnd, hardEnd = closeSlot(m.forcedEnd(end), behind)
+			defer time.AfterFunc(time.Until(softEnd), func() { cut(ErrForced) }).Stop()
+			timer.Reset(time.Until(hardEnd))
+		}
+	}
+}
+
+// closeSlot divides what is left until end: the next hook has all of it less a
+// floor for each hook behind it.
+func closeSlot(end time.Time, behind int) (softEnd, hardEnd time.Time) {
+	left := time.Until(end)
+	slot := left - time.Duration(behind)*min(closeFloor, left/time.Duration(behind+1))
+	hardEnd = time.Now().Add(slot)
+	return hardEnd.Add(-unwind(slot)), hardEnd
+}
+
+// closeRest is for what is left when time is up, which takes a process that
+// was frozen, or hooks registered at the last moment: all at once, with a
+// context that has ended and a moment to run.
+func (m *Manager) closeRest(step int) {
+	ctx, cancel := context.WithTimeoutCause(m.base, 0, ErrTimeout)
+	defer cancel()
+	m.mu.Lock()
+	for _, h := range slices.Backward(m.hooks) {
+		m.startLocked(ctx, h)
+	}
+	m.hooks = nil
+	m.mu.Unlock()
+	hard, cancelHard := context.WithTimeout(context.Background(), minUnwind)
+	defer cancelHard()
+	m.waitIdle(hard)
+	m.leaveBehind()
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.hooks {
+		go m.runAfterEnd(h)
+	}
+	m.hooks = nil
+	m.doneLocked(step)
+}
+
+// A panicError is what a hook or a worker panicked with, and where.
+type panicError struct {
+	value any
+	stack string
+}
+
+func newPanicError(value any) *panicError {
+	return &panicError{value, truncate(string(debug.Stack()), 4<<10)}
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.value, e.stack) }
+
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}

@@ -1,0 +1,125 @@
+package load
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Result is what became of the requests of one run, or of several.
+type Result struct {
+	Requests  int            // sent: answered or lost
+	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, unsent, a status such as 503, timeout, dial timeout, other: ...
+	Refused   int            // clients that ended at a refused dial
+	LastReply time.Time      // the latest full and right answer
+}
+
+// Add adds another result to r.
+func (r *Result) Add(other Result) {
+	r.Requests += other.Requests
+	r.Refused += other.Refused
+	if other.LastReply.After(r.LastReply) {
+		r.LastReply = other.LastReply
+	}
+	for kind, n := range other.Lost {
+		if r.Lost == nil {
+			r.Lost = make(map[string]int)
+		}
+		r.Lost[kind] += n
+	}
+}
+
+// Losses returns how many requests were lost, of all kinds.
+func (r Result) Losses() int {
+	sum := 0
+	for _, n := range r.Lost {
+		sum += n
+	}
+	return sum
+}
+
+// Kinds lists the losses by kind, the most frequent first: "RST 121, EOF 59".
+// Without losses it is empty.
+func (r Result) Kinds() string {
+	kinds := slices.SortedFunc(maps.Keys(r.Lost), func(a, b string) int {
+		return cmp.Or(cmp.Compare(r.Lost[b], r.Lost[a]), cmp.Compare(a, b))
+	})
+	for i, kind := range kinds {
+		kinds[i] = fmt.Sprintf("%s %d", kind, r.Lost[kind])
+	}
+	return strings.Join(kinds, ", ")
+}
+
+func (r *Result) lose(kind string) {
+	r.Add(Result{Lost: map[string]int{kind: 1}})
+}
+
+var errWrongAnswer = errors.New("wrong answer")
+
+type statusError int
+
+func (e statusError) Error() string { return strconv.Itoa(int(e)) }
+
+// dialError sets a dial apart from what happens on a connection.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+func kind(err error) string {
+	var (
+		status  statusError
+		dial    *dialError
+		timeout interface{ Timeout() bool }
+		text    = err.Error()
+	)
+	switch {
+	case errors.As(err, &status):
+		return status.Error()
+	// net/http exports neither its GOAWAY errors nor its "server closed idle
+	// connection", so these are known by their text. A GOAWAY error may wrap
+	// the EOF that came after it, and is the better explanation.
+	case strings.Contains(text, "GOAWAY"):
+		return "GOAWAY"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "RST"
+	case errors.Is(err, syscall.EPIPE):
+		return "EPIPE"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(text, "server closed idle connection"):
+		return "EOF"
+	case strings.Contains(text, "cannot rewind body after connection loss"), strings.Contains(text, "http2: client conn "):
+		// An HTTP/2 connection that stopped taking requests after one had been
+		// assigned to it. Nothing was sent, but net/http has closed the body
+		// and cannot go on without GetBody.
+		return "unsent"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		if errors.As(err, &dial) {
+			// Nothing answers and nothing refuses: a listener that is deaf.
+			return "dial timeout"
+		}
+		return "timeout"
+	}
+	return "other: " + anonymous(err)
+}
+
+// anonymous is the error's text without addresses, ports and stream numbers,
+// so that errors of one kind are counted together.
+func anonymous(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return numbers.ReplaceAllString(err.Error(), "${1}N")
+}
+
+var numbers = regexp.MustCompile(`(ID |:)\d+`)

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package listener
+
+func backlog(int) int { return 0 }

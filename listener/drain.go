@@ -1,0 +1,111 @@
+package listener
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+const (
+	// A handshake needs one more round trip, or, if the client's ACK was lost,
+	// the SYN-ACK that the kernel repeats after 1 s. What has not finished by
+	// then most likely never will: a port scan, a flood of forged SYNs.
+	handshakeLimit = 1500 * time.Millisecond
+
+	// A handshake that is given up by the client is no event for us, so it is
+	// looked for this often; likewise connections that another owner of the
+	// socket takes from the queue. Nothing is looked for while there is none.
+	lookAgain = 10 * time.Millisecond
+
+	// How long Accept has to wait in vain for a queue that nobody can look into
+	// to count as empty.
+	quiet = 50 * time.Millisecond
+)
+
+// Drain closes the listener when nobody is left in its queue; see the package
+// comment for the steps. It returns nil once everyone who was connected has been
+// taken by an Accept call, and the listener is closed. It accepts nothing itself:
+// goroutines must go on calling Accept until they get [net.ErrClosed]. If there is
+// no such goroutine, Drain succeeds at once if the queue is empty, and waits
+// for one otherwise.
+//
+// When ctx ends first, the listener is closed at once, and the error says what
+// was left and wraps the context's. A Close during Drain does the same; the
+// error then wraps net.ErrClosed.
+//
+// A further call, at the same time or later, waits for the first one and returns
+// its result; its own context ends only its waiting. After Close, Drain returns
+// nil. A [Shared] listener is just closed.
+func (l *Listener) Drain(ctx context.Context) error {
+	l.mu.Lock()
+	first := !l.draining
+	l.draining = true
+	l.mu.Unlock()
+
+	if first {
+		l.err = l.drain(ctx)
+		close(l.drained)
+		return l.err
+	}
+	select {
+	case <-l.drained:
+		return l.err
+	default:
+	}
+	select {
+	case <-l.drained:
+		return l.err
+	case <-ctx.Done():
+		return fmt.Errorf("listener: wait for the drain of %s: %w", l.Addr(), ctx.Err())
+	}
+}
+
+func (l *Listener) drain(ctx context.Context) error {
+	if l.shared {
+		return l.Close()
+	}
+	if l.isClosed() {
+		return nil
+	}
+	l.stopNew()
+	limit := time.Now().Add(handshakeLimit)
+	for {
+		left, again := l.left(limit)
+		if left == "" {
+			return l.Close()
+		}
+		select {
+		case <-l.moved:
+		case <-time.After(again):
+			if left == unknown && l.accepting.Load() > 0 {
+				return l.Close()
+			}
+		case <-l.closed:
+			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, net.ErrClosed)
+		case <-ctx.Done():
+			_ = l.Close() // that the drain was cut short is the news
+			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, ctx.Err())
+		}
+	}
+}
+
+const unknown = "a queue that cannot be looked into"
+
+// left says what a Close would reset now, in words; "" is nothing. Without any
+// event it is worth asking again after the time that it returns.
+func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
+	n, ok := queued(l.socket)
+	if !ok {
+		return unknown, quiet
+	}
+	if n == 0 && time.Now().Before(limit) && halfDone(l.Addr()) {
+		return "a handshake half done", lookAgain
+	}
+	// The second look comes after the one at the handshakes, because what is no
+	// handshake any more may have become a connection in the queue.
+	if n, _ = queued(l.socket); n > 0 {
+		return fmt.Sprintf("%d or more connections in its queue", n), lookAgain
+	}
+	return "", 0
+}

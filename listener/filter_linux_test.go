@@ -1,0 +1,85 @@
+package listener_test
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			ln := listen(t, "tcp", address)
+			waiting := dial(t, ln.Addr()) // keeps the drain from ending; and dialling works
+			drained := startDrain(t, ln)
+
+			_, err := net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+
+			patient := start(func() error {
+				_, err := net.Dial("tcp", ln.Addr().String())
+				return err
+			})
+			serve(t, ln, 1)
+			require.NoError(t, <-drained)
+			require.NoError(t, waiting.receive())
+			require.ErrorIs(t, <-patient, syscall.ECONNREFUSED)
+		})
+	}
+}
+
+func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
+	ln := listen(t, "tcp", "127.0.0.1:0")
+	fd := listeningSocket(t, ln.Addr())
+	require.Zero(t, filterLength(t, fd))
+	dial(t, ln.Addr())
+	drained := startDrain(t, ln)
+	require.NotZero(t, filterLength(t, fd))
+	serve(t, ln, 1)
+	require.NoError(t, <-drained)
+}
+
+func requireUnfiltered(t *testing.T, ln net.Listener) {
+	t.Helper()
+	require.Zero(t, filterLength(t, listeningSocket(t, ln.Addr())))
+}
+
+// filterLength returns how many instructions the socket's filter has.
+func filterLength(t *testing.T, fd int) uint32 {
+	t.Helper()
+	var n uint32
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET,
+		unix.SO_GET_FILTER, 0, uintptr(unsafe.Pointer(&n)), 0)
+	require.Zero(t, errno)
+	return n
+}
+
+// listeningSocket finds this process's file descriptor for a listener.
+func listeningSocket(t *testing.T, addr net.Addr) int {
+	t.Helper()
+	for fd := range 4096 {
+		if n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || n == 0 {
+			continue
+		}
+		name, _ := unix.Getsockname(fd)
+		port := 0
+		switch name := name.(type) {
+		case *unix.SockaddrInet4:
+			port = name.Port
+		case *unix.SockaddrInet6:
+			port = name.Port
+		}
+		if port == addr.(*net.TCPAddr).Port {
+			return fd
+		}
+	}
+	require.Fail(t, "no such socket")
+	return -1
+}

@@ -1,0 +1,176 @@
+package listener_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// With TCP_DEFER_ACCEPT the kernel does not finish a handshake before the
+// client's first bytes have come. The client is connected all the while.
+func TestDrainWaitsForHandshakes(t *testing.T) {
+	halfDone := func(t *testing.T, network, addr string) (*listener.Listener, client) {
+		ln := listen(t, network, addr)
+		require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()),
+			unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 5))
+		serve(t, ln, 1)
+		target := ln.Addr().(*net.TCPAddr)
+		if target.IP.IsUnspecified() {
+			target = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: target.Port}
+		}
+		conn, err := net.Dial("tcp", target.String())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		return ln, client{conn}
+	}
+	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0", "tcp": ":0"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			ln, c := halfDone(t, network, addr)
+			drained := startDrain(t, ln)
+			require.NoError(t, c.send())
+			require.NoError(t, c.receive())
+			require.NoError(t, <-drained)
+		})
+	}
+	t.Run("the control: Close resets them", func(t *testing.T) {
+		t.Parallel()
+		ln, c := halfDone(t, "tcp4", "127.0.0.1:0")
+		require.NoError(t, ln.Close())
+		_ = c.send()
+		require.ErrorIs(t, c.receive(), syscall.ECONNRESET)
+	})
+	t.Run("but not for ever", func(t *testing.T) {
+		t.Parallel()
+		ln, _ := halfDone(t, "tcp4", "127.0.0.1:0")
+		require.NoError(t, ln.Drain(soonContext(t)))
+	})
+	t.Run("nor longer than its context", func(t *testing.T) {
+		t.Parallel()
+		ln, _ := halfDone(t, "tcp4", "127.0.0.1:0")
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		err := ln.Drain(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "a handshake half done")
+	})
+	t.Run("nor for those of another address", func(t *testing.T) {
+		t.Parallel()
+		other, _ := halfDone(t, "tcp4", "127.0.0.1:0")
+		ln := listen(t, "tcp4", strings.Replace(other.Addr().String(), "127.0.0.1", "127.0.0.2", 1))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, ln.Drain(ctx))
+	})
+}
+
+// The kernel is client and server over a network of its own with a delay of
+// 100 ms each way. When Dial returns, the last packet of the handshake has left
+// the client and is on its way to the server.
+func TestNobodyIsLostOverAWideAreaNetwork(t *testing.T) {
+	inNetworkOfItsOwn(t, func(t *testing.T) {
+		host := wideAreaNetwork(t, 100*time.Millisecond)
+		for name, stop := range map[string]func(*listener.Listener) error{
+			"Drain": func(ln *listener.Listener) error { return ln.Drain(soonContext(t)) },
+			"Close": (*listener.Listener).Close,
+		} {
+			ln := listen(t, "tcp4", "0.0.0.0:0")
+			serve(t, ln, 1)
+			target := &net.TCPAddr{IP: host, Port: ln.Addr().(*net.TCPAddr).Port}
+			clients := make([]client, 20)
+			var dials sync.WaitGroup
+			for i := range clients {
+				dials.Go(func() { clients[i] = dial(t, target) })
+			}
+			dials.Wait()
+			require.NoError(t, stop(ln))
+			n := lost(clients)
+			t.Logf("%s: lost %d of %d", name, n, len(clients))
+			require.Equal(t, name == "Close", n > 0)
+		}
+	})
+}
+
+// inNetworkOfItsOwn runs the test in a process that has its own, empty network.
+func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
+	const mark = "LISTENER_TEST_NETWORK"
+	if os.Getenv(mark) == t.Name() {
+		test(t)
+		return
+	}
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), mark+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
+	output, err := cmd.CombinedOutput()
+	if cmd.Process == nil {
+		t.Skipf("no network namespace to be had: %v", err)
+	}
+	require.NoError(t, err, "%s", output)
+	if strings.Contains(string(output), "--- SKIP") {
+		t.Skipf("%s", output)
+	}
+	t.Logf("%s", output)
+}
+
+// wideAreaNetwork returns an address at which this host reaches itself, with a
+// delay. Packets to it leave through a tun device, are kept for a while and come
+// back with source and destination exchanged, which no checksum notices.
+func wideAreaNetwork(t *testing.T, delay time.Duration) net.IP {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Skipf("no tun device to be had: %v", err)
+	}
+	request, err := unix.NewIfreq("wan")
+	require.NoError(t, err)
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		unix.Close(fd)
+		t.Skipf("no tun device to be had: %v", err)
+	}
+	tun := os.NewFile(uintptr(fd), "tun") // only now: before, it cannot be polled
+	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"link", "set", "wan", "up"}, {"addr", "add", "10.9.0.1/24", "dev", "wan"}} {
+		if output, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			tun.Close()
+			t.Skipf("ip %v: %v: %s", args, err, output)
+		}
+	}
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			packet := make([]byte, 2048)
+			n, err := tun.Read(packet)
+			if err != nil {
+				return
+			}
+			packet = packet[:n]
+			if packet[0]>>4 != 4 {
+				continue
+			}
+			source := [4]byte(packet[12:16])
+			copy(packet[12:16], packet[16:20])
+			copy(packet[16:20], source[:])
+			time.AfterFunc(delay, func() { _, _ = tun.Write(packet) })
+		}
+	})
+	t.Cleanup(func() {
+		tun.Close()
+		reader.Wait()
+	})
+	return net.IPv4(10, 9, 0, 2)
+}

@@ -1,0 +1,164 @@
+package listener_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// soon bounds what ought to happen at once; no test waits for it to pass.
+const soon = 30 * time.Second
+
+func soonContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func listen(t *testing.T, network, addr string) *listener.Listener {
+	t.Helper()
+	ln, err := listener.Listen(t.Context(), network, addr)
+	if network == "tcp6" && err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+func netListen(t *testing.T) *net.TCPListener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	return ln.(*net.TCPListener)
+}
+
+// socketPath is short: a socket's path may have some 100 characters, and
+// t.TempDir spells the test's name.
+func socketPath(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+// A client has been connected by the kernel and has sent its request. Whether
+// anybody has accepted it, it cannot tell.
+type client struct{ conn net.Conn }
+
+func dial(t *testing.T, addr net.Addr) client {
+	t.Helper()
+	conn, err := net.Dial(addr.Network(), addr.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	c := client{conn}
+	require.NoError(t, c.send())
+	return c
+}
+
+func dialMany(t *testing.T, addr net.Addr, n int) []client {
+	t.Helper()
+	clients := make([]client, n)
+	for i := range clients {
+		clients[i] = dial(t, addr)
+	}
+	return clients
+}
+
+func (c client) send() error {
+	_, err := c.conn.Write([]byte("ping"))
+	return err
+}
+
+func (c client) receive() error {
+	if err := c.conn.SetReadDeadline(time.Now().Add(soon)); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(c.conn)
+	if err == nil && string(answer) != "ping" {
+		err = fmt.Errorf("answer %q", answer)
+	}
+	return err
+}
+
+// lost counts the clients that get no answer.
+func lost(clients []client) (n int) {
+	for _, c := range clients {
+		if c.receive() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// server answers what it accepts, in one or more accept loops.
+type server struct {
+	loops, conns sync.WaitGroup
+	mu           sync.Mutex
+	served       int
+	ends         []error // what ended each loop
+}
+
+func serve(t *testing.T, ln net.Listener, loops int) *server {
+	s := new(server)
+	for range loops {
+		s.loops.Go(func() {
+			err := s.loop(ln)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ends = append(s.ends, err)
+		})
+	}
+	t.Cleanup(func() {
+		ln.Close()
+		s.wait()
+	})
+	return s
+}
+
+func (s *server) loop(ln net.Listener) error {
+	for {
+		conn, err := ln.Accept()
+		if errors.Is(err, syscall.EMFILE) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.conns.Go(func() {
+			defer conn.Close()
+			request := make([]byte, 4)
+			if _, err := io.ReadFull(conn, request); err == nil {
+				_, _ = conn.Write(request)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.served++
+		})
+	}
+}
+
+// wait returns when the loops have ended and all connections are finished.
+func (s *server) wait() (served int, ends []error) {
+	s.loops.Wait()
+	s.conns.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.served, s.ends
+}

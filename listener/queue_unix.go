@@ -1,0 +1,35 @@
+//go:build unix
+
+package listener
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// queued reports how many connections an Accept call would find, at least. It
+// is not ok if nobody can know.
+func queued(socket syscall.RawConn) (n int, ok bool) {
+	if socket == nil {
+		return 0, false
+	}
+	err := socket.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for {
+			ready, err := unix.Poll(fds, 0)
+			if err == unix.EINTR {
+				continue
+			}
+			ok = err == nil
+			if ready > 0 && fds[0].Revents&unix.POLLIN != 0 {
+				n = max(1, backlog(int(fd)))
+			}
+			return
+		}
+	})
+	if err != nil {
+		return 0, true // closed: it has no queue any more
+	}
+	return n, ok
+}

@@ -1,0 +1,130 @@
+package shutdown
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A logQueue writes log lines on a goroutine of its own, in order. A logger
+// that blocks, panics or writes to a dead pipe therefore costs no deadline and
+// no hook: add never waits, and flush waits for a bounded time.
+type logQueue struct {
+	logger *slog.Logger // nil: slog.Default() when the line is written
+
+	mu      sync.Mutex // protects what follows
+	lines   []slog.Record
+	writing bool          // a goroutine is in write
+	written chan struct{} // closed when lines is empty; made by flush
+}
+
+// A logger that has not taken one of so many lines will take none.
+const maxLogLines = 256
+
+func (q *logQueue) info(msg string, args ...any)  { q.add(slog.LevelInfo, msg, args) }
+func (q *logQueue) warn(msg string, args ...any)  { q.add(slog.LevelWarn, msg, args) }
+func (q *logQueue) error(msg string, args ...any) { q.add(slog.LevelError, msg, args) }
+
+func (q *logQueue) add(level slog.Level, msg string, args []any) {
+	var pc [1]uintptr
+	runtime.Callers(3, pc[:]) // skips Callers, add and info
+	line := slog.NewRecord(time.Now(), level, msg, pc[0])
+	line.Add(args...)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lines) == maxLogLines {
+		return
+	}
+	q.lines = append(q.lines, line)
+	if !q.writing {
+		q.writing = true
+		go q.write()
+	}
+}
+
+// write ends when there is nothing left to write.
+func (q *logQueue) write() {
+	finished := false
+	defer func() {
+		if !finished { // the logger panicked or called Goexit: that line is lost
+			_ = recover()
+			go q.write()
+		}
+	}()
+	for {
+		q.mu.Lock()
+		if len(q.lines) == 0 {
+			q.writing = false
+			if q.written != nil {
+				close(q.written)
+				q.written = nil
+			}
+			q.mu.Unlock()
+			finished = true
+			return
+		}
+		line := q.lines[0]
+		q.lines = q.lines[1:]
+		q.mu.Unlock()
+
+		logger := q.logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		if h := logger.Handler(); h.Enabled(context.Background(), line.Level) {
+			_ = h.Handle(context.Background(), line) // a log that fails has nowhere to say so
+		}
+	}
+}
+
+// flush waits until everything has been written, or for d.
+func (q *logQueue) flush(d time.Duration) {
+	q.mu.Lock()
+	if !q.writing {
+		q.mu.Unlock()
+		return
+	}
+	if q.written == nil {
+		q.written = make(chan struct{})
+	}
+	written := q.written
+	q.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-written:
+	case <-timer.C:
+	}
+}
+
+// stacks returns the stacks of all goroutines, at most limit bytes of them,
+// those first that are in a hook or belong to the program rather than to the
+// runtime: what is stuck should not be cut off.
+func stacks(limit int) string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	all := strings.Split(strings.TrimSpace(string(buf)), "\n\n")
+	var hooks, others []string
+	for _, s := range all {
+		switch {
+		case strings.Contains(s, "shutdown.(*Manager).call("):
+			hooks = append(hooks, s)
+		case strings.Contains(s, "shutdown.stacks("), strings.Contains(s, "os/signal.loop("):
+		default:
+			others = append(others, s)
+		}
+	}
+	return truncate(strings.Join(append(hooks, others...), "\n\n"), limit)
+}
+
+// truncate cuts s to at most limit bytes and says so.
+func truncate(s string, limit int) string {
+	const cut = "\n... (cut)"
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit-len(cut)], "") + cut
+}

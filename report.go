@@ -1,0 +1,395 @@
+package shutdown
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Report says how a shutdown went, or how far it has come. String draws the
+// timeline; in a log it is a group; in JSON durations are seconds, errors are
+// their text, and what MarshalJSON wrote UnmarshalJSON reads.
+type Report struct {
+	Phase       Phase
+	Cause       error     // given to Begin; nil for a request
+	Forced      error     // nil unless the end was forced; matches ErrForced
+	Begun       time.Time // zero while Running
+	Took        time.Duration
+	GracePeriod time.Duration
+	GraceSource string // where GracePeriod was learnt; "guessed: ..." if nobody told us
+	Timeout     time.Duration
+	LameDuck    time.Duration
+	Reserve     time.Duration
+	Steps       []Step // in the order in which they began
+	Pending     []Step // hooks that have not run yet, in the order in which they will
+	Unfinished  []Task // in flight now, or, from Close on, when Drain ended
+}
+
+// A Step is the run of a hook, or, without a Name, a phase as a whole. A worker
+// that failed is a Step with phase Running.
+type Step struct {
+	Phase      Phase
+	Name       string
+	At         time.Duration // since Begun
+	Took       time.Duration
+	Err        error
+	Running    bool
+	LeftBehind bool // it had not returned when its time was up
+}
+
+// Report returns a copy of what is known now: live while the shutdown runs,
+// final after Wait. It does not block.
+func (m *Manager) Report() Report {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.budget
+	r := Report{
+		Phase: m.Phase(), Cause: m.cause, Begun: m.begun, Took: m.took,
+		GracePeriod: b.grace, GraceSource: b.source, Timeout: b.timeout, LameDuck: b.lameDuck, Reserve: b.reserve,
+		Steps: slices.Clone(m.steps),
+	}
+	if m.forced != nil {
+		r.Forced = m.forced
+	}
+	for _, p := range []Phase{Leave, Drain, Close} {
+		for i := range m.hooks {
+			if p == Close {
+				i = len(m.hooks) - 1 - i
+			}
+			if h := m.hooks[i]; h.phase == p {
+				r.Pending = append(r.Pending, Step{Phase: p, Name: h.name})
+			}
+		}
+	}
+	switch r.Phase {
+	case Running:
+	case Leave, Drain:
+		r.Unfinished = m.tracker.Tasks()
+	default:
+		r.Unfinished = slices.Clone(m.unfinished)
+	}
+	if r.Phase != Running && r.Phase != Done {
+		r.Took = time.Since(m.begun)
+		for i := range r.Steps {
+			if s := &r.Steps[i]; s.Running {
+				s.Took = r.Took - s.At
+			}
+		}
+	}
+	return r
+}
+
+// result is the last line of the log in a word or two.
+func (r Report) result() string {
+	failed, late := r.Cause != nil && !errors.As(r.Cause, new(SignalError)), len(r.Unfinished) > 0
+	for _, s := range r.Steps {
+		failed = failed || s.Err != nil
+		late = late || s.LeftBehind
+	}
+	switch {
+	case r.Phase == Running:
+		return "running"
+	case r.Phase != Done:
+		return "in " + r.Phase.String()
+	case r.Forced != nil:
+		return "forced"
+	case late:
+		return "timed out"
+	case failed:
+		return "finished with errors"
+	}
+	return "finished"
+}
+
+const (
+	barWidth  = 60
+	maxLabel  = 28
+	maxRows   = 60
+	maxReason = 100
+)
+
+// String draws the timeline: a bar for each phase and hook, to scale, with the
+// beginning of the reserve (r), the timeout (T) and the kill (K) marked.
+func (r Report) String() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "shutdown: %s", r.result())
+	if !r.Begun.IsZero() {
+		fmt.Fprintf(&s, " after %v", round(r.Took))
+	}
+	if r.Cause != nil {
+		fmt.Fprintf(&s, ", cause: %s", firstLine(r.Cause))
+	}
+	if r.Forced != nil {
+		fmt.Fprintf(&s, ", %s", firstLine(r.Forced))
+	}
+	fmt.Fprintf(&s, "\ngrace period %v (%s), timeout %v, reserve %v, lame duck %v\n",
+		round(r.GracePeriod), r.GraceSource, round(r.Timeout), round(r.Reserve), round(r.LameDuck))
+
+	scale := newScale(r)
+	if len(r.Steps) > 0 {
+		fmt.Fprintf(&s, "%-*s %s\n", maxLabel, "", scale.axis())
+	}
+	for i, step := range r.Steps {
+		if i == maxRows {
+			fmt.Fprintf(&s, "... and %d more\n", len(r.Steps)-i)
+			break
+		}
+		label := "  " + step.Name
+		if step.Name == "" {
+			label = step.Phase.String()
+		} else if step.Phase == Running {
+			label = "  worker " + step.Name
+		}
+		line := fmt.Sprintf("%-*s %s %v", maxLabel, shorten(label, maxLabel), scale.bar(step), round(step.Took))
+		switch {
+		case step.LeftBehind:
+			line += ", left behind"
+		case step.Running:
+			line += ", running"
+		case step.Err != nil:
+			line += ", " + firstLine(step.Err)
+		}
+		s.WriteString(line + "\n")
+	}
+	if len(r.Unfinished) > 0 {
+		asOf := r.Begun.Add(r.Took)
+		var list []string
+		for _, t := range r.Unfinished {
+			list = append(list, fmt.Sprintf("%s (%v)", shorten(t.Name, maxReason), round(asOf.Sub(t.Since))))
+		}
+		fmt.Fprintf(&s, "still in flight: %s\n", atMost(maxNames, list))
+	}
+	if len(r.Pending) > 0 {
+		var list []string
+		for _, p := range r.Pending {
+			list = append(list, p.Phase.String()+" "+shorten(p.Name, maxReason))
+		}
+		fmt.Fprintf(&s, "pending: %s\n", atMost(maxRows, list))
+	}
+	return strings.TrimSuffix(s.String(), "\n")
+}
+
+// LogValue makes the Report a group of a few attributes in a log, less than
+// 12 KiB of them.
+func (r Report) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("result", r.result()), slog.Duration("took", round(r.Took))}
+	if r.Cause != nil {
+		attrs = append(attrs, slog.String("cause", firstLine(r.Cause)))
+	}
+	return slog.GroupValue(append(attrs,
+		slog.Duration("grace_period", r.GracePeriod),
+		slog.String("grace_source", r.GraceSource),
+		slog.Int("unfinished", len(r.Unfinished)),
+		slog.String("timeline", truncate(r.String(), 10<<10)))...)
+}
+
+// A scale places times on a line of barWidth characters.
+type scale struct {
+	whole time.Duration
+	marks []mark
+}
+
+type mark struct {
+	at    time.Duration
+	label byte
+}
+
+func newScale(r Report) scale {
+	whole := max(r.GracePeriod, r.Timeout, r.Took, 1)
+	return scale{whole, []mark{{r.Timeout - r.Reserve, 'r'}, {r.Timeout, 'T'}, {r.GracePeriod, 'K'}}}
+}
+
+func (s scale) column(at time.Duration) int {
+	return min(max(int(float64(at)/float64(s.whole)*barWidth), 0), barWidth-1)
+}
+
+func (s scale) axis() string {
+	line := []byte("0" + strings.Repeat("-", barWidth-1))
+	for _, m := range s.marks {
+		line[s.column(m.at)] = m.label
+	}
+	return string(line)
+}
+
+func (s scale) bar(step Step) string {
+	line := []byte(strings.Repeat(" ", barWidth))
+	for _, m := range s.marks {
+		line[s.column(m.at)] = ':'
+	}
+	fill := byte('#')
+	if step.Name == "" {
+		fill = '='
+	}
+	for i := s.column(step.At); i <= s.column(step.At+step.Took); i++ {
+		line[i] = fill
+	}
+	return string(line)
+}
+
+type jsonReport struct {
+	Phase       string     `json:"phase"`
+	Result      string     `json:"result"`
+	Cause       string     `json:"cause,omitempty"`
+	Forced      string     `json:"forced,omitempty"`
+	Begun       time.Time  `json:"begun,omitzero"`
+	Took        seconds    `json:"took_seconds"`
+	GracePeriod seconds    `json:"grace_period_seconds"`
+	GraceSource string     `json:"grace_source"`
+	Timeout     seconds    `json:"timeout_seconds"`
+	LameDuck    seconds    `json:"lame_duck_seconds"`
+	Reserve     seconds    `json:"reserve_seconds"`
+	Steps       []jsonStep `json:"steps,omitempty"`
+	Pending     []jsonStep `json:"pending,omitempty"`
+	Unfinished  []jsonTask `json:"unfinished,omitempty"`
+}
+
+type jsonStep struct {
+	Phase      string  `json:"phase"`
+	Name       string  `json:"name,omitempty"`
+	At         seconds `json:"at_seconds"`
+	Took       seconds `json:"took_seconds"`
+	Err        string  `json:"error,omitempty"`
+	Running    bool    `json:"running,omitempty"`
+	LeftBehind bool    `json:"left_behind,omitempty"`
+}
+
+type jsonTask struct {
+	Name  string    `json:"name"`
+	Since time.Time `json:"since"`
+}
+
+// seconds is a duration as Prometheus and most of JSON know it.
+type seconds time.Duration
+
+func (s seconds) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Duration(s).Seconds())
+}
+
+func (s *seconds) UnmarshalJSON(text []byte) error {
+	var f float64
+	if err := json.Unmarshal(text, &f); err != nil {
+		return err
+	}
+	*s = seconds(math.Round(f * float64(time.Second)))
+	return nil
+}
+
+// MarshalJSON writes the Report with durations in seconds and errors as text.
+func (r Report) MarshalJSON() ([]byte, error) {
+	j := jsonReport{
+		Phase: r.Phase.String(), Result: r.result(), Cause: errorText(r.Cause), Forced: errorText(r.Forced),
+		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
+		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
+		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),
+	}
+	for _, t := range r.Unfinished {
+		j.Unfinished = append(j.Unfinished, jsonTask(t))
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. Errors come back as their text:
+// errors.Is and errors.As find nothing in them.
+func (r *Report) UnmarshalJSON(text []byte) error {
+	var j jsonReport
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	phase, err := parsePhase(j.Phase)
+	if err != nil {
+		return err
+	}
+	*r = Report{
+		Phase: phase, Cause: textError(j.Cause), Forced: textError(j.Forced),
+		Begun: j.Begun, Took: time.Duration(j.Took), GracePeriod: time.Duration(j.GracePeriod), GraceSource: j.GraceSource,
+		Timeout: time.Duration(j.Timeout), LameDuck: time.Duration(j.LameDuck), Reserve: time.Duration(j.Reserve),
+	}
+	if r.Steps, err = fromJSON(j.Steps); err != nil {
+		return err
+	}
+	if r.Pending, err = fromJSON(j.Pending); err != nil {
+		return err
+	}
+	for _, t := range j.Unfinished {
+		r.Unfinished = append(r.Unfinished, Task(t))
+	}
+	return nil
+}
+
+func toJSON(steps []Step) (list []jsonStep) {
+	for _, s := range steps {
+		list = append(list, jsonStep{s.Phase.String(), s.Name, seconds(s.At), seconds(s.Took), errorText(s.Err), s.Running, s.LeftBehind})
+	}
+	return list
+}
+
+func fromJSON(list []jsonStep) (steps []Step, err error) {
+	for _, j := range list {
+		phase, err := parsePhase(j.Phase)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, Step{phase, j.Name, time.Duration(j.At), time.Duration(j.Took), textError(j.Err), j.Running, j.LeftBehind})
+	}
+	return steps, nil
+}
+
+func parsePhase(text string) (Phase, error) {
+	for p := Running; p <= Done; p++ {
+		if p.String() == text {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("shutdown: report: unknown phase %q", text)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func textError(text string) error {
+	if text == "" {
+		return nil
+	}
+	return errors.New(text)
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return shorten(line, maxReason)
+}
+
+func shorten(s string, limit int) string {
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit-3]) + "..."
+	}
+	return s
+}
+
+func atMost(n int, list []string) string {
+	if len(list) <= n {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
+}
+
+// round is for people: three digits are enough.
+func round(d time.Duration) time.Duration {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond)
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d >= time.Millisecond:
+		return d.Round(100 * time.Microsecond)
+	}
+	return d.Round(time.Microsecond)
+}

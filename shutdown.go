@@ -1,0 +1,576 @@
+package shutdown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how a Manager behaves. The zero value suits most services: the
+// grace period is learnt from the environment or guessed from the platform,
+// and all else follows from it. New refuses values that contradict each other.
+//
+// Three environment variables, for whoever deploys the service, beat what is
+// set here: SHUTDOWN_GRACE_PERIOD, SHUTDOWN_LAME_DUCK, and SHUTDOWN_PRESTOP, the
+// length of a preStop sleep, which is taken off the grace period and credited
+// to the lame duck. Each is a duration ("30s") or a number of seconds ("30"). A
+// value that is neither is logged and ignored.
+type Config struct {
+	// GracePeriod is what the platform grants from the first signal to
+	// SIGKILL: terminationGracePeriodSeconds, docker stop --timeout,
+	// TimeoutStopSec. Zero means that it is found out.
+	GracePeriod time.Duration
+
+	// Timeout is when everything has ended, counted from the first signal. It
+	// must be shorter than GracePeriod. Zero means GracePeriod less a tenth, at
+	// most 5 s less.
+	Timeout time.Duration
+
+	// LameDuck is how long the service serves on after it was told to leave,
+	// for those who have not heard of it yet. Zero means: in Kubernetes, if
+	// there is a Drain hook (a server has one), 5 s but at most a quarter of
+	// Timeout; elsewhere none. Negative means none.
+	LameDuck time.Duration
+
+	// Reserve is the part of Timeout that is kept for Close, whatever hangs
+	// before. Zero means a fifth of Timeout, or less to make room for LameDuck.
+	Reserve time.Duration
+
+	// Signals says what to do on which signal. Nil means DefaultSignals. Empty
+	// means that none is caught: New then starts no goroutine and does not
+	// touch os/signal, for tests and for programs that catch their own.
+	Signals map[os.Signal]Action
+
+	// Logger gets a line when the shutdown begins, one a second while it waits
+	// and one at the end. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// A Manager ends a program well: once told to by a signal, an error or a call,
+// it takes it through Leave, Drain and Close, in bounded time. Managers do not
+// know of each other. All methods may be called from anywhere and at any time,
+// hooks, workers and Actions included, except that Wait inside of one of those
+// waits for itself until it is left behind.
+type Manager struct {
+	env     env
+	log     *logQueue
+	budget  budget // but for lameDuck, which begin settles
+	signals map[os.Signal]Action
+	started time.Time
+	tracker Tracker
+	actions actions
+
+	// base carries the Manager. The others are derived from it: accept ends
+	// when the shutdown begins, work shortly before Drain does, force when the
+	// end is forced.
+	base, accept, work, force    context.Context
+	endAccept, endWork, endForce context.CancelCauseFunc
+
+	caught, brokenPipe chan os.Signal // nil if no signal is caught
+	released           chan struct{}  // closed by release
+	releaseOnce        sync.Once
+	catching           sync.WaitGroup
+
+	waiting     chan struct{} // closed by the first Wait
+	waitingOnce sync.Once
+	done        chan struct{} // closed when the shutdown has ended
+	err         error         // what Wait returns; written before done is closed
+	changed     chan struct{} // holds one wake-up for the goroutine in run
+
+	phase atomic.Int64 // a Phase; written with mu held
+
+	mu         sync.Mutex   // protects what follows
+	begun      time.Time    // zero while Running
+	cause      error        // of Begin
+	forced     *forcedError // nil unless the end was forced
+	forcedAt   time.Time
+	took       time.Duration   // of the whole shutdown, once Done
+	hooks      []*hook         // that have not run yet, as registered
+	active     []*hook         // that run now
+	steps      []Step          // of hooks that run or have run, and of phases
+	errs       []error         // for Wait to join
+	unfinished []Task          // still in flight when Drain ended
+	concurrent context.Context // for Leave and Drain hooks that come late
+}
+
+var (
+	// ErrTimeout is in what Wait returns if the time was up before the work
+	// was done, or before a hook had returned.
+	ErrTimeout = errors.New("shutdown: timed out")
+
+	// ErrForced is in what Wait returns if the end was forced. The error that
+	// matches it wraps the cause.
+	ErrForced = errors.New("shutdown: forced")
+
+	errRequested = errors.New("shutdown: requested")
+	errDrained   = errors.New("shutdown: the drain has ended")
+)
+
+// New returns a Manager that catches cfg.Signals from now on, so that a signal
+// that comes during start-up is not lost. Call it first thing in main, and end
+// the program with [Manager.Wait]:
+//
+//	os.Exit(shutdown.ExitCode(m.Wait()))
+//
+// In between use [Manager.Begin] where a program would call log.Fatal, which
+// skips every hook.
+//
+// An error says which field of cfg is impossible, and why. The environment
+// never makes New fail.
+func New(cfg Config) (*Manager, error) { return newManager(cfg, processEnv()) }
+
+func newManager(cfg Config, e env) (*Manager, error) {
+	if err := checkSignals(cfg.Signals); err != nil {
+		return nil, err
+	}
+	b, err := newBudget(cfg, e)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		env:     e,
+		log:     &logQueue{logger: cfg.Logger},
+		budget:  b,
+		signals: maps.Clone(cfg.Signals),
+		started: time.Now(),
+		waiting: make(chan struct{}),
+		done:    make(chan struct{}),
+		changed: make(chan struct{}, 1),
+	}
+	if cfg.Signals == nil {
+		m.signals = DefaultSignals()
+	}
+	m.base = NewContext(context.Background(), m)
+	m.accept, m.endAccept = context.WithCancelCause(m.base)
+	m.work, m.endWork = context.WithCancelCause(m.base)
+	m.force, m.endForce = context.WithCancelCause(m.base)
+	for _, w := range b.warnings {
+		m.log.warn("shutdown: " + w)
+	}
+	m.catch()
+	return m, nil
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries m.
+func NewContext(ctx context.Context, m *Manager) context.Context {
+	return context.WithValue(ctx, contextKey{}, m)
+}
+
+// FromContext returns the Manager that ctx carries. The contexts of hooks,
+// workers and requests carry theirs, so that code deep in a call stack can ask
+// whether the program is about to end. There is no fallback to the default
+// Manager.
+func FromContext(ctx context.Context) (*Manager, bool) {
+	m, ok := ctx.Value(contextKey{}).(*Manager)
+	return m, ok
+}
+
+// Begin begins the shutdown and returns at once. Only the first call counts;
+// the clock of Config.Timeout starts with it. A nil cause, or a SignalError, is
+// a request; any other cause becomes part of what Wait returns, so that the
+// exit code says that something was wrong.
+func (m *Manager) Begin(cause error) { m.begin(cause, false) }
+
+// Force begins the shutdown if it has not begun, and cuts it short: Leave and
+// Drain hooks and WorkContext are cancelled and left behind after a moment
+// (100 ms at most), and Close has at most Config.Reserve from now. It returns
+// at once. Only the first call counts, and none does after the end.
+func (m *Manager) Force(cause error) {
+	m.begin(cause, true)
+	m.mu.Lock()
+	m.forceLocked(cause)
+	m.mu.Unlock()
+	m.cut()
+}
+
+// begin is the one way from Running to Leave.
+func (m *Manager) begin(cause error, force bool) {
+	m.mu.Lock()
+	if m.Phase() != Running {
+		m.mu.Unlock()
+		return
+	}
+	m.begun, m.cause = time.Now(), cause
+	if m.budget.lameDuckIfServing && !m.servesLocked() {
+		m.budget.lameDuck = 0
+	}
+	m.phase.Store(int64(Leave))
+	if force {
+		m.forceLocked(cause)
+	}
+	m.mu.Unlock()
+
+	if cause == nil {
+		cause = errRequested
+	}
+	m.endAccept(cause)
+	m.cut()
+	m.catchBrokenPipe()
+	go m.run()
+}
+
+// servesLocked reports whether anything has to stop taking new work: only then
+// does a lame duck make sense.
+func (m *Manager) servesLocked() bool {
+	for _, h := range m.hooks {
+		if h.phase == Drain {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Manager) forceLocked(cause error) {
+	if m.forced == nil && m.Phase() != Done {
+		m.forced, m.forcedAt = &forcedError{cause}, time.Now()
+	}
+}
+
+// cut ends the contexts that a forced end cuts short.
+func (m *Manager) cut() {
+	m.mu.Lock()
+	forced := m.forced
+	m.mu.Unlock()
+	if forced != nil {
+		m.endForce(forced)
+		m.endWork(forced)
+	}
+}
+
+// Wait blocks until the shutdown has ended, at Config.Timeout after its
+// beginning at the latest, even if every hook hangs. It does not begin one. Any
+// number of goroutines may call it, also after the end; all get the same.
+//
+// Wait returns nil only if the shutdown was asked for and everything ended
+// well. Otherwise its error joins what applies of: the cause given to Begin, a
+// *HookError for each hook or worker that failed or was left behind, an error
+// that is ErrTimeout and names the work left in flight, and one that is
+// ErrForced and wraps the cause.
+//
+// A main that never comes to call Wait cannot return from it: if a signal began
+// the shutdown and at its Timeout nobody has called Wait, the Manager raises
+// the signal again, now with the operating system's default, which ends the
+// process.
+func (m *Manager) Wait() error {
+	m.waitingOnce.Do(func() { close(m.waiting) })
+	<-m.done
+	return m.err
+}
+
+// AcceptContext is done when the shutdown begins; [context.Cause] then says why.
+// It answers "may I start something new?": fetch with it, poll with it.
+func (m *Manager) AcceptContext() context.Context { return m.accept }
+
+// WorkContext is done when work in flight has to give up: shortly before the
+// end of Drain (a fifth of Drain, at most 2 s), or when the end is forced. Its
+// cause is then ErrTimeout or ErrForced. It answers "may I go on?": handle with
+// it what was fetched with AcceptContext.
+func (m *Manager) WorkContext() context.Context { return m.work }
+
+// Phase returns where the Manager is. It costs one atomic load, so a loop can
+// ask at each turn.
+func (m *Manager) Phase() Phase { return Phase(m.phase.Load()) }
+
+// Track counts a piece of work as in flight until done is called; Drain waits
+// for it, and logs and reports call it by name. ok is false if it is too late,
+// because the drain has ended: then the work must not be done. Until then, also
+// in Leave and Drain, Track succeeds: what was accepted is work like any other.
+// See [Tracker.Track]; done may be called more than once.
+func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.Track(name) }
+
+// Tasks returns what is in flight now, oldest first: what Track and Go count.
+func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
+
+// Go runs a worker, a source of work such as a consumer or a ticker, on a
+// goroutine of its own. Its context is AcceptContext: when that ends, run has
+// until the end of Drain to return. A worker is in flight as what Track counts
+// is, under its name.
+//
+// An error or a panic before the shutdown begins it, and is the cause; after
+// that it is recorded as a *HookError with phase Running. context.Canceled
+// after the beginning is success, and nil is no event at any time. If the
+// shutdown has begun, Go does nothing: run is not called.
+//
+// Go panics if run is nil.
+func (m *Manager) Go(name string, run func(context.Context) error) {
+	if run == nil {
+		panic(fmt.Sprintf("shutdown: Go(%q): run is nil", name))
+	}
+	// The lock keeps the beginning away until the worker is counted: a worker
+	// that runs is always waited for.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Phase() != Running {
+		return
+	}
+	done, ok := m.tracker.Track(name)
+	if !ok {
+		return
+	}
+	go func() {
+		defer done()
+		err := errGoexit
+		defer func() {
+			if r := recover(); r != nil {
+				err = newPanicError(r)
+			}
+			m.workerEnded(name, err)
+		}()
+		err = run(m.accept)
+	}()
+}
+
+func (m *Manager) workerEnded(name string, err error) {
+	if err == nil {
+		return
+	}
+	failed := &HookError{Phase: Running, Name: name, Err: err}
+	m.Begin(failed)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	began := m.cause == error(failed)
+	if m.Phase() == Done || !began && errors.Is(err, context.Canceled) {
+		return
+	}
+	m.steps = append(m.steps, Step{Phase: Running, Name: name, Took: time.Since(m.begun), Err: err})
+	if !began { // the cause is in what Wait returns already
+		m.failLocked(failed)
+	}
+}
+
+const (
+	minUnwind = 20 * time.Millisecond
+	maxUnwind = time.Second
+	// What a forced end leaves to Leave and Drain hooks each.
+	maxForced = 100 * time.Millisecond
+	// The end of the run keeps a moment for its last log line.
+	maxFlush = 20 * time.Millisecond
+	// What Close has in any case, also in a process that was frozen.
+	minClose = 500 * time.Millisecond
+)
+
+// unwind is the part of a phase or a slot of length d that is left to hooks
+// when their context has ended.
+func unwind(d time.Duration) time.Duration {
+	return min(max(d/10, minUnwind), maxUnwind, max(d/2, 0))
+}
+
+// run is the whole shutdown, on a goroutine that begin starts.
+func (m *Manager) run() {
+	m.mu.Lock()
+	begun, b := m.begun, m.budget
+	m.mu.Unlock()
+	end := begun.Add(b.timeout)
+	flush := min(maxFlush, b.timeout/50)
+
+	m.logBegun(begun, b)
+	stopTicks := m.tick()
+	m.runPhases(begun, end, end.Add(-flush), b)
+	stopTicks()
+	m.finish(end, flush)
+}
+
+// runPhases takes the program from Leave to Done. It is the only code that
+// changes the phase, but for begin.
+func (m *Manager) runPhases(begun, end, closeEnd time.Time, b budget) {
+	drainEnd := end.Add(-b.reserve)
+	leaveEnd := begun.Add(max(b.lameDuck, drainEnd.Sub(begun)/2))
+	soft, hard, cancel := m.limits(leaveEnd)
+	defer cancel()
+	m.runConcurrent(Leave, soft, hard, func(context.Context) error {
+		m.serveOn(begun.Add(b.lameDuck))
+		return nil
+	})
+
+	drain := time.Until(drainEnd)
+	soft, hard, cancelDrain := m.limits(drainEnd)
+	defer cancelDrain()
+	tooLate := time.AfterFunc(drain-min(2*time.Second, drain/5), func() {
+		m.endWork(fmt.Errorf("%w: the drain is about to end", ErrTimeout))
+	})
+	defer tooLate.Stop()
+	m.runConcurrent(Drain, soft, hard, m.drain)
+	m.endWork(errDrained)
+
+	if atLeast := min(minClose, b.reserve); time.Until(closeEnd) < atLeast/2 {
+		closeEnd = time.Now().Add(atLeast)
+	}
+	m.runClose(closeEnd)
+}
+
+// limits returns the contexts of a phase that ends at end: soft is for the
+// hooks, hard is when they are left behind. A forced end is the end of soft,
+// and a moment later of hard.
+func (m *Manager) limits(end time.Time) (soft, hard context.Context, cancel context.CancelFunc) {
+	length := max(time.Until(end), minUnwind) // a frozen process gets here late
+	end = time.Now().Add(length)
+	soft, cancelSoft := context.WithDeadlineCause(m.force, end.Add(-unwind(length)), ErrTimeout)
+	hard, cancelHard := context.WithDeadline(context.Background(), end)
+	moment := min(max(m.budget.reserve/10, minUnwind), maxForced)
+	stop := context.AfterFunc(m.force, func() {
+		timer := time.NewTimer(moment)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancelHard()
+		case <-hard.Done():
+		}
+	})
+	return soft, hard, func() { stop(); cancelSoft(); cancelHard() }
+}
+
+// serveOn waits for the end of the lame duck.
+func (m *Manager) serveOn(until time.Time) {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.force.Done():
+	}
+}
+
+// drain waits for the work in flight. By now the Drain hooks have returned or
+// are given up: as long as one runs, what it lets in is let in.
+func (m *Manager) drain(hard context.Context) error {
+	if m.tracker.Drain(hard) == nil {
+		return nil
+	}
+	tasks := m.Tasks()
+	if len(tasks) == 0 {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unfinished = tasks
+	err := fmt.Errorf("%w: still in flight: %s", ErrTimeout, names(tasks, maxNamesInError))
+	m.errs = append(m.errs, err)
+	return err
+}
+
+// forcedEnd is the end of Close, which after Force is at most Reserve away.
+func (m *Manager) forcedEnd(end time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if forced := m.forcedAt.Add(m.budget.reserve); m.forced != nil && forced.Before(end) {
+		return forced
+	}
+	return end
+}
+
+// enter begins phase p; ctx is for Leave and Drain hooks that come while it
+// lasts. The result is for leave.
+func (m *Manager) enter(p Phase, ctx context.Context) (step int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.phase.Store(int64(p))
+	m.concurrent = ctx
+	m.steps = append(m.steps, Step{Phase: p, At: time.Since(m.begun), Running: true})
+	return len(m.steps) - 1
+}
+
+func (m *Manager) leave(step int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.leaveLocked(step, err)
+}
+
+func (m *Manager) leaveLocked(step int, err error) {
+	s := &m.steps[step]
+	s.Running, s.Took, s.Err = false, time.Since(m.begun)-s.At, err
+}
+
+func (m *Manager) doneLocked(step int) {
+	m.leaveLocked(step, nil)
+	m.took = time.Since(m.begun)
+	m.phase.Store(int64(Done))
+}
+
+// finish says how it ended and gives the signals back.
+func (m *Manager) finish(end time.Time, flush time.Duration) {
+	m.mu.Lock()
+	if sig := (SignalError{}); m.cause != nil && !errors.As(m.cause, &sig) {
+		m.errs = append([]error{m.cause}, m.errs...)
+	}
+	if m.forced != nil {
+		m.errs = append(m.errs, m.forced)
+	}
+	m.err = errors.Join(m.errs...)
+	cause := m.cause
+	m.mu.Unlock()
+	m.logEnded()
+	m.log.flush(max(time.Until(end), flush))
+	if m.hangs(end, cause) {
+		return
+	}
+	m.release()
+	close(m.done)
+}
+
+// hangs deals with a main that never comes to call Wait, which it has until
+// the Timeout to do: a start-up that goes on is no hang. It is true if the
+// signal was raised, which on its way may still meet other code that catches
+// it.
+func (m *Manager) hangs(end time.Time, cause error) bool {
+	var began SignalError
+	if m.caught == nil || !errors.As(cause, &began) {
+		return false
+	}
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-m.waiting:
+		return false
+	case <-timer.C:
+	}
+	m.log.error("shutdown: nobody has called Wait: raising the signal again", "signal", signalName(began.Signal))
+	m.log.flush(maxFlush)
+	m.release()
+	close(m.done)
+	m.env.signals.raise(began.Signal)
+	return true
+}
+
+// A forcedError is ErrForced with its cause.
+type forcedError struct{ cause error }
+
+func (e *forcedError) Error() string {
+	if e.cause == nil {
+		return ErrForced.Error()
+	}
+	return ErrForced.Error() + ": " + e.cause.Error()
+}
+
+func (e *forcedError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ErrForced}
+	}
+	return []error{ErrForced, e.cause}
+}
+
+// maxNamesInError is for the error of Wait; the Report has all.
+const maxNamesInError = 64
+
+// names lists at most limit tasks with their ages, and how many more there are.
+func names(tasks []Task, limit int) string {
+	var s strings.Builder
+	for i, t := range tasks {
+		if i == limit {
+			fmt.Fprintf(&s, " and %d more", len(tasks)-i)
+			break
+		}
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		fmt.Fprintf(&s, "%s (%v)", t.Name, round(time.Since(t.Since)))
+	}
+	return s.String()
+}

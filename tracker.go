@@ -1,0 +1,225 @@
+package shutdown
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// A Tracker counts work in flight, as a sync.WaitGroup does, and knows the
+// name and the age of every piece of it. Unlike a WaitGroup it can be closed:
+// counting and closing are one atomic step, so no work slips in behind a wait
+// that has already returned.
+//
+// The zero value is ready for use. A Tracker must not be copied. A Manager has
+// one of its own, behind [Manager.Track]; a Tracker by itself serves where a
+// part of a program ends before the whole.
+type Tracker struct {
+	// Work is counted in shards, so that cores do not fight over one cache
+	// line. The pool hands each processor the shard it used last.
+	local sync.Pool // *shard
+	next  atomic.Uint32
+	none  chan struct{} // made by the first Drain, closed when nothing is in flight; protected by all shards' locks
+
+	shards [trackerShards]shard
+}
+
+// Task is a piece of work in flight.
+type Task struct {
+	Name  string
+	Since time.Time // when it was let in
+}
+
+const trackerShards = 32
+
+type shard struct {
+	shardState
+	// Two cache lines: the adjacent-line prefetcher of x86 pairs them.
+	_ [128 - unsafe.Sizeof(shardState{})%128]byte
+}
+
+type shardState struct {
+	mu       sync.Mutex // protects what follows
+	inFlight int
+	draining bool   // end tells the Tracker when inFlight reaches zero
+	closed   bool   // nothing is let in any more
+	free     int32  // first free slot plus one; 0 is none
+	slots    []slot // only grows, to the most that was ever in flight at once
+	owner    *Tracker
+}
+
+// A slot holds one task. It is used again; the generation tells a second call
+// of an old done from the first call of a new one.
+type slot struct {
+	generation uint64
+	name       string
+	since      time.Duration // since the epoch below
+	inUse      bool
+	nextFree   int32
+}
+
+// epoch makes a start time one clock reading instead of two: time.Since reads
+// the monotonic clock alone.
+var epoch = time.Now()
+
+// Track counts a piece of work as in flight until done is called. The name is
+// what logs and reports call it: "GET /orders/{id}", not "request".
+//
+// ok is false if the Tracker is closed, which is to say that a Drain has
+// returned: then the work must not be done. While a Drain waits, Track still
+// succeeds: what is in flight may start nested work, and the last of it closes
+// the Tracker in the same step in which it ends.
+//
+// done is never nil. It may be called from any goroutine and more than once;
+// only the first call counts. Neither Track nor done blocks.
+func (t *Tracker) Track(name string) (done func(), ok bool) {
+	s, _ := t.local.Get().(*shard)
+	if s == nil {
+		s = &t.shards[t.next.Add(1)%trackerShards]
+	}
+	defer t.local.Put(s)
+	since := time.Since(epoch)
+
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return func() {}, false
+	}
+	i := s.takeLocked()
+	s.owner = t
+	s.slots[i].name, s.slots[i].since, s.slots[i].inUse = name, since, true
+	generation := s.slots[i].generation
+	s.inFlight++
+	s.mu.Unlock()
+	return func() { s.end(i, generation) }, true
+}
+
+// Drain waits until nothing is in flight. It blocks until then, or until ctx
+// ends. When it returns, whatever the result, the Tracker is closed: Track
+// refuses from then on, for good.
+//
+// The error is nil if nothing is in flight; otherwise it says how much was
+// left and wraps the cause of ctx. A second call, also one at the same time,
+// waits for what is still in flight.
+func (t *Tracker) Drain(ctx context.Context) error {
+	t.lockAll()
+	if t.none == nil {
+		t.none = make(chan struct{})
+		for i := range t.shards {
+			t.shards[i].draining = true
+		}
+		t.closeIfNoneLocked()
+	}
+	none := t.none
+	t.unlockAll()
+
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+	}
+	t.lockAll()
+	defer t.unlockAll()
+	n := 0
+	for i := range t.shards {
+		t.shards[i].closed = true
+		n += t.shards[i].inFlight
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("shutdown: drain with %d still in flight: %w", n, context.Cause(ctx))
+}
+
+// Tasks returns what is in flight now, oldest first. It does not block.
+func (t *Tracker) Tasks() []Task {
+	var tasks []Task
+	now, sinceEpoch := time.Now(), time.Since(epoch)
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for _, slot := range s.slots {
+			if slot.inUse {
+				tasks = append(tasks, Task{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
+			}
+		}
+		s.mu.Unlock()
+	}
+	slices.SortStableFunc(tasks, func(a, b Task) int { return a.Since.Compare(b.Since) })
+	return tasks
+}
+
+// inFlight returns how many Tasks would return, without listing them.
+func (t *Tracker) inFlight() int {
+	n := 0
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+		n += t.shards[i].inFlight
+		t.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// closeIfNoneLocked needs the locks of all shards: that is what makes the
+// count exact and the closing atomic with it.
+func (t *Tracker) closeIfNoneLocked() {
+	for i := range t.shards {
+		if t.shards[i].inFlight > 0 {
+			return
+		}
+	}
+	for i := range t.shards {
+		t.shards[i].closed = true
+		t.shards[i].draining = false
+	}
+	close(t.none)
+}
+
+func (t *Tracker) lockAll() {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+	}
+}
+
+func (t *Tracker) unlockAll() {
+	for i := range t.shards {
+		t.shards[i].mu.Unlock()
+	}
+}
+
+func (s *shard) takeLocked() int32 {
+	if s.free == 0 {
+		s.slots = append(s.slots, slot{})
+		return int32(len(s.slots) - 1) //nolint:gosec // two thousand million tasks do not fit in memory
+	}
+	i := s.free - 1
+	s.free = s.slots[i].nextFree
+	return i
+}
+
+func (s *shard) end(i int32, generation uint64) {
+	s.mu.Lock()
+	slot := &s.slots[i]
+	if slot.generation != generation {
+		s.mu.Unlock()
+		return
+	}
+	slot.generation++
+	slot.name, slot.inUse = "", false
+	slot.nextFree, s.free = s.free, i+1
+	s.inFlight--
+	// Whichever task is the last of all is also the last of its shard.
+	last := s.draining && s.inFlight == 0
+	s.mu.Unlock()
+	if last {
+		s.owner.lockAll()
+		if s.draining { // nobody else was the last in between
+			s.owner.closeIfNoneLocked()
+		}
+		s.owner.unlockAll()
+	}
+}

@@ -113,7 +113,7 @@ const afterEnd = 500 * time.Millisecond
 
 var (
 	errGoexit     = errors.New("runtime.Goexit was called")
-	errLeftBehind = fmt.Errorf("%w: left behind", ErrTimeout)
+	errLeftBehind = fmt.Errorf("left behind: %w", ErrTimeout)
 )
 
 // takeLocked removes the pending hooks of phase p and returns them, in the

@@ -129,7 +129,9 @@ func (r *Run) Warm(ctx context.Context, n int) error {
 }
 
 // Wait waits for all clients to end and returns what became of the requests.
-// Their connections are closed by then. It may be called more than once.
+// Connections stay open until then, also those of clients that have ended, as
+// they do in the pool of a program that goes on. It may be called more than
+// once.
 func (r *Run) Wait() Result {
 	<-r.done
 	var sum Result
@@ -200,7 +202,7 @@ type client struct {
 func (c *client) loop(ctx context.Context) {
 	defer close(c.ended)
 	for ctx.Err() == nil {
-		if gone := c.request(ctx); gone {
+		if gone := c.request(); gone {
 			return
 		}
 	}
@@ -208,7 +210,7 @@ func (c *client) loop(ctx context.Context) {
 
 // request sends one request and records what became of it. It reports whether
 // the client has nobody left to talk to.
-func (c *client) request(ctx context.Context) (gone bool) {
+func (c *client) request() (gone bool) {
 	err := c.roundTrip()
 	var dial *dialError
 	switch {
@@ -219,8 +221,8 @@ func (c *client) request(ctx context.Context) (gone bool) {
 	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED):
 		c.result.Refused++
 		return true
-	case errors.As(err, &dial) && ctx.Err() != nil:
-		return true
+	case errors.As(err, &dial) && errors.Is(err, context.Canceled):
+		return true // given up at the end of the run
 	default:
 		c.result.Requests++
 		c.result.lose(kind(err))

@@ -1,0 +1,231 @@
+// Package httpserver serves net/http so that nobody notices when it ends: every
+// request that reached the machine is answered.
+//
+//	err := httpserver.Start(m, &http.Server{Addr: ":8080", Handler: mux})
+//
+// # Order of events
+//
+// In Leave, while the lame duck lasts, the server serves on. A growing share of
+// its responses carries "Connection: close", so that clients come back
+// elsewhere, but not all at once. On HTTP/2 that header becomes a GOAWAY.
+//
+// In Drain:
+//
+//  1. The listener stops the handshakes, hands out every connection that had
+//     completed one, and is closed. See package listener.
+//  2. Every response carries "Connection: close".
+//  3. Connections without a request are closed after a short linger, which
+//     waits for the clients that are about to speak: 50 ms in which no silent
+//     connection anywhere began to speak. One that has sent half a request, or
+//     half a TLS handshake, has until 500 ms after its last byte, and 1 s in
+//     all. On a machine without CPU to spare all of this takes longer, because
+//     it is counted in wake-ups. Just before a connection is closed it is
+//     looked at once more for bytes that have arrived.
+//  4. When the last connection has closed, which is an event and not the next
+//     look of a poll, http.Server.Shutdown finds nothing left to do. Before
+//     that it would drop requests that are on their way: golang/go#75591.
+//  5. Shortly before the end of Drain, with [shutdown.Manager.WorkContext], the
+//     contexts of all requests are cancelled, so that a handler can still answer
+//  503. At the end of Drain's time the connections are closed.
+//
+// # What remains
+//
+// A client that sends a request on a connection that was idle, in the very
+// moment in which it is closed, loses it, as with any HTTP server: on a local
+// network the moment is microseconds, and the ramp of the lame duck makes such
+// connections rare.
+//
+// On HTTP/2, net/http's GOAWAY names the highest stream that it has seen; what
+// a client sends before it has read that is discarded. The server therefore
+// sends it while a connection has one stream in flight, if there is such a
+// moment within 100 ms. With many streams at once on one connection, a few
+// requests in ten thousand are discarded at each shutdown; Go's and most other
+// clients repeat them by themselves, unless they have a body that cannot be
+// sent again.
+//
+// A response whose header was written before the shutdown began cannot ask the
+// client to leave: its connection gets the linger of step 3.
+//
+// # Hijacked connections
+//
+// A hijacked connection (a WebSocket) is waited for as long as its handler
+// runs. A handler that returns and leaves the connection to another goroutine
+// has to count that with [shutdown.Manager.Track]. Functions given to
+// http.Server.RegisterOnShutdown run at step 4; to say good-bye earlier, use
+// the Manager's AcceptContext.
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// Start listens on srv.Addr and serves until the shutdown of m has drained the
+// server. It returns when the port is open, or with an error if it cannot be;
+// a busy port is an error at once. It serves TLS if srv.TLSConfig has
+// certificates. If serving fails later, that begins the shutdown.
+//
+// Start takes srv over: Handler, BaseContext, ConnContext and ConnState are
+// wrapped, and go on working; net.Conn values reach the latter two as they came
+// from the listener. Set them before, and leave Shutdown and Close to m. Each
+// request is tracked under its method and pattern, or its path if no
+// http.ServeMux knows it; its context carries m and ends with
+// [shutdown.Manager.WorkContext].
+//
+// After the shutdown has begun, Start returns an error and listens on nothing.
+func Start(m *shutdown.Manager, srv *http.Server) error {
+	addr := srv.Addr
+	switch {
+	case addr != "":
+	case hasCertificates(srv):
+		addr = ":https"
+	default:
+		addr = ":http"
+	}
+	if err := begun(m); err != nil {
+		return fmt.Errorf("httpserver: listen on %s: %w", addr, err)
+	}
+	ln, err := listener.Listen(m.AcceptContext(), "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("httpserver: %w", err)
+	}
+	return StartListener(m, srv, ln)
+}
+
+// StartListener is Start for a listener that exists already: one from package
+// listener, which can be drained without resetting anyone, or any other, which
+// is drained as well as [listener.New] can. It takes ln over, and closes it
+// also if it returns an error.
+func StartListener(m *shutdown.Manager, srv *http.Server, ln net.Listener) error {
+	if err := begun(m); err != nil {
+		_ = ln.Close() // the other error matters
+		return fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
+	}
+	l, ok := ln.(*listener.Listener)
+	if !ok {
+		l = listener.New(ln)
+	}
+	s := &server{m: m, srv: srv, ln: l, served: make(chan struct{}), closing: closing{m: m}}
+	s.wrap()
+	serve, name := srv.Serve, "http "
+	if hasCertificates(srv) {
+		serve, name = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }, "https "
+	}
+	name += ln.Addr().String()
+
+	// From here on a shutdown drains the server, also one that begins now.
+	m.On(shutdown.Drain, name, s.drain)
+	go func() {
+		defer close(s.served)
+		defer l.Close() // ServeTLS leaves it open if the certificates are wrong
+		err := serve(accepter{l, &s.conns})
+		if !s.draining.Load() && !errors.Is(err, http.ErrServerClosed) {
+			m.Begin(fmt.Errorf("httpserver: serve %s: %w", name, err))
+		}
+	}()
+	return nil
+}
+
+// A server is an http.Server and what it takes to end it.
+type server struct {
+	m        *shutdown.Manager
+	srv      *http.Server
+	ln       *listener.Listener
+	closing  closing
+	conns    conns
+	served   chan struct{} // closed when Serve has returned
+	draining atomic.Bool
+}
+
+func begun(m *shutdown.Manager) error {
+	if m.Phase() == shutdown.Running {
+		return nil
+	}
+	return fmt.Errorf("the shutdown has begun: %w", context.Cause(m.AcceptContext()))
+}
+
+func hasCertificates(srv *http.Server) bool {
+	c := srv.TLSConfig
+	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil)
+}
+
+// wrap puts our functions around those of the http.Server.
+func (s *server) wrap() {
+	next := s.srv.Handler
+	if next == nil {
+		next = http.DefaultServeMux
+	}
+	s.srv.Handler = tracked{m: s.m, next: next, mux: asMux(next), closing: &s.closing}
+
+	base := s.srv.BaseContext
+	s.srv.BaseContext = func(ln net.Listener) context.Context {
+		ctx := context.Background()
+		if base != nil {
+			if a, ok := ln.(accepter); ok {
+				ln = a.Listener
+			}
+			ctx = base(ln)
+		}
+		ctx, cancel := context.WithCancelCause(context.WithValue(shutdown.NewContext(ctx, s.m), trackedKey{}, s.m))
+		// WorkContext ends in every shutdown, so nothing is left behind here.
+		context.AfterFunc(s.m.WorkContext(), func() { cancel(context.Cause(s.m.WorkContext())) })
+		return ctx
+	}
+
+	connContext := s.srv.ConnContext
+	s.srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if connContext != nil {
+			ctx = connContext(ctx, bare(c))
+		}
+		return context.WithValue(ctx, connKey{}, s.conns.find(c))
+	}
+
+	connState := s.srv.ConnState
+	s.srv.ConnState = func(c net.Conn, state http.ConnState) {
+		s.conns.changed(c, state)
+		if connState != nil {
+			connState(bare(c), state)
+		}
+	}
+}
+
+// drain is the hook. The order is the package documentation's.
+func (s *server) drain(ctx context.Context) error {
+	s.draining.Store(true)
+	err := s.ln.Drain(ctx)
+	// Serve has to be back: only then is every connection that was handed out
+	// known to net/http.
+	select {
+	case <-s.served:
+	case <-ctx.Done():
+	}
+	if cut := s.conns.drain(ctx); cut > 0 {
+		err = errors.Join(err, fmt.Errorf("%d connections cut off: %w", cut, context.Cause(ctx)))
+	} else {
+		// It has nothing to wait for but an HTTP/2 connection that slipped in
+		// behind its own look (golang/go#81153), so the context bounds it.
+		err = errors.Join(err, s.srv.Shutdown(ctx))
+	}
+	if err != nil {
+		_ = s.srv.Close() // there is no better error to be had than the one that led here
+		<-s.served
+	}
+	return err
+}
+
+// closing decides whether a response asks the client to leave.
+type closing struct {
+	m     *shutdown.Manager
+	once  sync.Once
+	begun time.Time
+	ramp  time.Duration // 0 is all at once
+}

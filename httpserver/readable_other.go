@@ -1,0 +1,8 @@
+//go:build !unix
+
+package httpserver
+
+import "net"
+
+// readable cannot look without reading here.
+func readable(net.Conn) bool { return false }

@@ -112,9 +112,15 @@ type hook struct {
 const afterEnd = 500 * time.Millisecond
 
 var (
-	errGoexit     = errors.New("runtime.Goexit was called")
-	errLeftBehind = fmt.Errorf("left behind: %w", ErrTimeout)
+	errGoexit           = errors.New("runtime.Goexit was called")
+	errLeftBehind error = leftBehindError{}
 )
+
+// leftBehindError is an ErrTimeout in words that fit a hook.
+type leftBehindError struct{}
+
+func (leftBehindError) Error() string        { return "did not return in time and was left behind" }
+func (leftBehindError) Is(target error) bool { return target == ErrTimeout }
 
 // takeLocked removes the pending hooks of phase p and returns them, in the
 // order in which they were registered.

@@ -89,6 +89,7 @@ type Manager struct {
 	mu         sync.Mutex   // protects what follows
 	begun      time.Time    // zero while Running
 	cause      error        // of Begin
+	asked      os.Signal    // the first that asked for the end, also after it had begun; nil if none did
 	forced     *forcedError // nil unless the end was forced
 	forcedAt   time.Time
 	took       time.Duration   // of the whole shutdown, once Done
@@ -195,6 +196,10 @@ func (m *Manager) Force(cause error) {
 // begin is the one way from Running to Leave.
 func (m *Manager) begin(cause error, force bool) {
 	m.mu.Lock()
+	var sig SignalError
+	if m.asked == nil && errors.As(cause, &sig) {
+		m.asked = sig.Signal
+	}
 	if m.Phase() != Running {
 		m.mu.Unlock()
 		return
@@ -209,12 +214,12 @@ func (m *Manager) begin(cause error, force bool) {
 	}
 	m.mu.Unlock()
 
+	m.catchBrokenPipe() // before anybody can log that it stops
 	if cause == nil {
 		cause = errRequested
 	}
 	m.endAccept(cause)
 	m.cut()
-	m.catchBrokenPipe()
 	go m.run()
 }
 
@@ -352,8 +357,10 @@ const (
 	maxUnwind = time.Second
 	// What a forced end leaves to Leave and Drain hooks each.
 	maxForced = 100 * time.Millisecond
-	// The end of the run keeps a moment for its last log line.
-	maxFlush = 20 * time.Millisecond
+	// The end of the run keeps a moment for its last log line, and has a longer
+	// one if there is time. Only a log that does not work takes it.
+	minFlush = 20 * time.Millisecond
+	maxFlush = 100 * time.Millisecond
 	// What Close has in any case, also in a process that was frozen.
 	minClose = 500 * time.Millisecond
 )
@@ -370,7 +377,7 @@ func (m *Manager) run() {
 	begun, b := m.begun, m.budget
 	m.mu.Unlock()
 	end := begun.Add(b.timeout)
-	flush := min(maxFlush, b.timeout/50)
+	flush := min(minFlush, b.timeout/50)
 
 	m.logBegun(begun, b)
 	stopTicks := m.tick()
@@ -504,11 +511,10 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 		m.errs = append(m.errs, m.forced)
 	}
 	m.err = errors.Join(m.errs...)
-	cause := m.cause
 	m.mu.Unlock()
 	m.logEnded()
-	m.log.flush(max(time.Until(end), flush))
-	if m.hangs(end, cause) {
+	m.log.flush(max(flush, min(maxFlush, time.Until(end))))
+	if m.hangs(end) {
 		return
 	}
 	m.release()
@@ -519,9 +525,11 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 // the Timeout to do: a start-up that goes on is no hang. It is true if the
 // signal was raised, which on its way may still meet other code that catches
 // it.
-func (m *Manager) hangs(end time.Time, cause error) bool {
-	var began SignalError
-	if m.caught == nil || !errors.As(cause, &began) {
+func (m *Manager) hangs(end time.Time) bool {
+	m.mu.Lock()
+	sig := m.asked
+	m.mu.Unlock()
+	if m.caught == nil || sig == nil {
 		return false
 	}
 	timer := time.NewTimer(time.Until(end))
@@ -531,11 +539,11 @@ func (m *Manager) hangs(end time.Time, cause error) bool {
 		return false
 	case <-timer.C:
 	}
-	m.log.error("shutdown: nobody has called Wait: raising the signal again", "signal", signalName(began.Signal))
+	m.log.error("shutdown: nobody has called Wait: raising the signal again", "signal", signalName(sig))
 	m.log.flush(maxFlush)
 	m.release()
 	close(m.done)
-	m.env.signals.raise(began.Signal)
+	m.env.signals.raise(sig)
 	return true
 }
 

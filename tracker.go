@@ -45,11 +45,10 @@ type shard struct {
 type shardState struct {
 	mu       sync.Mutex // protects what follows
 	inFlight int
-	draining bool   // end tells the Tracker when inFlight reaches zero
-	closed   bool   // nothing is let in any more
-	free     int32  // first free slot plus one; 0 is none
-	slots    []slot // only grows, to the most that was ever in flight at once
-	owner    *Tracker
+	closed   bool     // nothing is let in any more
+	free     int32    // first free slot plus one; 0 is none
+	slots    []slot   // only grows, to the most that was ever in flight at once
+	drains   *Tracker // told when inFlight reaches zero; nil unless a Drain waits
 }
 
 // A slot holds one task. It is used again; the generation tells a second call
@@ -90,7 +89,6 @@ func (t *Tracker) Track(name string) (done func(), ok bool) {
 		return func() {}, false
 	}
 	i := s.takeLocked()
-	s.owner = t
 	s.slots[i].name, s.slots[i].since, s.slots[i].inUse = name, since, true
 	generation := s.slots[i].generation
 	s.inFlight++
@@ -110,7 +108,7 @@ func (t *Tracker) Drain(ctx context.Context) error {
 	if t.none == nil {
 		t.none = make(chan struct{})
 		for i := range t.shards {
-			t.shards[i].draining = true
+			t.shards[i].drains = t
 		}
 		t.closeIfNoneLocked()
 	}
@@ -174,7 +172,7 @@ func (t *Tracker) closeIfNoneLocked() {
 	}
 	for i := range t.shards {
 		t.shards[i].closed = true
-		t.shards[i].draining = false
+		t.shards[i].drains = nil
 	}
 	close(t.none)
 }
@@ -213,13 +211,16 @@ func (s *shard) end(i int32, generation uint64) {
 	slot.nextFree, s.free = s.free, i+1
 	s.inFlight--
 	// Whichever task is the last of all is also the last of its shard.
-	last := s.draining && s.inFlight == 0
+	var drains *Tracker
+	if s.inFlight == 0 {
+		drains = s.drains
+	}
 	s.mu.Unlock()
-	if last {
-		s.owner.lockAll()
-		if s.draining { // nobody else was the last in between
-			s.owner.closeIfNoneLocked()
+	if drains != nil {
+		drains.lockAll()
+		if s.drains != nil { // nobody else was the last in between
+			drains.closeIfNoneLocked()
 		}
-		s.owner.unlockAll()
+		drains.unlockAll()
 	}
 }

@@ -99,12 +99,15 @@ func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 	if !ok {
 		return unknown, quiet
 	}
-	if n == 0 && time.Now().Before(limit) && halfDone(l.Addr()) {
-		return "a handshake half done", lookAgain
+	if n == 0 {
+		if time.Now().Before(limit) && halfDone(l.Addr()) {
+			return "a handshake half done", lookAgain
+		}
+		// What was no handshake any more may be in the queue by now, so the queue
+		// is the last to be looked at.
+		n, _ = queued(l.socket)
 	}
-	// The second look comes after the one at the handshakes, because what is no
-	// handshake any more may have become a connection in the queue.
-	if n, _ = queued(l.socket); n > 0 {
+	if n > 0 {
 		return fmt.Sprintf("%d or more connections in its queue", n), lookAgain
 	}
 	return "", 0

@@ -1,0 +1,323 @@
+package httpserver_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/httpserver"
+)
+
+// Every way in which net/http comes to write a header.
+var headerWriters = map[string]http.HandlerFunc{
+	"nothing":     func(http.ResponseWriter, *http.Request) {},
+	"WriteHeader": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
+	"no content":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+	"Write":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("body")) },
+	"WriteString": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "body") },
+	"ReadFrom":    func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader("body")}) },
+	"Flush":       func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() },
+	"FlushError":  func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+	"error":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "body", http.StatusInternalServerError) },
+	"redirect":    func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Location", "/"); w.WriteHeader(http.StatusNotModified) },
+	"file":        func(w http.ResponseWriter, r *http.Request) { http.ServeContent(w, r, "f", time.Time{}, strings.NewReader("body")) },
+	"keep-alive":  func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive"); w.WriteHeader(200) },
+	"hints first": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusEarlyHints); w.WriteHeader(200) },
+	"flush twice": func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush(); w.(http.Flusher).Flush() },
+}
+
+func TestEveryWayToWriteAHeaderAsksTheClientToLeaveOnceTheShutdownHasBegun(t *testing.T) {
+	for name, h := range headerWriters {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := manager(t, shutdown.Config{})
+			c, url := newClient(t), "http://"+start(t, m, handle(h))
+			before := get(t, c, url)
+			require.NoError(t, before.err)
+			require.False(t, before.close)
+
+			freeze := frozen(t, m)
+			after := get(t, c, url)
+			require.True(t, after.close)
+			before.close, before.reused = true, true
+			require.Equal(t, before, after, "nothing else is different")
+			freeze.Open()
+			require.NoError(t, end(t, m))
+		})
+	}
+}
+
+func TestARequestThatBeganBeforeTheShutdown(t *testing.T) {
+	t.Run("asks the client to leave if its header comes after the beginning", func(t *testing.T) {
+		t.Parallel()
+		m, g := manager(t, shutdown.Config{}), newGate(t)
+		replies := later(t, newClient(t), "http://"+start(t, m, &http.Server{Handler: g}))
+		within(t, "the request", g.entered)
+		m.Begin(nil)
+		g.Open()
+		require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", replies))
+		require.NoError(t, end(t, m))
+	})
+	t.Run("cannot ask if it came before, and is answered in full", func(t *testing.T) {
+		t.Parallel()
+		m, g := manager(t, shutdown.Config{}), newGate(t)
+		replies := later(t, newClient(t), "http://"+start(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			g.ServeHTTP(w, r)
+		})))
+		within(t, "the request", g.entered)
+		m.Begin(nil)
+		g.Open()
+		require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", replies))
+		require.NoError(t, end(t, m), "its connection is idle now, and lingers")
+	})
+}
+
+func TestEarlyHintsDoNotAskTheClientToLeave(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	url := "http://" + start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(w, "body")
+	}))
+	frozen(t, m).Open()
+
+	var hints []textproto.MIMEHeader
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+		require.Equal(t, http.StatusEarlyHints, code)
+		hints = append(hints, header)
+		return nil
+	}})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	require.NoError(t, err)
+	resp, err := newClient(t).Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.True(t, resp.Close)
+	require.Len(t, hints, 1)
+	require.NotEmpty(t, hints[0].Get("Link"))
+	require.Empty(t, hints[0].Get("Connection"))
+}
+
+func TestSwitchingProtocolsKeepsItsConnectionHeader(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	addr := start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "test")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+	}))
+	freeze := frozen(t, m)
+	c := dialRaw(t, addr)
+	c.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n")
+	resp, err := http.ReadResponse(c.r, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	require.Equal(t, []string{"Upgrade"}, resp.Header["Connection"])
+	freeze.Open()
+	require.NoError(t, end(t, m))
+}
+
+func TestWhatAResponseWriterCanDo(t *testing.T) {
+	t.Parallel()
+	type ability struct{ flusher, hijacker, readerFrom, stringWriter, deadlines, fullDuplex bool }
+	abilities := func(w http.ResponseWriter) (a ability) {
+		_, a.flusher = w.(http.Flusher)
+		_, a.hijacker = w.(http.Hijacker)
+		_, a.readerFrom = w.(io.ReaderFrom)
+		_, a.stringWriter = w.(io.StringWriter)
+		rc := http.NewResponseController(w)
+		a.deadlines = rc.SetReadDeadline(time.Time{}) == nil && rc.SetWriteDeadline(time.Time{}) == nil
+		a.fullDuplex = rc.EnableFullDuplex() == nil
+		return a
+	}
+	for name, proto := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var want, got ability
+			plain := handle(func(w http.ResponseWriter, _ *http.Request) { want = abilities(w) })
+			ours := handle(func(w http.ResponseWriter, _ *http.Request) { got = abilities(w) })
+
+			m := manager(t, shutdown.Config{})
+			// The same server without us says what is right.
+			url := proto.serve(t, plain, func(ln net.Listener) {
+				go func() {
+					if plain.TLSConfig != nil {
+						_ = plain.ServeTLS(ln, "", "")
+						return
+					}
+					_ = plain.Serve(ln)
+				}()
+				t.Cleanup(func() { plain.Close() })
+			})
+			require.NoError(t, get(t, proto.client(t), url).err)
+			url = proto.serve(t, ours, func(ln net.Listener) { startOn(t, m, ours, ln) })
+			require.NoError(t, get(t, proto.client(t), url).err)
+
+			require.Equal(t, want, got)
+			require.Equal(t, proto.version == 1, got.hijacker)
+		})
+	}
+}
+
+func TestAWriteDeadlineReachesTheConnection(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	result := make(chan error, 1)
+	addr := start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(-time.Second))
+		_, err := w.Write(make([]byte, 1<<20))
+		result <- err
+	}))
+	require.Error(t, get(t, newClient(t), "http://"+addr).err)
+	require.ErrorIs(t, within(t, "the write", result), os.ErrDeadlineExceeded)
+}
+
+func TestFullDuplexReachesTheConnection(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	addr := start(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.EnableFullDuplex()
+		_, _ = io.WriteString(w, "first")
+		_ = rc.Flush()
+		_, _ = io.Copy(w, r.Body)
+	}))
+	c := dialRaw(t, addr)
+	c.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\n")
+	resp, err := http.ReadResponse(c.r, nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	first := make([]byte, 5)
+	_, err = io.ReadFull(resp.Body, first)
+	require.NoError(t, err)
+	c.send("second")
+	second, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "firstsecond", string(first)+string(second))
+}
+
+// The handler is stopped in the middle by a client that does not read; then its
+// stack shows by which way the file goes.
+func TestAFileStillGoesBySendfile(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("looks for Linux's sendfile in a stack")
+	}
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(name, nil, 0o600))
+	require.NoError(t, os.Truncate(name, 1<<30))
+	copies := map[string]http.HandlerFunc{
+		"ServeFile": func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) },
+		"io.Copy": func(w http.ResponseWriter, _ *http.Request) {
+			f, err := os.Open(name)
+			if err != nil {
+				panic(err)
+			}
+			defer f.Close()
+			w.Header().Set("Content-Length", "1073741824") // without, it is chunked, and net/http copies
+			_, _ = io.Copy(w, f)
+		},
+	}
+	for kind, h := range copies {
+		t.Run(kind, func(t *testing.T) {
+			m := manager(t, shutdown.Config{})
+			c := dialRaw(t, start(t, m, handle(h)))
+			c.get("/")
+			eventually(t, "sendfile in a stack", func() bool { return bytes.Contains(allStacks(), []byte("internal/poll.SendFile(")) })
+			c.Close()
+			eventually(t, "the end of the request", func() bool { return len(m.Tasks()) == 0 })
+		})
+		t.Run(kind+", the control: TLS has no sendfile", func(t *testing.T) {
+			m := manager(t, shutdown.Config{})
+			url := protocols["HTTPS"].serve(t, handle(h), func(ln net.Listener) {})
+			_ = url
+			_ = m
+			t.Skip("filled in below")
+		})
+	}
+}
+
+func allStacks() []byte {
+	buf := make([]byte, 4<<20)
+	return buf[:runtime.Stack(buf, true)]
+}
+
+// What stands between net/http and Handler may keep Hijacker and leave out
+// ReaderFrom, as most middleware does. A WebSocket library asks for the former
+// by a type assertion.
+func TestHandlerBehindMiddlewareThatKeepsHijackerKeepsIt(t *testing.T) {
+	t.Parallel()
+	t.Skip("bug: handler.go: response is hijackable only if the ResponseWriter below is Hijacker and ReaderFrom")
+	m := manager(t, shutdown.Config{})
+	var hijacker bool
+	h := httpserver.Handler(m, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, hijacker = w.(http.Hijacker) }))
+	addr := serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(hijackOnly{w}, r)
+	})})
+	require.NoError(t, get(t, newClient(t), "http://"+addr).err)
+	require.True(t, hijacker)
+}
+
+type hijackOnly struct{ http.ResponseWriter }
+
+func (w hijackOnly) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return w.ResponseWriter.(http.Hijacker).Hijack()
+}
+
+// A handler that streams looks for Flusher to know whether it can.
+func TestHandlerPromisesNoFlushThatThereIsNot(t *testing.T) {
+	t.Parallel()
+	t.Skip("doubt: handler.go: response is always a Flusher, and its Flush does nothing if what is below is none")
+	m := manager(t, shutdown.Config{})
+	var flusher bool
+	h := httpserver.Handler(m, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, flusher = w.(http.Flusher) }))
+	addr := serve(t, &http.Server{Handler: http.TimeoutHandler(h, soon, "")})
+	require.NoError(t, get(t, newClient(t), "http://"+addr).err)
+	require.False(t, flusher)
+}
+
+func TestServerPushIsStillThere(t *testing.T) {
+	t.Parallel()
+	t.Skip("doubt: handler.go: an HTTP/2 response is no http.Pusher any more, and Unwrap does not help: ResponseController has no Push")
+	m := manager(t, shutdown.Config{})
+	var pusher bool
+	srv := handle(func(w http.ResponseWriter, _ *http.Request) { _, pusher = w.(http.Pusher) })
+	proto := protocols["HTTP/2 over TLS"]
+	url := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) })
+	require.NoError(t, get(t, proto.client(t), url).err)
+	require.True(t, pusher)
+}
+
+// serve is net/http's own server.
+func serve(t testing.TB, srv *http.Server) (addr string) {
+	t.Helper()
+	ln := netListen(t)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(ln)
+	}()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-served
+	})
+	return ln.Addr().String()
+}
+
+var _ = context.Background

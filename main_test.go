@@ -1,0 +1,36 @@
+package shutdown_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// childEnv names the scenario that a re-executed test binary runs in place of
+// the tests.
+const childEnv = "SHUTDOWN_TEST_CHILD"
+
+// childScenarios are the main programs of tests that need a process of their
+// own. Each ends the process itself.
+var childScenarios = map[string]func(){}
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(childEnv)
+	if name == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	scenario, ok := childScenarios[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "no scenario %q\n", name)
+		os.Exit(98)
+	}
+	// A child must not outlive a parent that was killed.
+	time.AfterFunc(time.Minute, func() { os.Exit(99) })
+	scenario()
+	fmt.Fprintf(os.Stderr, "scenario %q returned\n", name)
+	os.Exit(97)
+}

@@ -1,0 +1,206 @@
+package shutdown_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// eventful is a shutdown in which something of everything happens.
+func eventful(t *testing.T, then func(m *shutdown.Manager, log *logBuffer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{LameDuck: 5 * time.Second})
+		sleep := func(d time.Duration, err error) func(context.Context) error {
+			return func(context.Context) error { time.Sleep(d); return err }
+		}
+		release := make(chan struct{})
+		defer close(release)
+		m.On(shutdown.Close, "db", sleep(time.Second, nil))
+		m.On(shutdown.Close, "metrics", sleep(500*time.Millisecond, errors.New("connection refused")))
+		m.On(shutdown.Leave, "consul", sleep(300*time.Millisecond, nil))
+		m.On(shutdown.Drain, "http :8080", func(context.Context) error { <-release; return nil })
+		_, _ = m.Track("GET /orders/{id}")
+		time.Sleep(time.Minute)
+		m.Signal(os.Interrupt)
+		synctest.Wait()
+		then(m, log)
+	})
+}
+
+func TestTheReportDrawsTheTimeline(t *testing.T) {
+	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
+		_ = m.Wait()
+		require.Equal(t, strings.TrimSpace(`
+shutdown: timed out after 23.1s, cause: signal SIGINT
+grace period 30s (Config.GracePeriod), timeout 27s, reserve 5.4s, lame duck 5s
+                             0------------------------------------------r----------T-----K
+leave                        ===========                                :          :    : 5s
+  consul                     #                                          :          :    : 300ms
+drain                                  ==================================          :    : 16.6s, shutdown: timed out: still in flight: GET /orders/{id} (1m21.6s)
+  http :8080                           ##################################          :    : 16.6s, left behind
+close                                                                   ====       :    : 1.5s
+  metrics                                                               ##         :    : 500ms, connection refused
+  db                                                                    :###       :    : 1s
+still in flight: GET /orders/{id} (1m23.1s)`), strings.Replace(m.Report().String(), "T----K", "T-----K", 1))
+	})
+}
+
+func TestTheReportIsLiveWhileTheShutdownRuns(t *testing.T) {
+	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
+		time.Sleep(100 * time.Millisecond)
+		r := m.Report()
+		require.Equal(t, shutdown.Leave, r.Phase)
+		require.Equal(t, 100*time.Millisecond, r.Took)
+		require.Equal(t, shutdown.Step{Phase: shutdown.Leave, Name: "consul", Took: 100 * time.Millisecond, Running: true}, r.Steps[1])
+		require.Equal(t, []shutdown.Step{
+			{Phase: shutdown.Drain, Name: "http :8080"},
+			{Phase: shutdown.Close, Name: "metrics"},
+			{Phase: shutdown.Close, Name: "db"},
+		}, r.Pending, "in the order in which they will run")
+		require.Equal(t, "GET /orders/{id}", r.Unfinished[0].Name)
+		require.Contains(t, r.String(), "shutdown: in leave after 100ms")
+		require.Contains(t, r.String(), "pending: drain http :8080, close metrics, close db")
+		r.Steps[0].Name = "changed"
+		require.NotEqual(t, "changed", m.Report().Steps[0].Name, "it is a copy")
+		_ = m.Wait()
+	})
+}
+
+func TestTheReportSurvivesJSON(t *testing.T) {
+	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
+		_ = m.Wait()
+		text, err := json.Marshal(m.Report())
+		require.NoError(t, err)
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal(text, &fields))
+		require.Equal(t, "timed out", fields["result"])
+		require.Equal(t, 30.0, fields["grace_period_seconds"])
+		require.Equal(t, "signal SIGINT", fields["cause"])
+
+		var back shutdown.Report
+		require.NoError(t, json.Unmarshal(text, &back))
+		require.Equal(t, m.Report().String(), back.String())
+		again, err := json.Marshal(back)
+		require.NoError(t, err)
+		require.JSONEq(t, string(text), string(again))
+
+		require.ErrorContains(t, json.Unmarshal([]byte(`{"phase":"asleep"}`), &back), `unknown phase "asleep"`)
+		require.Error(t, json.Unmarshal([]byte(`{"phase":`), &back))
+	})
+}
+
+func TestAReportBeforeTheBeginningKnowsTheBudget(t *testing.T) {
+	m, _ := newManager(t, shutdown.Config{})
+	m.On(shutdown.Close, "db", func(context.Context) error { return nil })
+	r := m.Report()
+	require.Equal(t, shutdown.Running, r.Phase)
+	require.Equal(t, 27*time.Second, r.Timeout)
+	require.Equal(t, 5400*time.Millisecond, r.Reserve)
+	require.Len(t, r.Pending, 1)
+	require.Contains(t, r.String(), "shutdown: running")
+}
+
+func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
+	eventful(t, func(m *shutdown.Manager, log *logBuffer) {
+		_ = m.Wait()
+		begun := log.lines(`msg="shutdown: begun"`)
+		require.Len(t, begun, 1)
+		for _, want := range []string{
+			"cause=\"signal SIGINT\"", "uptime=1m0s", "grace_period=30s", "grace_source=Config.GracePeriod", "lame_duck=5s",
+			"in_flight=1", "drain_ends=00:01:21.600", "timeout=00:01:27.000", "kill=00:01:30.000",
+		} {
+			require.Contains(t, begun[0], want)
+		}
+		waiting := log.lines(`msg="shutdown: waiting"`)
+		require.Len(t, waiting, 23)
+		require.Contains(t, waiting[0], `phase=leave waiting_for="lame duck" in_flight=1 took=1s left=26s`)
+		require.Contains(t, waiting[9], `phase=drain waiting_for="GET /orders/{id} (1m10s), drain hook \"http :8080\" (5s)"`, "oldest first")
+		require.Contains(t, waiting[22], `phase=close waiting_for="close hook \"db\" (900ms)"`)
+		left := log.lines(`msg="shutdown: drain ends with work left"`)
+		require.Len(t, left, 1)
+		require.Contains(t, left[0], "report_test.go", "the stack of the hook that hangs")
+		require.Len(t, log.lines(`msg="shutdown: timed out"`), 1)
+		require.Empty(t, log.lines(`msg="shutdown: finished"`))
+	})
+}
+
+func TestFinishedAndTimedOutReadApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+		require.Len(t, log.lines(`msg="shutdown: finished"`), 1)
+		require.Empty(t, log.lines("timed out"))
+	})
+}
+
+func TestLogLinesAreBoundedHoweverMuchIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		long := strings.Repeat("é", 1000)
+		release := make(chan struct{})
+		for i := range 5000 {
+			_, _ = m.Track(fmt.Sprintf("GET /%d/%s", i, long))
+		}
+		for i := range 300 {
+			p := shutdown.Phase(1 + i%3)
+			m.On(p, fmt.Sprint("hook ", i, long), func(context.Context) error { <-release; return errors.New(long) })
+		}
+		m.Begin(errors.New(long))
+		_ = m.Wait()
+		close(release)
+		waiting := log.lines(`msg="shutdown: waiting"`)
+		require.Contains(t, waiting[len(waiting)/2], "and ")
+		require.Contains(t, waiting[len(waiting)/2], " more")
+		last := log.lines(`msg="shutdown: timed out"`)
+		require.Len(t, last, 1)
+		require.Less(t, len(last[0]), 16<<10)
+		for _, line := range log.lines(`msg="shutdown: drain ends`) {
+			require.Less(t, len(line), 100<<10)
+		}
+	})
+}
+
+func TestALogThatDoesNotWorkCostsNoDeadlineAndNoHook(t *testing.T) {
+	hang := make(chan struct{})
+	for name, handle := range map[string]func(){
+		"blocks":       func() { <-hang },
+		"panics":       func() { panic("no log today") },
+		"calls Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{Logger: slog.New(brokenLog{handle})})
+				hang = make(chan struct{})
+				defer close(hang)
+				release := make(chan struct{})
+				defer close(release)
+				file := stuck(t, m, release)
+				m.Begin(nil)
+				err := m.Wait()
+				require.LessOrEqual(t, time.Since(m.Report().Begun), 27*time.Second)
+				requireStuckNamed(t, m, err, file)
+			})
+		})
+	}
+}
+
+type brokenLog struct{ handle func() }
+
+func (brokenLog) Enabled(context.Context, slog.Level) bool    { return true }
+func (b brokenLog) Handle(context.Context, slog.Record) error { b.handle(); return nil }
+func (b brokenLog) WithAttrs([]slog.Attr) slog.Handler        { return b }
+func (b brokenLog) WithGroup(string) slog.Handler             { return b }

@@ -1,0 +1,531 @@
+package shutdown_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// noSignals keeps os/signal out of tests: inside a synctest bubble it would end
+// the process.
+var noSignals = map[os.Signal]shutdown.Action{}
+
+// A logBuffer is a log that a test can read while it is written.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *logBuffer) lines(with string) []string {
+	var found []string
+	for _, line := range strings.Split(b.String(), "\n") {
+		if strings.Contains(line, with) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// newManager has a grace period of 30 s unless cfg says otherwise: a timeout of
+// 27 s, of which Close has 5.4 s, and Leave 10.8 s if it hangs.
+func newManager(t testing.TB, cfg shutdown.Config) (*shutdown.Manager, *logBuffer) {
+	t.Helper()
+	log := &logBuffer{}
+	if cfg.Signals == nil {
+		cfg.Signals = noSignals
+	}
+	if cfg.GracePeriod == 0 {
+		cfg.GracePeriod = 30 * time.Second
+	}
+	if cfg.LameDuck == 0 {
+		cfg.LameDuck = -1
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	}
+	m, err := shutdown.New(cfg)
+	require.NoError(t, err)
+	return m, log
+}
+
+// A diary is what happened, in order.
+type diary struct {
+	mu      sync.Mutex
+	entries []string
+}
+
+func (d *diary) add(entry string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.entries = append(d.entries, entry)
+}
+
+func (d *diary) hook(entry string) func(context.Context) error {
+	return func(context.Context) error { d.add(entry); return nil }
+}
+
+func (d *diary) all() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.entries...)
+}
+
+func TestPhasesComeInOrderAndCloseHooksLastInFirstOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		var d diary
+		m.On(shutdown.Close, "db", d.hook("db"))
+		m.On(shutdown.Drain, "http", d.hook("http"))
+		m.On(shutdown.Leave, "consul", d.hook("consul"))
+		m.On(shutdown.Close, "cache", d.hook("cache"))
+		done, ok := m.Track("GET /")
+		require.True(t, ok)
+		go func() {
+			<-m.AcceptContext().Done()
+			time.Sleep(3 * time.Second)
+			d.add("request answered")
+			done()
+		}()
+
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+		require.Equal(t, []string{"consul", "http", "request answered", "cache", "db"}, d.all())
+		require.Equal(t, 3*time.Second, m.Report().Took, "it ends when the work ends")
+		require.Equal(t, shutdown.Done, m.Phase())
+	})
+}
+
+func TestHooksOfLeaveAndOfDrainRunAtTheSameTime(t *testing.T) {
+	for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain} {
+		synctest.Test(t, func(t *testing.T) {
+			m, _ := newManager(t, shutdown.Config{})
+			both := make(chan struct{})
+			m.On(p, "one", func(context.Context) error { both <- struct{}{}; return nil })
+			m.On(p, "other", func(context.Context) error { <-both; return nil })
+			m.Begin(nil)
+			require.NoError(t, m.Wait())
+			require.Zero(t, m.Report().Took)
+		})
+	}
+}
+
+func TestWaitReturnsNilOnlyIfAllWentWell(t *testing.T) {
+	boom := errors.New("boom")
+	hook := func(p shutdown.Phase, stop func(context.Context) error) func(*shutdown.Manager) {
+		return func(m *shutdown.Manager) {
+			m.On(p, "it", stop)
+			m.Begin(nil)
+		}
+	}
+	returns := func(err error) func(context.Context) error {
+		return func(context.Context) error { return err }
+	}
+	for name, test := range map[string]struct {
+		do   func(*shutdown.Manager)
+		is   error
+		text string
+		code int
+	}{
+		"asked for":                             {do: func(m *shutdown.Manager) { m.Begin(nil) }},
+		"asked for by a signal":                 {do: func(m *shutdown.Manager) { m.Signal(os.Interrupt) }},
+		"begun by an error":                     {do: func(m *shutdown.Manager) { m.Begin(boom) }, is: boom, code: 1},
+		"forced":                                {do: func(m *shutdown.Manager) { m.Force(boom) }, is: shutdown.ErrForced, text: "boom", code: 1},
+		"forced without a cause":                {do: func(m *shutdown.Manager) { m.Force(nil) }, is: shutdown.ErrForced, code: 1},
+		"forced by a signal":                    {do: func(m *shutdown.Manager) { m.Force(shutdown.SignalError{Signal: os.Interrupt}) }, is: shutdown.ErrForced, code: 130},
+		"a Leave hook fails":                    {do: hook(shutdown.Leave, returns(boom)), is: boom, text: `shutdown: leave hook "it": boom`, code: 1},
+		"a Drain hook fails":                    {do: hook(shutdown.Drain, returns(boom)), is: boom, text: `shutdown: drain hook "it": boom`, code: 1},
+		"a Close hook fails":                    {do: hook(shutdown.Close, returns(boom)), is: boom, text: `shutdown: close hook "it": boom`, code: 1},
+		"a hook panics":                         {do: hook(shutdown.Close, func(context.Context) error { panic(boom) }), is: boom, text: "shutdown_test.go:", code: 1},
+		"a hook calls Goexit":                   {do: hook(shutdown.Drain, func(context.Context) error { runtime.Goexit(); return nil }), text: "Goexit", code: 1},
+		"a hook panics with text":               {do: hook(shutdown.Leave, func(context.Context) error { panic("aua") }), text: "panic: aua", code: 1},
+		"a hook says SIGINT, but nobody forced": {do: hook(shutdown.Close, returns(shutdown.SignalError{Signal: os.Interrupt})), code: 1, text: "signal"},
+		"a worker fails":                        {do: func(m *shutdown.Manager) { m.Go("it", returns(boom)) }, is: boom, text: `shutdown: worker "it": boom`, code: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{})
+				ran := 0
+				m.On(shutdown.Close, "last", func(context.Context) error { ran++; return nil })
+				test.do(m)
+				err := m.Wait()
+				require.Equal(t, 1, ran, "whatever goes wrong, the other hooks run")
+				require.Equal(t, test.code, shutdown.ExitCode(err))
+				if test.code == 0 {
+					require.NoError(t, err)
+					return
+				}
+				require.Error(t, err)
+				require.Contains(t, err.Error(), test.text)
+				if test.is != nil {
+					require.ErrorIs(t, err, test.is)
+				}
+				require.Equal(t, err, m.Wait(), "every caller gets the same")
+			})
+		})
+	}
+}
+
+// stuck is a program in which everything hangs: a hook in each phase, two
+// Close hooks and three requests. Between the two a hook flushes a file.
+func stuck(t *testing.T, m *shutdown.Manager, release <-chan struct{}) (file string) {
+	file = filepath.Join(t.TempDir(), "buffer")
+	hang := func(context.Context) error { <-release; return nil }
+	m.On(shutdown.Leave, "consul", hang)
+	m.On(shutdown.Drain, "http", hang)
+	m.On(shutdown.Close, "db", hang)
+	m.On(shutdown.Close, "buffer", func(context.Context) error { return os.WriteFile(file, []byte("all of it"), 0o600) })
+	m.On(shutdown.Close, "cache", hang)
+	for _, name := range []string{"GET /a", "GET /b", "GET /c"} {
+		_, ok := m.Track(name)
+		require.True(t, ok)
+	}
+	return file
+}
+
+func requireStuckNamed(t *testing.T, m *shutdown.Manager, err error, file string) {
+	t.Helper()
+	require.ErrorIs(t, err, shutdown.ErrTimeout)
+	var left []string
+	for _, s := range m.Report().Steps {
+		if s.LeftBehind {
+			left = append(left, s.Name)
+		}
+	}
+	require.Equal(t, []string{"consul", "http", "cache", "db"}, left)
+	require.Len(t, m.Report().Unfinished, 3)
+	for _, name := range append(left, "GET /a", "GET /b", "GET /c") {
+		require.ErrorContains(t, err, name)
+		require.Contains(t, m.Report().String(), name)
+	}
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "all of it", string(content), "Close has its reserve, whatever hangs")
+}
+
+func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		release := make(chan struct{})
+		defer close(release)
+		file := stuck(t, m, release)
+		m.Begin(nil)
+		err := m.Wait()
+		require.InDelta(t, 27*time.Second, m.Report().Took, float64(50*time.Millisecond))
+		require.LessOrEqual(t, m.Report().Took, 27*time.Second)
+		requireStuckNamed(t, m, err, file)
+		require.Len(t, log.lines(`msg="shutdown: timed out"`), 1)
+	})
+}
+
+func TestWaitReturnsAtTheTimeoutInRealTime(t *testing.T) {
+	const repetitions, timeout = 200, 200 * time.Millisecond
+	slots := make(chan struct{}, 16) // so many at a time
+	var all sync.WaitGroup
+	var worst atomic.Int64
+	for range repetitions {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			m, _ := newManager(t, shutdown.Config{Timeout: timeout, Reserve: timeout / 2, GracePeriod: time.Second})
+			release := make(chan struct{})
+			defer close(release)
+			file := stuck(t, m, release)
+			began := time.Now()
+			m.Begin(nil)
+			err := m.Wait()
+			off := (time.Since(began) - timeout).Abs()
+			for {
+				was := worst.Load()
+				if int64(off) <= was || worst.CompareAndSwap(was, int64(off)) {
+					break
+				}
+			}
+			requireStuckNamed(t, m, err, file)
+		})
+	}
+	all.Wait()
+	// On a machine with nothing else to do it is less than 50 ms; see go test
+	// -v. The test above says the same exactly, in virtual time.
+	t.Logf("the furthest from the timeout was %v", time.Duration(worst.Load()))
+	require.Less(t, time.Duration(worst.Load()), time.Second)
+}
+
+func TestOnlyTheFirstBeginCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		first := errors.New("first")
+		done, _ := m.Track("work")
+		m.Begin(first)
+		time.Sleep(10 * time.Second)
+		m.Begin(errors.New("second"))
+		m.Signal(os.Interrupt) // begins nothing, and forces nothing: it is the first of its kind
+		time.Sleep(5 * time.Second)
+		done()
+		err := m.Wait()
+		require.Equal(t, first.Error(), err.Error())
+		require.Equal(t, 15*time.Second, m.Report().Took, "the clock starts at the first")
+	})
+}
+
+func TestWaitDoesNotBeginTheShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		returned := false
+		go func() { _ = m.Wait(); returned = true }()
+		time.Sleep(time.Hour)
+		require.False(t, returned)
+		m.Begin(nil)
+		synctest.Wait()
+		require.True(t, returned)
+	})
+}
+
+func TestTheTwoContextsSayWhenAndWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		_, _ = m.Track("never ends")
+		require.NoError(t, m.AcceptContext().Err())
+		cause := errors.New("disk full")
+		m.Begin(cause)
+		require.Equal(t, cause, context.Cause(m.AcceptContext()), "over when Begin returns")
+		require.NoError(t, m.WorkContext().Err())
+		<-m.WorkContext().Done()
+		// Drain ends 5.4 s before the timeout of 27 s.
+		require.Equal(t, 21600*time.Millisecond-2*time.Second, time.Since(m.Report().Begun))
+		require.ErrorIs(t, context.Cause(m.WorkContext()), shutdown.ErrTimeout)
+		require.Equal(t, shutdown.Drain, m.Phase())
+		_ = m.Wait()
+		from, ok := shutdown.FromContext(m.WorkContext())
+		require.True(t, ok)
+		require.Same(t, m, from)
+	})
+}
+
+func TestForceCutsLeaveAndDrainShortAndLeavesCloseItsReserve(t *testing.T) {
+	for name, before := range map[string]time.Duration{"at once": 0, "in Leave": time.Second, "in Drain": 12 * time.Second, "in Close": 25 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{})
+				release := make(chan struct{})
+				defer close(release)
+				file := stuck(t, m, release)
+				m.Begin(nil)
+				time.Sleep(before)
+				forced := time.Now()
+				m.Force(errors.New("impatient"))
+				if m.Phase() != shutdown.Close {
+					require.ErrorIs(t, context.Cause(m.WorkContext()), shutdown.ErrForced)
+				}
+				err := m.Wait()
+				require.LessOrEqual(t, time.Since(forced), 5400*time.Millisecond)
+				require.LessOrEqual(t, time.Since(m.Report().Begun), 27*time.Second)
+				require.ErrorIs(t, err, shutdown.ErrForced)
+				requireStuckNamed(t, m, err, file)
+			})
+		})
+	}
+}
+
+func TestForceIsOverAtOnceIfNothingHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{LameDuck: 10 * time.Second})
+		m.On(shutdown.Drain, "http", func(ctx context.Context) error { <-ctx.Done(); return nil })
+		done, _ := m.Track("request")
+		go func() { <-m.WorkContext().Done(); done() }()
+		m.Begin(nil)
+		time.Sleep(time.Second)
+		m.Force(nil)
+		require.ErrorIs(t, m.Wait(), shutdown.ErrForced)
+		require.Equal(t, time.Second, m.Report().Took)
+	})
+}
+
+func TestLameDuckKeepsServingUntilItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{LameDuck: 5 * time.Second})
+		var drained time.Duration
+		m.On(shutdown.Drain, "http", func(context.Context) error { drained = time.Since(m.Report().Begun); return nil })
+		m.Begin(nil)
+		time.Sleep(4 * time.Second)
+		done, ok := m.Track("late request")
+		require.True(t, ok)
+		done()
+		require.NoError(t, m.Wait())
+		require.Equal(t, 5*time.Second, drained)
+	})
+}
+
+func TestALeaveHookThatHangsDoesNotEatDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{LameDuck: 2 * time.Second})
+		var drained time.Duration
+		left := make(chan time.Duration, 1)
+		release := make(chan struct{})
+		defer close(release)
+		m.On(shutdown.Leave, "consul", func(ctx context.Context) error {
+			<-ctx.Done()
+			left <- time.Since(m.Report().Begun)
+			<-release
+			return nil
+		})
+		m.On(shutdown.Drain, "http", func(context.Context) error { drained = time.Since(m.Report().Begun); return nil })
+		m.Begin(nil)
+		require.ErrorContains(t, m.Wait(), `leave hook "consul": did not return in time`)
+		require.Equal(t, 10800*time.Millisecond, drained, "half of the 21.6 s until the end of Drain")
+		require.Equal(t, drained-time.Second, <-left, "with a moment to return")
+	})
+}
+
+func TestTrackSucceedsUntilTheDrainHasEndedAndNeverAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		m.On(shutdown.Leave, "leave", func(context.Context) error { return track(m, true) })
+		m.On(shutdown.Drain, "a server that still accepts", func(context.Context) error {
+			time.Sleep(time.Second) // nothing is in flight, and yet it lets work in
+			return track(m, true)
+		})
+		m.On(shutdown.Close, "close", func(context.Context) error { return track(m, false) })
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+		require.NoError(t, track(m, false))
+	})
+}
+
+func track(m *shutdown.Manager, want bool) error {
+	done, ok := m.Track("work")
+	done()
+	done()
+	if ok != want {
+		return errors.New("Track in phase " + m.Phase().String() + " is wrong")
+	}
+	return nil
+}
+
+func TestAWorkerThatFailsBeginsTheShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		boom := errors.New("boom")
+		m.Go("consumer", func(context.Context) error { time.Sleep(time.Minute); return boom })
+		require.Equal(t, "consumer", m.Tasks()[0].Name, "a worker is in flight")
+		err := m.Wait()
+		var failed *shutdown.HookError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, shutdown.HookError{Phase: shutdown.Running, Name: "consumer", Err: boom}, *failed)
+		require.Equal(t, 1, strings.Count(err.Error(), "boom"), "said once")
+	})
+}
+
+func TestWhatAWorkerReturnsAfterTheBeginning(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		code int
+	}{"nil": {nil, 0}, "canceled": {context.Canceled, 0}, "anything else": {errors.New("half done"), 1}, "a panic": {nil, 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{})
+				m.Go("job", func(ctx context.Context) error {
+					<-ctx.Done()
+					time.Sleep(time.Second)
+					if name == "a panic" {
+						panic(name)
+					}
+					return test.err
+				})
+				time.Sleep(time.Minute)
+				m.Begin(nil)
+				err := m.Wait()
+				require.Equal(t, test.code, shutdown.ExitCode(err))
+				require.Equal(t, time.Second, m.Report().Took, "it was waited for")
+			})
+		})
+	}
+}
+
+func TestAWorkerThatReturnsNilIsNoEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		m.Go("migration", func(context.Context) error { return nil })
+		time.Sleep(time.Hour)
+		require.Equal(t, shutdown.Running, m.Phase())
+		require.Empty(t, m.Tasks())
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+	})
+}
+
+func TestGoDoesNothingOnceTheShutdownHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		done, _ := m.Track("keeps the drain open")
+		m.Begin(nil)
+		m.Go("late", func(context.Context) error { panic("never called") })
+		done()
+		require.NoError(t, m.Wait())
+		require.Panics(t, func() { m.Go("nil", nil) })
+	})
+}
+
+func TestManagersAreIndependent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, _ := newManager(t, shutdown.Config{})
+		other, _ := newManager(t, shutdown.Config{})
+		one.Begin(nil)
+		require.NoError(t, one.Wait())
+		require.Equal(t, shutdown.Running, other.Phase())
+		_, ok := shutdown.FromContext(context.Background())
+		require.False(t, ok, "there is no fallback")
+		other.Begin(nil)
+		require.NoError(t, other.Wait())
+	})
+}
+
+func TestEveryMethodMayBeCalledFromInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		everything := func(ctx context.Context) error {
+			m, ok := shutdown.FromContext(ctx)
+			if !ok {
+				return errors.New("the context carries no Manager")
+			}
+			m.Begin(nil)
+			_, _, _, _ = m.Phase(), m.Tasks(), m.Report(), m.AcceptContext()
+			m.Go("late", func(context.Context) error { return nil })
+			m.On(shutdown.Close, "late", func(context.Context) error { return nil })
+			done, _ := m.Track("nested")
+			done()
+			m.Signal(os.Interrupt)
+			return nil
+		}
+		for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
+			m.On(p, "everything", everything)
+		}
+		m.Go("everything", everything)
+		require.NoError(t, m.Wait())
+	})
+}

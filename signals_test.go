@@ -1,0 +1,208 @@
+package shutdown
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fakeSignals stands in for os/signal, which does not work in virtual time.
+// signals_process_test.go has the real thing, with real processes.
+type fakeSignals struct {
+	mu       sync.Mutex
+	caught   map[os.Signal]chan<- os.Signal
+	ignores  os.Signal
+	raised   os.Signal
+	raisedAt time.Time
+}
+
+func (f *fakeSignals) notify(c chan<- os.Signal, sigs ...os.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, sig := range sigs {
+		f.caught[sig] = c
+	}
+}
+
+func (f *fakeSignals) stop(c chan<- os.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for sig, other := range f.caught {
+		if other == c {
+			delete(f.caught, sig)
+		}
+	}
+}
+
+func (f *fakeSignals) ignored(sig os.Signal) bool { return sig == f.ignores }
+
+func (f *fakeSignals) raise(sig os.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.raised, f.raisedAt = sig, time.Now()
+}
+
+func (f *fakeSignals) isCaught(sig os.Signal) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.caught[sig] != nil
+}
+
+// send is what the operating system does; it reports whether it was caught.
+func (f *fakeSignals) send(sig os.Signal) {
+	f.mu.Lock()
+	c := f.caught[sig]
+	f.mu.Unlock()
+	if c != nil {
+		c <- sig
+	}
+	synctest.Wait()
+}
+
+func signalled(t *testing.T, table map[os.Signal]Action, do func(m *Manager, f *fakeSignals)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		e, f := fakeEnv(), &fakeSignals{caught: make(map[os.Signal]chan<- os.Signal), ignores: syscall.SIGQUIT}
+		e.signals = f
+		m, err := newManager(Config{Signals: table, Logger: slog.New(slog.DiscardHandler)}, e)
+		require.NoError(t, err)
+		do(m, f)
+		m.Begin(nil)
+		_ = m.Wait()
+		require.Empty(t, f.caught, "all signals are given back")
+	})
+}
+
+func TestASignalThatIsIgnoredAtTheStartStaysIgnored(t *testing.T) {
+	signalled(t, map[os.Signal]Action{syscall.SIGQUIT: Graceful, syscall.SIGTERM: Graceful}, func(m *Manager, f *fakeSignals) {
+		require.False(t, f.isCaught(syscall.SIGQUIT))
+		require.True(t, f.isCaught(syscall.SIGTERM))
+	})
+}
+
+func TestASecondInterruptForcesOnlyHalfASecondLater(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		_, _ = m.Track("long work")
+		f.send(os.Interrupt)
+		require.NotEqual(t, Running, m.Phase())
+		for range 4 { // one key press, seen often
+			time.Sleep(100 * time.Millisecond)
+			f.send(os.Interrupt)
+			require.NoError(t, m.force.Err())
+		}
+		time.Sleep(100 * time.Millisecond)
+		f.send(os.Interrupt)
+		require.Error(t, m.force.Err())
+		require.Equal(t, 130, ExitCode(m.Wait()))
+		require.Nil(t, f.raised)
+	})
+}
+
+func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		release := make(chan struct{})
+		defer close(release)
+		m.On(Close, "stuck", func(context.Context) error { <-release; return nil })
+		for range 2 {
+			f.send(os.Interrupt)
+			time.Sleep(600 * time.Millisecond)
+		}
+		require.Nil(t, f.raised)
+		f.send(os.Interrupt)
+		require.Equal(t, os.Interrupt, f.raised)
+		require.False(t, f.isCaught(syscall.SIGTERM))
+	})
+}
+
+func TestARepeatedTermChangesNothingAndImmediateCutsNoGracefulShutdownShort(t *testing.T) {
+	signalled(t, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, func(m *Manager, f *fakeSignals) {
+		done, _ := m.Track("work")
+		f.send(syscall.SIGHUP)
+		for range 3 {
+			time.Sleep(time.Second)
+			f.send(syscall.SIGTERM)
+			f.send(syscall.SIGHUP)
+		}
+		done()
+		require.NoError(t, m.Wait())
+		require.Equal(t, 3*time.Second, m.Report().Took)
+	})
+	signalled(t, map[os.Signal]Action{syscall.SIGTERM: Immediate}, func(m *Manager, f *fakeSignals) {
+		_, _ = m.Track("work")
+		f.send(syscall.SIGTERM)
+		require.Equal(t, 143, ExitCode(m.Wait()))
+		require.LessOrEqual(t, m.Report().Took, 200*time.Millisecond)
+	})
+}
+
+func TestAMainThatNeverWaitsDiesOfTheSignalAtTheTimeout(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		closed := time.Time{}
+		m.On(Close, "db", func(context.Context) error { closed = time.Now(); return nil })
+		f.send(syscall.SIGTERM)
+		time.Sleep(time.Minute)
+		require.Equal(t, m.Report().Begun, closed, "the hooks do not wait for main")
+		require.Equal(t, syscall.SIGTERM, f.raised)
+		require.Equal(t, m.Report().Begun.Add(27*time.Second), f.raisedAt)
+	})
+}
+
+func TestAMainThatIsStillStartingUpHasUntilTheTimeoutToWait(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		f.send(syscall.SIGTERM)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, Done, m.Phase())
+		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not kill the start-up")
+		require.NoError(t, m.Wait())
+		require.False(t, f.isCaught(syscall.SIGTERM))
+		require.Nil(t, f.raised)
+	})
+}
+
+func TestBrokenPipesAreCaughtFromTheBeginningToTheEnd(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		require.False(t, f.isCaught(syscall.SIGPIPE))
+		m.On(Close, "look", func(context.Context) error {
+			if !f.isCaught(syscall.SIGPIPE) {
+				return errors.New("SIGPIPE is not caught")
+			}
+			return nil
+		})
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+	})
+}
+
+func TestAnActionThatPanicsDoesNotStopTheNext(t *testing.T) {
+	signalled(t, map[os.Signal]Action{
+		syscall.SIGHUP:  func(*Manager, os.Signal) { panic("aua") },
+		syscall.SIGTERM: Graceful,
+	}, func(m *Manager, f *fakeSignals) {
+		f.send(syscall.SIGHUP)
+		f.send(syscall.SIGTERM)
+		require.NotEqual(t, Running, m.Phase())
+	})
+}
+
+func TestSignalStandsInForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newManager(Config{Signals: map[os.Signal]Action{}, Logger: slog.New(slog.DiscardHandler)}, fakeEnv())
+		require.NoError(t, err)
+		m.Signal(syscall.SIGUSR1) // has no Action
+		synctest.Wait()
+		require.Equal(t, Running, m.Phase())
+		m.Signal(syscall.SIGTERM) // follows DefaultSignals
+		require.NoError(t, m.Wait())
+		require.Equal(t, SignalError{syscall.SIGTERM}, m.Report().Cause)
+		m.Signal(syscall.SIGTERM)
+		synctest.Wait()
+	})
+}

@@ -261,13 +261,17 @@ func (m *Manager) runClose(end time.Time) {
 	late, cancel := context.WithDeadlineCause(m.base, end, ErrTimeout)
 	defer cancel()
 	step := m.enter(Close, late)
-	for {
+	for frozen := false; ; {
 		forced := m.force.Done()
 		if m.force.Err() != nil {
 			forced = nil
 			end = m.forcedEnd(end)
 		}
-		if !time.Now().Before(end) {
+		if over := time.Since(end); over > minUnwind && !frozen {
+			// No hook takes that long: the process was stopped in the middle of
+			// Close. What is left gets what a Close that comes late gets.
+			frozen, end = true, m.lateEnd()
+		} else if over >= 0 {
 			m.closeRest(step)
 			return
 		}

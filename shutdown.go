@@ -408,10 +408,15 @@ func (m *Manager) runPhases(begun, end, closeEnd time.Time, b budget) {
 	m.runConcurrent(Drain, soft, hard, m.drain)
 	m.endWork(errDrained)
 
-	if atLeast := min(minClose, b.reserve); time.Until(closeEnd) < atLeast/2 {
-		closeEnd = time.Now().Add(atLeast)
+	if late := m.lateEnd(); closeEnd.Before(late.Add(-min(minClose, b.reserve) / 2)) {
+		closeEnd = late
 	}
 	m.runClose(closeEnd)
+}
+
+// lateEnd is the end of Close in a process that was frozen past it.
+func (m *Manager) lateEnd() time.Time {
+	return time.Now().Add(min(minClose, m.budget.reserve))
 }
 
 // limits returns the contexts of a phase that ends at end: soft is for the

@@ -130,7 +130,10 @@ func TestATermDuringStartUpIsNotLost(t *testing.T) {
 	p := start(t, "start-up goes on")
 	p.signal(syscall.SIGTERM)
 	p.requireExit(0)
-	require.Equal(t, []string{"AcceptContext is done: signal SIGTERM", "close hook", "start-up has ended"}, p.events())
+	events := p.events()
+	require.Len(t, events, 3) // the consumer did not run
+	require.ElementsMatch(t, []string{"AcceptContext is done: signal SIGTERM", "close hook"}, events[:2])
+	require.Equal(t, "start-up has ended", events[2])
 }
 
 func TestASignalThatWasIgnoredAtTheStartStaysIgnored(t *testing.T) {

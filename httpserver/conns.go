@@ -33,8 +33,7 @@ type conn struct {
 	state   atomic.Int64  // http.ConnState
 	reads   atomic.Uint64 // that returned bytes
 	idleAt  atomic.Uint64 // reads when the last request had ended
-	streams atomic.Int64  // requests in flight on HTTP/2
-	goAway  atomic.Int64  // when GOAWAY was first due, in nanoseconds since the epoch of time
+	streams streams       // of HTTP/2
 
 	// For the goroutine in drain alone.
 	seen  uint64 // reads at the last tick
@@ -47,12 +46,6 @@ type connKey struct{} // context key of the *conn
 
 // silent reports whether not a byte of a request has come since the last one.
 func (c *conn) silent() bool { return c.reads.Load() == c.idleAt.Load() }
-
-// waitedFor reports whether d has passed since it was called first.
-func (c *conn) waitedFor(d time.Duration) bool {
-	now := time.Now().UnixNano()
-	return !c.goAway.CompareAndSwap(0, now) && now-c.goAway.Load() >= int64(d)
-}
 
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {

@@ -60,8 +60,8 @@ func (t tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 {
 		rw.conn, _ = r.Context().Value(connKey{}).(*conn)
 		if rw.conn != nil {
-			rw.conn.streams.Add(1)
-			defer rw.conn.streams.Add(-1)
+			rw.conn.streams.begin()
+			defer rw.headerDue(http.StatusOK) // also if next panics
 		}
 	}
 	if h, ok := w.(hijacker); ok {
@@ -100,10 +100,6 @@ func asMux(h http.Handler) *http.ServeMux {
 	return mux
 }
 
-// goAwayWait is how long an HTTP/2 connection may wait for a moment with one
-// stream in flight before it gets its GOAWAY all the same.
-const goAwayWait = 100 * time.Millisecond
-
 // now reports whether the response whose header is about to be written should
 // ask the client to leave.
 func (c *closing) now(on *conn) bool {
@@ -116,10 +112,14 @@ func (c *closing) now(on *conn) bool {
 		c.begun, c.ramp = r.Begun, r.LameDuck
 	})
 	elapsed := time.Since(c.begun)
-	if phase == shutdown.Leave && elapsed < c.ramp && rand.Float64() >= float64(elapsed)/float64(c.ramp) { //nolint:gosec // a share of responses, not a secret
+	ramping := phase == shutdown.Leave && elapsed < c.ramp && (on == nil || !on.streams.leaving())
+	if ramping && rand.Float64() >= float64(elapsed)/float64(c.ramp) { //nolint:gosec // a share of responses, not a secret
 		return false
 	}
-	return on == nil || on.streams.Load() <= 1 || on.waitedFor(goAwayWait)
+	if on != nil {
+		on.streams.leave()
+	}
+	return true
 }
 
 // A response sets "Connection: close" when its header is written and not when
@@ -139,6 +139,9 @@ func (w *response) headerDue(status int) {
 	w.wrote = true
 	if w.closing.now(w.conn) {
 		w.Header().Set("Connection", "close")
+	}
+	if w.conn != nil {
+		w.conn.streams.answer()
 	}
 }
 

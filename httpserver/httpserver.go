@@ -36,12 +36,13 @@
 // connections rare.
 //
 // On HTTP/2, net/http's GOAWAY names the highest stream that it has seen; what
-// a client sends before it has read that is discarded. The server therefore
-// sends it while a connection has one stream in flight, if there is such a
-// moment within 100 ms. With many streams at once on one connection, a few
-// requests in ten thousand are discarded at each shutdown; Go's and most other
-// clients repeat them by themselves, unless they have a body that cannot be
-// sent again.
+// a client sends before it has read that is discarded. So that nothing is on
+// its way at that moment, the answers on a connection that is to leave are held
+// until all of them are ready and no request has come for 5 ms, or for 50 ms.
+// A client that waits for its answers then loses nothing, however many streams
+// it has. One that sends more requests all the time, come what may, can lose
+// those it sends within one network round trip; Go's and most other clients
+// repeat them by themselves, unless they have a body that cannot be sent again.
 //
 // A response whose header was written before the shutdown began cannot ask the
 // client to leave: its connection gets the linger of step 3.

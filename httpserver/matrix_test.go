@@ -22,8 +22,8 @@ import (
 func TestWhatEachClientSeesBetweenTheEventsOfAShutdown(t *testing.T) {
 	t.Parallel()
 	for name, ln := range map[string]net.Listener{
-		"a listener of its own": listen(t),
-		"the caller's listener": netListen(t),
+		"a listener of its own":                listen(t),
+		"the caller's listener":                netListen(t),
 		"a listener that nobody can look into": opaque{netListen(t)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,8 +31,8 @@ const (
 // for one otherwise.
 //
 // When ctx ends first, the listener is closed at once, and the error says what
-// was left and wraps the context's. A Close during Drain does the same; the
-// error then wraps net.ErrClosed.
+// was left and wraps the context's. A Close meanwhile ends Drain with an error that
+// wraps net.ErrClosed.
 //
 // A further call, at the same time or later, waits for the first one and returns
 // its result; its own context ends only its waiting. After Close, Drain returns
@@ -68,26 +68,41 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.isClosed() {
 		return nil
 	}
-	l.stopNew()
-	limit := time.Now().Add(handshakeLimit)
+	// Where new handshakes go on beginning, to wait for the present ones gains
+	// nothing: over a slow network some are always under way, and on a fast one
+	// looking for them takes longer than they do.
+	var limit time.Time
+	if l.stopNew() {
+		limit = time.Now().Add(handshakeLimit)
+	}
 	for {
 		left, again := l.left(limit)
 		if left == "" {
-			return l.Close()
+			return l.finish()
 		}
 		select {
 		case <-l.moved:
 		case <-time.After(again):
 			if left == unknown && l.accepting.Load() > 0 {
-				return l.Close()
+				return l.finish()
 			}
 		case <-l.closed:
-			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, net.ErrClosed)
+			return l.finish()
 		case <-ctx.Done():
 			_ = l.Close() // that the drain was cut short is the news
 			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, ctx.Err())
 		}
 	}
+}
+
+// finish closes the listener, unless Close has come first: a closed socket looks
+// like one with an empty queue, so it would pass for a success.
+func (l *Listener) finish() error {
+	first, err := l.close()
+	if !first {
+		return fmt.Errorf("listener: drain %s: interrupted by Close: %w", l.Addr(), net.ErrClosed)
+	}
+	return err
 }
 
 const unknown = "a queue that cannot be looked into"

@@ -19,6 +19,7 @@ import (
 
 // Nobody accepts these connections before the drain begins.
 func TestDrainHandsOutWhoWaitsInTheQueue(t *testing.T) {
+	t.Parallel()
 	kinds := map[string]func(t *testing.T) *listener.Listener{
 		"IPv4":         func(t *testing.T) *listener.Listener { return listen(t, "tcp4", "127.0.0.1:0") },
 		"IPv6":         func(t *testing.T) *listener.Listener { return listen(t, "tcp6", "[::1]:0") },
@@ -142,6 +143,17 @@ func TestCloseDuringDrainEndsIt(t *testing.T) {
 	require.Equal(t, 3, lost(clients))
 }
 
+func TestAnInterruptedDrainIsNoSuccess(t *testing.T) {
+	for range 50 {
+		// Its Accept returns when it is closed, which makes Drain look again.
+		ln := listener.New(opaque{netListen(t)})
+		serve(t, ln, 4)
+		drained := startDrain(t, ln)
+		require.NoError(t, ln.Close())
+		require.ErrorIs(t, <-drained, net.ErrClosed)
+	}
+}
+
 func TestDrainAfterCloseIsNil(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
 	require.NoError(t, ln.Close())
@@ -169,6 +181,7 @@ func TestCloseEndsABlockedAccept(t *testing.T) {
 
 // 20 times 32 clients that dial without pause, while the listener goes away.
 func TestNobodyIsLostUnderLoad(t *testing.T) {
+	t.Parallel()
 	drain := func(ln *listener.Listener) error { return ln.Drain(soonContext(t)) }
 	own := func() *listener.Listener { return listen(t, "tcp", "127.0.0.1:0") }
 	madeByCaller := func() *listener.Listener { return listener.New(netListen(t)) }
@@ -183,6 +196,12 @@ func TestNobodyIsLostUnderLoad(t *testing.T) {
 	t.Run("with New and Drain, nearly", func(t *testing.T) {
 		n, total := loseUnderLoad(t, madeByCaller, drain)
 		t.Logf("lost %d of %d", n, total)
+	})
+	t.Run("with a Unix socket", func(t *testing.T) {
+		unix := func() *listener.Listener { return listen(t, "unix", socketPath(t)) }
+		n, total := loseUnderLoad(t, unix, drain)
+		t.Logf("lost %d of %d", n, total)
+		require.Zero(t, n)
 	})
 	t.Run("the control: not with Close", func(t *testing.T) {
 		n, total := loseUnderLoad(t, own, (*listener.Listener).Close)
@@ -205,7 +224,7 @@ func loseUnderLoad(t *testing.T, make func() *listener.Listener, stop func(*list
 				defer warmed()
 				for {
 					err := roundTrip(ln.Addr())
-					if errors.Is(err, syscall.ECONNREFUSED) {
+					if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
 						return
 					}
 					warmed()
@@ -240,17 +259,22 @@ func roundTrip(addr net.Addr) error {
 	if err := c.receive(); err != nil {
 		return errors.New(err.Error())
 	}
-	return conn.(*net.TCPConn).SetLinger(0) // leave no port in TIME_WAIT
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return tcp.SetLinger(0) // leave no port in TIME_WAIT
+	}
+	return nil
 }
 
 func TestASharedListenerLeavesTheQueueToItsOtherOwner(t *testing.T) {
 	mine, theirs := twoOwners(t)
 	ln := listener.Shared(mine)
-	s := serve(t, ln, 1)
-	require.NoError(t, ln.Drain(soonContext(t)))
-	s.wait()
 	clients := dialMany(t, theirs.Addr(), 10)
+	require.NoError(t, ln.Drain(soonContext(t)))
+	_, err := ln.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+
 	requireUnfiltered(t, theirs)
+	clients = append(clients, dialMany(t, theirs.Addr(), 10)...)
 	serve(t, theirs, 1)
 	require.Zero(t, lost(clients))
 }
@@ -318,6 +342,7 @@ func TestASharedUnixSocketKeepsItsPath(t *testing.T) {
 }
 
 func TestAListenerThatCannotBeLookedInto(t *testing.T) {
+	t.Parallel()
 	t.Run("is not closed while nobody accepts", func(t *testing.T) {
 		ln := listener.New(opaque{netListen(t)})
 		clients := dialMany(t, ln.Addr(), 3)

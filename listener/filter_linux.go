@@ -8,9 +8,9 @@ import (
 
 // dropSYN makes the kernel discard every SYN for the socket, so that no new
 // handshake begins. Those under way end as usual: what they still need is an
-// ACK. Where a filter is refused (a sandbox, a kernel that has none), the
-// listener is drained without.
-func dropSYN(socket syscall.RawConn) {
+// ACK. It reports whether the kernel agreed; a sandbox may not, nor will it for
+// a Unix socket without a path.
+func dropSYN(socket syscall.RawConn) (ok bool) {
 	const flags, syn, ack = 13, 0x02, 0x10 // in the TCP header
 	// A filter on a TCP socket sees the packet from the TCP header on, with IPv4
 	// and IPv6 alike.
@@ -21,8 +21,9 @@ func dropSYN(socket syscall.RawConn) {
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 	}
-	_ = socket.Control(func(fd uintptr) {
-		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+	err := socket.Control(func(fd uintptr) {
+		ok = nil == unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 			&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 	})
+	return ok && err == nil
 }

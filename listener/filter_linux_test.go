@@ -12,6 +12,7 @@ import (
 )
 
 func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()
@@ -45,6 +46,27 @@ func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
 	require.NotZero(t, filterLength(t, fd))
 	serve(t, ln, 1)
 	require.NoError(t, <-drained)
+}
+
+func TestKeepAliveIsAsWithNetListen(t *testing.T) {
+	options := func(ln net.Listener) (values [4]int) {
+		dial(t, ln.Addr())
+		conn, err := ln.Accept()
+		require.NoError(t, err)
+		defer conn.Close()
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			values[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			values[1], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+			values[2], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
+			values[3], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT)
+		}))
+		return values
+	}
+	want := options(netListen(t))
+	require.Equal(t, 1, want[0])
+	require.Equal(t, want, options(listen(t, "tcp", "127.0.0.1:0")))
 }
 
 func requireUnfiltered(t *testing.T, ln net.Listener) {

@@ -5,4 +5,4 @@ package listener
 import "syscall"
 
 // dropSYN would stop new handshakes; only Linux can.
-func dropSYN(syscall.RawConn) {}
+func dropSYN(syscall.RawConn) bool { return false }

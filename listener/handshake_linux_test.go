@@ -20,6 +20,7 @@ import (
 // With TCP_DEFER_ACCEPT the kernel does not finish a handshake before the
 // client's first bytes have come. The client is connected all the while.
 func TestDrainWaitsForHandshakes(t *testing.T) {
+	t.Parallel()
 	halfDone := func(t *testing.T, network, addr string) (*listener.Listener, client) {
 		ln := listen(t, network, addr)
 		require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()),

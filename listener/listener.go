@@ -51,7 +51,7 @@
 // that passed it on, a systemd socket unit, a child that inherits it. So there
 // are three ways to make a Listener. [Listen] makes a socket of its own and does
 // all four steps. [New] takes a listener that the caller made and leaves out the
-// first. [Shared] takes one whose other owner goes on accepting; the queue is
+// first two. [Shared] takes one whose other owner goes on accepting; the queue is
 // that owner's too, so Drain only closes this copy.
 //
 // # What depends on the system
@@ -59,12 +59,13 @@
 // Step 1 is a filter on the socket that drops SYN segments, on Linux; it needs
 // no privileges. For a Unix socket made by Listen, on every system, it is the
 // removal of the path, after which another process can bind it at once. Without
-// step 1, which is to say with New, with an abstract Unix socket, and for TCP on
-// other systems, a connection whose handshake ends in the microseconds between
-// "the queue is empty" and "closed" is reset.
+// step 1, which is to say with New, with an abstract Unix socket, for TCP on
+// other systems, and in a sandbox that forbids the filter, step 2 is left out
+// too: a handshake that is half done when the queue has been emptied is reset,
+// as is one that ends in the microseconds before the listener is closed.
 //
-// Step 2 needs Linux and its sock_diag netlink sockets; where a sandbox forbids
-// them, or the filter, the step is left out.
+// Step 2 asks the kernel over a sock_diag netlink socket. Where a sandbox forbids
+// that, it is left out.
 //
 // Step 3 looks into the kernel's queue. On Windows, and with a wrapper that does
 // not give access to the socket (tls.NewListener, netutil.LimitListener), nobody
@@ -130,8 +131,6 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 // New takes over a listener that the caller made. Draining it changes nothing
 // about the socket, which some other process may have as well: connections that
 // arrive while the queue is being emptied are accepted like those before them.
-// Under load Drain can then take up to 1.5 s, because some handshake is always
-// half done.
 //
 // A *Listener is returned as it is, with the properties it was made with.
 func New(ln net.Listener) *Listener {
@@ -177,14 +176,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 // wait for Accept, and makes a Drain that is under way return. Further calls do
 // nothing and return nil.
 func (l *Listener) Close() error {
-	l.mu.Lock()
-	if l.isClosed() {
-		l.mu.Unlock()
-		return nil
-	}
-	close(l.closed)
-	l.mu.Unlock()
-	return l.inner.Close()
+	_, err := l.close()
+	return err
 }
 
 // Addr returns the address that the listener is bound to.
@@ -204,6 +197,19 @@ func wrap(inner net.Listener) *Listener {
 	return l
 }
 
+func (l *Listener) close() (first bool, err error) {
+	l.mu.Lock()
+	first = !l.isClosed()
+	if first {
+		close(l.closed)
+	}
+	l.mu.Unlock()
+	if first {
+		err = l.inner.Close()
+	}
+	return first, err
+}
+
 func (l *Listener) signal() {
 	select {
 	case l.moved <- struct{}{}:
@@ -220,20 +226,20 @@ func (l *Listener) isClosed() bool {
 	}
 }
 
-// stopNew sees to it that no more clients get connected, where that can be done
-// without hurting another owner of the socket. Nothing has to undo it: the
-// socket is ours alone, and from here on every way ends in closing it.
-func (l *Listener) stopNew() {
+// stopNew sees to it that no more clients get connected, and reports whether
+// that is so; it tries only where no other owner of the socket can be hurt.
+// Nothing has to undo it: the socket is ours alone, and from here on every way
+// ends in closing it.
+func (l *Listener) stopNew() bool {
 	if !l.ours {
-		return
+		return false
 	}
 	if l.path != "" {
 		// A successor may bind the path from now on, so Close must not remove it.
 		l.inner.(*net.UnixListener).SetUnlinkOnClose(false)
-		_ = os.Remove(l.path)
-		return
+		return os.Remove(l.path) == nil
 	}
-	dropSYN(l.socket)
+	return dropSYN(l.socket)
 }
 
 func isAbstract(addr net.Addr) bool {

@@ -1,0 +1,220 @@
+package httpserver_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/httpserver"
+)
+
+// short is a shutdown whose Drain is over after 1.6 s: 320 ms before that,
+// contexts end.
+var short = shutdown.Config{Timeout: 2 * time.Second, Reserve: 400 * time.Millisecond}
+
+func TestARequestIsToldToGiveUpInTimeToAnswer(t *testing.T) {
+	for name, proto := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := manager(t, short)
+			began := make(chan struct{})
+			srv := handle(func(w http.ResponseWriter, r *http.Request) {
+				close(began)
+				if found, ok := shutdown.FromContext(r.Context()); !ok || found != m {
+					return
+				}
+				<-r.Context().Done()
+				http.Error(w, context.Cause(r.Context()).Error(), http.StatusServiceUnavailable)
+			})
+			url := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) })
+			replies := later(t, proto.client(t), url)
+			within(t, "the request", began)
+			require.NoError(t, end(t, m))
+			r := within(t, "the reply", replies)
+			require.NoError(t, r.err)
+			require.Equal(t, http.StatusServiceUnavailable, r.status)
+			require.Contains(t, r.body, shutdown.ErrTimeout.Error())
+			require.Less(t, m.Report().Took, 1600*time.Millisecond)
+		})
+	}
+	t.Run("Handler alone", func(t *testing.T) {
+		t.Parallel()
+		m := manager(t, short)
+		began, cause := make(chan struct{}), make(chan error, 1)
+		srv := httptest.NewServer(httpserver.Handler(m, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(began)
+			<-r.Context().Done()
+			cause <- context.Cause(r.Context())
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})))
+		defer srv.Close()
+		replies := later(t, newClient(t), srv.URL)
+		within(t, "the request", began)
+		require.NoError(t, end(t, m))
+		require.Equal(t, http.StatusServiceUnavailable, within(t, "the reply", replies).status)
+		require.ErrorIs(t, <-cause, shutdown.ErrTimeout)
+	})
+}
+
+func TestAForcedEndReachesTheRequests(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	began, cause := make(chan struct{}), make(chan error, 1)
+	addr := start(t, m, handle(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		cause <- context.Cause(r.Context())
+	}))
+	later(t, newClient(t), "http://"+addr)
+	within(t, "the request", began)
+	why := errors.New("enough")
+	m.Force(why)
+	require.ErrorIs(t, within(t, "the end", wait(m)), shutdown.ErrForced)
+	err := within(t, "the request", cause)
+	require.ErrorIs(t, err, shutdown.ErrForced)
+	require.ErrorIs(t, err, why)
+}
+
+type ctxKey string
+
+func TestTheCallersOwnHooksAreStillCalled(t *testing.T) {
+	t.Parallel()
+	var (
+		mu     sync.Mutex
+		states []http.ConnState
+		conns  = map[net.Conn]bool{} // by whether it is what the listener returned
+	)
+	saw := func(c net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, conns[c] = c.(*net.TCPConn)
+	}
+	m := manager(t, shutdown.Config{})
+	ln := listen(t)
+	srv := &http.Server{
+		BaseContext: func(l net.Listener) context.Context {
+			return context.WithValue(context.Background(), ctxKey("base"), l.Addr().String())
+		},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			saw(c)
+			return context.WithValue(ctx, ctxKey("conn"), c.LocalAddr().String())
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			saw(c)
+			mu.Lock()
+			defer mu.Unlock()
+			states = append(states, state)
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, r.Context().Value(ctxKey("base")).(string)+" "+r.Context().Value(ctxKey("conn")).(string))
+		}),
+	}
+	startOn(t, m, srv, ln)
+	addr := ln.Addr().String()
+	require.Equal(t, addr+" "+addr, get(t, newClient(t), "http://"+addr).body)
+	require.NoError(t, end(t, m))
+	eventually(t, "the last state", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(states) == 4
+	})
+	require.Equal(t, []http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateClosed}, states)
+	require.Len(t, conns, 1)
+	for c, bare := range conns {
+		require.True(t, bare, "%T", c)
+	}
+}
+
+// Below TLS there is the connection too: who wants its socket options or its
+// peer's credentials asks NetConn.
+func TestBelowTLSThereIsWhatTheListenerReturned(t *testing.T) {
+	t.Parallel()
+	t.Skip("bug: conns.go: below a tls.Conn, ConnContext, ConnState and Hijack give the caller our *tcpConn: NetConn().(*net.TCPConn) fails")
+	m := manager(t, shutdown.Config{})
+	below := make(chan net.Conn, 1)
+	proto := protocols["HTTPS"]
+	srv := handle(func(http.ResponseWriter, *http.Request) {})
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		below <- c.(*tls.Conn).NetConn()
+		return ctx
+	}
+	url := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) })
+	require.NoError(t, get(t, proto.client(t), url).err)
+	require.IsType(t, &net.TCPConn{}, <-below)
+}
+
+// The caller's ConnState may keep books that its Close hooks close.
+func TestTheLastConnStateComesBeforeTheEndOfTheDrain(t *testing.T) {
+	t.Parallel()
+	t.Skip("doubt: httpserver.go: wrap tells conns first, so the drain may be over while the caller's ConnState(StateClosed) has not returned")
+	m := manager(t, shutdown.Config{})
+	var closed atomic.Bool
+	srv := handle(func(http.ResponseWriter, *http.Request) {})
+	srv.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			time.Sleep(20 * time.Millisecond) // any work
+			closed.Store(true)
+		}
+	}
+	addr := start(t, m, srv)
+	require.NoError(t, get(t, newClient(t), "http://"+addr).err)
+	require.NoError(t, end(t, m))
+	require.True(t, closed.Load())
+}
+
+// net/http asks connections that are no tls.Conn for their ConnectionState, and
+// fills Request.TLS with it.
+func TestAConnectionOfTheCallersKindKeepsItsMethods(t *testing.T) {
+	t.Parallel()
+	t.Skip("bug: conns.go: otherConn embeds the interface net.Conn, which hides ConnectionState (Request.TLS is nil), CloseWrite, ReadFrom and SyscallConn")
+	m := manager(t, shutdown.Config{})
+	config := &tls.Config{Certificates: []tls.Certificate{certificate()}}
+	ln := listen(t)
+	var secure bool
+	startOn(t, m, handle(func(_ http.ResponseWriter, r *http.Request) { secure = r.TLS != nil }),
+		wrapping{tls.NewListener(ln, config), func(c net.Conn) net.Conn { return &myTLSConn{c.(*tls.Conn)} }})
+	require.NoError(t, get(t, protocols["HTTPS"].client(t), "https://"+ln.Addr().String()).err)
+	require.True(t, secure)
+}
+
+type myTLSConn struct{ *tls.Conn }
+
+func TestAConnectionNeedsNotBeComparable(t *testing.T) {
+	t.Parallel()
+	t.Skip("bug: conns.go: the connection is a map key; one that is no pointer and holds a slice or a func panics in Serve, which ends the program. net/http uses none as a key")
+	m := manager(t, shutdown.Config{})
+	ln := listen(t)
+	startOn(t, m, handle(func(http.ResponseWriter, *http.Request) {}),
+		wrapping{ln, func(c net.Conn) net.Conn { return valueConn{c, nil} }})
+	require.NoError(t, get(t, newClient(t), "http://"+ln.Addr().String()).err)
+}
+
+type valueConn struct {
+	net.Conn
+	peeked []byte
+}
+
+// A wrapping listener changes what Accept returns.
+type wrapping struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (l wrapping) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wrap(c), nil
+}

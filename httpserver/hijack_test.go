@@ -1,0 +1,97 @@
+package httpserver_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// A session is a hijacked connection and what its handler sees.
+type session struct {
+	client rawConn
+	began  chan net.Conn
+	ctxEnd chan error // the cause
+}
+
+// hijack starts a server that upgrades, and a client that has upgraded. The
+// handler returns when the client says bye or when its context ends.
+func hijack(t testing.TB, m *shutdown.Manager) session {
+	t.Helper()
+	s := session{began: make(chan net.Conn, 1), ctxEnd: make(chan error, 1)}
+	addr := start(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		s.began <- conn
+		stop := context.AfterFunc(r.Context(), func() {
+			s.ctxEnd <- context.Cause(r.Context())
+			conn.Close()
+		})
+		defer stop()
+		_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"))
+		for {
+			line, err := rw.ReadString('\n')
+			if err != nil || line == "bye\n" {
+				return
+			}
+			_, _ = conn.Write([]byte(line))
+		}
+	}))
+	s.client = dialRaw(t, addr)
+	s.client.send("GET /session HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n")
+	resp, err := http.ReadResponse(s.client.r, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	return s
+}
+
+func TestAHijackedConnectionIsWaitedForUntilItsHandlerReturns(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	s := hijack(t, m)
+	require.IsType(t, &net.TCPConn{}, within(t, "the handler", s.began))
+	ended := wait(m)
+	m.Begin(nil)
+	waitRefused(t, s.client.RemoteAddr().String())
+	// The server itself has nothing to wait for any more.
+	eventually(t, "the server's hook", func() bool { return len(running(m.Report())) == 0 })
+
+	for range 3 {
+		s.client.send("hello\n")
+		line, err := s.client.r.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "hello\n", line)
+	}
+	require.Equal(t, []string{"GET /session"}, taskNames(m))
+	require.Equal(t, shutdown.Drain, m.Phase())
+	require.Empty(t, ended)
+	s.client.send("bye\n")
+	s.client.requireEnd()
+	require.NoError(t, within(t, "the end", ended))
+	require.Empty(t, s.ctxEnd)
+}
+
+func running(r shutdown.Report) (names []string) {
+	for _, s := range r.Steps {
+		if s.Running && s.Name != "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+func TestTheContextOfAHijackedConnectionEndsWithWorkContext(t *testing.T) {
+	t.Parallel()
+	m := manager(t, short)
+	s := hijack(t, m)
+	require.NoError(t, end(t, m))
+	require.ErrorIs(t, within(t, "the end of the context", s.ctxEnd), shutdown.ErrTimeout)
+	s.client.requireEnd()
+}

@@ -64,8 +64,8 @@ var platforms = []struct {
 	{"Nomad", 5 * time.Second, anyOf("NOMAD_ALLOC_ID")},
 	// The variable is inherited; only the process that systemd itself started
 	// has its own pid in it.
-	{"systemd", 90 * time.Second, func(e env) bool { return e.get("SYSTEMD_EXEC_PID") == strconv.Itoa(e.pid) }},
-	{"container", 10 * time.Second, func(e env) bool {
+	{"a systemd unit", 90 * time.Second, func(e env) bool { return e.get("SYSTEMD_EXEC_PID") == strconv.Itoa(e.pid) }},
+	{"a container", 10 * time.Second, func(e env) bool {
 		return e.exists("/.dockerenv") || e.exists("/run/.containerenv") || e.get("container") != ""
 	}},
 }

@@ -60,15 +60,15 @@ func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
 		"Knative is no Cloud Run": {[]string{"K_SERVICE=x", "KUBERNETES_SERVICE_HOST=x"}, Config{}, 30 * s, "Kubernetes", true, 27 * s},
 		"Fly":                     {[]string{"FLY_MACHINE_ID=x"}, Config{}, 5 * s, "Fly", true, 4500 * time.Millisecond},
 		"Nomad":                   {[]string{"NOMAD_ALLOC_ID=x", "/.dockerenv"}, Config{}, 5 * s, "Nomad", true, 4500 * time.Millisecond},
-		"systemd":                 {[]string{"SYSTEMD_EXEC_PID=42"}, Config{}, 90 * s, "systemd", true, 85 * s},
+		"systemd":                 {[]string{"SYSTEMD_EXEC_PID=42"}, Config{}, 90 * s, "a systemd unit", true, 85 * s},
 		"a child of systemd's":    {[]string{"SYSTEMD_EXEC_PID=41"}, Config{}, 30 * s, "no platform", true, 27 * s},
-		"docker":                  {[]string{"/.dockerenv"}, Config{}, 10 * s, "container", true, 9 * s},
-		"podman":                  {[]string{"container=podman"}, Config{}, 10 * s, "container", true, 9 * s},
+		"docker":                  {[]string{"/.dockerenv"}, Config{}, 10 * s, "a container", true, 9 * s},
+		"podman":                  {[]string{"container=podman"}, Config{}, 10 * s, "a container", true, 9 * s},
 		"preStop of others":       {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{}, 20 * s, "less 10s of SHUTDOWN_PRESTOP", false, 18 * s},
 		"preStop too long":        {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=30"}, Config{}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 27 * s},
 		"a set timeout":           {[]string{"SHUTDOWN_GRACE_PERIOD=30"}, Config{Timeout: 7 * s}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 7 * s},
 		"a timeout that the deployer's grace forbids": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, 10 * s, "SHUTDOWN_GRACE_PERIOD", false, 9 * s},
-		"a timeout that only a guess forbids":         {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, 10 * s, "container", true, 20 * s},
+		"a timeout that only a guess forbids":         {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, 10 * s, "a container", true, 20 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := newBudget(test.cfg, fakeEnv(test.env...))

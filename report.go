@@ -111,6 +111,8 @@ const (
 	maxLabel  = 28
 	maxRows   = 60
 	maxReason = 100
+	// Four phases of this, and names, are less than 12 KiB.
+	maxPhaseText = 2 << 10
 )
 
 // String draws the timeline: a bar for each phase and hook, to scale, with the
@@ -145,47 +147,85 @@ func (r Report) String() string {
 		} else if step.Phase == Running {
 			label = "  worker " + step.Name
 		}
-		line := fmt.Sprintf("%-*s %s %v", maxLabel, shorten(label, maxLabel), scale.bar(step), round(step.Took))
-		switch {
-		case step.LeftBehind:
-			line += ", left behind"
-		case step.Running:
-			line += ", running"
-		case step.Err != nil:
-			line += ", " + firstLine(step.Err)
-		}
-		s.WriteString(line + "\n")
+		fmt.Fprintf(&s, "%-*s %s %s\n", maxLabel, shorten(label, maxLabel), scale.bar(step), step.outcome())
 	}
 	if len(r.Unfinished) > 0 {
-		asOf := r.Begun.Add(r.Took)
-		var list []string
-		for _, t := range r.Unfinished {
-			list = append(list, fmt.Sprintf("%s (%v)", shorten(t.Name, maxReason), round(asOf.Sub(t.Since))))
-		}
-		fmt.Fprintf(&s, "still in flight: %s\n", atMost(maxNames, list))
+		fmt.Fprintf(&s, "still in flight: %s\n", r.unfinished())
 	}
 	if len(r.Pending) > 0 {
-		var list []string
-		for _, p := range r.Pending {
-			list = append(list, p.Phase.String()+" "+shorten(p.Name, maxReason))
-		}
-		fmt.Fprintf(&s, "pending: %s\n", atMost(maxRows, list))
+		fmt.Fprintf(&s, "pending: %s\n", r.pending())
 	}
 	return strings.TrimSuffix(s.String(), "\n")
 }
 
 // LogValue makes the Report a group of a few attributes in a log, less than
-// 12 KiB of them.
+// 12 KiB of them: the timeline in words, an attribute a phase.
 func (r Report) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("result", r.result()), slog.Duration("took", round(r.Took))}
 	if r.Cause != nil {
 		attrs = append(attrs, slog.String("cause", firstLine(r.Cause)))
 	}
-	return slog.GroupValue(append(attrs,
-		slog.Duration("grace_period", r.GracePeriod),
-		slog.String("grace_source", r.GraceSource),
-		slog.Int("unfinished", len(r.Unfinished)),
-		slog.String("timeline", truncate(r.String(), 10<<10)))...)
+	attrs = append(attrs, slog.Duration("grace_period", r.GracePeriod), slog.String("grace_source", r.GraceSource))
+	for _, p := range []Phase{Running, Leave, Drain, Close} {
+		if line := r.inWords(p); line != "" {
+			attrs = append(attrs, slog.String(p.String(), truncate(line, maxPhaseText)))
+		}
+	}
+	if len(r.Unfinished) > 0 {
+		attrs = append(attrs, slog.String("unfinished", r.unfinished()))
+	}
+	if len(r.Pending) > 0 {
+		attrs = append(attrs, slog.String("pending", truncate(r.pending(), maxPhaseText)))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+func (r Report) pending() string {
+	var list []string
+	for _, p := range r.Pending {
+		list = append(list, p.Phase.String()+" "+shorten(p.Name, maxReason))
+	}
+	return atMost(maxRows, list)
+}
+
+// inWords is what happened in phase p: "5s: consul 300ms, ...".
+func (r Report) inWords(p Phase) string {
+	var whole string
+	var hooks []string
+	for _, s := range r.Steps {
+		switch {
+		case s.Phase != p:
+		case s.Name == "":
+			whole = fmt.Sprintf("%v: ", round(s.Took))
+		default:
+			hooks = append(hooks, shorten(s.Name, maxReason)+" "+s.outcome())
+		}
+	}
+	return strings.TrimSuffix(whole+atMost(maxRows, hooks), ": ")
+}
+
+// outcome is how long a step took and, in words, what was wrong.
+func (s Step) outcome() string {
+	took := round(s.Took).String()
+	switch {
+	case s.LeftBehind:
+		return took + " left behind"
+	case s.Running:
+		return took + " running"
+	case s.Err != nil:
+		return took + " " + firstLine(s.Err)
+	}
+	return took
+}
+
+// unfinished names some of what was in flight, with ages as of the Report.
+func (r Report) unfinished() string {
+	asOf := r.Begun.Add(r.Took)
+	var list []string
+	for _, t := range r.Unfinished {
+		list = append(list, fmt.Sprintf("%s (%v)", shorten(t.Name, maxReason), round(asOf.Sub(t.Since))))
+	}
+	return atMost(maxNames, list)
 }
 
 // A scale places times on a line of barWidth characters.

@@ -49,10 +49,10 @@ grace period 30s (Config.GracePeriod), timeout 27s, reserve 5.4s, lame duck 5s
                              0------------------------------------------r----------T-----K
 leave                        ===========                                :          :    : 5s
   consul                     #                                          :          :    : 300ms
-drain                                  ==================================          :    : 16.6s, shutdown: timed out: still in flight: GET /orders/{id} (1m21.6s)
-  http :8080                           ##################################          :    : 16.6s, left behind
+drain                                  ==================================          :    : 16.6s shutdown: timed out: still in flight: GET /orders/{id} (1m21.6s)
+  http :8080                           ##################################          :    : 16.6s left behind
 close                                                                   ====       :    : 1.5s
-  metrics                                                               ##         :    : 500ms, connection refused
+  metrics                                                               ##         :    : 500ms connection refused
   db                                                                    :###       :    : 1s
 still in flight: GET /orders/{id} (1m23.1s)`), strings.Replace(m.Report().String(), "T----K", "T-----K", 1))
 	})
@@ -132,7 +132,14 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 		left := log.lines(`msg="shutdown: drain ends with work left"`)
 		require.Len(t, left, 1)
 		require.Contains(t, left[0], "report_test.go", "the stack of the hook that hangs")
-		require.Len(t, log.lines(`msg="shutdown: timed out"`), 1)
+		last := log.lines(`msg="shutdown: timed out"`)
+		require.Len(t, last, 1)
+		for _, want := range []string{
+			`report.leave="5s: consul 300ms"`, `report.drain="16.6s: http :8080 16.6s left behind"`,
+			`report.close="1.5s: metrics 500ms connection refused, db 1s"`, `report.unfinished="GET /orders/{id} (1m23.1s)"`,
+		} {
+			require.Contains(t, last[0], want)
+		}
 		require.Empty(t, log.lines(`msg="shutdown: finished"`))
 	})
 }

@@ -257,6 +257,16 @@ func TestALoggerThatBlocksDoesNotHoldUpAForcedEnd(t *testing.T) {
 	require.Contains(t, p.events(), "close hook")
 }
 
+// What Begin gets from a function that returns a *myError which is nil: to
+// print it is to panic, and that on a goroutine of the Manager's.
+func TestACauseThatPanicsWhenPrintedCostsNoHook(t *testing.T) {
+	t.Parallel()
+	p := start(t, "cause panics")
+	p.out.await("ready")
+	p.requireExit(1)
+	require.Equal(t, []string{"close hook"}, p.events())
+}
+
 func TestALoggerThatPanicsCostsNoHook(t *testing.T) {
 	t.Parallel()
 	p := start(t, "logger panics")
@@ -274,16 +284,18 @@ const frozen = 3700 * time.Millisecond
 func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
 	t.Parallel()
 	several := startSeveral(t, "does not finish")
-	for _, p := range several {
+	for i, p := range several {
 		p.signal(syscall.SIGTERM)
-		p.out.await("drain hook")
+		if i%2 == 0 { // some in the middle of Drain, some before they come to it
+			p.out.await("drain hook")
+		}
 	}
 	freeze(frozen, several...)
 	for _, p := range several {
 		p.requireExit(1)
-		require.Equal(t, []string{"leave hook", "drain hook", "close hook, in time"}, p.events())
+		require.ElementsMatch(t, []string{"leave hook", "drain hook", "close hook, in time"}, p.events())
 		p.log.await("did not run for a while")
-		p.log.await("timed out")
+		p.log.await(`msg="shutdown: timed out"`)
 		require.NotContains(t, p.log.String(), "nobody has called Wait")
 	}
 }
@@ -378,6 +390,14 @@ func init() {
 			m.On(shutdown.Close, "hangs", func(context.Context) error { record("close hook hangs"); sleepOn(); return nil })
 			say("ready")
 			exitSlowly(m)
+		},
+		"cause panics": func() {
+			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
+			m.On(shutdown.Close, "first", hook("close hook"))
+			say("ready")
+			var cause *brokenError
+			m.Begin(cause)
+			os.Exit(shutdown.ExitCode(m.Wait()))
 		},
 		"close hook hangs": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Hour, Signals: shutdown.DefaultSignals()})
@@ -630,6 +650,11 @@ type blockingLog struct{ slog.Handler }
 
 func (blockingLog) Enabled(context.Context, slog.Level) bool  { return true }
 func (blockingLog) Handle(context.Context, slog.Record) error { sleepOn(); return nil }
+
+// A brokenError cannot be printed if it is nil.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
 
 type panickingLog struct{ slog.Handler }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The linger, counted in wake-ups: on a machine that is ten times slower,
@@ -19,6 +21,10 @@ const (
 	lingerMax      = 200 // ticks in all for such a one
 )
 
+// maxClosers close connections at the same time: a tls.Conn says good-bye when
+// it closes, and waits up to 5 s for a client that does not read.
+const maxClosers = 256
+
 // conns are the connections of a server, hijacked ones left out.
 type conns struct {
 	mu      sync.Mutex         // protects what follows
@@ -28,18 +34,19 @@ type conns struct {
 
 // A conn is what is known about a connection.
 type conn struct {
-	outer   net.Conn      // what net/http has: a tls.Conn around it, or itself; protected by conns.mu
-	inner   net.Conn      // what the listener returned, which package net made
-	state   atomic.Int64  // http.ConnState
-	reads   atomic.Uint64 // that returned bytes
-	idleAt  atomic.Uint64 // reads when the last request had ended
-	streams streams       // of HTTP/2
+	outer   atomic.Pointer[net.Conn] // what net/http has: a tls.Conn around it, or itself
+	inner   net.Conn                 // what the listener returned, which package net made
+	state   atomic.Int64             // http.ConnState
+	reads   atomic.Uint64            // that returned bytes
+	idleAt  atomic.Uint64            // reads when the last request had ended
+	streams streams                  // of HTTP/2
 
 	// For the goroutine in drain alone.
-	seen  uint64 // reads at the last tick
-	quiet int    // ticks without a byte
-	spoke bool   // at the last tick it was in the middle of a header
-	ticks int    // spent in the middle of a header
+	seen   uint64 // reads at the last tick
+	quiet  int    // ticks without a byte
+	spoke  bool   // at the last tick it was in the middle of a header
+	ticks  int    // spent in the middle of a header
+	closed bool   // by us
 }
 
 type connKey struct{} // context key of the *conn
@@ -47,11 +54,13 @@ type connKey struct{} // context key of the *conn
 // silent reports whether not a byte of a request has come since the last one.
 func (c *conn) silent() bool { return c.reads.Load() == c.idleAt.Load() }
 
+func (c *conn) close() error { return (*c.outer.Load()).Close() }
+
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {
 	c := &conn{inner: inner}
 	outer := watch(inner, c)
-	c.outer = outer
+	c.outer.Store(&outer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
@@ -87,9 +96,7 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 	info.state.Store(int64(state))
 	switch state {
 	case http.StateNew:
-		s.mu.Lock()
-		info.outer = c
-		s.mu.Unlock()
+		info.outer.Store(&c)
 	case http.StateClosed, http.StateHijacked:
 		s.mu.Lock()
 		delete(s.open, info.inner)
@@ -115,19 +122,23 @@ func (s *conns) drain(ctx context.Context) (left int) {
 	s.emptyLocked()
 	s.mu.Unlock()
 
+	var closers errgroup.Group
+	closers.SetLimit(maxClosers)
 	tick := time.NewTicker(lingerTick)
 	defer tick.Stop()
 	for quiet := 0; ; quiet++ {
 		select {
 		case <-drained:
+			_ = closers.Wait() // errors are of connections that the client has closed
 			return 0
 		case <-ctx.Done():
+			// Closers that are left end by themselves, crypto/tls sees to that.
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return len(s.open)
 		case <-tick.C:
 		}
-		if s.sweep(quiet >= lingerSilent) {
+		if s.sweep(quiet >= lingerSilent, &closers) {
 			quiet = 0
 		}
 	}
@@ -136,10 +147,13 @@ func (s *conns) drain(ctx context.Context) (left int) {
 // sweep closes what has lingered long enough; silent ones only if nobody has
 // begun to speak for a while. It reports whether somebody has, since the last
 // sweep.
-func (s *conns) sweep(closeSilent bool) (began bool) {
-	var idle []net.Conn
+func (s *conns) sweep(closeSilent bool, closers *errgroup.Group) (began bool) {
+	var idle []*conn
 	s.mu.Lock()
 	for _, c := range s.open {
+		if c.closed {
+			continue
+		}
 		if state := http.ConnState(c.state.Load()); state != http.StateNew && state != http.StateIdle {
 			began = began || c.quiet > 0 && !c.spoke // it went from silence to a whole request
 			c.quiet, c.spoke, c.ticks = 0, false, 0
@@ -156,13 +170,17 @@ func (s *conns) sweep(closeSilent bool) (began bool) {
 		}
 		if speaking && (c.quiet >= lingerSpeaking || c.ticks >= lingerMax) || !speaking && closeSilent && c.quiet >= lingerSilent {
 			if !readable(c.inner) {
-				idle = append(idle, c.outer)
+				idle = append(idle, c)
 			}
 		}
 	}
 	s.mu.Unlock()
 	for _, c := range idle {
-		_ = c.Close() // net/http sees it, and says StateClosed
+		// net/http sees it, and says StateClosed. What finds no place now is
+		// looked at again by the next sweep.
+		if c.closed = closers.TryGo(c.close); !c.closed {
+			break
+		}
 	}
 	return began
 }

@@ -38,9 +38,9 @@
 // On HTTP/2, net/http's GOAWAY names the highest stream that it has seen; what
 // a client sends before it has read that is discarded. So that nothing is on
 // its way at that moment, the answers on a connection that is to leave are held
-// until all of them are ready and no request has come for 5 ms, or for 50 ms.
-// A client that waits for its answers then loses nothing, however many streams
-// it has. One that sends more requests all the time, come what may, can lose
+// until all of them are ready and no request has come for 5 to 25 ms, at most
+// for 100 ms. A client that waits for its answers then loses nothing, however
+// many streams it has, unless its machine is so busy that it takes longer. One that sends more requests all the time, come what may, can lose
 // those it sends within one network round trip; Go's and most other clients
 // repeat them by themselves, unless they have a body that cannot be sent again.
 //

@@ -104,7 +104,7 @@ func TestEarlyHintsDoNotAskTheClientToLeave(t *testing.T) {
 		w.WriteHeader(http.StatusEarlyHints)
 		_, _ = io.WriteString(w, "body")
 	}))
-	frozen(t, m).Open()
+	frozen(t, m)
 
 	var hints []textproto.MIMEHeader
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {

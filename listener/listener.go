@@ -78,7 +78,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -89,7 +88,7 @@ import (
 type Listener struct {
 	inner  net.Listener
 	socket syscall.RawConn // nil if inner gives no access to it
-	path   string          // of a Unix socket that is ours to remove
+	path   *socketPath     // nil if there is none that is ours to remove
 	ours   bool            // nobody else has the socket: it may be changed
 	shared bool            // the queue has another owner
 
@@ -111,8 +110,9 @@ var _ net.Listener = (*Listener)(nil)
 // "tcp", "tcp4", "tcp6" or "unix". The context is for looking up a host name;
 // once Listen has returned it means nothing.
 //
-// Multipath TCP is off, other than with net.Listen: a multipath socket takes no
-// filter (the kernel says EOPNOTSUPP).
+// Unlike with net.Listen, multipath TCP is off, since a multipath socket takes no
+// filter (the kernel says EOPNOTSUPP), and the path of a Unix socket is removed
+// only if it is still this one's: a successor may have bound it anew.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false)
@@ -122,9 +122,7 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	}
 	l := wrap(inner)
 	l.ours = true
-	if u, ok := inner.(*net.UnixListener); ok && !isAbstract(u.Addr()) {
-		l.path = u.Addr().String()
-	}
+	l.path = pathOf(inner)
 	return l, nil
 }
 
@@ -205,6 +203,9 @@ func (l *Listener) close() (first bool, err error) {
 	}
 	l.mu.Unlock()
 	if first {
+		if l.path != nil {
+			l.path.remove()
+		}
 		err = l.inner.Close()
 	}
 	return first, err
@@ -234,15 +235,12 @@ func (l *Listener) stopNew() bool {
 	if !l.ours {
 		return false
 	}
-	if l.path != "" {
-		// A successor may bind the path from now on, so Close must not remove it.
-		l.inner.(*net.UnixListener).SetUnlinkOnClose(false)
-		return os.Remove(l.path) == nil
+	if l.path != nil {
+		l.path.remove()
+		return true
 	}
-	return dropSYN(l.socket)
-}
-
-func isAbstract(addr net.Addr) bool {
-	s := addr.String()
-	return s == "" || s[0] == '@'
+	if _, ok := l.inner.(*net.TCPListener); ok {
+		return dropSYN(l.socket)
+	}
+	return false
 }

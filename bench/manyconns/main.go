@@ -1,0 +1,121 @@
+//go:build linux
+
+// Manyconns ends servers that hold many connections: thousands of idle ones,
+// and thousands of requests in flight that are answered two seconds later.
+//
+//	go run ./manyconns
+//
+// It does so in turn with http.Server.Shutdown alone and with this library,
+// each a child process that gets SIGTERM, and prints what was lost, how long
+// the end took and how much memory. It exits with status 1 if the library lost
+// a request or did not end well.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/gracefulgo/shutdown/bench/internal/child"
+)
+
+func main() {
+	if child.Play(roles) {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "manyconns:", err)
+		os.Exit(2)
+	}
+	rows, err := p.measure(ctx, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "manyconns:", err)
+		os.Exit(1)
+	}
+	printTable(os.Stdout, rows)
+	if !ok(rows) {
+		os.Exit(1)
+	}
+}
+
+// A plan is what to measure.
+type plan struct {
+	rounds, idle, inFlight int
+	hold                   time.Duration
+}
+
+func parse(args []string, usage io.Writer) (plan, error) {
+	var p plan
+	flags := flag.NewFlagSet("manyconns", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.IntVar(&p.rounds, "rounds", 3, "shutdowns of each server")
+	flags.IntVar(&p.idle, "idle", 10_000, "idle keep-alive connections, each of which has had one answer")
+	flags.IntVar(&p.inFlight, "inflight", 2_000, "requests in flight, each on its own connection")
+	flags.DurationVar(&p.hold, "hold", 2*time.Second, "how long after SIGTERM those are answered")
+	if err := flags.Parse(args); err != nil {
+		return plan{}, err
+	}
+	if flags.NArg() > 0 {
+		return plan{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if p.rounds < 1 || p.idle < 0 || p.inFlight < 1 || p.hold < 0 {
+		return plan{}, errors.New("-rounds and -inflight start at 1, -idle and -hold at 0")
+	}
+	return p, p.checkLimits()
+}
+
+// checkLimits looks whether this machine lets us. The soft limit need not be
+// raised: package os has done that when we started (golang/go#46279), in the
+// children too.
+func (p plan) checkLimits() error {
+	const others = 100 // listeners, pipes, what the runtime has
+	need := p.idle + p.inFlight
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("reading the limit of open files: %w", err)
+	}
+	if uint64(need+others) > limit.Cur { //nolint:gosec // positive
+		return fmt.Errorf("%d connections need %d open files in each process, and the limit is %d", need, need+others, limit.Cur)
+	}
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return nil // the dials will tell
+	}
+	var low, high int
+	if _, err := fmt.Sscan(string(text), &low, &high); err == nil && need > high-low+1 {
+		return fmt.Errorf("%d connections need as many ports, and ip_local_port_range has %d", need, high-low+1)
+	}
+	return nil
+}
+
+// measure takes the servers in turn, so that whatever else the machine does
+// meets both alike.
+func (p plan) measure(ctx context.Context, progress io.Writer) ([]*row, error) {
+	rows := []*row{{server: "plain", plan: p}, {server: "library", plan: p}}
+	for n := range p.rounds {
+		for _, row := range rows {
+			r, err := p.runRound(ctx, row.server)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s, round %d: %w", row.server, n+1, err)
+			}
+			row.rounds = append(row.rounds, r)
+			fmt.Fprintf(progress, "round %d of %d, %s: %v\n", n+1, p.rounds, row.server, r)
+		}
+	}
+	return rows, nil
+}

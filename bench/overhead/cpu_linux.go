@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// cpuTime is what a process has spent on processors so far, to the nanosecond:
+// the sum over its threads, none of which end while a Go server is busy. It is
+// 0 if the kernel does not tell.
+func cpuTime(pid int) time.Duration {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is a right one
+	var sum time.Duration
+	for _, name := range threads {
+		var ran time.Duration
+		if text, err := os.ReadFile(name); err == nil { //nolint:gosec // from the pattern above
+			_, _ = fmt.Sscan(string(text), &ran)
+		}
+		sum += ran
+	}
+	return sum
+}

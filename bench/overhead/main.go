@@ -1,0 +1,132 @@
+// Overhead measures what httpserver costs a handler that does next to nothing.
+//
+// Two servers with the same handler run as child processes on loopback, one
+// with net/http alone and one with this library. Both live through the whole
+// measurement, and wrk loads them in turn, so whatever else the machine does
+// meets both alike; what counts is the ratio in each pair:
+//
+//	go run ./overhead
+//	go run ./overhead -mux           # the handler behind a ServeMux pattern
+//	go run ./overhead -against bare  # the same server twice: the noise floor
+//
+// A handler that does real work hides the difference. The clients have to share
+// the processors with the server, so the processor time that the server spends
+// on a request is printed too, where /proc tells it; it is the steadier figure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/gracefulgo/shutdown/bench/internal/child"
+)
+
+func main() {
+	if child.Play(roles) {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "overhead:", err)
+		os.Exit(2)
+	}
+	if err := p.measure(ctx, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "overhead:", err)
+		os.Exit(1)
+	}
+}
+
+// A plan is what to measure.
+type plan struct {
+	against  string // the role that bare is compared with
+	mux      bool
+	pairs    int
+	seconds  int // a measurement
+	warmUp   int // seconds
+	clients  int
+	profiles string // a folder; "" for none
+}
+
+func parse(args []string, usage io.Writer) (plan, error) {
+	var p plan
+	flags := flag.NewFlagSet("overhead", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&p.against, "against", "library", "what bare net/http is compared with: library, or bare for the noise floor")
+	flags.BoolVar(&p.mux, "mux", false, "put the handler behind a ServeMux pattern with a wildcard")
+	flags.IntVar(&p.pairs, "pairs", 9, "measurements of each server")
+	flags.IntVar(&p.seconds, "seconds", 3, "length of a measurement")
+	flags.IntVar(&p.warmUp, "warmup", 2, "seconds of load on each server before the first measurement")
+	flags.IntVar(&p.clients, "clients", 32, "keep-alive connections, each sending one request at a time")
+	flags.StringVar(&p.profiles, "profiles", "", "write CPU profiles of both servers into this folder")
+	if err := flags.Parse(args); err != nil {
+		return plan{}, err
+	}
+	if flags.NArg() > 0 {
+		return plan{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if _, ok := roles[p.against]; !ok {
+		return plan{}, fmt.Errorf("unknown server %q", p.against)
+	}
+	if p.pairs < 1 || p.seconds < 1 || p.warmUp < 1 || p.clients < 1 {
+		return plan{}, errors.New("-pairs, -seconds, -warmup and -clients start at 1")
+	}
+	return p, nil
+}
+
+// measure loads the two servers in turn, and prints.
+func (p plan) measure(ctx context.Context, w io.Writer) (err error) {
+	if err := findWrk(); err != nil {
+		return err
+	}
+	limit := 2*time.Duration(p.warmUp+p.pairs*(p.seconds+1))*time.Second + 30*time.Second
+	ctx, kill := context.WithTimeoutCause(ctx, limit, fmt.Errorf("killed, for it had not ended after %v", limit))
+	defer kill()
+
+	names := [2]string{"bare", p.against}
+	if names[1] == names[0] {
+		names[1] = "bare again"
+	}
+	var servers [2]*child.Process
+	for i, role := range []string{"bare", p.against} {
+		profile := ""
+		if p.profiles != "" {
+			profile = filepath.Join(p.profiles, []string{"a-", "b-"}[i]+role+".pprof")
+		}
+		servers[i], err = child.Start(ctx, role, strconv.FormatBool(p.mux), profile)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, servers[i].Stop()) }()
+	}
+	for _, s := range servers {
+		if _, err := load(ctx, s, p.clients, p.warmUp); err != nil {
+			return err
+		}
+	}
+	t := newTable(w, names)
+	for range p.pairs {
+		var pair [2]result
+		for i, s := range servers {
+			if pair[i], err = load(ctx, s, p.clients, p.seconds); err != nil {
+				return err
+			}
+		}
+		t.add(pair)
+	}
+	t.finish()
+	return nil
+}

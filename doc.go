@@ -1,0 +1,129 @@
+// Package shutdown makes a service end well: when it is told to go away,
+// whatever it was doing is finished, in order, inside of the time that the
+// platform grants.
+//
+//	func main() {
+//		m, err := shutdown.New(shutdown.Config{}) // from here on signals are caught
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		if err := start(m); err != nil {
+//			m.Begin(err) // and not log.Fatal, which would skip every hook
+//		}
+//		os.Exit(shutdown.ExitCode(m.Wait()))
+//	}
+//
+//	func start(m *shutdown.Manager) error {
+//		db, err := sql.Open(driver, source)
+//		if err != nil {
+//			return err
+//		}
+//		m.On(shutdown.Close, "db", func(context.Context) error { return db.Close() })
+//		m.Go("consumer", consume)
+//		return httpserver.Start(m, &http.Server{Addr: ":8080", Handler: mux})
+//	}
+//
+// # The timeline
+//
+//	signal or Begin                                                Timeout      GracePeriod
+//	   |--- Leave ---|                                                |             |
+//	   |------ LameDuck (still serving) ------|--- Drain ---|- Close -|   margin    | SIGKILL
+//	   AcceptContext done                      WorkContext done ^    ^ Reserve: Close has it, whatever hangs
+//
+// Leave tells the world: the registry forgets the instance, readiness fails.
+// Serving goes on, for as long as the lame duck lasts, because those who send
+// requests need a moment to hear of it.
+//
+// Drain takes nothing new and finishes what is in flight: what [Manager.Track]
+// and [Manager.Go] have counted, and whatever its hooks wait for. While one of
+// its hooks runs, what it lets in is let in. If it is done early, Close begins
+// early.
+//
+// Close releases: the last hook registered goes first, one after another.
+//
+// There is one deadline. It is counted from the first signal, not from when the
+// program gets around to it. No phase has a timeout of its own that could add
+// up to more; each may use what is left, less what those behind it need. Every
+// hook runs exactly once, whatever the others do. [Manager.Wait] returns by
+// Timeout, also if every hook hangs, and its error names what did.
+//
+// What live requests need, such as a batcher or a queue inside of the process,
+// is stopped by a Close hook and not by AcceptContext: requests are still
+// coming when that ends.
+//
+// # Signals
+//
+// Signals are caught from [New] on, so one that comes during start-up is not
+// lost. By default SIGTERM begins the shutdown, and its repetition changes
+// nothing: a preStop hook and the kubelet, or an init that forwards to a whole
+// group, send it twice. SIGINT begins it too; a second one, half a second later
+// or more, is a person who has waited long enough, and forces the end; a third
+// is left to the operating system. Config.Signals says otherwise: for a preStop
+// hook that sends SIGHUP to pid 1, and a SIGTERM that should end a service at
+// once where that hook is missing, it is
+//
+//	map[os.Signal]shutdown.Action{
+//		syscall.SIGHUP:  shutdown.Graceful,
+//		syscall.SIGTERM: shutdown.Immediate,
+//		syscall.SIGUSR1: shutdown.Dump,
+//	}
+//
+// and the SIGTERM that follows the SIGHUP does not make it less graceful. A
+// signal that was ignored when the program started (nohup) stays ignored.
+// SIGKILL and SIGSTOP cannot be caught, and are refused; docker kill runs no
+// hook. When the shutdown has ended, signals are the operating system's again,
+// so one more ends a main that hangs behind Wait; and a main that never reaches
+// Wait dies, at Timeout, of the signal that it did not see.
+//
+// From the beginning to the end of the shutdown SIGPIPE is caught as well: a
+// log pipe whose reader has gone must not end the process in mid-drain.
+//
+// # Kubernetes, and other platforms
+//
+// A process cannot see its grace period. It is taken from the environment
+// variable SHUTDOWN_GRACE_PERIOD, else from Config, else guessed from the
+// platform: Kubernetes 30 s, ECS 30 s, Cloud Run 10 s, Fly and Nomad 5 s, a
+// systemd unit 90 s, any other container 10 s, else 30 s. The first log line
+// and the [Report] say which it was. In a manifest, set it beside the value
+// that it repeats:
+//
+//	terminationGracePeriodSeconds: 60
+//	containers:
+//	- env:
+//	  - {name: SHUTDOWN_GRACE_PERIOD, value: "60"}
+//
+// Timeout is that less a tenth (5 s at most), Reserve a fifth of Timeout. In
+// Kubernetes a service with a Drain hook serves on for 5 s: the removal of its
+// endpoint races with its SIGTERM. If the manifest has a preStop sleep instead,
+// say so with SHUTDOWN_PRESTOP: the time is taken off the grace period, and
+// credited to the lame duck.
+//
+// # Workers: consumers and jobs
+//
+// A worker started with [Manager.Go] is a source of work. A consumer fetches
+// with the context it is given, which is AcceptContext, and handles with
+// [Manager.WorkContext] what it has fetched:
+//
+//	m.Go("consumer", func(ctx context.Context) error {
+//		for {
+//			msg, err := queue.Fetch(ctx) // nothing new once the shutdown has begun
+//			if err != nil {
+//				return err // context.Canceled is a success then
+//			}
+//			if err := handle(m.WorkContext(), msg); err != nil { // the message in hand is finished
+//				return err
+//			}
+//		}
+//	})
+//
+// A job that is told to stop half way must not exit 0, or nobody will run it
+// again. If it returns any error but context.Canceled, such as "stopped at row
+// 17", that is recorded and [ExitCode] is 1. A job that is done calls
+// m.Begin(nil).
+//
+// # Testing
+//
+// With an empty Config.Signals a Manager touches nothing in os/signal and
+// starts no goroutine until the shutdown begins, so it can be used in a
+// testing/synctest bubble; [Manager.Signal] stands in for signals.
+package shutdown

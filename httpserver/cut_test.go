@@ -1,0 +1,126 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
+	for name, begin := range map[string]func(*shutdown.Manager){
+		"at the end of Drain": func(m *shutdown.Manager) { m.Begin(nil) },
+		"by force":            func(m *shutdown.Manager) { m.Force(nil) },
+		"by force in the drain": func(m *shutdown.Manager) {
+			m.Begin(nil)
+			for m.Phase() < shutdown.Drain {
+				time.Sleep(time.Millisecond)
+			}
+			m.Force(nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const timeout = 2500 * time.Millisecond
+			m, g := manager(t, shutdown.Config{Timeout: timeout, Reserve: 500 * time.Millisecond}), newGate(t)
+			mux := http.NewServeMux()
+			mux.Handle("/stuck/{name}", g)
+			var closed order
+			m.On(shutdown.Close, "db", func(context.Context) error { closed.add("db"); return nil })
+			addr := start(t, m, &http.Server{Handler: mux})
+			var clients []rawConn
+			for range 3 {
+				c := dialRaw(t, addr)
+				c.get("/stuck/x?token=secret")
+				within(t, "the request", g.entered)
+				clients = append(clients, c)
+			}
+
+			began := time.Now()
+			ended := wait(m)
+			begin(m)
+			err := within(t, "the end", ended)
+			require.Less(t, time.Since(began), timeout+500*time.Millisecond, "half a second is for a busy machine")
+
+			require.NotNil(t, hookError(err), "%v", err)
+			if name == "at the end of Drain" {
+				// A forced end leaves hooks so little time that on a busy machine
+				// they may be left behind before they can say it.
+				require.ErrorContains(t, err, "3 connections cut off")
+			}
+			require.ErrorContains(t, err, "still in flight: GET /stuck/{name} (")
+			require.NotContains(t, err.Error(), "secret")
+			require.ErrorIs(t, err, shutdown.ErrTimeout)
+			require.Equal(t, 1, shutdown.ExitCode(err))
+			unfinished := m.Report().Unfinished
+			require.Len(t, unfinished, 3)
+			require.Equal(t, "GET /stuck/{name}", unfinished[0].Name)
+			require.Equal(t, []string{"db"}, closed.get(), "Close hooks run all the same")
+			for _, c := range clients {
+				_, err := c.r.ReadByte()
+				require.ErrorIs(t, err, io.EOF, "the client is not left waiting")
+			}
+			require.True(t, refused("tcp", addr))
+			g.Open()
+			eventually(t, "the handlers have returned", func() bool { return len(m.Tasks()) == 0 })
+		})
+	}
+}
+
+func TestAPanicLeavesNothingCounted(t *testing.T) {
+	for name, proto := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := manager(t, shutdown.Config{})
+			srv := handle(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/abort":
+					panic(http.ErrAbortHandler)
+				case "/late":
+					_, _ = io.WriteString(w, "some")
+					_ = http.NewResponseController(w).Flush()
+				}
+				panic("what net/http logs")
+			})
+			var logged lockedBuffer
+			srv.ErrorLog = log.New(&logged, "", 0)
+			url := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) })
+			c := proto.client(t)
+			for _, path := range []string{"/abort", "/late", "/other"} {
+				require.Error(t, get(t, c, url+path).err)
+			}
+			eventually(t, "nothing in flight", func() bool { return len(m.Tasks()) == 0 })
+			require.NoError(t, end(t, m))
+			require.Less(t, m.Report().Took, lingerBound)
+			require.Empty(t, m.Report().Unfinished)
+			require.Contains(t, logged.String(), "what net/http logs")
+			require.NotContains(t, logged.String(), "abort")
+		})
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -69,14 +69,14 @@
 //	}
 //
 // and the SIGTERM that follows the SIGHUP does not make it less graceful. A
-// signal that was ignored when the program started (nohup) stays ignored.
-// SIGKILL and SIGSTOP cannot be caught, and are refused; docker kill runs no
+// SIGHUP or SIGINT that was ignored when the program started (nohup) stays
+// ignored. SIGKILL and SIGSTOP cannot be caught, and are refused; docker kill runs no
 // hook. When the shutdown has ended, signals are the operating system's again,
 // so one more ends a main that hangs behind Wait; and a main that never reaches
 // Wait dies, at Timeout, of the signal that it did not see.
 //
-// From the beginning to the end of the shutdown SIGPIPE is caught as well: a
-// log pipe whose reader has gone must not end the process in mid-drain.
+// From the beginning of the shutdown on SIGPIPE is caught as well: a log pipe
+// whose reader has gone must not end the process in mid-drain.
 //
 // # Kubernetes, and other platforms
 //

@@ -13,6 +13,7 @@ import (
 // registered for the three in between.
 type Phase int
 
+// The phases, in the order in which they come.
 const (
 	Running Phase = iota // nothing has begun
 	Leave                // tell the world: readiness fails, the registry forgets us; serving goes on
@@ -167,7 +168,8 @@ func (m *Manager) endLocked(h *hook, err error) {
 	h.ended = true
 	m.active = slices.DeleteFunc(m.active, func(other *hook) bool { return other == h })
 	s := &m.steps[h.step]
-	s.Running, s.Took, s.Err, s.LeftBehind = false, time.Since(m.begun)-s.At, err, err == errLeftBehind
+	s.Running, s.Took, s.Err = false, time.Since(m.begun)-s.At, err
+	s.LeftBehind = err == errLeftBehind //nolint:errorlint // no error of the hook's own, whatever it wraps
 	if err != nil {
 		m.failLocked(&HookError{Phase: h.phase, Name: h.name, Err: err})
 	}
@@ -270,7 +272,7 @@ func (m *Manager) runClose(end time.Time) {
 		if over := time.Since(end); over > minUnwind && !frozen {
 			// No hook takes that long: the process was stopped in the middle of
 			// Close. What is left gets what a Close that comes late gets.
-			frozen, end = true, m.lateEnd()
+			frozen, end = true, time.Now().Add(minClose)
 		} else if over >= 0 {
 			m.closeRest(step)
 			return

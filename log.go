@@ -17,26 +17,38 @@ type logQueue struct {
 
 	mu      sync.Mutex // protects what follows
 	lines   []slog.Record
+	dropped int           // lines that found no place
 	writing bool          // a goroutine is in write
 	written chan struct{} // closed when lines is empty; made by flush
 }
 
 // A logger that has not taken one of so many lines will take none.
-const maxLogLines = 256
+const maxLogLines = 1024
 
-func (q *logQueue) info(msg string, args ...any)  { q.add(slog.LevelInfo, msg, args) }
-func (q *logQueue) warn(msg string, args ...any)  { q.add(slog.LevelWarn, msg, args) }
-func (q *logQueue) error(msg string, args ...any) { q.add(slog.LevelError, msg, args) }
+func (q *logQueue) info(msg string, args ...any)  { q.add(slog.LevelInfo, msg, args, maxLogLines) }
+func (q *logQueue) warn(msg string, args ...any)  { q.add(slog.LevelWarn, msg, args, maxLogLines) }
+func (q *logQueue) error(msg string, args ...any) { q.add(slog.LevelError, msg, args, maxLogLines) }
 
-func (q *logQueue) add(level slog.Level, msg string, args []any) {
+// last is for the one line that always finds a place.
+func (q *logQueue) last(level slog.Level, msg string, args ...any) {
+	q.add(level, msg, args, maxLogLines+2)
+}
+
+func (q *logQueue) add(level slog.Level, msg string, args []any, most int) {
 	var pc [1]uintptr
 	runtime.Callers(3, pc[:]) // skips Callers, add and info
 	line := slog.NewRecord(time.Now(), level, msg, pc[0])
 	line.Add(args...)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.lines) == maxLogLines {
+	if len(q.lines) >= most {
+		q.dropped++
 		return
+	}
+	if q.dropped > 0 {
+		lost := slog.NewRecord(line.Time, slog.LevelWarn, "shutdown: the log is slow: lines dropped", pc[0])
+		lost.Add("lines", q.dropped)
+		q.lines, q.dropped = append(q.lines, lost), 0
 	}
 	q.lines = append(q.lines, line)
 	if !q.writing {
@@ -101,8 +113,8 @@ func (q *logQueue) flush(d time.Duration) {
 }
 
 // stacks returns the stacks of all goroutines, at most limit bytes of them,
-// those first that are in a hook or belong to the program rather than to the
-// runtime: what is stuck should not be cut off.
+// those first that are in a hook, a worker or a request: what is stuck should
+// not be cut off.
 func stacks(limit int) string {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -110,7 +122,8 @@ func stacks(limit int) string {
 	var hooks, others []string
 	for _, s := range all {
 		switch {
-		case strings.Contains(s, "shutdown.(*Manager).call("):
+		case strings.Contains(s, "shutdown.(*Manager).call("), strings.Contains(s, "shutdown.(*Manager).Go.func"),
+			strings.Contains(s, "httpserver.tracked.ServeHTTP("):
 			hooks = append(hooks, s)
 		case strings.Contains(s, "shutdown.stacks("), strings.Contains(s, "os/signal.loop("):
 		default:

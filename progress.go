@@ -2,6 +2,7 @@ package shutdown
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
@@ -23,7 +24,7 @@ const (
 func (m *Manager) logBegun(begun time.Time, b budget) {
 	cause := "requested"
 	if m.cause != nil {
-		cause = truncate(m.cause.Error(), maxErrText)
+		cause = truncate(fmt.Sprint(m.cause), maxErrText) // Sprint survives an Error that panics
 	}
 	m.log.info("shutdown: begun",
 		"cause", cause,
@@ -40,11 +41,11 @@ func (m *Manager) logBegun(begun time.Time, b budget) {
 func clock(t time.Time) string { return t.Format("15:04:05.000") }
 
 // tick logs once a second what is waited for, until stop is called.
-func (m *Manager) tick() (stop func()) {
+func (m *Manager) tick(begun time.Time) (stop func()) {
 	quit := make(chan struct{})
 	var ticking sync.WaitGroup
 	ticking.Go(func() {
-		due := time.Now().Add(tickEvery)
+		due := begun.Add(tickEvery)
 		timer := time.NewTimer(tickEvery)
 		defer timer.Stop()
 		for {
@@ -117,14 +118,13 @@ func (m *Manager) logEnded() {
 	r := m.Report()
 	args := []any{"report", r}
 	if m.err != nil {
-		args = append(args, "err", truncate(m.err.Error(), maxErrText))
+		args = append(args, "err", truncate(fmt.Sprint(m.err), maxErrText))
 	}
-	switch msg := "shutdown: " + r.result(); {
-	case m.err == nil:
-		m.log.info(msg, args...)
-	default:
-		m.log.error(msg, args...)
+	level := slog.LevelInfo
+	if m.err != nil {
+		level = slog.LevelError
 	}
+	m.log.last(level, "shutdown: "+r.result(), args...)
 }
 
 func (m *Manager) dump(sig os.Signal) {

@@ -86,7 +86,7 @@ func (m *Manager) Report() Report {
 
 // result is the last line of the log in a word or two.
 func (r Report) result() string {
-	failed, late := r.Cause != nil && !errors.As(r.Cause, new(SignalError)), len(r.Unfinished) > 0
+	failed, late := r.Cause != nil && !isSignal(r.Cause), len(r.Unfinished) > 0
 	for _, s := range r.Steps {
 		failed = failed || s.Err != nil
 		late = late || s.LeftBehind
@@ -392,7 +392,7 @@ func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return fmt.Sprint(err) // which survives an Error that panics
 }
 
 func textError(text string) error {
@@ -403,7 +403,7 @@ func textError(text string) error {
 }
 
 func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
+	line, _, _ := strings.Cut(errorText(err), "\n")
 	return shorten(line, maxReason)
 }
 

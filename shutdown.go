@@ -44,8 +44,8 @@ type Config struct {
 	Reserve time.Duration
 
 	// Signals says what to do on which signal. Nil means DefaultSignals. Empty
-	// means that none is caught: New then starts no goroutine and does not
-	// touch os/signal, for tests and for programs that catch their own.
+	// means that none is caught: New then leaves no goroutine behind and does
+	// not touch os/signal, for tests and for programs that catch their own.
 	Signals map[os.Signal]Action
 
 	// Logger gets a line when the shutdown begins, one a second while it waits
@@ -73,10 +73,11 @@ type Manager struct {
 	base, accept, work, force    context.Context
 	endAccept, endWork, endForce context.CancelCauseFunc
 
-	caught, brokenPipe chan os.Signal // nil if no signal is caught
-	released           chan struct{}  // closed by release
-	releaseOnce        sync.Once
-	catching           sync.WaitGroup
+	caught      chan os.Signal // nil if no signal is caught
+	released    chan struct{}  // closed by release
+	oneMore     os.Signal      // that came between done and released; read after catching
+	releaseOnce sync.Once
+	catching    sync.WaitGroup
 
 	waiting     chan struct{} // closed by the first Wait
 	waitingOnce sync.Once
@@ -176,8 +177,8 @@ func FromContext(ctx context.Context) (*Manager, bool) {
 }
 
 // Begin begins the shutdown and returns at once. Only the first call counts;
-// the clock of Config.Timeout starts with it. A nil cause, or a SignalError, is
-// a request; any other cause becomes part of what Wait returns, so that the
+// the clock of Config.Timeout starts with it. A nil cause, or a SignalError
+// itself, is a request; any other cause becomes part of what Wait returns, so that the
 // exit code says that something was wrong.
 func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 
@@ -196,8 +197,7 @@ func (m *Manager) Force(cause error) {
 // begin is the one way from Running to Leave.
 func (m *Manager) begin(cause error, force bool) {
 	m.mu.Lock()
-	var sig SignalError
-	if m.asked == nil && errors.As(cause, &sig) {
+	if sig, ok := cause.(SignalError); ok && m.asked == nil { //nolint:errorlint // an error that wraps one is no request
 		m.asked = sig.Signal
 	}
 	if m.Phase() != Running {
@@ -261,10 +261,11 @@ func (m *Manager) cut() {
 // that is ErrTimeout and names the work left in flight, and one that is
 // ErrForced and wraps the cause.
 //
-// A main that never comes to call Wait cannot return from it: if a signal began
-// the shutdown and at its Timeout nobody has called Wait, the Manager raises
-// the signal again, now with the operating system's default, which ends the
-// process.
+// Shortly after Wait has returned, signals are the operating system's again, so
+// that one more ends a main that hangs behind it. A main that never comes to
+// call Wait is ended as well: if at the Timeout nobody has called it, and a
+// signal has come, the Manager raises that again, with the operating system's
+// default. (As pid 1, which no default action kills, the program exits with 2.)
 func (m *Manager) Wait() error {
 	m.waitingOnce.Do(func() { close(m.waiting) })
 	<-m.done
@@ -339,11 +340,12 @@ func (m *Manager) workerEnded(name string, err error) {
 		return
 	}
 	failed := &HookError{Phase: Running, Name: name, Err: err}
+	canceled := errors.Is(err, context.Canceled)
 	m.Begin(failed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	began := m.cause == error(failed)
-	if m.Phase() == Done || !began && errors.Is(err, context.Canceled) {
+	began := m.cause == error(failed) //nolint:errorlint // this very error, and no other that wraps it
+	if m.Phase() == Done || !began && canceled {
 		return
 	}
 	m.steps = append(m.steps, Step{Phase: Running, Name: name, Took: time.Since(m.begun), Err: err})
@@ -380,7 +382,7 @@ func (m *Manager) run() {
 	flush := min(minFlush, b.timeout/50)
 
 	m.logBegun(begun, b)
-	stopTicks := m.tick()
+	stopTicks := m.tick(begun)
 	m.runPhases(begun, end, end.Add(-flush), b)
 	stopTicks()
 	m.finish(end, flush)
@@ -408,15 +410,11 @@ func (m *Manager) runPhases(begun, end, closeEnd time.Time, b budget) {
 	m.runConcurrent(Drain, soft, hard, m.drain)
 	m.endWork(errDrained)
 
-	if late := m.lateEnd(); closeEnd.Before(late.Add(-min(minClose, b.reserve) / 2)) {
-		closeEnd = late
+	// A process that was frozen gets here when the reserve is gone.
+	if late := time.Since(drainEnd); late > max(b.reserve/2, maxForced) && time.Until(closeEnd) < minClose {
+		closeEnd = time.Now().Add(minClose)
 	}
 	m.runClose(closeEnd)
-}
-
-// lateEnd is the end of Close in a process that was frozen past it.
-func (m *Manager) lateEnd() time.Time {
-	return time.Now().Add(min(minClose, m.budget.reserve))
 }
 
 // limits returns the contexts of a phase that ends at end: soft is for the
@@ -509,7 +507,7 @@ func (m *Manager) doneLocked(step int) {
 // finish says how it ended and gives the signals back.
 func (m *Manager) finish(end time.Time, flush time.Duration) {
 	m.mu.Lock()
-	if sig := (SignalError{}); m.cause != nil && !errors.As(m.cause, &sig) {
+	if m.cause != nil && !isSignal(m.cause) {
 		m.errs = append([]error{m.cause}, m.errs...)
 	}
 	if m.forced != nil {
@@ -519,24 +517,37 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 	m.mu.Unlock()
 	m.logEnded()
 	m.log.flush(max(flush, min(maxFlush, time.Until(end))))
-	if m.hangs(end) {
+	if m.caught == nil {
+		close(m.done)
 		return
 	}
-	m.release()
+	hangs := m.hangs(m.forcedEnd(end))
+	if hangs {
+		m.log.error("shutdown: nobody has called Wait")
+		m.log.flush(maxFlush)
+	}
 	close(m.done)
+	// A repeated signal that comes between here and os.Exit must not spoil the
+	// exit code, so main has a moment to get there. If it does not, the signal
+	// does what it would have done.
+	if !hangs {
+		time.Sleep(maxFlush)
+	}
+	m.release()
+	raise := m.oneMore
+	if hangs && raise == nil {
+		m.mu.Lock()
+		raise = m.asked
+		m.mu.Unlock()
+	}
+	if raise != nil {
+		m.env.signals.raise(raise)
+	}
 }
 
-// hangs deals with a main that never comes to call Wait, which it has until
-// the Timeout to do: a start-up that goes on is no hang. It is true if the
-// signal was raised, which on its way may still meet other code that catches
-// it.
+// hangs reports whether nobody has called Wait by end: until then main may
+// still be in a start-up that goes on.
 func (m *Manager) hangs(end time.Time) bool {
-	m.mu.Lock()
-	sig := m.asked
-	m.mu.Unlock()
-	if m.caught == nil || sig == nil {
-		return false
-	}
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
@@ -544,12 +555,17 @@ func (m *Manager) hangs(end time.Time) bool {
 		return false
 	case <-timer.C:
 	}
-	m.log.error("shutdown: nobody has called Wait: raising the signal again", "signal", signalName(sig))
-	m.log.flush(maxFlush)
-	m.release()
-	close(m.done)
-	m.env.signals.raise(sig)
-	return true
+	select {
+	case <-m.waiting: // it was over before end was looked at
+		return false
+	default:
+		return true
+	}
+}
+
+func isSignal(cause error) bool {
+	_, ok := cause.(SignalError) //nolint:errorlint // an error that wraps one is no request
+	return ok
 }
 
 // A forcedError is ErrForced with its cause.

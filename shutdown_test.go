@@ -244,15 +244,15 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 }
 
 func TestWaitReturnsAtTheTimeoutInRealTime(t *testing.T) {
-	const repetitions, timeout = 200, 200 * time.Millisecond
-	slots := make(chan struct{}, 16) // so many at a time
+	const repetitions, timeout = 200, 500 * time.Millisecond
+	slots := make(chan struct{}, 25) // so many at a time
 	var all sync.WaitGroup
 	var worst atomic.Int64
 	for range repetitions {
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			m, _ := newManager(t, shutdown.Config{Timeout: timeout, Reserve: timeout / 2, GracePeriod: time.Second})
+			m, _ := newManager(t, shutdown.Config{Timeout: timeout, Reserve: 3 * timeout / 5, GracePeriod: time.Second})
 			release := make(chan struct{})
 			defer close(release)
 			file := stuck(t, m, release)

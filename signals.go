@@ -122,7 +122,8 @@ func checkSignals(table map[os.Signal]Action) error {
 
 // catch hands the table's signals to the Manager from now on. What is ignored
 // when the program starts stays ignored: nohup, and the background jobs of a
-// shell without job control.
+// shell without job control. (Go's runtime keeps that of SIGHUP and SIGINT only;
+// by the time anybody can ask, it has installed its handler for the others.)
 func (m *Manager) catch() {
 	var sigs []os.Signal
 	for sig := range m.signals {
@@ -142,7 +143,11 @@ func (m *Manager) catch() {
 		for {
 			select {
 			case sig := <-m.caught:
-				m.Signal(sig)
+				if m.ended() {
+					m.oneMore = sig
+				} else {
+					m.Signal(sig)
+				}
 			case <-m.released:
 				return
 			}
@@ -152,11 +157,11 @@ func (m *Manager) catch() {
 
 // catchBrokenPipe keeps a log pipe whose reader has gone from killing the
 // process in the middle of its drain: with SIGPIPE caught, a write to a dead
-// stdout or stderr is an error like any other.
+// stdout or stderr is an error like any other. It stays caught: what main
+// prints behind Wait must not change the exit code either.
 func (m *Manager) catchBrokenPipe() {
 	if m.caught != nil && m.signals[syscall.SIGPIPE] == nil && !m.env.signals.ignored(syscall.SIGPIPE) {
-		m.brokenPipe = make(chan os.Signal, 1)
-		m.env.signals.notify(m.brokenPipe, syscall.SIGPIPE)
+		m.env.signals.notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 }
 
@@ -168,9 +173,6 @@ func (m *Manager) release() {
 	}
 	m.releaseOnce.Do(func() {
 		m.env.signals.stop(m.caught)
-		if m.brokenPipe != nil {
-			m.env.signals.stop(m.brokenPipe)
-		}
 		close(m.released)
 	})
 	m.catching.Wait()

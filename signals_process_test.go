@@ -308,6 +308,7 @@ func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *tes
 	freeze(shortTimeout+300*time.Millisecond, p)
 	p.requireExit(1)
 	require.Equal(t, []string{"second begins, in time", "second ends", "first begins, in time", "first ends"}, p.events())
+	require.NotContains(t, p.log.String(), "nobody has called Wait")
 }
 
 func TestWithoutSignalsNewLeavesTheProcessAlone(t *testing.T) {
@@ -506,7 +507,9 @@ func init() {
 			exitSlowly(m)
 		},
 		"stopped in close": func() {
-			m := newChildManager(short(graceful, text))
+			cfg := short(graceful, text)
+			cfg.Reserve = shortTimeout / 2 // what is frozen gets half a second, or Reserve if that is less
+			m := newChildManager(cfg)
 			for _, name := range []string{"first", "second"} {
 				m.On(shutdown.Close, name, func(ctx context.Context) error {
 					record(name + " begins" + inTime(ctx))
@@ -542,6 +545,7 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 		add(m)
 	}
 	m.Go("task", taskUntilStdinEnds)
+	<-taskBegun
 	say("ready")
 	os.Exit(shutdown.ExitCode(m.Wait()))
 }
@@ -597,7 +601,10 @@ func hook(event string) func(context.Context) error {
 	}
 }
 
+var taskBegun = make(chan struct{})
+
 func taskUntilStdinEnds(context.Context) error {
+	close(taskBegun)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	record("task")
 	return nil

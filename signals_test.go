@@ -50,6 +50,13 @@ func (f *fakeSignals) raise(sig os.Signal) {
 	f.raised, f.raisedAt = sig, time.Now()
 }
 
+// wasRaised returns what was given back to the operating system, and when.
+func (f *fakeSignals) wasRaised() (os.Signal, time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.raised, f.raisedAt
+}
+
 func (f *fakeSignals) isCaught(sig os.Signal) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,6 +84,8 @@ func signalled(t *testing.T, table map[os.Signal]Action, do func(m *Manager, f *
 		do(m, f)
 		m.Begin(nil)
 		_ = m.Wait()
+		time.Sleep(time.Second)
+		f.stop(f.caught[syscall.SIGPIPE])
 		require.Empty(t, f.caught, "all signals are given back")
 	})
 }
@@ -102,7 +111,8 @@ func TestASecondInterruptForcesOnlyHalfASecondLater(t *testing.T) {
 		f.send(os.Interrupt)
 		require.Error(t, m.force.Err())
 		require.Equal(t, 130, ExitCode(m.Wait()))
-		require.Nil(t, f.raised)
+		nothing, _ := f.wasRaised()
+		require.Nil(t, nothing)
 	})
 }
 
@@ -115,9 +125,11 @@ func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
 			f.send(os.Interrupt)
 			time.Sleep(600 * time.Millisecond)
 		}
-		require.Nil(t, f.raised)
+		nothing, _ := f.wasRaised()
+		require.Nil(t, nothing)
 		f.send(os.Interrupt)
-		require.Equal(t, os.Interrupt, f.raised)
+		raised, _ := f.wasRaised()
+		require.Equal(t, os.Interrupt, raised)
 		require.False(t, f.isCaught(syscall.SIGTERM))
 	})
 }
@@ -150,8 +162,9 @@ func TestAMainThatNeverWaitsDiesOfTheSignalAtTheTimeout(t *testing.T) {
 		f.send(syscall.SIGTERM)
 		time.Sleep(time.Minute)
 		require.Equal(t, m.Report().Begun, closed, "the hooks do not wait for main")
-		require.Equal(t, syscall.SIGTERM, f.raised)
-		require.Equal(t, m.Report().Begun.Add(27*time.Second), f.raisedAt)
+		raised, at := f.wasRaised()
+		require.Equal(t, syscall.SIGTERM, raised)
+		require.Equal(t, m.Report().Begun.Add(27*time.Second), at)
 	})
 }
 
@@ -162,12 +175,28 @@ func TestAMainThatIsStillStartingUpHasUntilTheTimeoutToWait(t *testing.T) {
 		require.Equal(t, Done, m.Phase())
 		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not kill the start-up")
 		require.NoError(t, m.Wait())
+		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not spoil the exit code")
+		time.Sleep(time.Second)
 		require.False(t, f.isCaught(syscall.SIGTERM))
-		require.Nil(t, f.raised)
+		nothing, _ := f.wasRaised()
+		require.Nil(t, nothing)
 	})
 }
 
-func TestBrokenPipesAreCaughtFromTheBeginningToTheEnd(t *testing.T) {
+func TestOneMoreSignalBehindWaitIsRaisedIfMainIsStillThere(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		f.send(syscall.SIGTERM)
+		require.NoError(t, m.Wait())
+		f.send(syscall.SIGTERM)
+		raised, _ := f.wasRaised()
+		require.Nil(t, raised)
+		time.Sleep(time.Second)
+		raised, _ = f.wasRaised()
+		require.Equal(t, syscall.SIGTERM, raised)
+	})
+}
+
+func TestBrokenPipesAreCaughtFromTheBeginningOn(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		require.False(t, f.isCaught(syscall.SIGPIPE))
 		m.On(Close, "look", func(context.Context) error {
@@ -178,6 +207,8 @@ func TestBrokenPipesAreCaughtFromTheBeginningToTheEnd(t *testing.T) {
 		})
 		m.Begin(nil)
 		require.NoError(t, m.Wait())
+		time.Sleep(time.Second)
+		require.True(t, f.isCaught(syscall.SIGPIPE), "main may still print")
 	})
 }
 
@@ -196,7 +227,7 @@ func TestSignalStandsInForOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := newManager(Config{Signals: map[os.Signal]Action{}, Logger: slog.New(slog.DiscardHandler)}, fakeEnv())
 		require.NoError(t, err)
-		m.Signal(syscall.SIGUSR1) // has no Action
+		m.Signal(syscall.SIGABRT) // has no Action
 		synctest.Wait()
 		require.Equal(t, Running, m.Phase())
 		m.Signal(syscall.SIGTERM) // follows DefaultSignals

@@ -22,15 +22,15 @@ import (
 // request was waiting; the clients look for the end of the connection just
 // before they send, so that one that is late itself counts for nothing.
 func TestRequestsThatComeWhenTheLingerEndsAreSeen(t *testing.T) {
-	t.Skip("bug: conns.go: sweep looks at all connections first and closes them afterwards: with 1,000 idle ones that is a window of many milliseconds, not microseconds; and it looks at reads before it looks at the socket. 280-1,790 of 15,000 lost, 2-6 if each is looked at (readable, and reads again) right before its Close")
-	const clients, rounds = 1000, 15
+	t.Skip("bug: conns.go: sweep looks at all connections first and closes them afterwards: with 1,000 idle ones that is a window of many milliseconds, not microseconds; and it looks at reads before it looks at the socket. 210-1,790 of 15,000 lost, 0-6 if each is looked at (readable, and reads again) right before its Close")
+	const clients, rounds = 1000, 6
 	var b burst
 	for round := range rounds {
-		b.round(t, clients, time.Duration(48+round)*time.Millisecond)
+		b.round(t, clients, time.Duration(49+2*round)*time.Millisecond)
 	}
 	t.Log("sent:", b.sent.Load(), "reset:", b.reset.Load())
 	require.Positive(t, b.sent.Load())
-	require.Less(t, b.reset.Load()*100, b.sent.Load(), "one in a hundred") // one in a thousand is what a race costs
+	require.Less(t, b.reset.Load()*500, b.sent.Load()) // what remains is a race of microseconds
 }
 
 type burst struct{ sent, reset atomic.Int64 }

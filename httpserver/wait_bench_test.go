@@ -23,8 +23,8 @@ import (
 //
 //	go test -run '^$' -bench Wait -benchtime 5x ./httpserver
 func BenchmarkWait(b *testing.B) {
-	for _, after := range []time.Duration{100, 300, 700, 1300, 2500} {
-		after *= time.Millisecond
+	for _, ms := range []int{100, 300, 700, 1300, 2500} {
+		after := time.Duration(ms) * time.Millisecond
 		b.Run(fmt.Sprintf("server=shutdown/request=%v", after), func(b *testing.B) {
 			lateness(b, after, func(srv *http.Server) (addr string, stop func()) {
 				m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})

@@ -1,7 +1,9 @@
 package listener_test
 
 import (
+	"context"
 	"net"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -16,26 +18,31 @@ import (
 func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
 	t.Parallel()
 	var patient []<-chan error
-	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
-		ln, err := listener.Listen(t.Context(), "tcp", address)
-		if err != nil {
-			continue // no IPv6 here
+	for name, drain := range drains {
+		for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
+			ln, err := listener.Listen(t.Context(), "tcp", address)
+			if err != nil {
+				continue // no IPv6 here
+			}
+			waiting := dial(t, ln.Addr()) // keeps the drain from ending; and dialling works
+			ctx := watch(soonContext(t))
+			drained := start(func() error { return drain(ctx, ln) })
+			<-ctx.waiting
+
+			// To an address for all, this dials the loopback of either family.
+			_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
+			var timeout net.Error
+			require.ErrorAs(t, err, &timeout, "%s, %s", name, address)
+			require.True(t, timeout.Timeout(), "%v", err)
+
+			patient = append(patient, start(func() error {
+				_, err := net.Dial("tcp", ln.Addr().String())
+				return err
+			}))
+			serve(t, ln, 1)
+			require.NoError(t, <-drained)
+			require.NoError(t, waiting.receive())
 		}
-		waiting := dial(t, ln.Addr()) // keeps the drain from ending; and dialling works
-		drained := startDrain(t, ln)
-
-		_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
-		var timeout net.Error
-		require.ErrorAs(t, err, &timeout)
-		require.True(t, timeout.Timeout(), "%v", err)
-
-		patient = append(patient, start(func() error {
-			_, err := net.Dial("tcp", ln.Addr().String())
-			return err
-		}))
-		serve(t, ln, 1)
-		require.NoError(t, <-drained)
-		require.NoError(t, waiting.receive())
 	}
 	for _, dialled := range patient {
 		require.ErrorIs(t, <-dialled, syscall.ECONNREFUSED)
@@ -48,7 +55,9 @@ func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
 	require.Zero(t, filterLength(t, fd))
 	dial(t, ln.Addr())
 	drained := startDrain(t, ln)
-	require.NotZero(t, filterLength(t, fd))
+	ttl, err := unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MINTTL)
+	require.NoError(t, err)
+	require.True(t, filterLength(t, fd) > 0 || ttl == 255)
 	serve(t, ln, 1)
 	require.NoError(t, <-drained)
 }
@@ -74,9 +83,35 @@ func TestKeepAliveIsAsWithNetListen(t *testing.T) {
 	require.Equal(t, want, options(listen(t, "tcp", "127.0.0.1:0")))
 }
 
+// drains are the ways in which Drain keeps new clients away.
+var drains = map[string]func(context.Context, *listener.Listener) error{
+	"as it comes":           func(ctx context.Context, ln *listener.Listener) error { return ln.Drain(ctx) },
+	"without CAP_NET_ADMIN": drainWithoutPrivilege,
+}
+
+func drainWithoutPrivilege(ctx context.Context, ln *listener.Listener) error {
+	return <-start(func() error {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			return err
+		}
+		data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			return err
+		}
+		return ln.Drain(ctx)
+	})
+}
+
 func requireUnfiltered(t *testing.T, ln net.Listener) {
 	t.Helper()
-	require.Zero(t, filterLength(t, listeningSocket(t, ln.Addr())))
+	fd := listeningSocket(t, ln.Addr())
+	require.Zero(t, filterLength(t, fd))
+	ttl, err := unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MINTTL)
+	require.NoError(t, err)
+	require.Zero(t, ttl)
 }
 
 // filterLength returns how many instructions the socket's filter has.

@@ -2,7 +2,12 @@
 
 package listener
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
 // dropSYN would stop new handshakes; only Linux can.
 func dropSYN(syscall.RawConn) bool { return false }
+
+func undoDropSYN(net.Conn) {}

@@ -2,6 +2,7 @@ package listener_test
 
 import (
 	"context"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -36,14 +37,18 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 		return ln, client{conn}
 	}
 	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0", "tcp": ":0"} {
-		t.Run(network, func(t *testing.T) {
-			t.Parallel()
-			ln, c := halfDone(t, network, addr)
-			drained := startDrain(t, ln)
-			require.NoError(t, c.send())
-			require.NoError(t, c.receive())
-			require.NoError(t, <-drained)
-		})
+		for name, drain := range drains {
+			t.Run(network+" "+name, func(t *testing.T) {
+				t.Parallel()
+				ln, c := halfDone(t, network, addr)
+				ctx := watch(soonContext(t))
+				drained := start(func() error { return drain(ctx, ln) })
+				<-ctx.waiting
+				require.NoError(t, c.send())
+				require.NoError(t, c.receive())
+				require.NoError(t, <-drained)
+			})
+		}
 	}
 	t.Run("the control: Close resets them", func(t *testing.T) {
 		t.Parallel()
@@ -82,23 +87,25 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 func TestNobodyIsLostOverAWideAreaNetwork(t *testing.T) {
 	inNetworkOfItsOwn(t, func(t *testing.T) {
 		host := wideAreaNetwork(t, 100*time.Millisecond)
-		for name, stop := range map[string]func(*listener.Listener) error{
-			"Drain": func(ln *listener.Listener) error { return ln.Drain(soonContext(t)) },
-			"Close": (*listener.Listener).Close,
-		} {
-			ln := listen(t, "tcp4", "0.0.0.0:0")
-			serve(t, ln, 1)
-			target := &net.TCPAddr{IP: host, Port: ln.Addr().(*net.TCPAddr).Port}
-			clients := make([]client, 20)
-			var dials sync.WaitGroup
-			for i := range clients {
-				dials.Go(func() { clients[i] = dial(t, target) })
-			}
-			dials.Wait()
-			require.NoError(t, stop(ln))
-			n := lost(clients)
-			t.Logf("%s: lost %d of %d", name, n, len(clients))
-			require.Equal(t, name == "Close", n > 0)
+		ways := maps.Clone(drains)
+		ways["Close"] = func(_ context.Context, ln *listener.Listener) error { return ln.Close() }
+		for name, stop := range ways {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				ln := listen(t, "tcp4", "0.0.0.0:0")
+				serve(t, ln, 1)
+				target := &net.TCPAddr{IP: host, Port: ln.Addr().(*net.TCPAddr).Port}
+				clients := make([]client, 20)
+				var dials sync.WaitGroup
+				for i := range clients {
+					dials.Go(func() { clients[i] = dial(t, target) })
+				}
+				dials.Wait()
+				require.NoError(t, stop(soonContext(t), ln))
+				n := lost(clients)
+				t.Logf("lost %d of %d", n, len(clients))
+				require.Equal(t, name == "Close", n > 0)
+			})
 		}
 	})
 }
@@ -111,7 +118,7 @@ func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
 		return
 	}
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.parallel=3")
 	cmd.Env = append(os.Environ(), mark+"="+t.Name(),
 		"GORACE=atexit_sleep_ms=0") // else the race detector sleeps for 1 s
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -56,11 +56,13 @@
 //
 // # What depends on the system
 //
-// Step 1 is a filter on the socket that drops SYN segments, on Linux; it needs
-// no privileges. For a Unix socket made by Listen, on every system, it is the
-// removal of the path, after which another process can bind it at once. Without
+// Step 1 is a filter on the socket that drops SYN segments, on Linux, or, where
+// that needs a privilege that the program does not have, a minimal TTL that SYNs
+// do not reach; a connection that was half done is then served a retransmission
+// later. For a Unix socket made by Listen, on every system, it is the removal of
+// the path, after which another process can bind it at once. Without
 // step 1, which is to say with New, with an abstract Unix socket, for TCP on
-// other systems, and in a sandbox that forbids the filter, step 2 is left out
+// other systems, and in a sandbox that forbids both, step 2 is left out
 // too: a handshake that is half done when the queue has been emptied is reset,
 // as is one that ends in the microseconds before the listener is closed.
 //
@@ -96,6 +98,7 @@ type Listener struct {
 	// look again. One token is enough, because Drain looks at states.
 	moved     chan struct{}
 	accepting atomic.Int32 // calls inside inner.Accept
+	dropping  atomic.Bool  // dropSYN may have been called
 
 	mu       sync.Mutex // protects draining and closing done
 	draining bool
@@ -164,6 +167,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	conn, err := l.inner.Accept()
 	l.accepting.Add(-1)
 	l.signal()
+	if err == nil && l.dropping.Load() {
+		undoDropSYN(conn)
+	}
 	if err != nil && l.isClosed() && !errors.Is(err, net.ErrClosed) {
 		err = &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 	}
@@ -240,6 +246,7 @@ func (l *Listener) stopNew() bool {
 		return true
 	}
 	if _, ok := l.inner.(*net.TCPListener); ok {
+		l.dropping.Store(true) // before any connection can inherit it
 		return dropSYN(l.socket)
 	}
 	return false

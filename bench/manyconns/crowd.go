@@ -145,6 +145,7 @@ func readAnswer(in *bufio.Reader) error {
 		return err
 	}
 	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close() // read to its end
 	if err != nil {
 		return err
 	}

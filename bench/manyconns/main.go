@@ -86,7 +86,7 @@ func (p plan) checkLimits() error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("reading the limit of open files: %w", err)
 	}
-	if uint64(need+others) > limit.Cur { //nolint:gosec // positive
+	if uint64(need+others) > limit.Cur {
 		return fmt.Errorf("%d connections need %d open files in each process, and the limit is %d", need, need+others, limit.Cur)
 	}
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")

@@ -63,6 +63,7 @@ func (p plan) runRound(ctx context.Context, server string) (round, error) {
 	if err != nil {
 		kill()
 		c.close()
+		c.wait()
 		return round{}, errors.Join(err, child.Wait())
 	}
 

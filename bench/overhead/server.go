@@ -64,7 +64,7 @@ func bare(h http.Handler) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := &http.Server{Handler: h} //nolint:gosec // no timeouts, on either side
+	srv := &http.Server{Handler: h}
 	go func() { log.Fatal(srv.Serve(ln)) }()
 	return ln.Addr(), nil
 }
@@ -78,6 +78,6 @@ func library(h http.Handler) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := &http.Server{Handler: h} //nolint:gosec // no timeouts, on either side
+	srv := &http.Server{Handler: h}
 	return ln.Addr(), httpserver.StartListener(m, srv, ln)
 }

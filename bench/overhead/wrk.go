@@ -29,7 +29,7 @@ type result struct {
 // load runs wrk against a server.
 func load(ctx context.Context, server *child.Process, clients, seconds int) (result, error) {
 	before := cpuTime(server.Process.Pid)
-	cmd := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", clients), fmt.Sprintf("-d%ds", seconds), //nolint:gosec // numbers
+	cmd := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", clients), fmt.Sprintf("-d%ds", seconds),
 		"--latency", "http://"+server.Addr+path)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()

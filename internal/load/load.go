@@ -30,6 +30,7 @@ import (
 // Mode is how clients use connections.
 type Mode int
 
+// The modes.
 const (
 	NewConn     Mode = iota // a new connection for each request
 	KeepAlive               // a connection a client, used again and again

@@ -65,7 +65,7 @@ func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Cmd: exec.CommandContext(ctx, self, args...), ctx: ctx} //nolint:gosec // this program itself
+	p := &Process{Cmd: exec.CommandContext(ctx, self, args...), ctx: ctx}
 	p.Env = append(os.Environ(), roleVariable+"="+role)
 	p.Stderr = &p.stderr
 	p.WaitDelay = time.Second
@@ -76,7 +76,7 @@ func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Cmd.Start(); err != nil {
+	if err := p.Start(); err != nil {
 		return nil, err
 	}
 	addr, err := bufio.NewReader(stdout).ReadString('\n')

@@ -164,7 +164,7 @@ func TestNoTaskRunsBehindTheEndOfADrain(t *testing.T) {
 // The negative control: asking first and counting afterwards, as many servers
 // do it, lets work in behind the wait.
 func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
-	require.NotZero(t, lateWork(5000, func() (func() (func(), bool), func()) {
+	unsafe := func() (func() (func(), bool), func()) {
 		var closing atomic.Bool
 		var inFlight atomic.Int64
 		return func() (func(), bool) {
@@ -180,7 +180,13 @@ func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
 					runtime.Gosched()
 				}
 			}
-	}))
+	}
+	for range 100 {
+		if lateWork(5000, unsafe) > 0 {
+			return
+		}
+	}
+	t.Fatal("the check does not find what it should find")
 }
 
 func TestTrackAllocatesAtMostOnce(t *testing.T) {

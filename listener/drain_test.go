@@ -218,13 +218,13 @@ func TestNobodyIsLostUnderLoad(t *testing.T) {
 
 // loadAndStop returns when the last listener has been stopped. The result waits
 // for the clients, some of which repeat their SYN after 1 s.
-func loadAndStop(t *testing.T, make func() *listener.Listener, stop func(*listener.Listener) error) (result func() (lost []error, total int)) {
+func loadAndStop(t *testing.T, listen func() *listener.Listener, stop func(*listener.Listener) error) (result func() (lost []error, total int)) {
 	var mu sync.Mutex
 	var lost []error
 	var total int
 	var clients sync.WaitGroup
 	for range 20 {
-		ln := make()
+		ln := listen()
 		s := serve(t, ln, 1)
 		var warm sync.WaitGroup
 		for range 32 {

@@ -3,6 +3,7 @@ package listener
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"syscall"
@@ -55,7 +56,7 @@ func anyHalfDone(family uint8, ip netip.Addr, port uint16) bool {
 	if err != nil {
 		return false
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // nothing was written that could be lost
 
 	request := diagRequest{
 		Family:   family,
@@ -81,7 +82,7 @@ func anyHalfDone(family uint8, ip netip.Addr, port uint16) bool {
 		// The kernel answers while it is being asked: if nothing is there,
 		// nothing will come.
 		n, _, err := unix.Recvfrom(fd, answer, unix.MSG_DONTWAIT)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {

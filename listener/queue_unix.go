@@ -3,6 +3,7 @@
 package listener
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ func queued(socket syscall.RawConn) (n int, ok bool) {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		for {
 			ready, err := unix.Poll(fds, 0)
-			if err == unix.EINTR {
+			if errors.Is(err, unix.EINTR) {
 				continue
 			}
 			ok = err == nil

@@ -28,7 +28,7 @@ func play(role string) {
 	case "shutdown":
 		graceful()
 	case "busy":
-		for {
+		for { //nolint:staticcheck // to spin is its job
 		}
 	}
 }

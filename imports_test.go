@@ -24,9 +24,9 @@ func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
 func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
-		root:                 nil,
+		root:                 {root + "/internal/inflight"},
 		root + "/listener":   nil,
-		root + "/httpserver": {root, root + "/listener"},
+		root + "/httpserver": {root, root + "/listener", root + "/internal/inflight"},
 	} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).CombinedOutput()
 		require.NoError(t, err, "%s", out)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/inflight"
 )
 
 // Config says how a Manager behaves. The zero value suits most services: the
@@ -149,7 +151,7 @@ func newManager(cfg Config, e env) (*Manager, error) {
 	if cfg.Signals == nil {
 		m.signals = DefaultSignals()
 	}
-	m.base = NewContext(context.Background(), m)
+	m.base = NewContext(context.WithValue(context.Background(), inflight.Key{}, lazyTracker{&m.tracker}), m)
 	m.accept, m.endAccept = context.WithCancelCause(m.base)
 	m.work, m.endWork = context.WithCancelCause(m.base)
 	m.force, m.endForce = context.WithCancelCause(m.base)

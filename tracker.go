@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/gracefulgo/shutdown/internal/inflight"
 )
 
 // A Tracker counts work in flight, as a sync.WaitGroup does, and knows the
@@ -21,7 +23,7 @@ import (
 type Tracker struct {
 	// Work is counted in shards, so that cores do not fight over one cache
 	// line. The pool hands each processor the shard it used last.
-	local sync.Pool // *shard
+	local sync.Pool // *int32, the index of a shard
 	next  atomic.Uint32
 	none  chan struct{} // made by the first Drain, closed when nothing is in flight; protected by all shards' locks
 
@@ -56,7 +58,8 @@ type shardState struct {
 type slot struct {
 	generation uint64
 	name       string
-	since      time.Duration // since the epoch below
+	namer      inflight.Namer // makes the name; nil if it is there already
+	since      time.Duration  // since the epoch below
 	inUse      bool
 	nextFree   int32
 }
@@ -76,25 +79,23 @@ var epoch = time.Now()
 // done is never nil. It may be called from any goroutine and more than once;
 // only the first call counts. Neither Track nor done blocks.
 func (t *Tracker) Track(name string) (done func(), ok bool) {
-	s, _ := t.local.Get().(*shard)
-	if s == nil {
-		s = &t.shards[t.next.Add(1)%trackerShards]
-	}
-	defer t.local.Put(s)
-	since := time.Since(epoch)
-
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	i, slot, generation, ok := t.begin(name, nil)
+	if !ok {
 		return func() {}, false
 	}
-	i := s.takeLocked()
-	s.slots[i].name, s.slots[i].since, s.slots[i].inUse = name, since, true
-	generation := s.slots[i].generation
-	s.inFlight++
-	s.mu.Unlock()
-	return func() { s.end(i, generation) }, true
+	s := &t.shards[i]
+	return func() { s.end(slot, generation) }, true
 }
+
+// lazyTracker is what package inflight promises.
+type lazyTracker struct{ *Tracker }
+
+func (t lazyTracker) Begin(n inflight.Namer) (inflight.Task, bool) {
+	i, slot, generation, ok := t.begin("", n)
+	return inflight.Task{Generation: generation, Shard: i, Slot: slot}, ok
+}
+
+func (t lazyTracker) End(task inflight.Task) { t.shards[task.Shard].end(task.Slot, task.Generation) }
 
 // Drain waits until nothing is in flight. It blocks until then, or until ctx
 // ends. When it returns, whatever the result, the Tracker is closed: Track
@@ -136,16 +137,24 @@ func (t *Tracker) Drain(ctx context.Context) error {
 // Tasks returns what is in flight now, oldest first. It does not block.
 func (t *Tracker) Tasks() []Task {
 	var tasks []Task
+	namers := make(map[int]inflight.Namer) // asked without a lock: what they do is their business
 	now, sinceEpoch := time.Now(), time.Since(epoch)
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
 		for _, slot := range s.slots {
-			if slot.inUse {
-				tasks = append(tasks, Task{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
+			if !slot.inUse {
+				continue
 			}
+			if slot.namer != nil {
+				namers[len(tasks)] = slot.namer
+			}
+			tasks = append(tasks, Task{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
 		}
 		s.mu.Unlock()
+	}
+	for i, n := range namers {
+		tasks[i].Name = n.TaskName()
 	}
 	slices.SortStableFunc(tasks, func(a, b Task) int { return a.Since.Compare(b.Since) })
 	return tasks
@@ -189,6 +198,28 @@ func (t *Tracker) unlockAll() {
 	}
 }
 
+func (t *Tracker) begin(name string, n inflight.Namer) (i, at int32, generation uint64, ok bool) {
+	local, _ := t.local.Get().(*int32)
+	if local == nil {
+		next := int32(t.next.Add(1) % trackerShards)
+		local = &next
+	}
+	i = *local
+	since := time.Since(epoch)
+	s := &t.shards[i]
+	s.mu.Lock()
+	if !s.closed {
+		at, ok = s.takeLocked(), true
+		slot := &s.slots[at]
+		slot.name, slot.namer, slot.since, slot.inUse = name, n, since, true
+		generation = slot.generation
+		s.inFlight++
+	}
+	s.mu.Unlock()
+	t.local.Put(local)
+	return i, at, generation, ok
+}
+
 func (s *shard) takeLocked() int32 {
 	if s.free == 0 {
 		s.slots = append(s.slots, slot{})
@@ -207,7 +238,7 @@ func (s *shard) end(i int32, generation uint64) {
 		return
 	}
 	slot.generation++
-	slot.name, slot.inUse = "", false
+	slot.name, slot.namer, slot.inUse = "", nil, false
 	slot.nextFree, s.free = s.free, i+1
 	s.inFlight--
 	// Whichever task is the last of all is also the last of its shard.

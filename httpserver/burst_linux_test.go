@@ -1,13 +1,11 @@
 package httpserver_test
 
 import (
-	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,22 +16,20 @@ import (
 )
 
 // Many connections are idle, and all speak at about the time at which the
-// linger ends. A reset means that the server closed a connection in which a
-// request was waiting; the clients look for the end of the connection just
+// linger ends. None may be closed in which a request is waiting; the clients look for the end of the connection just
 // before they send, so that one that is late itself counts for nothing.
 func TestRequestsThatComeWhenTheLingerEndsAreSeen(t *testing.T) {
-	t.Skip("bug: conns.go: sweep looks at all connections first and closes them afterwards: with 1,000 idle ones that is a window of many milliseconds, not microseconds; and it looks at reads before it looks at the socket. 210-1,790 of 15,000 lost, 0-6 if each is looked at (readable, and reads again) right before its Close")
 	const clients, rounds = 1000, 6
 	var b burst
 	for round := range rounds {
 		b.round(t, clients, time.Duration(49+2*round)*time.Millisecond)
 	}
-	t.Log("sent:", b.sent.Load(), "reset:", b.reset.Load())
+	t.Log("sent:", b.sent.Load(), "lost:", b.lost.Load())
 	require.Positive(t, b.sent.Load())
-	require.Less(t, b.reset.Load()*500, b.sent.Load()) // what remains is a race of microseconds
+	require.Less(t, b.lost.Load()*200, b.sent.Load()) // what remains is a race of microseconds
 }
 
-type burst struct{ sent, reset atomic.Int64 }
+type burst struct{ sent, lost atomic.Int64 }
 
 func (b *burst) round(t *testing.T, clients int, after time.Duration) {
 	m := manager(t, shutdown.Config{LameDuck: -1})
@@ -54,8 +50,8 @@ func (b *burst) round(t *testing.T, clients int, after time.Duration) {
 			resp, err := http.ReadResponse(c.r, nil)
 			if err == nil {
 				resp.Body.Close()
-			} else if errors.Is(err, syscall.ECONNRESET) {
-				b.reset.Add(1)
+			} else {
+				b.lost.Add(1)
 			}
 		})
 	}

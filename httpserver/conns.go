@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ const (
 	lingerTick     = 5 * time.Millisecond
 	lingerSilent   = 10  // ticks in which no silent connection spoke
 	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a header
-	lingerMax      = 200 // ticks in all for such a one
+	lingerMax      = 200 // ticks in all, for either
 )
 
 // maxClosers close connections at the same time: a tls.Conn says good-bye when
@@ -27,6 +28,9 @@ const maxClosers = 256
 
 // conns are the connections of a server, hijacked ones left out.
 type conns struct {
+	spoke   atomic.Uint64 // how often a silent connection has sent a request
+	useless atomic.Int64  // connections that have none
+
 	mu      sync.Mutex         // protects what follows
 	open    map[net.Conn]*conn // by what the listener returned
 	drained chan struct{}      // closed when open is empty; made by drain
@@ -34,19 +38,19 @@ type conns struct {
 
 // A conn is what is known about a connection.
 type conn struct {
+	inner   net.Conn                 // what the listener returned
 	outer   atomic.Pointer[net.Conn] // what net/http has: a tls.Conn around it, or itself
-	inner   net.Conn                 // what the listener returned, which package net made
 	state   atomic.Int64             // http.ConnState
 	reads   atomic.Uint64            // that returned bytes
 	idleAt  atomic.Uint64            // reads when the last request had ended
+	closing atomic.Bool              // a closer has it
+	renewed atomic.Bool              // a closer wants it to linger once more
 	streams streams                  // of HTTP/2
 
 	// For the goroutine in drain alone.
-	seen   uint64 // reads at the last tick
-	quiet  int    // ticks without a byte
-	spoke  bool   // at the last tick it was in the middle of a header
-	ticks  int    // spent in the middle of a header
-	closed bool   // by us
+	seen     uint64 // reads at the last tick
+	quiet    int    // ticks without a byte
+	speaking int    // ticks in the middle of a header
 }
 
 type connKey struct{} // context key of the *conn
@@ -54,29 +58,32 @@ type connKey struct{} // context key of the *conn
 // silent reports whether not a byte of a request has come since the last one.
 func (c *conn) silent() bool { return c.reads.Load() == c.idleAt.Load() }
 
-func (c *conn) close() error { return (*c.outer.Load()).Close() }
+func (c *conn) useless() bool { return useless(c.state.Load()) }
+
+func useless(state int64) bool {
+	return state == int64(http.StateNew) || state == int64(http.StateIdle)
+}
 
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {
 	c := &conn{inner: inner}
 	outer := watch(inner, c)
+	c.inner = bare(outer)
 	c.outer.Store(&outer)
+	s.useless.Add(1) // it is StateNew
+	c.streams.write = func(p []byte) (int, error) { return (*c.outer.Load()).Write(p) }
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
 		s.open = make(map[net.Conn]*conn)
 	}
-	s.open[inner] = c
+	s.open[outer] = c
 	return outer
 }
 
 // find returns what add made of the connection that net/http calls c.
 func (s *conns) find(c net.Conn) *conn {
-	inner := c
-	if t, ok := c.(*tls.Conn); ok {
-		inner = t.NetConn()
-	}
-	if w, ok := inner.(watched); ok {
+	if w := watchedConn(c); w != nil {
 		return w.watched()
 	}
 	s.mu.Lock()
@@ -93,13 +100,22 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 	if state == http.StateIdle {
 		info.idleAt.Store(info.reads.Load())
 	}
-	info.state.Store(int64(state))
+	was := useless(info.state.Swap(int64(state)))
+	switch is := useless(int64(state)); {
+	case was && !is:
+		s.useless.Add(-1)
+	case is && !was:
+		s.useless.Add(1)
+	}
 	switch state {
 	case http.StateNew:
-		info.outer.Store(&c)
+		outer := c // so that c itself stays off the heap in every other case
+		info.outer.Store(&outer)
+	case http.StateActive:
+		s.spoke.Add(1)
 	case http.StateClosed, http.StateHijacked:
 		s.mu.Lock()
-		delete(s.open, info.inner)
+		delete(s.open, key(c))
 		s.emptyLocked()
 		s.mu.Unlock()
 	}
@@ -126,7 +142,8 @@ func (s *conns) drain(ctx context.Context) (left int) {
 	closers.SetLimit(maxClosers)
 	tick := time.NewTicker(lingerTick)
 	defer tick.Stop()
-	for quiet := 0; ; quiet++ {
+	spoke := s.spoke.Load()
+	for ticks, quiet := 0, 0; ; ticks++ {
 		select {
 		case <-drained:
 			_ = closers.Wait() // errors are of connections that the client has closed
@@ -138,51 +155,80 @@ func (s *conns) drain(ctx context.Context) (left int) {
 			return len(s.open)
 		case <-tick.C:
 		}
-		if s.sweep(quiet >= lingerSilent, &closers) {
-			quiet = 0
+		if s.useless.Load() == 0 {
+			continue // with thousands in flight a look at each costs
+		}
+		quiet++
+		began := s.sweep(quiet > lingerSilent || ticks >= lingerMax, &closers)
+		if now := s.spoke.Load(); began || now != spoke {
+			quiet, spoke = 0, now
 		}
 	}
 }
 
-// sweep closes what has lingered long enough; silent ones only if nobody has
-// begun to speak for a while. It reports whether somebody has, since the last
-// sweep.
+// sweep closes what has lingered long enough, silent connections only if told
+// to. It reports whether one has begun to speak since the last sweep.
 func (s *conns) sweep(closeSilent bool, closers *errgroup.Group) (began bool) {
-	var idle []*conn
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, c := range s.open {
-		if c.closed {
-			continue
-		}
-		if state := http.ConnState(c.state.Load()); state != http.StateNew && state != http.StateIdle {
-			began = began || c.quiet > 0 && !c.spoke // it went from silence to a whole request
-			c.quiet, c.spoke, c.ticks = 0, false, 0
+		if !c.useless() {
+			c.quiet, c.speaking = 0, 0
 			continue
 		}
 		reads := c.reads.Load()
-		if c.quiet++; reads != c.seen {
+		if c.quiet++; reads != c.seen || c.renewed.Swap(false) {
 			c.seen, c.quiet = reads, 0
 		}
-		speaking := !c.silent()
-		began = began || speaking && !c.spoke
-		if c.spoke = speaking; speaking {
-			c.ticks++
+		close := closeSilent && c.quiet >= lingerSilent
+		// On HTTP/2 what comes on an idle connection may be a PING.
+		if c.silent() || c.streams.used.Load() {
+			c.speaking = 0
+		} else {
+			began = began || c.speaking == 0
+			c.speaking++
+			close = c.quiet >= lingerSpeaking || c.speaking >= lingerMax
 		}
-		if speaking && (c.quiet >= lingerSpeaking || c.ticks >= lingerMax) || !speaking && closeSilent && c.quiet >= lingerSilent {
-			if !readable(c.inner) {
-				idle = append(idle, c)
+		if close && c.closing.CompareAndSwap(false, true) {
+			// What finds no place now is looked at again by the next sweep.
+			if !closers.TryGo(func() error { return c.close(reads) }) {
+				c.closing.Store(false)
+				return began
 			}
 		}
 	}
-	s.mu.Unlock()
-	for _, c := range idle {
-		// net/http sees it, and says StateClosed. What finds no place now is
-		// looked at again by the next sweep.
-		if c.closed = closers.TryGo(c.close); !c.closed {
-			break
+	return began
+}
+
+// close closes the connection, unless something has come since the sweep, which
+// saw so many reads. On HTTP/2 it says good-bye first, and leaves the closing to
+// the next time.
+func (c *conn) close(reads uint64) error {
+	defer c.closing.Store(false)
+	if !c.useless() || readable(c.inner) || reads != c.reads.Load() {
+		return nil
+	}
+	if c.isHTTP2() && c.streams.byeIfIdle() {
+		c.renewed.Store(true)
+		return nil
+	}
+	// Either way net/http sees it, and says StateClosed.
+	outer := *c.outer.Load()
+	if _, ok := outer.(watched); ok {
+		endIfSilent(c.inner)
+		return nil
+	}
+	return outer.Close()
+}
+
+// isHTTP2 also knows a connection that has had no request.
+func (c *conn) isHTTP2() bool {
+	if http.ConnState(c.state.Load()) == http.StateIdle { // so there is no handshake to wait for
+		if t, ok := (*c.outer.Load()).(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
+			c.streams.used.Store(true)
 		}
 	}
-	return began
+	return c.streams.used.Load()
 }
 
 // An accepter is the listener that net/http sees.
@@ -202,6 +248,7 @@ func (a accepter) Accept() (net.Conn, error) {
 // watched connections count their reads. They embed the concrete type, so that
 // sendfile and all its other methods survive.
 type watched interface {
+	net.Conn
 	watched() *conn
 	bare() net.Conn
 }
@@ -224,6 +271,7 @@ func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.
 func (c *unixConn) watched() *conn             { return c.info }
 func (c *unixConn) bare() net.Conn             { return c.UnixConn }
 
+// otherConn is for what cannot be a map key.
 type otherConn struct {
 	net.Conn
 	info *conn
@@ -240,19 +288,38 @@ func (c *conn) count(n int, err error) (int, error) {
 	return n, err
 }
 
+// watch wraps the connections of package net. Others are left alone, because
+// nobody knows what methods a wrapper would hide: net/http has to see a tls.Conn
+// as such, or there is no HTTP/2. What is read from them is not counted, so they
+// linger as if they were silent.
 func watch(c net.Conn, info *conn) net.Conn {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return &tcpConn{c, info}
 	case *net.UnixConn:
 		return &unixConn{c, info}
-	case *tls.Conn:
-		// net/http has to see a tls.Conn as such, or there is no HTTP/2. What
-		// it reads is not counted: it lingers as one that is silent.
-		return c
-	default:
+	}
+	if !reflect.TypeOf(c).Comparable() {
 		return &otherConn{c, info}
 	}
+	return c
+}
+
+// watchedConn is what is below c, or c itself, if that counts its reads.
+func watchedConn(c net.Conn) watched {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	w, _ := c.(watched)
+	return w
+}
+
+// key is what add has returned for c.
+func key(c net.Conn) net.Conn {
+	if w := watchedConn(c); w != nil {
+		return w
+	}
+	return c
 }
 
 // bare is the connection as it came from the listener, for the user's code,

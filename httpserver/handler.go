@@ -7,10 +7,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/inflight"
 )
 
 // Handler returns h with every request tracked by m, for servers that are not
@@ -23,7 +26,7 @@ import (
 // Inside of a server that Start has started for the same m it does nothing, so
 // that nothing is counted twice.
 func Handler(m *shutdown.Manager, h http.Handler) http.Handler {
-	next := tracked{m: m, next: h, mux: asMux(h), closing: &closing{m: m}}
+	next := track(m, h, &closing{m: m})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Value(trackedKey{}) == m {
 			h.ServeHTTP(w, r)
@@ -42,67 +45,74 @@ type trackedKey struct{}
 
 // tracked is the handler that Start and Handler put around the user's.
 type tracked struct {
-	m       *shutdown.Manager
-	next    http.Handler
-	mux     *http.ServeMux // next, if it is one
-	closing *closing
+	inFlight inflight.Tracker
+	next     http.Handler
+	mux      *http.ServeMux // next, if it is one
+	closing  *closing
+}
+
+func track(m *shutdown.Manager, next http.Handler, c *closing) tracked {
+	mux, _ := next.(*http.ServeMux)
+	return tracked{inflight.Of(m.AcceptContext()), next, mux, c}
 }
 
 func (t tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	done, ok := t.m.Track(t.name(r))
+	rw := &response{ResponseWriter: w, closing: t.closing, mux: t.mux, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern}
+	task, ok := t.inFlight.Begin(rw)
 	if !ok {
 		w.Header().Set("Connection", "close")
 		http.Error(w, "this instance has shut down", http.StatusServiceUnavailable)
 		return
 	}
-	defer done()
-	rw := response{ResponseWriter: w, closing: t.closing}
+	defer t.inFlight.End(task)
 	if r.ProtoMajor == 2 {
-		rw.conn, _ = r.Context().Value(connKey{}).(*conn)
-		if rw.conn != nil {
-			rw.conn.streams.begin()
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			rw.streams = &c.streams
+			rw.streams.begin()
+			defer rw.streams.end()
 			defer rw.headerDue(http.StatusOK) // also if next panics
 		}
 	}
-	if h, ok := w.(hijacker); ok {
-		rw := hijackable{rw, h}
-		t.next.ServeHTTP(&rw, r)
-		rw.headerDue(http.StatusOK)
-		return
-	}
-	t.next.ServeHTTP(&rw, r)
+	t.next.ServeHTTP(rw.asGoodAs(w), r)
 	rw.headerDue(http.StatusOK)
 }
 
-const maxName = 120
+const (
+	maxName   = 120
+	maxMethod = 20
+)
 
-// name is what logs call the request. The query is left out: it may hold
-// secrets, and tells nobody what the service is busy with.
-func (t tracked) name(r *http.Request) string {
-	what := r.Pattern
-	if t.mux != nil {
-		_, what = t.mux.Handler(r)
+// TaskName is what logs call the request: method and pattern, or path. The
+// query is left out: it may hold secrets, and tells nobody what the service is
+// busy with. The request itself is the handler's, so this looks at a copy.
+func (w *response) TaskName() string {
+	what := w.pattern
+	if w.mux != nil {
+		_, what = w.mux.Handler(&http.Request{Method: w.method, Host: w.host, URL: &url.URL{Path: w.path}})
 	}
 	if what == "" {
-		what = r.URL.Path
-		if len(what) > maxName {
-			what = strings.ToValidUTF8(what[:maxName], "") + "..."
+		what = w.path
+		if strings.ContainsFunc(what, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			what = (&url.URL{Path: what}).EscapedPath() // nobody can forge lines of a log
 		}
+		what = cut(what, maxName)
 	}
 	if method, _, ok := strings.Cut(what, " "); ok && !strings.Contains(method, "/") {
 		return what // a pattern that has a method
 	}
-	return r.Method + " " + what
+	return cut(w.method, maxMethod) + " " + what
 }
 
-func asMux(h http.Handler) *http.ServeMux {
-	mux, _ := h.(*http.ServeMux)
-	return mux
+func cut(s string, limit int) string {
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "..."
+	}
+	return s
 }
 
 // now reports whether the response whose header is about to be written should
 // ask the client to leave.
-func (c *closing) now(on *conn) bool {
+func (c *closing) now(on *streams) bool {
 	phase := c.m.Phase()
 	if phase == shutdown.Running {
 		return false
@@ -112,14 +122,11 @@ func (c *closing) now(on *conn) bool {
 		c.begun, c.ramp = r.Begun, r.LameDuck
 	})
 	elapsed := time.Since(c.begun)
-	ramping := phase == shutdown.Leave && elapsed < c.ramp && (on == nil || !on.streams.leaving())
+	ramping := phase == shutdown.Leave && elapsed < c.ramp && (on == nil || !on.leaving())
 	if ramping && rand.Float64() >= float64(elapsed)/float64(c.ramp) { //nolint:gosec // a share of responses, not a secret
 		return false
 	}
-	if on != nil {
-		on.streams.leave()
-	}
-	return true
+	return on == nil || on.leave()
 }
 
 // A response sets "Connection: close" when its header is written and not when
@@ -127,8 +134,12 @@ func (c *closing) now(on *conn) bool {
 type response struct {
 	http.ResponseWriter
 	closing *closing
-	conn    *conn // of an HTTP/2 request
-	wrote   bool  // the header
+	streams *streams // of HTTP/2
+	wrote   bool     // the header
+
+	// For TaskName; none of it changes.
+	mux                         *http.ServeMux
+	method, host, path, pattern string
 }
 
 // headerDue comes before everything that writes the header.
@@ -137,11 +148,11 @@ func (w *response) headerDue(status int) {
 		return
 	}
 	w.wrote = true
-	if w.closing.now(w.conn) {
+	if w.closing.now(w.streams) {
 		w.Header().Set("Connection", "close")
 	}
-	if w.conn != nil {
-		w.conn.streams.answer()
+	if w.streams != nil {
+		w.streams.answer()
 	}
 }
 
@@ -172,16 +183,26 @@ func (w *response) FlushError() error {
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// A hijacker is what net/http's HTTP/1 responses are.
-type hijacker interface {
-	http.Hijacker
-	io.ReaderFrom
+// asGoodAs returns w with those of the optional methods that inner has.
+func (w *response) asGoodAs(inner http.ResponseWriter) http.ResponseWriter {
+	if h, ok := inner.(http.Hijacker); ok {
+		return &hijackable{w, h}
+	}
+	if p, ok := inner.(http.Pusher); ok {
+		return &pushable{w, p}
+	}
+	return w
 }
 
-// hijackable is a response that keeps what only HTTP/1 has.
+type pushable struct {
+	*response
+	http.Pusher
+}
+
+// hijackable is a response that keeps what HTTP/1 has.
 type hijackable struct {
-	response
-	inner hijacker
+	*response
+	inner http.Hijacker
 }
 
 // Hijack returns the connection as it came from the listener.
@@ -197,5 +218,8 @@ func (w *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // ReadFrom keeps sendfile.
 func (w *hijackable) ReadFrom(r io.Reader) (int64, error) {
 	w.headerDue(http.StatusOK)
-	return w.inner.ReadFrom(r)
+	if inner, ok := w.ResponseWriter.(io.ReaderFrom); ok {
+		return inner.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, r)
 }

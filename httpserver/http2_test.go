@@ -180,7 +180,6 @@ func TestHTTP2IsNegotiated(t *testing.T) {
 // It is what programs do that use Serve, for which TLSConfig means nothing.
 func TestATLSListenerOfTheCallersIsNotWrappedInTLSAgain(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug: httpserver.go: StartListener calls ServeTLS if TLSConfig has certificates, also when the listener speaks TLS already: no client can connect")
 	m := manager(t, shutdown.Config{})
 	config := &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"h2", "http/1.1"}}
 	ln := listen(t)
@@ -363,7 +362,6 @@ func TestOnTheWireStreamsThatTakeLongerThanTheGoAwayAreAnswered(t *testing.T) {
 
 func TestAnIdleHTTP2ConnectionIsToldToGoAwayBeforeItIsClosed(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug: conns.go: sweep closes idle HTTP/2 connections without a GOAWAY, so that a client does not know whether it may repeat what it has just sent")
 	m := manager(t, shutdown.Config{})
 	c, _ := startH2(t, m, handle(func(http.ResponseWriter, *http.Request) {}).Handler)
 	c.get("/")

@@ -19,8 +19,8 @@
 //     connection anywhere began to speak. One that has sent half a request, or
 //     half a TLS handshake, has until 500 ms after its last byte, and 1 s in
 //     all. On a machine without CPU to spare all of this takes longer, because
-//     it is counted in wake-ups. Just before a connection is closed it is
-//     looked at once more for bytes that have arrived.
+//     it is counted in wake-ups. A connection is looked at for bytes that have
+//     arrived, and ended, in one step. On HTTP/2 a GOAWAY comes first.
 //  4. When the last connection has closed, which is an event and not the next
 //     look of a poll, http.Server.Shutdown finds nothing left to do. Before
 //     that it would drop requests that are on their way: golang/go#75591.
@@ -36,13 +36,14 @@
 // connections rare.
 //
 // On HTTP/2, net/http's GOAWAY names the highest stream that it has seen; what
-// a client sends before it has read that is discarded. So that nothing is on
-// its way at that moment, the answers on a connection that is to leave are held
-// until all of them are ready and no request has come for 5 to 25 ms, at most
-// for 100 ms. A client that waits for its answers then loses nothing, however
-// many streams it has, unless its machine is so busy that it takes longer. One that sends more requests all the time, come what may, can lose
-// those it sends within one network round trip; Go's and most other clients
-// repeat them by themselves, unless they have a body that cannot be sent again.
+// a client sends before it has read that is discarded. So the server sends one
+// before it that names none (RFC 9113, section 6.8): the client sends nothing
+// new on the connection, and what is on its way is answered. That is possible
+// while no answer is being written. Therefore the answers on a connection that
+// is to leave are held until all of them are ready, and no request has come for
+// 5 to 25 ms; if that takes longer than 100 ms, because one stream is a long
+// answer or the client never pauses, net/http's GOAWAY has to do, and costs such
+// a client the requests that it sends within a network round trip.
 //
 // A response whose header was written before the shutdown began cannot ask the
 // client to leave: its connection gets the linger of step 3.
@@ -58,10 +59,12 @@ package httpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +80,8 @@ import (
 //
 // Start takes srv over: Handler, BaseContext, ConnContext and ConnState are
 // wrapped, and go on working; net.Conn values reach the latter two as they came
-// from the listener. Set them before, and leave Shutdown and Close to m. Each
+// from the listener. (What NetConn of a *tls.Conn returns embeds it.) Set them
+// before, and leave Shutdown and Close to m; a Server has one listener. Each
 // request is tracked under its method and pattern, or its path if no
 // http.ServeMux knows it; its context carries m and ends with
 // [shutdown.Manager.WorkContext].
@@ -111,14 +115,16 @@ func StartListener(m *shutdown.Manager, srv *http.Server, ln net.Listener) error
 		_ = ln.Close() // the other error matters
 		return fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
 	}
-	l, ok := ln.(*listener.Listener)
-	if !ok {
-		l = listener.New(ln)
+	if _, ok := srv.Handler.(tracked); ok {
+		_ = ln.Close()
+		return fmt.Errorf("httpserver: serve on %s: this http.Server has been started before; a listener needs a Server of its own", ln.Addr())
 	}
+	l := listener.New(ln)
 	s := &server{m: m, srv: srv, ln: l, served: make(chan struct{}), closing: closing{m: m}}
 	s.wrap()
 	serve, name := srv.Serve, "http "
-	if hasCertificates(srv) {
+	// What crypto/tls has made speaks TLS already.
+	if hasCertificates(srv) && reflect.TypeOf(ln) != reflect.TypeOf(tls.NewListener(nil, nil)) {
 		serve, name = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }, "https "
 	}
 	name += ln.Addr().String()
@@ -165,7 +171,7 @@ func (s *server) wrap() {
 	if next == nil {
 		next = http.DefaultServeMux
 	}
-	s.srv.Handler = tracked{m: s.m, next: next, mux: asMux(next), closing: &s.closing}
+	s.srv.Handler = track(s.m, next, &s.closing)
 
 	base := s.srv.BaseContext
 	s.srv.BaseContext = func(ln net.Listener) context.Context {
@@ -192,14 +198,14 @@ func (s *server) wrap() {
 
 	connState := s.srv.ConnState
 	s.srv.ConnState = func(c net.Conn, state http.ConnState) {
-		s.conns.changed(c, state)
 		if connState != nil {
 			connState(bare(c), state)
 		}
+		s.conns.changed(c, state)
 	}
 }
 
-// drain is the hook. The order is the package documentation's.
+// drain is the hook. The order is that of the package's documentation.
 func (s *server) drain(ctx context.Context) error {
 	s.draining.Store(true)
 	err := s.ln.Drain(ctx)

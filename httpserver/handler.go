@@ -57,7 +57,11 @@ func track(m *shutdown.Manager, next http.Handler, c *closing) tracked {
 }
 
 func (t tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rw := &response{ResponseWriter: w, closing: t.closing, mux: t.mux, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern}
+	// One allocation, whichever of the two is used.
+	full := &hijackable{response: response{
+		ResponseWriter: w, closing: t.closing, mux: t.mux, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern,
+	}}
+	rw := &full.response
 	task, ok := t.inFlight.Begin(rw)
 	if !ok {
 		w.Header().Set("Connection", "close")
@@ -73,7 +77,7 @@ func (t tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			defer rw.headerDue(http.StatusOK) // also if next panics
 		}
 	}
-	t.next.ServeHTTP(rw.asGoodAs(w), r)
+	t.next.ServeHTTP(full.asGoodAs(w), r)
 	rw.headerDue(http.StatusOK)
 }
 
@@ -183,15 +187,10 @@ func (w *response) FlushError() error {
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// asGoodAs returns w with those of the optional methods that inner has.
-func (w *response) asGoodAs(inner http.ResponseWriter) http.ResponseWriter {
-	if h, ok := inner.(http.Hijacker); ok {
-		return &hijackable{w, h}
-	}
-	if p, ok := inner.(http.Pusher); ok {
-		return &pushable{w, p}
-	}
-	return w
+// hijackable is a response that keeps what HTTP/1 has.
+type hijackable struct {
+	response
+	inner http.Hijacker
 }
 
 type pushable struct {
@@ -199,10 +198,16 @@ type pushable struct {
 	http.Pusher
 }
 
-// hijackable is a response that keeps what HTTP/1 has.
-type hijackable struct {
-	*response
-	inner http.Hijacker
+// asGoodAs returns w with those of the optional methods that inner has.
+func (w *hijackable) asGoodAs(inner http.ResponseWriter) http.ResponseWriter {
+	if h, ok := inner.(http.Hijacker); ok {
+		w.inner = h
+		return w
+	}
+	if p, ok := inner.(http.Pusher); ok {
+		return &pushable{&w.response, p}
+	}
+	return &w.response
 }
 
 // Hijack returns the connection as it came from the listener.

@@ -20,7 +20,9 @@ func (m *Manager) runClose(end time.Time) {
 		forced := m.force.Done()
 		if m.force.Err() != nil {
 			forced = nil
-			end = m.forcedEnd(end)
+			if !frozen {
+				end = m.forcedEnd(end)
+			}
 		}
 		if over := time.Since(end); over > minUnwind && !frozen {
 			// No hook takes that long: the process was stopped in the middle of

@@ -167,9 +167,8 @@ func (m *Manager) endLocked(h *hook, err error) {
 	}
 	h.ended = true
 	m.active = slices.DeleteFunc(m.active, func(other *hook) bool { return other == h })
-	s := &m.steps[h.step]
-	s.Running, s.Took, s.Err = false, time.Since(m.begun)-s.At, err
-	s.LeftBehind = err == errLeftBehind //nolint:errorlint // no error of the hook's own, whatever it wraps
+	m.leaveLocked(h.step, err)
+	m.steps[h.step].LeftBehind = err == errLeftBehind //nolint:errorlint // no error of the hook's own, whatever it wraps
 	if err != nil {
 		m.failLocked(&HookError{Phase: h.phase, Name: h.name, Err: err})
 	}

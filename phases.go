@@ -217,8 +217,11 @@ func (m *Manager) hangs(end time.Time) bool {
 }
 
 func isSignal(cause error) bool {
-	_, ok := cause.(SignalError) //nolint:errorlint // an error that wraps one is no request
-	return ok
+	switch cause.(type) { //nolint:errorlint // an error that wraps one is no request
+	case SignalError, signalText:
+		return true
+	}
+	return false
 }
 
 // runConcurrent runs the hooks of Leave or Drain, and those that come late,

@@ -117,13 +117,9 @@ func (m *Manager) logLeftovers() {
 
 func (m *Manager) logEnded() {
 	r := m.Report()
-	args := []any{"report", r}
+	level, args := slog.LevelInfo, []any{"report", r}
 	if m.err != nil {
-		args = append(args, "err", truncate(fmt.Sprint(m.err), maxErrText))
-	}
-	level := slog.LevelInfo
-	if m.err != nil {
-		level = slog.LevelError
+		level, args = slog.LevelError, append(args, "err", truncate(fmt.Sprint(m.err), maxErrText))
 	}
 	m.log.last(level, "shutdown: "+r.result(), args...)
 }

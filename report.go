@@ -42,13 +42,21 @@ type Step struct {
 // Report returns a copy of what is known now: live while the shutdown runs,
 // final after Wait. It does not block.
 func (m *Manager) Report() Report {
+	r := m.reportButTasks()
+	if r.Phase == Leave || r.Phase == Drain {
+		r.Unfinished = m.tracker.Tasks()
+	}
+	return r
+}
+
+func (m *Manager) reportButTasks() Report {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.budget
 	r := Report{
 		Phase: m.Phase(), Cause: m.cause, Begun: m.begun, Took: m.took,
 		GracePeriod: b.grace, GraceSource: b.source, Timeout: b.timeout, LameDuck: b.lameDuck, Reserve: b.reserve,
-		Steps: slices.Clone(m.steps),
+		Steps: slices.Clone(m.steps), Unfinished: slices.Clone(m.unfinished),
 	}
 	if m.forced != nil {
 		r.Forced = m.forced
@@ -62,13 +70,6 @@ func (m *Manager) Report() Report {
 				r.Pending = append(r.Pending, Step{Phase: p, Name: h.name})
 			}
 		}
-	}
-	switch r.Phase {
-	case Running:
-	case Leave, Drain:
-		r.Unfinished = m.tracker.Tasks()
-	default:
-		r.Unfinished = slices.Clone(m.unfinished)
 	}
 	if r.Phase != Running && r.Phase != Done {
 		r.Took = time.Since(m.begun)

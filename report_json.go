@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -82,7 +83,7 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*r = Report{
-		Phase: phase, Cause: textError(j.Cause), Forced: textError(j.Forced),
+		Phase: phase, Cause: textCause(j.Cause), Forced: textError(j.Forced),
 		Begun: j.Begun, Took: time.Duration(j.Took), GracePeriod: time.Duration(j.GracePeriod), GraceSource: j.GraceSource,
 		Timeout: time.Duration(j.Timeout), LameDuck: time.Duration(j.LameDuck), Reserve: time.Duration(j.Reserve),
 	}
@@ -130,4 +131,16 @@ func textError(text string) error {
 		return nil
 	}
 	return errors.New(text)
+}
+
+// signalText is a SignalError that was read from JSON.
+type signalText string
+
+func (e signalText) Error() string { return string(e) }
+
+func textCause(text string) error {
+	if strings.HasPrefix(text, signalPrefix) {
+		return signalText(text)
+	}
+	return textError(text)
 }

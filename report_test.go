@@ -102,6 +102,21 @@ func TestTheReportSurvivesJSON(t *testing.T) {
 	})
 }
 
+func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		m.Signal(os.Interrupt)
+		require.NoError(t, m.Wait())
+		text, err := json.Marshal(m.Report())
+		require.NoError(t, err)
+		var back shutdown.Report
+		require.NoError(t, json.Unmarshal(text, &back))
+		require.Equal(t, m.Report().String(), back.String())
+		require.Contains(t, back.String(), "shutdown: finished after")
+		require.NotContains(t, back.String(), "errors")
+	})
+}
+
 func TestAReportBeforeTheBeginningKnowsTheBudget(t *testing.T) {
 	m, _ := newManager(t, shutdown.Config{})
 	m.On(shutdown.Close, "db", func(context.Context) error { return nil })

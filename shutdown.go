@@ -73,11 +73,10 @@ type Manager struct {
 	base, accept, work, force    context.Context
 	endAccept, endWork, endForce context.CancelCauseFunc
 
-	caught      chan os.Signal // nil if no signal is caught
-	released    chan struct{}  // closed by release
-	oneMore     os.Signal      // that came between done and released; read after catching
-	releaseOnce sync.Once
-	catching    sync.WaitGroup
+	caught   chan os.Signal // nil if no signal is caught
+	released chan struct{}  // closed by release
+	oneMore  os.Signal      // that came between done and released; read after catching
+	catching sync.WaitGroup
 
 	waiting     chan struct{} // closed by the first Wait
 	waitingOnce sync.Once

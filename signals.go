@@ -55,7 +55,9 @@ func DefaultSignals() map[os.Signal]Action {
 // SignalError is the cause of a shutdown that a signal began or forced.
 type SignalError struct{ Signal os.Signal }
 
-func (e SignalError) Error() string { return "signal " + signalName(e.Signal) }
+func (e SignalError) Error() string { return signalPrefix + signalName(e.Signal) }
+
+const signalPrefix = "signal "
 
 // ExitCode returns what a process should exit with after Wait returned err:
 // 0 if err is nil, 128+n if signal n forced the end, else 1.
@@ -168,13 +170,8 @@ func (m *Manager) catchBrokenPipe() {
 // release gives the signals back to the operating system, or to whoever else
 // asked for them; signal.Reset would take those out too.
 func (m *Manager) release() {
-	if m.caught == nil {
-		return
-	}
-	m.releaseOnce.Do(func() {
-		m.env.signals.stop(m.caught)
-		close(m.released)
-	})
+	m.env.signals.stop(m.caught)
+	close(m.released)
 	m.catching.Wait()
 }
 

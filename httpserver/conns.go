@@ -43,9 +43,11 @@ type conn struct {
 	state   atomic.Int64             // http.ConnState
 	reads   atomic.Uint64            // that returned bytes
 	idleAt  atomic.Uint64            // reads when the last request had ended
-	closing atomic.Bool              // a closer has it
-	renewed atomic.Bool              // a closer wants it to linger once more
-	streams streams                  // of HTTP/2
+	started atomic.Uint64            // writes; one is under way if ended is less
+	ended   atomic.Uint64
+	closing atomic.Bool // a closer has it
+	renewed atomic.Bool // a closer wants it to linger once more
+	streams streams     // of HTTP/2
 
 	// For the goroutine in drain alone.
 	seen     uint64 // reads at the last tick
@@ -64,14 +66,20 @@ func useless(state int64) bool {
 	return state == int64(http.StateNew) || state == int64(http.StateIdle)
 }
 
+// writes reports how many writes there have been, and whether all of them have
+// ended. It is not so, as far as one can know, where they are not counted.
+func (c *conn) writes() (n uint64, ended bool) {
+	n = c.started.Load()
+	return n, n == c.ended.Load() && watchedConn(*c.outer.Load()) != nil
+}
+
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {
 	c := &conn{inner: inner}
 	outer := watch(inner, c)
-	c.inner = bare(outer)
 	c.outer.Store(&outer)
 	s.useless.Add(1) // it is StateNew
-	c.streams.write = func(p []byte) (int, error) { return (*c.outer.Load()).Write(p) }
+	c.streams.conn = c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
@@ -181,10 +189,13 @@ func (s *conns) sweep(closeSilent bool, closers *errgroup.Group) (began bool) {
 			c.seen, c.quiet = reads, 0
 		}
 		close := closeSilent && c.quiet >= lingerSilent
-		// On HTTP/2 what comes on an idle connection may be a PING.
-		if c.silent() || c.streams.used.Load() {
+		switch {
+		case c.silent():
 			c.speaking = 0
-		} else {
+		case c.streams.used.Load(): // what comes on an idle HTTP/2 connection may be a PING
+			c.speaking++
+			close = close || c.speaking >= lingerMax
+		default:
 			began = began || c.speaking == 0
 			c.speaking++
 			close = c.quiet >= lingerSpeaking || c.speaking >= lingerMax
@@ -206,6 +217,10 @@ func (s *conns) sweep(closeSilent bool, closers *errgroup.Group) (began bool) {
 func (c *conn) close(reads uint64) error {
 	defer c.closing.Store(false)
 	if !c.useless() || readable(c.inner) || reads != c.reads.Load() {
+		return nil
+	}
+	// HTTP/2 is idle when the end of the last answer is in a buffer.
+	if c.started.Load() != c.ended.Load() {
 		return nil
 	}
 	if c.isHTTP2() && c.streams.byeIfIdle() {
@@ -245,7 +260,7 @@ func (a accepter) Accept() (net.Conn, error) {
 	return a.conns.add(c), nil
 }
 
-// watched connections count their reads. They embed the concrete type, so that
+// watched connections count their reads and writes. They embed the concrete type, so that
 // sendfile and all its other methods survive.
 type watched interface {
 	net.Conn
@@ -259,8 +274,13 @@ type tcpConn struct {
 }
 
 func (c *tcpConn) Read(p []byte) (int, error) { return c.info.count(c.TCPConn.Read(p)) }
-func (c *tcpConn) watched() *conn             { return c.info }
-func (c *tcpConn) bare() net.Conn             { return c.TCPConn }
+func (c *tcpConn) Write(p []byte) (int, error) {
+	c.info.started.Add(1)
+	defer c.info.ended.Add(1)
+	return c.TCPConn.Write(p)
+}
+func (c *tcpConn) watched() *conn { return c.info }
+func (c *tcpConn) bare() net.Conn { return c.TCPConn }
 
 type unixConn struct {
 	*net.UnixConn
@@ -268,8 +288,13 @@ type unixConn struct {
 }
 
 func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.Read(p)) }
-func (c *unixConn) watched() *conn             { return c.info }
-func (c *unixConn) bare() net.Conn             { return c.UnixConn }
+func (c *unixConn) Write(p []byte) (int, error) {
+	c.info.started.Add(1)
+	defer c.info.ended.Add(1)
+	return c.UnixConn.Write(p)
+}
+func (c *unixConn) watched() *conn { return c.info }
+func (c *unixConn) bare() net.Conn { return c.UnixConn }
 
 // otherConn is for what cannot be a map key.
 type otherConn struct {
@@ -278,8 +303,13 @@ type otherConn struct {
 }
 
 func (c *otherConn) Read(p []byte) (int, error) { return c.info.count(c.Conn.Read(p)) }
-func (c *otherConn) watched() *conn             { return c.info }
-func (c *otherConn) bare() net.Conn             { return c.Conn }
+func (c *otherConn) Write(p []byte) (int, error) {
+	c.info.started.Add(1)
+	defer c.info.ended.Add(1)
+	return c.Conn.Write(p)
+}
+func (c *otherConn) watched() *conn { return c.info }
+func (c *otherConn) bare() net.Conn { return c.Conn }
 
 func (c *conn) count(n int, err error) (int, error) {
 	if n > 0 {
@@ -299,7 +329,7 @@ func watch(c net.Conn, info *conn) net.Conn {
 	case *net.UnixConn:
 		return &unixConn{c, info}
 	}
-	if !reflect.TypeOf(c).Comparable() {
+	if !reflect.ValueOf(c).Comparable() {
 		return &otherConn{c, info}
 	}
 	return c

@@ -175,9 +175,6 @@ func (w *response) WriteString(s string) (int, error) {
 	return io.WriteString(w.ResponseWriter, s)
 }
 
-// Flush is http.Flusher.
-func (w *response) Flush() { _ = w.FlushError() }
-
 // FlushError is what http.ResponseController looks for.
 func (w *response) FlushError() error {
 	w.headerDue(http.StatusOK)
@@ -193,9 +190,29 @@ type hijackable struct {
 	inner http.Hijacker
 }
 
+// CloseNotify is deprecated and yet called by some without asking.
+func (w *hijackable) CloseNotify() <-chan bool { return closeNotify(w.ResponseWriter) }
+
+// Flush is http.Flusher.
+func (w *hijackable) Flush() { _ = w.FlushError() }
+
+// pushable is a response that keeps what HTTP/2 has.
 type pushable struct {
-	*response
+	flushable
 	http.Pusher
+}
+
+func (w *pushable) CloseNotify() <-chan bool { return closeNotify(w.ResponseWriter) }
+
+type flushable struct{ *response }
+
+func (w flushable) Flush() { _ = w.FlushError() }
+
+func closeNotify(w http.ResponseWriter) <-chan bool {
+	if n, ok := w.(http.CloseNotifier); ok { //nolint:staticcheck // whoever calls it knows, or not
+		return n.CloseNotify()
+	}
+	return nil
 }
 
 // asGoodAs returns w with those of the optional methods that inner has.
@@ -205,7 +222,10 @@ func (w *hijackable) asGoodAs(inner http.ResponseWriter) http.ResponseWriter {
 		return w
 	}
 	if p, ok := inner.(http.Pusher); ok {
-		return &pushable{&w.response, p}
+		return &pushable{flushable{&w.response}, p}
+	}
+	if _, ok := inner.(http.Flusher); ok {
+		return flushable{&w.response}
 	}
 	return &w.response
 }

@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -202,6 +203,8 @@ const (
 	framePing     = 0x6
 	frameGoAway   = 0x7
 
+	frameWindowUpdate = 0x8
+
 	flagAck        = 0x1
 	flagEndStream  = 0x1
 	flagEndHeaders = 0x4
@@ -379,6 +382,125 @@ func (c *h2) read2(a, b byte) frame {
 		require.NoError(c.t, err)
 		if f.kind == a || f.kind == b {
 			return f
+		}
+	}
+}
+
+// The first GOAWAY names no limit and comes before the answers, so what the
+// client has sent by the time that it reads it is answered.
+func TestOnTheWireTheFirstGoAwayNamesNoLimit(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	entered, next := make(chan struct{}), make(chan struct{})
+	c, addr := startH2(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-next
+	}))
+	one, other := c.get("/"), c.get("/")
+	within(t, "the request", entered)
+	within(t, "the request", entered)
+	m.Begin(nil)
+	waitRefused(t, addr)
+	// One answer alone is held until the other is ready.
+	next <- struct{}{}
+	next <- struct{}{}
+	f := c.read2(frameHeaders, frameGoAway)
+	require.Equal(t, byte(frameGoAway), f.kind, "it comes before the answers")
+	require.Equal(t, uint32(1<<31-1), binary.BigEndian.Uint32(f.payload))
+	onItsWay := c.get("/")
+	within(t, "the request that was on its way", entered)
+	next <- struct{}{}
+	ended, _, _ := c.rest()
+	require.ElementsMatch(t, []uint32{one, other, onItsWay}, ended)
+	require.NoError(t, end(t, m))
+}
+
+// An answer is not held forever because another stream has none.
+func TestOnTheWireAnAnswerIsHeldForAMomentOnly(t *testing.T) {
+	t.Parallel()
+	m, g := manager(t, shutdown.Config{}), newGate(t)
+	mux := http.NewServeMux()
+	mux.Handle("/held", g)
+	c, addr := startH2(t, m, mux)
+	c.get("/held")
+	within(t, "the request", g.entered)
+	m.Begin(nil)
+	waitRefused(t, addr)
+	quick, asked := c.get("/"), time.Now()
+	require.Equal(t, quick, c.read(frameHeaders, 0).stream)
+	require.GreaterOrEqual(t, time.Since(asked), 80*time.Millisecond, "it is held")
+	require.Less(t, time.Since(asked), 3*time.Second, "but not for long")
+	g.Open()
+	c.rest()
+	require.NoError(t, end(t, m))
+}
+
+// A client that does not read for a while makes the server's writes block. The
+// GOAWAY must not get in between two writes of one frame.
+func TestOnTheWireASlowReaderGetsWholeFrames(t *testing.T) {
+	t.Parallel()
+	const requests, size = 240, 3000
+	m, g := manager(t, shutdown.Config{}), newGate(t)
+	var handled sync.WaitGroup
+	handled.Add(requests)
+	mux := http.NewServeMux()
+	mux.Handle("/held", g)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		defer handled.Done()
+		_, _ = w.Write(make([]byte, size))
+	})
+	c := slowReader(t, m, mux)
+	c.get("/held")
+	within(t, "the request", g.entered)
+	want := map[uint32]int{}
+	for range requests {
+		want[c.get("/")] = size
+	}
+	handled.Wait() // the handlers have returned, and their answers are stuck
+	m.Begin(nil)
+	waitPhase(t, m, shutdown.Drain)
+	g.Open()
+	// Long enough for the hold to end. Nothing else can be waited for: nothing
+	// must happen.
+	time.Sleep(400 * time.Millisecond)
+	require.Equal(t, want, c.answers(want))
+	require.NoError(t, end(t, m))
+}
+
+// slowReader is a client of a server whose socket has little room. The windows
+// of HTTP/2 have enough.
+func slowReader(t *testing.T, m *shutdown.Manager, h http.Handler) *h2 {
+	t.Helper()
+	srv := &http.Server{Handler: h, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		_ = c.(*net.TCPConn).SetWriteBuffer(4096)
+		return ctx
+	}}
+	var addr string
+	protocols["h2c"].serve(t, srv, func(ln net.Listener) {
+		startOn(t, m, srv, ln)
+		addr = ln.Addr().String()
+	})
+	c := newH2(t, addr)
+	room := binary.BigEndian.AppendUint32(nil, 1<<24)
+	c.write(frame{kind: frameSettings, payload: append([]byte{0, 4}, room...)})
+	c.write(frame{kind: frameWindowUpdate, payload: room})
+	c.read(frameSettings, flagAck)
+	return c
+}
+
+// answers reads to the end, and returns how much of these streams came.
+func (c *h2) answers(of map[uint32]int) map[uint32]int {
+	c.t.Helper()
+	got := map[uint32]int{}
+	for {
+		f, err := c.frame()
+		if err != nil {
+			require.ErrorIs(c.t, err, io.EOF)
+			return got
+		}
+		require.LessOrEqual(c.t, f.kind, byte(0x9), "there is no such kind of frame")
+		if _, ok := of[f.stream]; ok && f.kind == frameData {
+			got[f.stream] += len(f.payload)
 		}
 	}
 }

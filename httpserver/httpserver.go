@@ -39,11 +39,11 @@
 // a client sends before it has read that is discarded. So the server sends one
 // before it that names none (RFC 9113, section 6.8): the client sends nothing
 // new on the connection, and what is on its way is answered. That is possible
-// while no answer is being written. Therefore the answers on a connection that
-// is to leave are held until all of them are ready, and no request has come for
-// 5 to 25 ms; if that takes longer than 100 ms, because one stream is a long
-// answer or the client never pauses, net/http's GOAWAY has to do, and costs such
-// a client the requests that it sends within a network round trip.
+// while nothing is being written. Therefore the answers on a connection that is
+// to leave are held until all of them are ready and nothing has moved for 5 to
+// 25 ms. If that is not so within 100 ms, because one stream is a long answer,
+// or the client never pauses or does not read, net/http's GOAWAY has to do, and
+// costs such a client the requests that it sends within a network round trip.
 //
 // A response whose header was written before the shutdown began cannot ask the
 // client to leave: its connection gets the linger of step 3.
@@ -82,8 +82,8 @@ import (
 // wrapped, and go on working; net.Conn values reach the latter two as they came
 // from the listener. (What NetConn of a *tls.Conn returns embeds it.) Set them
 // before, and leave Shutdown and Close to m; a Server has one listener. Each
-// request is tracked under its method and pattern, or its path if no
-// http.ServeMux knows it; its context carries m and ends with
+// request is tracked under its method and pattern if srv.Handler is a
+// http.ServeMux, else under its method and path; its context carries m and ends with
 // [shutdown.Manager.WorkContext].
 //
 // After the shutdown has begun, Start returns an error and listens on nothing.
@@ -157,6 +157,7 @@ func begun(m *shutdown.Manager) error {
 	if m.Phase() == shutdown.Running {
 		return nil
 	}
+	<-m.AcceptContext().Done() // it is about to be
 	return fmt.Errorf("the shutdown has begun: %w", context.Cause(m.AcceptContext()))
 }
 

@@ -12,7 +12,14 @@ import (
 // readable reports whether there is something to read from c that its
 // goroutine has not seen yet: bytes, or the end.
 func readable(c net.Conn) (is bool) {
-	control(c, func(fd int) { is = hasInput(fd) })
+	control(c, func(fd int) { is = ready(fd, unix.POLLIN) })
+	return is
+}
+
+// writable reports whether c has room for more than a few bytes: Linux says so
+// when a third of its buffer is free.
+func writable(c net.Conn) (is bool) {
+	control(c, func(fd int) { is = ready(fd, unix.POLLOUT) })
 	return is
 }
 
@@ -21,14 +28,14 @@ func readable(c net.Conn) (is bool) {
 // Whoever reads from c sees the end, and closes it.
 func endIfSilent(c net.Conn) {
 	control(c, func(fd int) {
-		if !hasInput(fd) {
+		if !ready(fd, unix.POLLIN) {
 			_ = unix.Shutdown(fd, unix.SHUT_RDWR) // an error means that the client has ended it
 		}
 	})
 }
 
-func hasInput(fd int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a file descriptor is an int
+func ready(fd int, events int16) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0) //nolint:gosec // a file descriptor is an int
 	return err == nil && n > 0
 }
 

@@ -144,9 +144,10 @@ func TestSwitchingProtocolsKeepsItsConnectionHeader(t *testing.T) {
 
 func TestWhatAResponseWriterCanDo(t *testing.T) {
 	t.Parallel()
-	type ability struct{ flusher, hijacker, readerFrom, stringWriter, deadlines, fullDuplex bool }
+	type ability struct{ flusher, closeNotifier, hijacker, readerFrom, stringWriter, deadlines, fullDuplex bool }
 	abilities := func(w http.ResponseWriter) (a ability) {
 		_, a.flusher = w.(http.Flusher)
+		_, a.closeNotifier = w.(http.CloseNotifier) //nolint:staticcheck // gin and others call it unasked
 		_, a.hijacker = w.(http.Hijacker)
 		_, a.readerFrom = w.(io.ReaderFrom)
 		_, a.stringWriter = w.(io.StringWriter)

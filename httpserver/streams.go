@@ -11,19 +11,19 @@ import (
 // net/http's GOAWAY names the highest stream that it has seen, and discards
 // what the client sends before it has read that. RFC 9113, section 6.8, wants
 // an earlier one that names no limit, so that nothing is discarded that is on
-// its way; net/http does not send it, so we do, past net/http. That is safe
-// while no answer is being written, because a frame may take several writes,
-// and ours must not come in between. So the answers on a connection that is to
-// leave are held until all are ready, or for a moment.
+// its way; net/http does not send it, so we do, past net/http. A frame may take
+// it several writes, and ours must not come in between. So the answers on a
+// connection that is to leave are held until all are ready, or for a moment;
+// and ours is written only if in all that time nothing was written and nothing
+// is being written, which a client that does not read would make last.
 type streams struct {
-	write func([]byte) (int, error) // to the connection
-
+	conn *conn
 	used atomic.Bool // this is HTTP/2
 
 	mu         sync.Mutex // protects what follows
 	open       int        // handlers that run
 	unanswered int        // of them that have not begun to answer
-	held       int        // of those that wait in leave
+	held       int        // of those that have come to wait in leave
 	most       int        // unanswered at once, ever
 	moves      int        // begins and ends, ever
 	saidBye    time.Time  // when our GOAWAY was written
@@ -110,6 +110,7 @@ func (s *streams) settleLocked() {
 		return
 	}
 	moves, settle := s.moves, settleOther
+	writes, _ := s.conn.writes()
 	if s.held >= s.most {
 		settle = settleFull
 	}
@@ -117,7 +118,7 @@ func (s *streams) settleLocked() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.moves == moves && !s.over {
-			if s.open == s.held { // else an answer is being written
+			if now, ended := s.conn.writes(); s.open == s.held && ended && now == writes {
 				s.byeLocked()
 			}
 			s.releaseLocked()
@@ -130,19 +131,19 @@ func (s *streams) settleLocked() {
 func (s *streams) byeIfIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.used.Load() || s.open > 0 || !s.saidBye.IsZero() {
+	if _, ended := s.conn.writes(); !ended || !s.used.Load() || s.open > 0 || !s.saidBye.IsZero() {
 		return false
 	}
 	s.byeLocked()
-	return true
+	return !s.saidBye.IsZero()
 }
 
 // byeLocked writes with the lock held: begin waits, so no answer can come in
-// between.
+// between. It does not block, because it writes only where there is room.
 func (s *streams) byeLocked() {
-	if s.saidBye.IsZero() {
+	if s.saidBye.IsZero() && writable(s.conn.inner) {
 		s.saidBye = time.Now()
-		_, _ = s.write(bye) // if the connection is gone, so are its requests
+		_, _ = (*s.conn.outer.Load()).Write(bye) // if the connection is gone, so are its requests
 	}
 }
 

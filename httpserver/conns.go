@@ -188,19 +188,19 @@ func (s *conns) sweep(closeSilent bool, closers *errgroup.Group) (began bool) {
 		if c.quiet++; reads != c.seen || c.renewed.Swap(false) {
 			c.seen, c.quiet = reads, 0
 		}
-		close := closeSilent && c.quiet >= lingerSilent
+		enough := closeSilent && c.quiet >= lingerSilent
 		switch {
 		case c.silent():
 			c.speaking = 0
 		case c.streams.used.Load(): // what comes on an idle HTTP/2 connection may be a PING
 			c.speaking++
-			close = close || c.speaking >= lingerMax
+			enough = enough || c.speaking >= lingerMax
 		default:
 			began = began || c.speaking == 0
 			c.speaking++
-			close = c.quiet >= lingerSpeaking || c.speaking >= lingerMax
+			enough = c.quiet >= lingerSpeaking || c.speaking >= lingerMax
 		}
-		if close && c.closing.CompareAndSwap(false, true) {
+		if enough && c.closing.CompareAndSwap(false, true) {
 			// What finds no place now is looked at again by the next sweep.
 			if !closers.TryGo(func() error { return c.close(reads) }) {
 				c.closing.Store(false)

@@ -302,13 +302,15 @@ func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
 
 func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *testing.T) {
 	t.Parallel()
-	p := start(t, "stopped in close")
-	p.signal(syscall.SIGTERM)
-	p.out.await("closing")
-	freeze(shortTimeout+300*time.Millisecond, p)
-	p.requireExit(1)
-	require.Equal(t, []string{"second begins, in time", "second ends", "first begins, in time", "first ends"}, p.events())
-	require.NotContains(t, p.log.String(), "nobody has called Wait")
+	for name, code := range map[string]int{"stopped in close": 1, "stopped in close, forced": 128 + int(syscall.SIGTERM)} {
+		p := start(t, name)
+		p.signal(syscall.SIGTERM)
+		p.out.await("closing")
+		freeze(shortTimeout+300*time.Millisecond, p)
+		p.requireExit(code)
+		require.Equal(t, []string{"second begins, in time", "second ends", "first begins, in time", "first ends"}, p.events())
+		require.NotContains(t, p.log.String(), "nobody has called Wait")
+	}
 }
 
 func TestWithoutSignalsNewLeavesTheProcessAlone(t *testing.T) {
@@ -506,26 +508,8 @@ func init() {
 			say("ready")
 			exitSlowly(m)
 		},
-		"stopped in close": func() {
-			cfg := short(graceful, text)
-			cfg.Reserve = shortTimeout / 2 // what is frozen gets half a second, or Reserve if that is less
-			m := newChildManager(cfg)
-			for _, name := range []string{"first", "second"} {
-				m.On(shutdown.Close, name, func(ctx context.Context) error {
-					record(name + " begins" + inTime(ctx))
-					time.Sleep(50 * time.Millisecond) // a hook of the same time would begin now
-					record(name + " ends")
-					return nil
-				})
-			}
-			m.On(shutdown.Close, "third", func(ctx context.Context) error {
-				say("closing")
-				<-ctx.Done()
-				return ctx.Err()
-			})
-			say("ready")
-			exitSlowly(m)
-		},
+		"stopped in close":         func() { stopInClose(short(graceful, text)) },
+		"stopped in close, forced": func() { stopInClose(short(immediate, text)) },
 
 		"no manager": func() {
 			say("ready")
@@ -875,4 +859,25 @@ func (o *output) awaitTimes(text string, n int) (line string) {
 			require.FailNow(o.of.t, "the child does not say it", "waiting for %q", text)
 		}
 	}
+}
+
+// stopInClose is stopped while its first Close hook runs.
+func stopInClose(cfg shutdown.Config) {
+	cfg.Reserve = shortTimeout / 2 // what is frozen gets half a second, or Reserve if that is less
+	m := newChildManager(cfg)
+	for _, name := range []string{"first", "second"} {
+		m.On(shutdown.Close, name, func(ctx context.Context) error {
+			record(name + " begins" + inTime(ctx))
+			time.Sleep(50 * time.Millisecond) // a hook of the same time would begin now
+			record(name + " ends")
+			return nil
+		})
+	}
+	m.On(shutdown.Close, "third", func(ctx context.Context) error {
+		say("closing")
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	say("ready")
+	exitSlowly(m)
 }

@@ -128,11 +128,11 @@ func TestTasksAreNamedAndTheOldestComesFirst(t *testing.T) {
 
 // lateWork lets a few tasks race with the end of a drain, often, and returns
 // how many of them found themselves running after it.
-func lateWork(rounds int, tracker func() (track func() (done func(), ok bool), drain func())) (late int64) {
+func lateWork(rounds int, tracker func(over *atomic.Bool) (track func() (done func(), ok bool), drain func())) (late int64) {
 	var lateTasks atomic.Int64
 	for range rounds {
-		track, drain := tracker()
 		var over atomic.Bool
+		track, drain := tracker(&over)
 		var all sync.WaitGroup
 		start := make(chan struct{})
 		for range 4 {
@@ -155,7 +155,7 @@ func lateWork(rounds int, tracker func() (track func() (done func(), ok bool), d
 }
 
 func TestNoTaskRunsBehindTheEndOfADrain(t *testing.T) {
-	require.Zero(t, lateWork(5000, func() (func() (func(), bool), func()) {
+	require.Zero(t, lateWork(5000, func(*atomic.Bool) (func() (func(), bool), func()) {
 		var tr shutdown.Tracker
 		return func() (func(), bool) { return tr.Track("work") }, func() { _ = tr.Drain(context.Background()) }
 	}))
@@ -164,29 +164,28 @@ func TestNoTaskRunsBehindTheEndOfADrain(t *testing.T) {
 // The negative control: asking first and counting afterwards, as many servers
 // do it, lets work in behind the wait.
 func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
-	unsafe := func() (func() (func(), bool), func()) {
+	require.NotZero(t, lateWork(1, func(over *atomic.Bool) (func() (func(), bool), func()) {
 		var closing atomic.Bool
 		var inFlight atomic.Int64
+		checked := make(chan struct{}, 4)
 		return func() (func(), bool) {
 				if closing.Load() {
 					return nil, false
 				}
-				runtime.Gosched() // makes likely what happens anyway
+				checked <- struct{}{}
+				for !over.Load() { // what the scheduler may do here at any time
+					runtime.Gosched()
+				}
 				inFlight.Add(1)
 				return func() { inFlight.Add(-1) }, true
 			}, func() {
+				<-checked
 				closing.Store(true)
 				for inFlight.Load() > 0 {
 					runtime.Gosched()
 				}
 			}
-	}
-	for range 100 {
-		if lateWork(5000, unsafe) > 0 {
-			return
-		}
-	}
-	t.Fatal("the check does not find what it should find")
+	}))
 }
 
 func TestTrackAllocatesAtMostOnce(t *testing.T) {

@@ -3,6 +3,8 @@ package shutdown_test
 import (
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,13 @@ var childScenarios = map[string]func(){}
 func TestMain(m *testing.M) {
 	name := os.Getenv(childEnv)
 	if name == "" {
+		// Under nohup, or in the background of a script, the tests' children
+		// would inherit what is ignored; what is caught they do not.
+		for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
+			if signal.Ignored(sig) {
+				signal.Notify(make(chan os.Signal, 1), sig)
+			}
+		}
 		goleak.VerifyTestMain(m)
 		return
 	}

@@ -16,17 +16,19 @@
 //  2. Every response carries "Connection: close".
 //  3. Connections without a request are closed after a short linger, which
 //     waits for the clients that are about to speak: 50 ms in which no silent
-//     connection anywhere began to speak. One that has sent half a request, or
-//     half a TLS handshake, has until 500 ms after its last byte, and 1 s in
-//     all. On a machine without CPU to spare all of this takes longer, because
+//     connection anywhere began to speak, or 1 s. One that has sent half a
+//     request, or half a TLS handshake, has until 500 ms after its last byte,
+//     and 1 s in all. On a machine without CPU to spare all of this takes longer, because
 //     it is counted in wake-ups. A connection is looked at for bytes that have
-//     arrived, and ended, in one step. On HTTP/2 a GOAWAY comes first.
+//     arrived, and ended, in one step. On HTTP/2 a GOAWAY comes first, unless
+//     there has been no request on cleartext, or the caller's own listener
+//     does TLS.
 //  4. When the last connection has closed, which is an event and not the next
 //     look of a poll, http.Server.Shutdown finds nothing left to do. Before
 //     that it would drop requests that are on their way: golang/go#75591.
 //  5. Shortly before the end of Drain, with [shutdown.Manager.WorkContext], the
-//     contexts of all requests are cancelled, so that a handler can still answer
-//  503. At the end of Drain's time the connections are closed.
+//     contexts of all requests are cancelled, so that a handler still has time
+//     to answer 503. At the end of Drain's time the connections are closed.
 //
 // # What remains
 //

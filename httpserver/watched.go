@@ -1,0 +1,122 @@
+package httpserver
+
+import (
+	"crypto/tls"
+	"net"
+	"reflect"
+)
+
+// An accepter is the listener that net/http sees.
+type accepter struct {
+	net.Listener
+	conns *conns
+}
+
+func (a accepter) Accept() (net.Conn, error) {
+	c, err := a.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return a.conns.add(c), nil
+}
+
+// watched connections count their reads and writes. They embed the concrete
+// type, so that sendfile and all its other methods survive.
+type watched interface {
+	net.Conn
+	watched() *conn
+	bare() net.Conn
+}
+
+type tcpConn struct {
+	*net.TCPConn
+	info *conn
+}
+
+func (c *tcpConn) Read(p []byte) (int, error) { return c.info.count(c.TCPConn.Read(p)) }
+func (c *tcpConn) Write(p []byte) (int, error) {
+	c.info.started.Add(1)
+	defer c.info.ended.Add(1)
+	return c.TCPConn.Write(p)
+}
+func (c *tcpConn) watched() *conn { return c.info }
+func (c *tcpConn) bare() net.Conn { return c.TCPConn }
+
+type unixConn struct {
+	*net.UnixConn
+	info *conn
+}
+
+func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.Read(p)) }
+func (c *unixConn) Write(p []byte) (int, error) {
+	c.info.started.Add(1)
+	defer c.info.ended.Add(1)
+	return c.UnixConn.Write(p)
+}
+func (c *unixConn) watched() *conn { return c.info }
+func (c *unixConn) bare() net.Conn { return c.UnixConn }
+
+// otherConn is for what cannot be a map key.
+type otherConn struct {
+	net.Conn
+	info *conn
+}
+
+func (c *otherConn) Read(p []byte) (int, error) { return c.info.count(c.Conn.Read(p)) }
+func (c *otherConn) Write(p []byte) (int, error) {
+	c.info.started.Add(1)
+	defer c.info.ended.Add(1)
+	return c.Conn.Write(p)
+}
+func (c *otherConn) watched() *conn { return c.info }
+func (c *otherConn) bare() net.Conn { return c.Conn }
+
+func (c *conn) count(n int, err error) (int, error) {
+	if n > 0 {
+		c.reads.Add(1)
+	}
+	return n, err
+}
+
+// watch wraps the connections of package net. Others are left alone, because
+// nobody knows what methods a wrapper would hide: net/http has to see a tls.Conn
+// as such, or there is no HTTP/2. What is read from them is not counted, so they
+// linger as if they were silent.
+func watch(c net.Conn, info *conn) net.Conn {
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return &tcpConn{c, info}
+	case *net.UnixConn:
+		return &unixConn{c, info}
+	}
+	if !reflect.ValueOf(c).Comparable() {
+		return &otherConn{c, info}
+	}
+	return c
+}
+
+// watchedConn is what is below c, or c itself, if that counts its reads.
+func watchedConn(c net.Conn) watched {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	w, _ := c.(watched)
+	return w
+}
+
+// key is what add has returned for c.
+func key(c net.Conn) net.Conn {
+	if w := watchedConn(c); w != nil {
+		return w
+	}
+	return c
+}
+
+// bare is the connection as it came from the listener, for the user's code,
+// which may know its type.
+func bare(c net.Conn) net.Conn {
+	if w, ok := c.(watched); ok {
+		return w.bare()
+	}
+	return c
+}

@@ -122,7 +122,7 @@ func StartListener(m *shutdown.Manager, srv *http.Server, ln net.Listener) error
 		return fmt.Errorf("httpserver: serve on %s: this http.Server has been started before; a listener needs a Server of its own", ln.Addr())
 	}
 	l := listener.New(ln)
-	s := &server{m: m, srv: srv, ln: l, served: make(chan struct{}), closing: closing{m: m}}
+	s := &server{m: m, srv: srv, ln: l, served: make(chan struct{}), drained: make(chan struct{}), closing: closing{m: m}}
 	s.wrap()
 	serve, name := srv.Serve, "http "
 	// What crypto/tls has made speaks TLS already.
@@ -130,6 +130,7 @@ func StartListener(m *shutdown.Manager, srv *http.Server, ln net.Listener) error
 		serve, name = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }, "https "
 	}
 	name += ln.Addr().String()
+	servers.Store(srv, s)
 
 	// From here on a shutdown drains the server, also one that begins now.
 	m.On(shutdown.Drain, name, s.drain)
@@ -152,7 +153,25 @@ type server struct {
 	closing  closing
 	conns    conns
 	served   chan struct{} // closed when Serve has returned
+	drained  chan struct{} // closed when drain has returned
 	draining atomic.Bool
+}
+
+// servers are those that serve or drain, by their *http.Server.
+var servers sync.Map
+
+// Drained returns a channel that is closed when srv has drained, or has been cut
+// off by the end of Drain. It is closed already if srv has not been started, for
+// there is nothing to wait for. It is for what srv's handlers need and has a
+// Drain hook of its own: the hook begins by waiting for this. Ask in the hook;
+// before the shutdown begins srv may still be started.
+func Drained(srv *http.Server) <-chan struct{} {
+	if s, ok := servers.Load(srv); ok {
+		return s.(*server).drained
+	}
+	closed := make(chan struct{})
+	close(closed)
+	return closed
 }
 
 func begun(m *shutdown.Manager) error {
@@ -210,6 +229,10 @@ func (s *server) wrap() {
 
 // drain is the hook. The order is that of the package's documentation.
 func (s *server) drain(ctx context.Context) error {
+	defer func() {
+		close(s.drained)
+		servers.Delete(s.srv)
+	}()
 	s.draining.Store(true)
 	err := s.ln.Drain(ctx)
 	// Serve has to be back: only then is every connection that was handed out

@@ -1,0 +1,121 @@
+package grpcserver
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// conns are the open connections of a server.
+type conns struct {
+	mu      sync.Mutex // protects what follows
+	open    map[*conn]struct{}
+	changed chan struct{} // holds a wake-up for linger; made by it
+}
+
+// accepter is the listener that gRPC gets.
+type accepter struct {
+	*listener.Listener
+	conns *conns
+}
+
+func (a accepter) Accept() (net.Conn, error) {
+	inner, err := a.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	setUserTimeout(inner)
+	return a.conns.add(inner), nil
+}
+
+// A conn is what is known about a connection. gRPC has it as its net.Conn.
+type conn struct {
+	net.Conn // a framed that reads and writes raw
+	conns    *conns
+	raw      *raw
+	frames   atomic.Pointer[framed]    // what gRPC writes HTTP/2 to
+	ready    atomic.Pointer[time.Time] // when the handshakes had ended
+	spoken   atomic.Bool               // there has been an RPC, as far as one can see
+	lingered lingered
+}
+
+// raw counts the reads of the socket.
+type raw struct {
+	net.Conn
+	reads atomic.Uint64 // that returned bytes
+}
+
+func (c *raw) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.reads.Add(1)
+	}
+	return n, err
+}
+
+func (s *conns) add(inner net.Conn) *conn {
+	c := &conn{conns: s, raw: &raw{Conn: inner}}
+	f := &framed{Conn: c.raw, conn: c}
+	c.Conn = f
+	c.frames.Store(f)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = make(map[*conn]struct{})
+	}
+	s.open[c] = struct{}{}
+	return c
+}
+
+func (c *conn) hasSpoken() {
+	c.spoken.Store(true)
+	c.conns.wake()
+}
+
+// SetDeadline is how gRPC says that the handshakes have ended: they have a
+// deadline (grpc.ConnectionTimeout), and then there is none. Until then the
+// server cannot stop, and closes the connection if it is told to.
+func (c *conn) SetDeadline(t time.Time) error {
+	if t.IsZero() {
+		now := time.Now()
+		c.ready.Store(&now)
+		c.conns.wake()
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *conn) Close() error {
+	c.conns.mu.Lock()
+	delete(c.conns.open, c)
+	c.conns.mu.Unlock()
+	c.conns.wake()
+	return c.Conn.Close()
+}
+
+func (s *conns) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed != nil {
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// closeAll closes what is open and returns how many that were.
+func (s *conns) closeAll() int {
+	s.mu.Lock()
+	var open []*conn
+	for c := range s.open {
+		open = append(open, c)
+	}
+	s.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
+	return len(open)
+}

@@ -1,0 +1,173 @@
+// Package grpcserver serves gRPC so that no RPC is lost when the server ends.
+//
+//	srv := grpc.NewServer(grpcserver.Options(m)...)
+//	pb.RegisterChatServer(srv, chat)
+//	err := grpcserver.Start(m, srv, ":9090")
+//
+// # Order of events
+//
+// In Leave the health service, if [Health] has been told of it, says
+// NOT_SERVING, and the server serves on. While the lame duck lasts, one
+// connection after another gets a GOAWAY, so that clients come back elsewhere,
+// but not all at once; RPCs under way go on. This needs [Creds] where gRPC does
+// TLS.
+//
+// In Drain:
+//
+//  1. Watch streams of the health service end: they are no work.
+//  2. The listener stops the handshakes, hands out every connection that had
+//     completed one, and is closed. See package listener.
+//  3. HTTP/2 (and TLS) handshakes end. A connection that has not sent a byte is
+//     closed after 50 ms in which no other such connection began to speak, or
+//     after 1 s, and one that stops half way after 500 ms. Otherwise a port scan would hold
+//     GracefulStop up, and Stop too, for the 120 s of grpc.ConnectionTimeout.
+//  4. GracefulStop sends a GOAWAY to everyone who is left, and waits for the
+//     RPCs in flight.
+//  5. Shortly before the end of Drain, with [shutdown.Manager.WorkContext], the
+//     contexts of the RPCs are cancelled, and a handler that gives up for it is
+//     answered Unavailable. Half of the time that is left then goes by, and Stop
+//     closes the connections: that ends a handler that is inside of Recv or Send, which
+//     do not look at the handler's context. Such a client sees Unavailable too.
+//  6. The handlers are waited for, before any Close hook begins. One that still
+//     runs at the end of Drain is left behind, by name.
+//
+// A client that does not answer GracefulStop's PING, because it is frozen or its
+// network is gone, is waited for as long as gRPC does, which is 5 s.
+//
+// # Long streams
+//
+// A stream that lasts should say good-bye, or it holds the drain up until its
+// context ends. A handler can ask:
+//
+//	m, _ := shutdown.FromContext(stream.Context())
+//	select {
+//	case <-m.AcceptContext().Done(): // the shutdown has begun: say good-bye and return
+//	case msg := <-room.Messages():
+//	}
+//
+// With a lame duck, a client that comes back at once may meet the same
+// instance again. Where that matters, say good-bye from a Drain hook
+// ([shutdown.Manager.On]), which runs when the lame duck is over.
+//
+// # Behind net/http
+//
+// A grpc.Server that is called through its ServeHTTP, under package httpserver,
+// needs Options and no Start: httpserver drains it. Each RPC is then a request
+// like others, named "POST /pkg.Service/Method", and not counted twice; GOAWAY
+// is net/http's, and so is what httpserver says about HTTP/2. An end by the
+// deadline cuts connections instead of answering Unavailable. If the same
+// grpc.Server has a port of its own too, use [StartBehind]: GracefulStop panics
+// while ServeHTTP has connections.
+//
+// # What differs from Serve
+//
+// The socket's TCP_USER_TIMEOUT is 20 s, gRPC's default, also if
+// keepalive.ServerParameters.Timeout says otherwise; that goes for the pings
+// alone. MaxConnectionAge and the other limits work as ever.
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// Start listens on addr and serves until the shutdown of m has drained srv. It
+// returns when the port is open, or with an error if it cannot be; a busy port
+// is an error at once. If serving fails later, that begins the shutdown.
+//
+// Make srv with [Options], or its RPCs are neither named nor cancelled in time.
+// Leave Serve, GracefulStop and Stop to m. A server may be started on several
+// addresses.
+//
+// After the shutdown has begun, Start returns an error and listens on nothing.
+func Start(m *shutdown.Manager, srv *grpc.Server, addr string) error {
+	return startOn(m, srv, addr, nil)
+}
+
+// StartBehind is Start for a server that is called by the handlers of front, an
+// HTTP gateway in the same process, started with package httpserver before or
+// after. Then srv takes new connections and RPCs until front has drained, and
+// only then drains itself; at the end of WorkContext at the latest, when front's
+// requests are cancelled.
+func StartBehind(m *shutdown.Manager, front *http.Server, srv *grpc.Server, addr string) error {
+	if front == nil {
+		return errors.New("grpcserver: start behind: front is nil")
+	}
+	return startOn(m, srv, addr, front)
+}
+
+// StartListener is Start for a listener that exists already: one from package
+// listener, which can be drained without resetting anyone, or any other, which
+// is drained as well as [listener.New] can. It takes ln over, and closes it also
+// if it returns an error.
+func StartListener(m *shutdown.Manager, srv *grpc.Server, ln net.Listener) error {
+	return start(m, srv, ln, nil)
+}
+
+// Health makes h, the health service of a server, say NOT_SERVING for every
+// service as soon as the shutdown has begun, to those who ask and to those who
+// watch. Serving goes on. If the shutdown has begun already, it does so at once.
+func Health(m *shutdown.Manager, h *health.Server) {
+	if h == nil {
+		panic("grpcserver: Health: h is nil")
+	}
+	m.On(shutdown.Leave, "grpc health", func(context.Context) error {
+		h.Shutdown()
+		return nil
+	})
+}
+
+func startOn(m *shutdown.Manager, srv *grpc.Server, addr string, front *http.Server) error {
+	if err := begun(m); err != nil {
+		return fmt.Errorf("grpcserver: listen on %s: %w", addr, err)
+	}
+	ln, err := listener.Listen(m.AcceptContext(), "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("grpcserver: %w", err)
+	}
+	return start(m, srv, ln, front)
+}
+
+func start(m *shutdown.Manager, srv *grpc.Server, ln net.Listener, front *http.Server) error {
+	if err := begun(m); err != nil {
+		_ = ln.Close() // the other error matters
+		return fmt.Errorf("grpcserver: serve on %s: %w", ln.Addr(), err)
+	}
+	s, err := serverOf(m, srv)
+	if err != nil {
+		_ = ln.Close()
+		return fmt.Errorf("grpcserver: serve on %s: %w", ln.Addr(), err)
+	}
+	s.serve(listener.New(ln), front)
+	return nil
+}
+
+func begun(m *shutdown.Manager) error {
+	if m.Phase() == shutdown.Running {
+		return nil
+	}
+	<-m.AcceptContext().Done() // it is about to be
+	return fmt.Errorf("the shutdown has begun: %w", context.Cause(m.AcceptContext()))
+}
+
+// frontDrained returns when front has, if there is one.
+func frontDrained(ctx context.Context, m *shutdown.Manager, front *http.Server) {
+	if front == nil {
+		return
+	}
+	select {
+	case <-httpserver.Drained(front):
+	case <-m.WorkContext().Done():
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,108 @@
+package grpcserver
+
+import (
+	"context"
+	"time"
+)
+
+// How long connections have that are of no use yet, counted in wake-ups: on a
+// machine that is ten times slower clients need ten times as long to speak, and
+// a tick comes as late as they do.
+const (
+	lingerTick     = 5 * time.Millisecond
+	lingerSilent   = 10  // ticks in which no silent connection spoke
+	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a handshake
+	lingerMax      = 200 // ticks in all, for either
+	lingerReady    = 10  // ticks from the handshake to the first RPC
+
+	// A client has connected for an RPC, if it is not long ago.
+	justReady = time.Second
+)
+
+// lingered is for the goroutine in linger alone.
+type lingered struct {
+	reads    uint64 // of the socket at the last tick
+	quiet    int    // ticks without a byte
+	speaking int    // ticks since the first byte
+	ready    int    // ticks since the handshakes
+}
+
+// linger waits for the handshakes, and then for the first RPC of those who have
+// just connected. It closes the connections whose handshakes do not come to an end:
+// when it returns there is none that GracefulStop would wait for, and none that
+// it would close. When ctx has ended, there is none at all.
+func (s *conns) linger(ctx context.Context) {
+	s.mu.Lock()
+	s.changed = make(chan struct{}, 1)
+	s.mu.Unlock()
+	tick := time.NewTicker(lingerTick)
+	defer tick.Stop()
+	for ticks, quiet := 0, 0; ; {
+		young := s.young()
+		if len(young) == 0 {
+			return
+		}
+		select {
+		case <-s.changed:
+			continue
+		case <-ctx.Done():
+			s.closeAll()
+			return
+		case <-tick.C:
+		}
+		ticks++
+		quiet++
+		for _, c := range young {
+			if c.look() {
+				quiet = 0
+			}
+		}
+		for _, c := range young {
+			if c.stuck(quiet > lingerSilent || ticks >= lingerMax) {
+				c.Close()
+			}
+		}
+	}
+}
+
+// young returns the connections that are worth waiting for.
+func (s *conns) young() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var young []*conn
+	for c := range s.open {
+		ready := c.ready.Load()
+		if ready == nil || !c.spoken.Load() && c.lingered.ready < lingerReady && time.Since(*ready) < justReady {
+			young = append(young, c)
+		}
+	}
+	return young
+}
+
+// look is for each tick. It reports whether c has begun to speak since the last.
+func (c *conn) look() (began bool) {
+	l := &c.lingered
+	if c.ready.Load() != nil {
+		l.ready++
+	}
+	reads := c.raw.reads.Load()
+	if l.quiet++; reads != l.reads {
+		l.reads, l.quiet = reads, 0
+	}
+	if reads > 0 {
+		l.speaking++
+	}
+	return l.speaking == 1
+}
+
+// stuck reports whether c's handshakes have had time enough.
+func (c *conn) stuck(closeSilent bool) bool {
+	l := &c.lingered
+	if c.ready.Load() != nil {
+		return false
+	}
+	if l.speaking == 0 {
+		return closeSilent && l.quiet >= lingerSilent
+	}
+	return l.quiet >= lingerSpeaking || l.speaking >= lingerMax
+}

@@ -1,0 +1,198 @@
+package grpcserver_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/grpcserver"
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+func TestMain(m *testing.M) {
+	// What the machine says about grace periods is not what is tested here.
+	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
+		_ = os.Unsetenv(key)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// soon bounds what ought to happen at once; no test waits for it to pass.
+const soon = 20 * time.Second
+
+// manager makes a Manager that catches no signals. It has ended before the test
+// has.
+func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
+	t.Helper()
+	cfg.Signals = map[os.Signal]shutdown.Action{}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.GracePeriod == 0 {
+		cfg.GracePeriod = time.Minute
+	}
+	m, err := shutdown.New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		m.Force(nil)
+		_ = m.Wait()
+	})
+	return m
+}
+
+// A service is what a test wants of the RPCs; the zero value answers at once.
+type service struct {
+	pb.UnimplementedTestServiceServer
+	unary  func(context.Context) error
+	stream func(pb.TestService_FullDuplexCallServer) error
+}
+
+func (s service) UnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	if s.unary != nil {
+		if err := s.unary(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &pb.SimpleResponse{Payload: req.GetPayload()}, nil
+}
+
+func (s service) FullDuplexCall(stream pb.TestService_FullDuplexCallServer) error {
+	return s.stream(stream)
+}
+
+func newServer(m *shutdown.Manager, s service, opts ...grpc.ServerOption) *grpc.Server {
+	srv := grpc.NewServer(append(grpcserver.Options(m), opts...)...)
+	pb.RegisterTestServiceServer(srv, s)
+	return srv
+}
+
+func listen(t testing.TB) *listener.Listener {
+	t.Helper()
+	ln, err := listener.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+// start serves on a port of its own and returns the address.
+func start(t testing.TB, m *shutdown.Manager, srv *grpc.Server) (addr string) {
+	t.Helper()
+	ln := listen(t)
+	require.NoError(t, grpcserver.StartListener(m, srv, ln))
+	return ln.Addr().String()
+}
+
+func dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	cc, err := grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, opts...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cc.Close() })
+	return cc
+}
+
+func client(t testing.TB, addr string, opts ...grpc.DialOption) pb.TestServiceClient {
+	return pb.NewTestServiceClient(dial(t, addr, opts...))
+}
+
+func call(t testing.TB, c pb.TestServiceClient) error {
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	_, err := c.UnaryCall(ctx, &pb.SimpleRequest{})
+	return err
+}
+
+// later makes a call whose result is awaited elsewhere.
+func later(t testing.TB, c pb.TestServiceClient) <-chan error {
+	results := make(chan error, 1)
+	go func() { results <- call(t, c) }()
+	return results
+}
+
+// within takes what the channel brings; it fails the test if that is nothing.
+func within[T any](t testing.TB, what string, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(soon):
+		require.FailNow(t, "not within "+soon.String()+": "+what)
+	}
+	return v
+}
+
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(soon); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			require.FailNow(t, "not within "+soon.String()+": "+what)
+		}
+	}
+}
+
+func waitPhase(t testing.TB, m *shutdown.Manager, p shutdown.Phase) {
+	t.Helper()
+	eventually(t, "phase "+p.String(), func() bool { return m.Phase() >= p })
+}
+
+// wait is m.Wait in a channel.
+func wait(m *shutdown.Manager) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- m.Wait() }()
+	return ended
+}
+
+// end runs the whole shutdown.
+func end(t testing.TB, m *shutdown.Manager) error {
+	t.Helper()
+	m.Begin(nil)
+	return within(t, "the end of the shutdown", wait(m))
+}
+
+func taskNames(m *shutdown.Manager) []string {
+	var names []string
+	for _, task := range m.Tasks() {
+		names = append(names, task.Name)
+	}
+	return names
+}
+
+// A gate holds calls until it is opened.
+type gate struct {
+	entered chan struct{} // a token for each
+	open    chan struct{}
+	once    sync.Once
+}
+
+func newGate(t testing.TB) *gate {
+	g := &gate{entered: make(chan struct{}, 1000), open: make(chan struct{})}
+	t.Cleanup(g.Open)
+	return g
+}
+
+func (g *gate) Open() { g.once.Do(func() { close(g.open) }) }
+
+// pass also serves as a hook, which freezes the shutdown in its phase.
+func (g *gate) pass(context.Context) error {
+	g.entered <- struct{}{}
+	<-g.open
+	return nil
+}
+
+func dialRaw(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, soon)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(soon))
+	return conn
+}

@@ -1,0 +1,137 @@
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// Options are what a server has to be made with: interceptors, which chain with
+// those of other options, in the order of the options.
+//
+// Each RPC is in flight as what [shutdown.Manager.Track] counts is, under
+// "grpc /pkg.Service/Method", until its handler returns. Its context carries m,
+// and ends with [shutdown.Manager.WorkContext]; a handler that then returns the
+// context's error is answered Unavailable, for the client to try elsewhere, and
+// not Canceled, which would be the client's own doing. An RPC that comes after
+// the end of the drain is answered Unavailable.
+//
+// RPCs of the health service are not counted, and a Watch ends when Drain
+// begins: it has no other end, and probes are no work.
+func Options(m *shutdown.Manager) []grpc.ServerOption {
+	t := &tracking{m: m, draining: make(chan struct{})}
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(t.unary), grpc.ChainStreamInterceptor(t.stream)}
+}
+
+// tracking is what the interceptors of a server have in common.
+type tracking struct {
+	m        *shutdown.Manager
+	watch    sync.Once     // registers what closes draining
+	draining chan struct{} // closed when Drain begins
+}
+
+func (t *tracking) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if t.counted(ctx) || isHealth(info.FullMethod) {
+		return handle(ctx, req)
+	}
+	done, ok := t.m.Track("grpc " + info.FullMethod)
+	defer done()
+	if !ok {
+		return nil, t.unavailable()
+	}
+	ctx, cancel := t.context(ctx)
+	defer cancel()
+	resp, err := handle(ctx, req)
+	return resp, t.answer(ctx, err)
+}
+
+func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if t.counted(ss.Context()) {
+		return handle(srv, ss)
+	}
+	if isHealth(info.FullMethod) {
+		return t.probe(srv, ss, handle)
+	}
+	done, ok := t.m.Track("grpc " + info.FullMethod)
+	defer done()
+	if !ok {
+		return t.unavailable()
+	}
+	ctx, cancel := t.context(ss.Context())
+	defer cancel()
+	return t.answer(ctx, handle(srv, streamWith{ss, ctx}))
+}
+
+// probe is a stream that ends when Drain begins.
+func (t *tracking) probe(srv any, ss grpc.ServerStream, handle grpc.StreamHandler) error {
+	t.watch.Do(func() {
+		t.m.On(shutdown.Drain, "grpc health watches", func(context.Context) error {
+			close(t.draining)
+			return nil
+		})
+	})
+	ctx, cancel := context.WithCancel(ss.Context())
+	ended := make(chan struct{})
+	var waiter sync.WaitGroup
+	waiter.Go(func() {
+		select {
+		case <-t.draining:
+			cancel()
+		case <-ended:
+		}
+	})
+	defer func() { close(ended); waiter.Wait(); cancel() }()
+	return handle(srv, streamWith{ss, ctx})
+}
+
+// streamWith is a stream with another context.
+type streamWith struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s streamWith) Context() context.Context { return s.ctx }
+
+// counted reports whether the RPC is a request of package httpserver, which
+// counts and cancels it.
+func (t *tracking) counted(ctx context.Context) bool {
+	m, ok := shutdown.FromContext(ctx)
+	return ok && m == t.m && ctx.Value(http.ServerContextKey) != nil
+}
+
+func isHealth(method string) bool { return strings.HasPrefix(method, "/grpc.health.v1.Health/") }
+
+// context returns the context of a handler.
+func (t *tracking) context(ctx context.Context) (_ context.Context, cancel func()) {
+	ctx, end := context.WithCancelCause(shutdown.NewContext(ctx, t.m))
+	work := t.m.WorkContext()
+	stop := context.AfterFunc(work, func() { end(context.Cause(work)) })
+	return ctx, func() {
+		stop()
+		end(nil)
+	}
+}
+
+// answer makes of a handler's error what its client should know: that it was
+// the server that had no more time.
+func (t *tracking) answer(ctx context.Context, err error) error {
+	if err == nil || t.m.WorkContext().Err() == nil || context.Cause(ctx) != context.Cause(t.m.WorkContext()) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+		return t.unavailable()
+	}
+	return err
+}
+
+func (t *tracking) unavailable() error {
+	return status.Error(codes.Unavailable, "the server is shutting down")
+}

@@ -1,0 +1,166 @@
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// A server is a grpc.Server and what it takes to end it.
+type server struct {
+	m     *shutdown.Manager
+	srv   *grpc.Server
+	conns conns
+
+	draining  chan struct{} // closed when Drain has begun
+	drainOnce sync.Once
+	spread    chan struct{} // closed when no more GOAWAYs are sent one by one
+
+	mu       sync.Mutex // protects serving
+	serving  int        // listeners that have not drained
+	stopOnce sync.Once
+	stopped  chan struct{} // closed when stop has returned
+}
+
+// servers are those that serve or drain. A grpc.Server cannot say which
+// listeners it has, and GracefulStop resets what waits in their queues.
+var servers = struct {
+	sync.Mutex
+	of map[*grpc.Server]*server
+}{of: map[*grpc.Server]*server{}}
+
+func serverOf(m *shutdown.Manager, srv *grpc.Server) (*server, error) {
+	if srv == nil {
+		return nil, errors.New("the grpc.Server is nil")
+	}
+	servers.Lock()
+	defer servers.Unlock()
+	s := servers.of[srv]
+	if s == nil {
+		s = &server{m: m, srv: srv, draining: make(chan struct{}), spread: make(chan struct{}), stopped: make(chan struct{})}
+		servers.of[srv] = s
+		context.AfterFunc(m.AcceptContext(), func() {
+			defer close(s.spread)
+			s.conns.spreadGoAway(m, s.draining)
+		})
+	}
+	if s.m != m {
+		return nil, errors.New("this grpc.Server has been started under another Manager")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serving++
+	return s, nil
+}
+
+// serve serves on ln. From here on a shutdown drains it, also one that begins
+// now.
+func (s *server) serve(ln *listener.Listener, front *http.Server) {
+	name := "grpc " + ln.Addr().String()
+	served := make(chan struct{})
+	var ended atomic.Bool // because it was told to
+	s.m.On(shutdown.Drain, name, func(ctx context.Context) error {
+		s.drainOnce.Do(func() { close(s.draining) })
+		<-s.spread
+		frontDrained(ctx, s.m, front)
+		ended.Store(true)
+		err := ln.Drain(ctx)
+		// Serve has to be back: only then is every connection that was handed
+		// out known to gRPC.
+		select {
+		case <-served:
+		case <-ctx.Done():
+		}
+		return errors.Join(err, s.leave(ctx))
+	})
+	go func() {
+		defer close(served)
+		defer ln.Close() // Serve leaves it open if srv has been stopped
+		err := s.srv.Serve(accepter{ln, &s.conns})
+		if !ended.Load() {
+			s.m.Begin(fmt.Errorf("grpcserver: serve %s: %w", name, err))
+		}
+	}()
+}
+
+// leave is called by each listener that has drained. The last one stops the
+// server; all wait for that.
+func (s *server) leave(ctx context.Context) error {
+	s.mu.Lock()
+	s.serving--
+	last := s.serving == 0
+	s.mu.Unlock()
+	if last {
+		err := s.stop(ctx)
+		s.stopOnce.Do(func() { close(s.stopped) })
+		servers.Lock()
+		defer servers.Unlock()
+		delete(servers.of, s.srv)
+		return err
+	}
+	select {
+	case <-s.stopped:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stop is steps 3 to 6 of the package's documentation.
+func (s *server) stop(ctx context.Context) error {
+	s.conns.linger(ctx)
+	graceful := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil { // it has connections of ServeHTTP, which it cannot drain
+				s.srv.Stop()
+				graceful <- fmt.Errorf("grpc.Server.GracefulStop: panic: %v", r)
+			}
+		}()
+		s.srv.GracefulStop() // which also waits for the handlers
+		graceful <- nil
+	}()
+	late, cancel := s.late(ctx)
+	defer cancel()
+	select {
+	case err := <-graceful:
+		return err
+	case <-late:
+	}
+	cut := s.conns.closeAll()
+	go s.srv.Stop() // it waits, for what GracefulStop waits for
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+	}
+	if cut == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d connections cut off: %w", cut, context.Cause(s.m.WorkContext()))
+}
+
+// late returns a channel that is closed half way between the ends of
+// WorkContext and of ctx: the handlers have the first half to return, the
+// second is for those that notice the end of their connection only.
+func (s *server) late(ctx context.Context) (late <-chan struct{}, cancel func() bool) {
+	ch := make(chan struct{})
+	return ch, context.AfterFunc(s.m.WorkContext(), func() {
+		defer close(ch)
+		deadline, _ := ctx.Deadline()
+		half := time.NewTimer(time.Until(deadline) / 2)
+		defer half.Stop()
+		select {
+		case <-half.C:
+		case <-ctx.Done():
+		}
+	})
+}

@@ -1,0 +1,70 @@
+package grpcserver_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+const rounds = 30
+
+// The same load, server and clients, in turn with the library and without.
+func TestNoRPCIsLostUnderLoad(t *testing.T) {
+	for _, mode := range []struct {
+		name    string
+		perCall bool
+		loses   bool // without the library, every time that this was measured
+	}{
+		{"a connection for each call", true, true},
+		{"a shared connection", false, false},
+	} {
+		t.Run(mode.name, func(t *testing.T) {
+			var answered, lost, plainAnswered, plainLost int64
+			for range rounds {
+				c := ended(t, mode.perCall)
+				answered, lost = answered+c.answered.Load(), lost+c.lost.Load()
+				if err := c.first.Load(); err != nil {
+					t.Errorf("lost: %v", *err)
+				}
+				plain := endedPlainly(t, mode.perCall)
+				plainAnswered, plainLost = plainAnswered+plain.answered.Load(), plainLost+plain.lost.Load()
+			}
+			t.Logf("%d shutdowns each: grpcserver lost %d of %d, GracefulStop %d of %d", rounds, lost, answered+lost, plainLost, plainAnswered+plainLost)
+			require.Zero(t, lost)
+			if mode.loses {
+				require.NotZero(t, plainLost, "this load loses nothing, so it proves nothing")
+			}
+		})
+	}
+}
+
+func ended(t *testing.T, perCall bool) *crowd {
+	m := manager(t, shutdown.Config{})
+	c := &crowd{addr: start(t, m, newServer(m, service{})), perCall: perCall}
+	c.start(t)
+	c.warm(t)
+	require.NoError(t, end(t, m))
+	c.end(t)
+	return c
+}
+
+func endedPlainly(t *testing.T, perCall bool) *crowd {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := grpc.NewServer()
+	pb.RegisterTestServiceServer(srv, service{})
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	c := &crowd{addr: ln.Addr().String(), perCall: perCall}
+	c.start(t)
+	c.warm(t)
+	srv.GracefulStop()
+	require.NoError(t, within(t, "Serve", served))
+	c.end(t)
+	return c
+}

@@ -47,7 +47,8 @@ func (s *conns) untold() []*framed {
 	defer s.mu.Unlock()
 	var list []*framed
 	for c := range s.open {
-		if f := c.frames.Load(); c.ready.Load() != nil && f.untold() {
+		// Who has just connected would have to dial again for the first RPC.
+		if f := c.frames.Load(); c.settled() && f.untold() {
 			list = append(list, f)
 		}
 	}

@@ -56,8 +56,8 @@
 // like others, named "POST /pkg.Service/Method", and not counted twice; GOAWAY
 // is net/http's, and so is what httpserver says about HTTP/2. An end by the
 // deadline cuts connections instead of answering Unavailable. If the same
-// grpc.Server has a port of its own too, use [StartBehind]: GracefulStop panics
-// while ServeHTTP has connections.
+// grpc.Server has a port of its own too, use [StartBehind]: GracefulStop cuts off
+// what ServeHTTP has in flight.
 //
 // # What differs from Serve
 //

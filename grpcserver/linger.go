@@ -71,12 +71,17 @@ func (s *conns) young() []*conn {
 	defer s.mu.Unlock()
 	var young []*conn
 	for c := range s.open {
-		ready := c.ready.Load()
-		if ready == nil || !c.spoken.Load() && c.lingered.ready < lingerReady && time.Since(*ready) < justReady {
+		if !c.settled() && c.lingered.ready < lingerReady {
 			young = append(young, c)
 		}
 	}
 	return young
+}
+
+// settled reports whether c has had the time for a first RPC, or the RPC.
+func (c *conn) settled() bool {
+	ready := c.ready.Load()
+	return ready != nil && (c.spoken.Load() || time.Since(*ready) > justReady)
 }
 
 // look is for each tick. It reports whether c has begun to speak since the last.

@@ -118,35 +118,33 @@ func (s *server) leave(ctx context.Context) error {
 // stop is steps 3 to 6 of the package's documentation.
 func (s *server) stop(ctx context.Context) error {
 	s.conns.linger(ctx)
-	graceful := make(chan error, 1)
+	graceful := make(chan struct{})
 	go func() {
-		defer func() {
-			if r := recover(); r != nil { // it has connections of ServeHTTP, which it cannot drain
-				s.srv.Stop()
-				graceful <- fmt.Errorf("grpc.Server.GracefulStop: panic: %v", r)
-			}
-		}()
+		defer close(graceful)
 		s.srv.GracefulStop() // which also waits for the handlers
-		graceful <- nil
 	}()
 	late, cancel := s.late(ctx)
 	defer cancel()
 	select {
-	case err := <-graceful:
-		return err
+	case <-graceful:
+		return nil
 	case <-late:
 	}
 	cut := s.conns.closeAll()
 	go s.srv.Stop() // it waits, for what GracefulStop waits for
 	select {
 	case <-graceful:
-	case <-ctx.Done():
+	case <-after(ctx, moment):
 	}
 	if cut == 0 {
 		return nil
 	}
 	return fmt.Errorf("%d connections cut off: %w", cut, context.Cause(s.m.WorkContext()))
 }
+
+// moment is what is left to answers that are on their way when there is no time
+// left, because the end is forced. A hook has 20 ms after its context.
+const moment = 5 * time.Millisecond
 
 // late returns a channel that is closed half way between the ends of
 // WorkContext and of ctx: the handlers have the first half to return, the
@@ -160,7 +158,14 @@ func (s *server) late(ctx context.Context) (late <-chan struct{}, cancel func() 
 		defer half.Stop()
 		select {
 		case <-half.C:
-		case <-ctx.Done():
+		case <-after(ctx, moment):
 		}
 	})
+}
+
+// after returns a channel that is closed so long after the end of ctx.
+func after(ctx context.Context, d time.Duration) <-chan struct{} {
+	ch := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { close(ch) }) })
+	return ch
 }

@@ -1,0 +1,148 @@
+package grpcserver_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// An output can be read while it is written.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *output) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *output) lines(with string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, with) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// The budget of these tests: Drain ends after 3 s, WorkContext 0.6 s before it.
+var endlessBudget = shutdown.Config{GracePeriod: 5 * time.Second, Timeout: 4 * time.Second, Reserve: time.Second}
+
+// A handler of a stream that has no end, in the three kinds that there are.
+func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
+	t.Parallel()
+	for name, handler := range map[string]func(pb.TestService_FullDuplexCallServer) error{
+		"it looks at its context": func(s pb.TestService_FullDuplexCallServer) error {
+			<-s.Context().Done()
+			return s.Context().Err()
+		},
+		"it is inside of Recv": func(s pb.TestService_FullDuplexCallServer) error {
+			_, err := s.Recv()
+			return err
+		},
+		"it is inside of Send, and nobody reads": func(s pb.TestService_FullDuplexCallServer) error {
+			payload := &pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: make([]byte, 1<<20)}}
+			for {
+				if err := s.Send(payload); err != nil {
+					return err
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log output
+			cfg := endlessBudget
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			m := manager(t, cfg)
+			var mu sync.Mutex
+			var order []string
+			happens := func(what string) {
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, what)
+			}
+			inside, cancelled := make(chan struct{}), make(chan struct{})
+			m.On(shutdown.Close, "db", func(context.Context) error { happens("db closed"); return nil })
+			c := client(t, start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+				close(inside)
+				defer happens("handler ended")
+				context.AfterFunc(s.Context(), func() { close(cancelled) })
+				return handler(s)
+			}})))
+			stream, err := c.FullDuplexCall(t.Context())
+			require.NoError(t, err)
+			within(t, "the stream", inside)
+
+			begun := time.Now()
+			require.NoError(t, ignoreCut(end(t, m)))
+			require.Less(t, time.Since(begun), cfg.Timeout+2*time.Second)
+			within(t, "the end of the context", cancelled)
+			require.Equal(t, []string{"handler ended", "db closed"}, order)
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+			waiting := log.lines("waiting")
+			require.NotEmpty(t, waiting)
+			require.Contains(t, waiting[0], streamName+" (1") // s and a little
+		})
+	}
+}
+
+// ignoreCut leaves out that connections were cut off: that is how a stream
+// inside of Recv ends.
+func ignoreCut(err error) error {
+	if err != nil && strings.Contains(err.Error(), "1 connections cut off: shutdown: timed out") {
+		return nil
+	}
+	return err
+}
+
+func TestAHandlerThatIgnoresEverythingIsLeftBehindByName(t *testing.T) {
+	t.Parallel()
+	var log output
+	cfg := endlessBudget
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	m, g := manager(t, cfg), newGate(t)
+	closed := make(chan shutdown.Report, 1)
+	m.On(shutdown.Close, "db", func(context.Context) error { closed <- m.Report(); return nil })
+	handlerEnded := make(chan struct{})
+	c := client(t, start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+		defer close(handlerEnded)
+		return g.pass(s.Context())
+	}})))
+	stream, err := c.FullDuplexCall(t.Context())
+	require.NoError(t, err)
+	within(t, "the stream", g.entered)
+
+	begun := time.Now()
+	err = end(t, m)
+	require.Less(t, time.Since(begun), cfg.Timeout+2*time.Second)
+	require.ErrorIs(t, err, shutdown.ErrTimeout)
+	require.ErrorContains(t, err, "still in flight: "+streamName)
+	within(t, "Close runs", closed)
+	r := m.Report()
+	require.Len(t, r.Unfinished, 1)
+	require.Equal(t, streamName, r.Unfinished[0].Name)
+	require.NotEmpty(t, log.lines("waiting"))
+	_, err = stream.Recv()
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	g.Open()
+	within(t, "the handler", handlerEnded)
+}

@@ -1,0 +1,129 @@
+package grpcserver_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/grpcserver"
+)
+
+const (
+	duck      = time.Second
+	flock     = 80
+	duckParts = 4
+)
+
+func TestInLameDuckClientsAreToldToLeaveOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	for name, secure := range map[string]bool{"in clear text": false, "over TLS, with Creds": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			told := goodByes(t, secure, true)
+			t.Log("told in each quarter, and after:", told)
+			// Wide, because a machine that stands still tells nobody in that time.
+			// At once would be all in one quarter.
+			for _, n := range told {
+				require.Less(t, n, flock*3/4)
+			}
+			require.Less(t, told[duckParts], flock/2, "and not at the end")
+		})
+	}
+}
+
+// Over TLS without Creds, all are told when Drain begins; and so are all by
+// plain gRPC.
+func TestOverTLSWithoutCredsAllAreToldAtTheEnd(t *testing.T) {
+	t.Parallel()
+	told := goodByes(t, true, false)
+	require.Equal(t, flock, told[duckParts])
+}
+
+// goodByes returns how many of a flock of idle clients lost their connection in
+// each part of the lame duck, and after it.
+func goodByes(t *testing.T, secure, creds bool) (told [duckParts + 1]int) {
+	m := manager(t, shutdown.Config{LameDuck: duck})
+	var opts []grpc.ServerOption
+	clientCreds := insecure.NewCredentials()
+	if secure {
+		c := credentials.NewTLS(serverTLS(t))
+		if creds {
+			c = grpcserver.Creds(c)
+		}
+		opts, clientCreds = append(opts, grpc.Creds(c)), clientTLS(t)
+	}
+	addr := start(t, m, newServer(m, service{}, opts...))
+	var list []*grpc.ClientConn
+	for range flock {
+		cc := dial(t, addr, grpc.WithTransportCredentials(clientCreds), grpc.WithIdleTimeout(0))
+		require.NoError(t, call(t, pb.NewTestServiceClient(cc)))
+		list = append(list, cc)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	left := make(chan time.Time, flock)
+	for _, cc := range list {
+		go func() {
+			if cc.WaitForStateChange(ctx, connectivity.Ready) {
+				left <- time.Now()
+			}
+		}()
+	}
+	require.NoError(t, end(t, m))
+	begun := m.Report().Begun
+	for range flock {
+		part := int(within(t, "everybody's leaving", left).Sub(begun) * duckParts / duck)
+		told[min(part, duckParts)]++
+	}
+	return told
+}
+
+// Our frame must stand between two of gRPC's, whatever is being written.
+func TestWhatIsBeingWrittenIsNotTorn(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{LameDuck: 500 * time.Millisecond})
+	body := make([]byte, 300<<10)
+	for i := range body {
+		body[i] = byte(i)
+	}
+	addr := start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+		for m.Phase() != shutdown.Drain {
+			if err := s.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: body}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, grpc.WriteBufferSize(0))) // each piece is a write
+	var received atomic.Int64
+	results := make(chan error, 8)
+	for range cap(results) {
+		stream, err := client(t, addr).FullDuplexCall(t.Context())
+		require.NoError(t, err)
+		go func() {
+			for {
+				msg, err := stream.Recv()
+				if err != nil {
+					results <- err
+					return
+				}
+				if string(msg.GetPayload().GetBody()) == string(body) {
+					received.Add(1)
+				}
+			}
+		}()
+	}
+	eventually(t, "messages", func() bool { return received.Load() > 20 })
+	require.NoError(t, end(t, m))
+	for range cap(results) {
+		require.ErrorContains(t, within(t, "the end of a stream", results), "EOF")
+	}
+}

@@ -1,0 +1,103 @@
+package grpcserver_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// What a connection sends that never becomes a client: GracefulStop waits for
+// it, for grpc.ConnectionTimeout, which is two minutes.
+var stillborn = map[string]string{
+	"nothing":                    "",
+	"half a preface":             "PRI * HTTP/2.0\r\n",
+	"a preface without settings": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+func TestConnectionsWithoutAHandshakeDoNotHoldTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, sends := range stillborn {
+		for _, secure := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: " over TLS"}[secure], func(t *testing.T) {
+				t.Parallel()
+				m := manager(t, shutdown.Config{})
+				var opts []grpc.ServerOption
+				if secure {
+					opts = append(opts, grpc.Creds(credentials.NewTLS(serverTLS(t))))
+				}
+				addr := start(t, m, newServer(m, service{}, opts...))
+				if secure {
+					require.NoError(t, call(t, client(t, addr, grpc.WithTransportCredentials(clientTLS(t)))))
+				} else {
+					require.NoError(t, call(t, client(t, addr)))
+				}
+				conn := dialRaw(t, addr)
+				if secure && sends != "" {
+					conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+				}
+				_, err := io.WriteString(conn, sends)
+				require.NoError(t, err)
+
+				begun := time.Now()
+				require.NoError(t, end(t, m))
+				t.Logf("ended after %v", time.Since(begun))
+				require.Less(t, time.Since(begun), 10*time.Second)
+				_, err = io.ReadAll(conn)
+				require.False(t, errors.Is(err, net.ErrClosed))
+			})
+		}
+	}
+}
+
+// The negative control: it goes on for two minutes, so what is looked at is that
+// it has not ended when the library's end, in the same time, long has.
+func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := grpc.NewServer()
+	pb.RegisterTestServiceServer(srv, service{})
+	served, stopped := make(chan error, 1), make(chan struct{})
+	go func() { served <- srv.Serve(ln) }()
+	require.NoError(t, call(t, client(t, ln.Addr().String())))
+	conn := dialRaw(t, ln.Addr().String())
+	go func() { defer close(stopped); srv.GracefulStop() }()
+
+	m := manager(t, shutdown.Config{})
+	silent := dialRaw(t, start(t, m, newServer(m, service{})))
+	require.NoError(t, end(t, m))
+	silent.Close()
+	select {
+	case <-stopped:
+		require.Fail(t, "GracefulStop does not wait: this proves nothing")
+	default:
+	}
+	conn.Close()
+	within(t, "GracefulStop", stopped)
+	require.NoError(t, within(t, "Serve", served))
+}
+
+// A client that has connected and not called yet is not turned away.
+func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		m := manager(t, shutdown.Config{})
+		cc := dial(t, start(t, m, newServer(m, service{})))
+		cc.Connect()
+		eventually(t, "the connection", func() bool { return cc.GetState().String() == "READY" })
+		m.Begin(nil)
+		waitPhase(t, m, shutdown.Drain)
+		require.NoError(t, call(t, pb.NewTestServiceClient(cc)))
+		require.NoError(t, within(t, "the end", wait(m)))
+	}
+}

@@ -1,0 +1,130 @@
+package grpcserver_test
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/grpcserver"
+)
+
+func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	busy := listen(t)
+	m := manager(t, shutdown.Config{})
+	err := grpcserver.Start(m, newServer(m, service{}), busy.Addr().String())
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	require.ErrorContains(t, err, busy.Addr().String())
+	require.Equal(t, shutdown.Running, m.Phase())
+	require.Empty(t, m.Report().Pending)
+}
+
+func TestStartServesWhenItReturns(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	ln := listen(t)
+	addr := ln.Addr().String()
+	ln.Close()
+	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), addr))
+	dialRaw(t, addr)
+	require.NoError(t, call(t, client(t, addr)))
+	require.Equal(t, []shutdown.Step{{Phase: shutdown.Drain, Name: "grpc " + addr}}, m.Report().Pending)
+	require.NoError(t, end(t, m))
+	_, err := net.Dial("tcp", addr)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+func TestAfterTheBeginningStartListensOnNothing(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("the cause")
+	m := manager(t, shutdown.Config{})
+	m.Begin(cause)
+	ln := listen(t)
+	addr := ln.Addr().String()
+	err := grpcserver.StartListener(m, newServer(m, service{}), ln)
+	require.ErrorIs(t, err, cause)
+	require.ErrorContains(t, err, addr)
+	require.ErrorIs(t, grpcserver.Start(m, newServer(m, service{}), addr), cause)
+	_, err = net.Dial("tcp", addr)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	srv := newServer(m, service{})
+	srv.Stop()
+	ln := listen(t)
+	require.NoError(t, grpcserver.StartListener(m, srv, ln))
+	err := within(t, "the end", wait(m))
+	require.ErrorIs(t, err, grpc.ErrServerStopped)
+	require.ErrorContains(t, err, "grpc "+ln.Addr().String())
+}
+
+func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
+	t.Parallel()
+	m, other := manager(t, shutdown.Config{}), manager(t, shutdown.Config{})
+	require.ErrorContains(t, grpcserver.Start(m, nil, "127.0.0.1:0"), "the grpc.Server is nil")
+	require.ErrorContains(t, grpcserver.StartBehind(m, nil, newServer(m, service{}), "127.0.0.1:0"), "front is nil")
+	srv := newServer(m, service{})
+	start(t, m, srv)
+	ln := listen(t)
+	require.ErrorContains(t, grpcserver.StartListener(other, srv, ln), "under another Manager")
+	_, err := ln.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.PanicsWithValue(t, "grpcserver: Health: h is nil", func() { grpcserver.Health(m, (*health.Server)(nil)) })
+}
+
+// GracefulStop closes all listeners of a server, with whoever waits in their
+// queues: so it is called when the last one has drained.
+func TestAServerOnSeveralAddressesStopsWhenTheLastHasDrained(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		m := manager(t, shutdown.Config{})
+		srv := newServer(m, service{})
+		crowds := []*crowd{{addr: start(t, m, srv), perCall: true}, {addr: start(t, m, srv), perCall: true}}
+		for _, c := range crowds {
+			c.start(t)
+			c.warm(t)
+		}
+		require.NoError(t, end(t, m))
+		for _, c := range crowds {
+			c.end(t)
+			require.Zero(t, c.lost.Load())
+		}
+		var names []string
+		for _, s := range m.Report().Steps {
+			if strings.HasPrefix(s.Name, "grpc ") {
+				names = append(names, s.Name)
+			}
+		}
+		require.ElementsMatch(t, []string{"grpc " + crowds[0].addr, "grpc " + crowds[1].addr}, names)
+	}
+}
+
+func TestOneAddressThatIsSlowHoldsTheOther(t *testing.T) {
+	t.Parallel()
+	m, g := manager(t, shutdown.Config{}), newGate(t)
+	srv := newServer(m, service{unary: g.pass})
+	slow, quick := client(t, start(t, m, srv)), start(t, m, srv)
+	answer := later(t, slow)
+	within(t, "the call", g.entered)
+	ended := wait(m)
+	m.Begin(nil)
+	waitPhase(t, m, shutdown.Drain)
+	eventually(t, "the other's port to close", func() bool {
+		_, err := net.Dial("tcp", quick)
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	require.Equal(t, shutdown.Drain, m.Phase())
+	g.Open()
+	require.NoError(t, within(t, "the answer", answer))
+	require.NoError(t, within(t, "the end", ended))
+}

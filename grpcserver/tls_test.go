@@ -1,0 +1,91 @@
+package grpcserver_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/grpcserver"
+)
+
+var certificate = sync.OnceValues(func() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+})
+
+func serverTLS(t testing.TB) *tls.Config {
+	cert, err := certificate()
+	require.NoError(t, err)
+	return &tls.Config{Certificates: []tls.Certificate{cert}}
+}
+
+func clientTLS(t testing.TB) credentials.TransportCredentials {
+	cert, err := certificate()
+	require.NoError(t, err)
+	root, err := x509.ParseCertificate(cert.Certificate[0])
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(root)
+	return credentials.NewTLS(&tls.Config{RootCAs: pool})
+}
+
+// No RPC is lost, however the server is made.
+func TestNoRPCIsLost(t *testing.T) {
+	t.Parallel()
+	tlsCreds := credentials.NewTLS(serverTLS(t))
+	for name, server := range map[string]struct {
+		opts   []grpc.ServerOption
+		secure bool
+	}{
+		"over TLS":             {[]grpc.ServerOption{grpc.Creds(tlsCreds)}, true},
+		"over TLS, with Creds": {[]grpc.ServerOption{grpc.Creds(grpcserver.Creds(tlsCreds))}, true},
+		"with keepalive and MaxConnectionAge": {[]grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: time.Second, Time: time.Second, Timeout: time.Second,
+		})}, false},
+		"with workers":                  {[]grpc.ServerOption{grpc.NumStreamWorkers(4)}, false},
+		"with WaitForHandlers":          {[]grpc.ServerOption{grpc.WaitForHandlers(true)}, false},
+		"with few streams a connection": {[]grpc.ServerOption{grpc.MaxConcurrentStreams(3)}, false},
+	} {
+		for _, lameDuck := range []time.Duration{0, 200 * time.Millisecond} {
+			for _, perCall := range []bool{false, true} {
+				t.Run(name+map[bool]string{true: ", a connection for each call"}[perCall]+map[bool]string{true: ", lame duck"}[lameDuck > 0], func(t *testing.T) {
+					m := manager(t, shutdown.Config{LameDuck: lameDuck})
+					c := &crowd{addr: start(t, m, newServer(m, service{}, server.opts...)), perCall: perCall}
+					if server.secure {
+						c.creds = clientTLS(t)
+					}
+					c.start(t)
+					c.warm(t)
+					require.NoError(t, end(t, m))
+					c.end(t)
+					if err := c.first.Load(); err != nil {
+						require.Fail(t, "lost", "%d of %d: %v", c.lost.Load(), c.answered.Load(), *err)
+					}
+				})
+			}
+		}
+	}
+}

@@ -115,7 +115,7 @@ func (s *conns) closeAll() int {
 	}
 	s.mu.Unlock()
 	for _, c := range open {
-		c.Close()
+		_ = c.Close() // what matters is that it has gone
 	}
 	return len(open)
 }

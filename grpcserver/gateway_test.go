@@ -68,7 +68,7 @@ func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 			ln := listen(t)
 			addr := ln.Addr().String()
 			ln.Close()
-			front := gateway(t, addr, func() { _ = g.pass(nil) })
+			front := gateway(t, addr, func() { _ = g.pass(t.Context()) })
 			srv := newServer(m, service{})
 			if behind {
 				require.NoError(t, grpcserver.StartBehind(m, front, srv, addr))
@@ -125,7 +125,7 @@ func TestAFrontThatNeverStartedIsNotWaitedFor(t *testing.T) {
 func TestAFrontThatHangsDoesNotHoldTheServerBehindIt(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, endlessBudget), newGate(t)
-	front := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(nil) })}
+	front := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(t.Context()) })}
 	httpLn := listen(t)
 	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), "127.0.0.1:0"))
 	require.NoError(t, httpserver.StartListener(m, front, httpLn))

@@ -59,7 +59,7 @@ func (s *conns) linger(ctx context.Context) {
 		}
 		for _, c := range young {
 			if c.stuck(quiet > lingerSilent || ticks >= lingerMax) {
-				c.Close()
+				_ = c.Close() // what matters is that it has gone
 			}
 		}
 	}

@@ -47,9 +47,9 @@ func (t *tracking) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 	if !ok {
 		return nil, t.unavailable()
 	}
-	ctx, cancel := t.context(ctx)
+	work, cancel := t.context(ctx)
 	defer cancel()
-	resp, err := handle(ctx, req)
+	resp, err := handle(work, req)
 	return resp, t.answer(ctx, err)
 }
 
@@ -65,9 +65,9 @@ func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	if !ok {
 		return t.unavailable()
 	}
-	ctx, cancel := t.context(ss.Context())
+	work, cancel := t.context(ss.Context())
 	defer cancel()
-	return t.answer(ctx, handle(srv, streamWith{ss, ctx}))
+	return t.answer(ss.Context(), handle(srv, streamWith{ss, work}))
 }
 
 // probe is a stream that ends when Drain begins.
@@ -121,9 +121,9 @@ func (t *tracking) context(ctx context.Context) (_ context.Context, cancel func(
 }
 
 // answer makes of a handler's error what its client should know: that it was
-// the server that had no more time.
+// the server that had no more time. ctx is the RPC's, as gRPC made it.
 func (t *tracking) answer(ctx context.Context, err error) error {
-	if err == nil || t.m.WorkContext().Err() == nil || context.Cause(ctx) != context.Cause(t.m.WorkContext()) {
+	if err == nil || t.m.WorkContext().Err() == nil || ctx.Err() != nil {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {

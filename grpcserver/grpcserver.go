@@ -18,16 +18,20 @@
 //  2. The listener stops the handshakes, hands out every connection that had
 //     completed one, and is closed. See package listener.
 //  3. HTTP/2 (and TLS) handshakes end. A connection that has not sent a byte is
-//     closed after 50 ms in which no other such connection began to speak, or
-//     after 1 s, and one that stops half way after 500 ms. Otherwise a port scan would hold
-//     GracefulStop up, and Stop too, for the 120 s of grpc.ConnectionTimeout.
+//     closed after 100 ms in which no other such connection began to speak, or
+//     after 1 s, and one that stops half way after 500 ms. Otherwise a port scan
+//     would hold GracefulStop up, and Stop too, for the 120 s of
+//     grpc.ConnectionTimeout. Who has just connected has 100 ms for a first RPC.
+//     On a machine without CPU to spare all of this takes longer, because it is
+//     counted in wake-ups.
 //  4. GracefulStop sends a GOAWAY to everyone who is left, and waits for the
 //     RPCs in flight.
 //  5. Shortly before the end of Drain, with [shutdown.Manager.WorkContext], the
 //     contexts of the RPCs are cancelled, and a handler that gives up for it is
 //     answered Unavailable. Half of the time that is left then goes by, and Stop
-//     closes the connections: that ends a handler that is inside of Recv or Send, which
-//     do not look at the handler's context. Such a client sees Unavailable too.
+//     closes the connections: that ends a handler that is inside of Recv or
+//     Send, which do not look at the handler's context. Such a client sees
+//     Unavailable too.
 //  6. The handlers are waited for, before any Close hook begins. One that still
 //     runs at the end of Drain is left behind, by name.
 //

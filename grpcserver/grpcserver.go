@@ -41,17 +41,18 @@
 // # Long streams
 //
 // A stream that lasts should say good-bye, or it holds the drain up until its
-// context ends. A handler can ask:
+// context ends. Tell the handlers from a hook of their own, which runs when the
+// lame duck is over, and let the client end the stream, so that nothing is lost
+// that it has said meanwhile; examples/grpc has it in full:
 //
-//	m, _ := shutdown.FromContext(stream.Context())
-//	select {
-//	case <-m.AcceptContext().Done(): // the shutdown has begun: say good-bye and return
-//	case msg := <-room.Messages():
-//	}
+//	m.On(shutdown.Drain, "chat room", func(context.Context) error {
+//		close(room.closing) // every handler: say good-bye, receive until io.EOF, return
+//		return nil
+//	})
 //
-// With a lame duck, a client that comes back at once may meet the same
-// instance again. Where that matters, say good-bye from a Drain hook
-// ([shutdown.Manager.On]), which runs when the lame duck is over.
+// A handler can ask by itself as well, with [shutdown.FromContext]:
+// m.AcceptContext() is done when the shutdown has begun. With a lame duck that
+// is early: a client that comes back at once may meet the same instance again.
 //
 // # Behind net/http
 //
@@ -91,7 +92,7 @@ import (
 //
 // Make srv with [Options], or its RPCs are neither named nor cancelled in time.
 // Leave Serve, GracefulStop and Stop to m. A server may be started on several
-// addresses.
+// addresses. Who wants to know the port that ":0" has become uses StartListener.
 //
 // After the shutdown has begun, Start returns an error and listens on nothing.
 func Start(m *shutdown.Manager, srv *grpc.Server, addr string) error {
@@ -102,7 +103,9 @@ func Start(m *shutdown.Manager, srv *grpc.Server, addr string) error {
 // HTTP gateway in the same process, started with package httpserver before or
 // after. Then srv takes new connections and RPCs until front has drained, and
 // only then drains itself; at the end of WorkContext at the latest, when front's
-// requests are cancelled.
+// requests are cancelled. Meanwhile srv serves everyone who calls. If others
+// call it than front, and front's requests take long, give front a server of its
+// own, on a loopback address, and start the public one with Start.
 func StartBehind(m *shutdown.Manager, front *http.Server, srv *grpc.Server, addr string) error {
 	if front == nil {
 		return errors.New("grpcserver: start behind: front is nil")

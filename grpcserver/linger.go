@@ -28,9 +28,9 @@ type lingered struct {
 }
 
 // linger waits for the handshakes, and then for the first RPC of those who have
-// just connected. It closes the connections whose handshakes do not come to an end:
-// when it returns there is none that GracefulStop would wait for, and none that
-// it would close. When ctx has ended, there is none at all.
+// just connected. It closes the connections whose handshakes do not come to an
+// end: when it returns there is none that GracefulStop would wait for, and none
+// that it would close. When ctx has ended, it closes all that are left.
 func (s *conns) linger(ctx context.Context) {
 	s.mu.Lock()
 	s.changed = make(chan struct{}, 1)
@@ -46,7 +46,9 @@ func (s *conns) linger(ctx context.Context) {
 		case <-s.changed:
 			continue
 		case <-ctx.Done():
-			s.closeAll()
+			for _, c := range young {
+				_ = c.Close() // what matters is that it has gone
+			}
 			return
 		case <-tick.C:
 		}

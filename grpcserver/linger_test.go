@@ -1,6 +1,7 @@
 package grpcserver_test
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
@@ -103,3 +105,35 @@ func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
 		require.NoError(t, within(t, "the end", wait(m)))
 	}
 }
+
+// What has been sent and lies in the kernel, because gRPC has not got round to it,
+// is no silence.
+func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{})
+	slow := slowCreds{insecure.NewCredentials(), newGate(t)}
+	addr := start(t, m, newServer(m, service{}, grpc.Creds(slow)))
+	answer := later(t, client(t, addr))
+	within(t, "the handshake", slow.gate.entered)
+	ended := wait(m)
+	m.Begin(nil)
+	waitPhase(t, m, shutdown.Drain)
+	silent := m.Report().Begun
+	eventually(t, "the silent ones' time to pass, twice", func() bool { return time.Since(silent) > 300*time.Millisecond })
+	slow.gate.Open()
+	require.NoError(t, within(t, "the answer", answer))
+	require.NoError(t, within(t, "the end", ended))
+}
+
+// slowCreds do not come to the handshake until the gate is opened.
+type slowCreds struct {
+	credentials.TransportCredentials
+	gate *gate
+}
+
+func (c slowCreds) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	_ = c.gate.pass(context.Background())
+	return c.TransportCredentials.ServerHandshake(conn)
+}
+
+func (c slowCreds) Clone() credentials.TransportCredentials { return c }

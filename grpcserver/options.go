@@ -47,10 +47,10 @@ func (t *tracking) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 	if !ok {
 		return nil, t.unavailable()
 	}
-	work, cancel := t.context(ctx)
+	ctx, cancel := t.context(ctx)
 	defer cancel()
-	resp, err := handle(work, req)
-	return resp, t.answer(ctx, err)
+	resp, err := handle(ctx, req)
+	return resp, t.answer(err)
 }
 
 func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
@@ -65,9 +65,9 @@ func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	if !ok {
 		return t.unavailable()
 	}
-	work, cancel := t.context(ss.Context())
+	ctx, cancel := t.context(ss.Context())
 	defer cancel()
-	return t.answer(ss.Context(), handle(srv, streamWith{ss, work}))
+	return t.answer(handle(srv, streamWith{ss, ctx}))
 }
 
 // probe is a stream that ends when Drain begins.
@@ -121,9 +121,9 @@ func (t *tracking) context(ctx context.Context) (_ context.Context, cancel func(
 }
 
 // answer makes of a handler's error what its client should know: that it was
-// the server that had no more time. ctx is the RPC's, as gRPC made it.
-func (t *tracking) answer(ctx context.Context, err error) error {
-	if err == nil || t.m.WorkContext().Err() == nil || ctx.Err() != nil {
+// the server that had no more time.
+func (t *tracking) answer(err error) error {
+	if err == nil || t.m.WorkContext().Err() == nil {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {

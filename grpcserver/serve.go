@@ -130,8 +130,8 @@ func (s *server) stop(ctx context.Context) error {
 		return nil
 	case <-late:
 	}
-	cut := s.conns.closeAll()
-	go s.srv.Stop() // it waits, for what GracefulStop waits for
+	cut := s.conns.count()
+	go s.srv.Stop() // which may wait, for what GracefulStop waits for
 	select {
 	case <-graceful:
 	case <-after(ctx, moment):

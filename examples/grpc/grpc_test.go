@@ -1,0 +1,109 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/gracefulgo/shutdown/examples/grpc/chat"
+)
+
+// TestMain runs the program itself if it has been started as a server.
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "-server") {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// bound is for what a slow machine makes slow; no test waits for it to pass.
+const bound = time.Minute
+
+func run(t *testing.T, silent bool) (o outcome, output string) {
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	var out bytes.Buffer
+	o, err := demo(ctx, &out, silent)
+	t.Logf("%s%v", &out, o)
+	require.NoError(t, err)
+	return o, out.String()
+}
+
+func TestAChatEndsWithAGoodByeAndGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
+
+	o, output := run(t, false)
+
+	require.Zero(t, o.brokenOff)
+	require.Positive(t, o.goodbyes)
+	require.GreaterOrEqual(t, strings.Count(output, "client   | the chat ended with io.EOF"), 2, "on both servers")
+	require.GreaterOrEqual(t, strings.Count(output, "client   | joined the chat"), 2, "on both servers")
+	require.Positive(t, o.said)
+	require.Equal(t, o.said, o.heard, "what has been said is heard")
+	require.Greater(t, o.searches, searchers, "they go on when server 1 goes")
+	require.Zero(t, o.unanswered)
+	require.Equal(t, []string{"SERVING", "NOT_SERVING"}, o.health)
+	require.Equal(t, [2]int{0, 0}, o.exits)
+	require.Regexp(t, `server 1 \| .*shutdown: waiting phase=drain waiting_for="[^=]*grpc /chat\.Chat/Search \([0-9.]+m?s\)`, output)
+	require.Regexp(t, `server 1 \| .*shutdown: finished`, output)
+	require.NotContains(t, output, errClosed.Error(), "no handler needs the archive when it is closed")
+}
+
+func TestWithoutAGoodByeTheChatHoldsTheDrainUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+
+	o, output := run(t, true)
+
+	require.Zero(t, o.goodbyes)
+	require.Equal(t, 1, o.brokenOff)
+	require.Contains(t, output, "the chat broke off: rpc error: code = Unavailable desc = the server is shutting down")
+	require.Equal(t, 1, strings.Count(output, "the chat ended with io.EOF"), "on server 2, where the client itself hangs up")
+	// 6 s less a tenth less a fifth is 4.32 s, and RPCs have four fifths of what
+	// that leaves behind the lame duck.
+	require.Greater(t, o.took, 3500*time.Millisecond)
+	require.Regexp(t, `server 1 \| .*shutdown: waiting phase=drain waiting_for="grpc /chat\.Chat/Join \([0-9.]+s\)`, output)
+	require.Zero(t, o.unanswered, "searches are shorter than that")
+	require.Equal(t, [2]int{0, 0}, o.exits)
+	require.NotContains(t, output, errClosed.Error())
+}
+
+func TestAClientThatStaysAfterTheGoodByeIsHungUpOn(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	var out bytes.Buffer
+	server, err := startServer(ctx, &output{w: &out}, "server", false)
+	require.NoError(t, err)
+	defer server.end()
+	conn, err := grpc.NewClient(server.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer conn.Close()
+	stream, err := chat.NewChatClient(conn).Join(ctx)
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(&chat.Line{Text: "here I am"}))
+	event, err := stream.Recv()
+	require.NoError(t, err)
+	require.Equal(t, "here I am", event.GetText())
+
+	exited := make(chan int, 1)
+	go func() { exited <- server.end() }()
+	event, err = stream.Recv()
+	require.NoError(t, err)
+	require.True(t, event.GetGoodbye())
+
+	_, err = stream.Recv()
+	require.True(t, errors.Is(err, io.EOF), "%v", err)
+	require.Zero(t, <-exited, &out)
+}

@@ -51,7 +51,7 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	if err != nil {
 		return o, err
 	}
-	defer c.conn.Close()
+	defer func() { _ = c.conn.Close() }()
 	going, stop := context.WithCancel(ctx)
 	defer stop()
 	var clients sync.WaitGroup
@@ -90,7 +90,7 @@ func watch(ctx context.Context, out *output, p *process) (said []string) {
 	if err != nil {
 		return nil // and that is seen
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {
 		return nil

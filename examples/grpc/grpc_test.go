@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"slices"
@@ -104,6 +103,6 @@ func TestAClientThatStaysAfterTheGoodByeIsHungUpOn(t *testing.T) {
 	require.True(t, event.GetGoodbye())
 
 	_, err = stream.Recv()
-	require.True(t, errors.Is(err, io.EOF), "%v", err)
+	require.ErrorIs(t, err, io.EOF)
 	require.Zero(t, <-exited, &out)
 }

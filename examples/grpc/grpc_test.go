@@ -78,31 +78,56 @@ func TestWithoutAGoodByeTheChatHoldsTheDrainUntilItsContextEnds(t *testing.T) {
 	require.NotContains(t, output, errClosed.Error())
 }
 
+func TestWhatIsSaidAfterTheGoodByeIsHeard(t *testing.T) {
+	t.Parallel()
+	server, stream := join(t)
+
+	go server.end()
+	require.True(t, hear(t, stream).GetGoodbye())
+	require.NoError(t, stream.Send(&chat.Line{Text: "one more thing"}))
+	require.NoError(t, stream.CloseSend())
+
+	require.Equal(t, "one more thing", hear(t, stream).GetText())
+	_, err := stream.Recv()
+	require.ErrorIs(t, err, io.EOF)
+	require.Zero(t, server.end())
+}
+
 func TestAClientThatStaysAfterTheGoodByeIsHungUpOn(t *testing.T) {
 	t.Parallel()
+	server, stream := join(t)
+
+	go server.end()
+	require.True(t, hear(t, stream).GetGoodbye())
+
+	_, err := stream.Recv()
+	require.ErrorIs(t, err, io.EOF)
+	require.Zero(t, server.end())
+}
+
+// join starts a server and returns a stream that has been let into its chat.
+func join(t *testing.T) (*process, grpc.BidiStreamingClient[chat.Line, chat.Event]) {
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
+	t.Cleanup(cancel)
 	var out bytes.Buffer
 	server, err := startServer(ctx, &output{w: &out}, "server", false)
 	require.NoError(t, err)
-	defer server.end()
+	t.Cleanup(func() {
+		server.end()
+		t.Logf("%s", &out)
+	})
 	conn, err := grpc.NewClient(server.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	stream, err := chat.NewChatClient(conn).Join(ctx)
 	require.NoError(t, err)
 	require.NoError(t, stream.Send(&chat.Line{Text: "here I am"}))
+	require.Equal(t, "here I am", hear(t, stream).GetText())
+	return server, stream
+}
+
+func hear(t *testing.T, stream grpc.BidiStreamingClient[chat.Line, chat.Event]) *chat.Event {
 	event, err := stream.Recv()
 	require.NoError(t, err)
-	require.Equal(t, "here I am", event.GetText())
-
-	exited := make(chan int, 1)
-	go func() { exited <- server.end() }()
-	event, err = stream.Recv()
-	require.NoError(t, err)
-	require.True(t, event.GetGoodbye())
-
-	_, err = stream.Recv()
-	require.ErrorIs(t, err, io.EOF)
-	require.Zero(t, <-exited, &out)
+	return event
 }

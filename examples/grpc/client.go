@@ -79,8 +79,8 @@ func (c *client) chat(accept, work context.Context) {
 }
 
 // join is one stream. It says a line every now and then, and hangs up when the
-// server says good-bye or accept ends. If its result is nil, everything that it
-// said has been heard.
+// server says good-bye or accept ends. It returns nil if the stream has ended as
+// agreed: then everything that it said has been heard.
 func (c *client) join(accept, work context.Context) error {
 	stream, err := chat.NewChatClient(c.conn).Join(work)
 	if err != nil {

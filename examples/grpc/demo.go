@@ -33,8 +33,8 @@ func (o outcome) String() string {
 // demo has server 2 take over from server 1 while a client chats and searches.
 func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
+	var clients sync.WaitGroup
+	defer clients.Wait()
 	defer cancel()
 	out := &output{w: w}
 	var servers [2]*process
@@ -54,11 +54,11 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	defer func() { _ = c.conn.Close() }()
 	going, stop := context.WithCancel(ctx)
 	defer stop()
-	var clients sync.WaitGroup
 	clients.Go(func() { c.chat(going, ctx) })
 	select {
 	case <-c.talking: // with server 1, the only one it knows
 	case <-ctx.Done():
+		return o, context.Cause(ctx)
 	}
 	c.servers.UpdateState(addresses(first.addr, second.addr))
 	for range searchers {
@@ -66,7 +66,7 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 		sleep(ctx, searching/searchers)
 	}
 	watched := make(chan []string, 1)
-	running.Go(func() { watched <- watch(ctx, out, first) })
+	go func() { watched <- watch(ctx, out, first) }()
 	sleep(ctx, time.Second)
 
 	out.line("demo", "SIGTERM to server 1")

@@ -2,6 +2,7 @@ package shutdown
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -11,6 +12,7 @@ import (
 type env struct {
 	lookup  func(key string) (string, bool)
 	exists  func(path string) bool
+	proc    fs.FS // /proc
 	pid     int
 	signals signalSource
 }
@@ -19,6 +21,7 @@ func processEnv() env {
 	return env{
 		lookup:  os.LookupEnv,
 		exists:  func(path string) bool { _, err := os.Stat(path); return err == nil },
+		proc:    os.DirFS("/proc"),
 		pid:     os.Getpid(),
 		signals: processSignals{},
 	}
@@ -103,9 +106,7 @@ func newBudget(cfg Config, e env) (budget, error) {
 	switch {
 	case b.timeout == 0:
 		b.timeout = defaultTimeout(b.grace)
-	case b.timeout >= b.grace && b.guessed:
-		b.warnf("Config.Timeout: %v is not shorter than the grace period of %v, which is guessed (%s): set %s to what the platform grants", b.timeout, b.grace, b.source, envGracePeriod)
-	case b.timeout >= b.grace:
+	case b.timeout >= b.grace && !b.guessed: // of a guess Diagnose tells
 		b.timeout = defaultTimeout(b.grace)
 		b.warnf("Config.Timeout: %v is not shorter than the grace period of %v (%s): using %v", cfg.Timeout, b.grace, b.source, b.timeout)
 	}

@@ -95,9 +95,8 @@ func TestWhatTheEnvironmentGetsWrongIsAWarningAndNeverAnError(t *testing.T) {
 		"SHUTDOWN_GRACE_PERIOD: 20s, and not 30s":                                                           {[]string{"SHUTDOWN_GRACE_PERIOD=20"}, Config{GracePeriod: 30 * s}},
 		"SHUTDOWN_LAME_DUCK: 2s, and not 3s":                                                                {[]string{"SHUTDOWN_LAME_DUCK=2"}, Config{LameDuck: 3 * s}},
 		"Config.Timeout: 20s is not shorter than the grace period of 10s (SHUTDOWN_GRACE_PERIOD): using 9s": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}},
-		"which is guessed": {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}},
-		"Config.Reserve: 10s is not shorter than the timeout of 9s": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Reserve: 10 * s}},
-		"lame duck: 1m0s does not fit":                              {[]string{"SHUTDOWN_LAME_DUCK=60"}, Config{}},
+		"Config.Reserve: 10s is not shorter than the timeout of 9s":                                         {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Reserve: 10 * s}},
+		"lame duck: 1m0s does not fit":                                                                      {[]string{"SHUTDOWN_LAME_DUCK=60"}, Config{}},
 	} {
 		b, err := newBudget(test.cfg, fakeEnv(test.env...))
 		require.NoError(t, err)

@@ -35,9 +35,11 @@ func (m *Manager) run() {
 	flush := min(minFlush, b.timeout/50)
 
 	m.logBegun(begun, b)
+	warnUnreaped := m.watchUnreaped()
 	stopTicks := m.tick(begun)
 	m.runPhases(begun, end, end.Add(-flush), b)
 	stopTicks()
+	warnUnreaped()
 	m.finish(end, flush)
 }
 

@@ -67,6 +67,8 @@ type Manager struct {
 	tracker Tracker
 	actions actions
 
+	findings []Finding // of New
+
 	// base carries the Manager. The others are derived from it: accept ends
 	// when the shutdown begins, work shortly before Drain does, force when the
 	// end is forced.
@@ -156,6 +158,7 @@ func newManager(cfg Config, e env) (*Manager, error) {
 		m.log.warn("shutdown: " + w)
 	}
 	m.catch()
+	m.diagnose()
 	return m, nil
 }
 

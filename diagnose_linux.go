@@ -1,0 +1,151 @@
+package shutdown
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// longestChain bounds the look; set-ups that mean to pass signals on are not
+// that deep.
+const longestChain = 16
+
+// whoSwallowsTerm looks at the processes from PID 1 down to this one. Whoever
+// runs the container signals PID 1. An unknown program anywhere in between
+// (go test, a supervisor, a terminal) ends the accusation: it may do anything,
+// or it is the one that is to be stopped.
+func (e env) whoSwallowsTerm() (Finding, bool) {
+	if e.pid == 1 || conductOf(e.args("1")) == unknown { // all that most programs pay for
+		return Finding{}, false
+	}
+	self, ok := e.status("self")
+	if !ok || self.pid != e.pid { // /proc is that of another PID namespace
+		return Finding{}, false
+	}
+	var chain []process
+	for pid := self.ppid; ; {
+		if pid == 0 || len(chain) == longestChain { // 0: docker exec
+			return Finding{}, false
+		}
+		args := e.args(strconv.Itoa(pid))
+		p, ok := e.status(strconv.Itoa(pid))
+		p.conduct, p.command = conductOf(args), readable(args)
+		if !ok || p.conduct == unknown {
+			return Finding{}, false
+		}
+		chain = append(chain, p)
+		if pid == 1 {
+			break
+		}
+		pid = p.ppid
+	}
+	slices.Reverse(chain)
+
+	first := slices.IndexFunc(chain, func(p process) bool { return p.conduct != passesOn })
+	if first < 0 || !e.swallows(chain[first]) {
+		return Finding{}, false
+	}
+	culprit, f := chain[first], Finding{Remedy: remedy(chain[first], e.args("self"))}
+	if first == 0 {
+		f.Problem = fmt.Sprintf("PID 1 is %s, which does not pass SIGTERM on", culprit.command)
+	} else {
+		f.Problem = fmt.Sprintf("PID 1 is %s, and %s below it ends on SIGTERM without waiting for this program", chain[0].command, culprit.command)
+	}
+	for _, p := range chain[first+1:] {
+		if p.conduct != passesOn && e.swallows(p) {
+			f.Problem += fmt.Sprintf("; nor does %s below that pass it on", p.command)
+		}
+	}
+	return f, true
+}
+
+func remedy(culprit process, self []string) string {
+	switch {
+	case culprit.conduct == dies:
+		return "build the program, and start what was built"
+	case culprit.conduct == shell && len(self) > 0:
+		return fmt.Sprintf("end the script with `exec %s`, or use the exec form of CMD", readable(self[:1]))
+	default:
+		return "start the program itself, or put an init such as shutdown-init in front"
+	}
+}
+
+// swallows reports whether p keeps SIGTERM to itself. A shell may start us
+// first and set its trap then (./app & trap ... TERM; wait), so one that is
+// running is given a moment, and is believed in if that does not do.
+func (e env) swallows(p process) bool {
+	const term = 1 << (syscall.SIGTERM - 1)
+	if p.conduct == dies {
+		return true
+	}
+	for range 5 {
+		if (p.caught|p.ignored)&term != 0 {
+			return false
+		}
+		if p.state == 'S' { // it waits, for us or for the one in between
+			return true
+		}
+		time.Sleep(100 * time.Microsecond)
+		var ok bool
+		if p, ok = e.status(strconv.Itoa(p.pid)); !ok {
+			return false
+		}
+	}
+	return false
+}
+
+// givenChild tells of a child that was there before this program: a script
+// began it in the background and became this program with exec. As PID 1 we
+// are asked to end, and it is not; when we are gone it is killed.
+func (e env) givenChild() (Finding, bool) {
+	children := e.children()
+	if len(children) == 0 {
+		return Finding{}, false
+	}
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil { // then Go has none either, and all children look alike
+		return Finding{}, false
+	}
+	_ = unix.Close(self)
+	ours := e.started()
+	for _, pid := range children {
+		p, ok := e.status(pid)
+		if !ok || p.ppid != e.pid || p.state == 'Z' || slices.Contains(ours, pid) {
+			continue
+		}
+		return Finding{
+			Problem: fmt.Sprintf("this program is PID 1 and was given a child, %s (pid %s): nobody passes SIGTERM on to it or reaps it", readable(e.args(pid)), pid),
+			Remedy:  "run the script that starts both under an init that stops the whole tree, such as shutdown-init",
+		}, true
+	}
+	return Finding{}, false
+}
+
+// unreaped returns a child that has ended and that nobody has waited for, if
+// the program is PID 1: every orphan of the container is left to it.
+func (e env) unreaped() *process {
+	for _, pid := range e.children() {
+		if p, ok := e.status(pid); ok && p.ppid == e.pid && p.state == 'Z' {
+			return &p
+		}
+	}
+	return nil
+}
+
+// stillUnreaped looks at child again, after a while: a zombie that is there for
+// a moment is nothing.
+func (e env) stillUnreaped(child *process) (Finding, bool) {
+	pid := strconv.Itoa(child.pid)
+	if p, ok := e.status(pid); !ok || p.state != 'Z' || p.ppid != e.pid {
+		return Finding{}, false
+	}
+	return Finding{
+		Problem: fmt.Sprintf("this program is PID 1 and does not reap its children: %s (pid %s) has ended and is still there", child.name, pid),
+		Remedy:  "run it under an init: docker run --init, tini, shutdown-init",
+	}, true
+}

@@ -1,0 +1,108 @@
+package shutdown
+
+import (
+	"io/fs"
+	"strconv"
+	"strings"
+)
+
+// A process is one of those between PID 1 and this program, or a child.
+type process struct {
+	pid, ppid       int
+	name            string // comm: all that a zombie has
+	command         string // for a person to read
+	conduct         conduct
+	state           byte
+	caught, ignored uint64 // signals, signal n as bit n-1
+}
+
+// status reads of a process what any user may; ok is false if it has gone, or
+// if /proc is not there or hides it.
+func (e env) status(pid string) (p process, ok bool) {
+	for line := range strings.Lines(e.read(pid + "/status")) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "Name":
+			p.name = value
+		case "State":
+			if value != "" {
+				p.state = value[0]
+			}
+		case "Pid":
+			p.pid, _ = strconv.Atoi(value)
+		case "PPid":
+			p.ppid, _ = strconv.Atoi(value)
+		case "SigIgn":
+			p.ignored, _ = strconv.ParseUint(value, 16, 64)
+		case "SigCgt":
+			p.caught, _ = strconv.ParseUint(value, 16, 64)
+			ok = p.pid > 0
+		}
+	}
+	return p, ok
+}
+
+// args is the command line; that of a zombie is empty.
+func (e env) args(pid string) []string {
+	line := strings.TrimRight(e.read(pid+"/cmdline"), "\x00")
+	if line == "" {
+		return nil
+	}
+	return strings.Split(line, "\x00")
+}
+
+// children returns pids of this program's children, if it is PID 1: those that
+// another process left to it, and those that its first thread has started. The
+// file needs a kernel option that distributions set.
+func (e env) children() []string {
+	if e.pid != 1 {
+		return nil
+	}
+	if self, ok := e.status("self"); !ok || self.pid != 1 { // /proc is that of another PID namespace
+		return nil
+	}
+	pids := strings.Fields(e.read("self/task/1/children"))
+	return pids[:min(len(pids), mostChildren)]
+}
+
+// mostChildren bounds the look at a program that has many.
+const mostChildren = 100
+
+// started are the processes that this program has started with os/exec or
+// os.StartProcess and has not waited for: Go holds a pidfd of each.
+func (e env) started() (pids []string) {
+	open, err := fs.ReadDir(e.proc, "self/fdinfo")
+	if err != nil {
+		return nil
+	}
+	for _, fd := range open {
+		for line := range strings.Lines(e.read("self/fdinfo/" + fd.Name())) {
+			if pid, ok := strings.CutPrefix(line, "Pid:"); ok {
+				pids = append(pids, strings.TrimSpace(pid))
+			}
+		}
+	}
+	return pids
+}
+
+func (e env) read(name string) string {
+	if e.proc == nil {
+		return ""
+	}
+	text, err := fs.ReadFile(e.proc, name)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// readable is a command line for one line of a log: a script in -c may be long.
+func readable(args []string) string {
+	const most = 80
+	line := strings.Join(strings.Fields(strings.Join(args, " ")), " ")
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "..."
+	}
+	return line
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -377,7 +378,7 @@ func init() {
 	}
 	text := slog.NewTextHandler(os.Stderr, nil)
 
-	childScenarios = map[string]func(){
+	maps.Copy(childScenarios, map[string]func(){
 		"default signals":   func() { serve(shutdown.Config{GracePeriod: time.Hour, Signals: shutdown.DefaultSignals()}) },
 		"term is immediate": func() { serve(shutdown.Config{GracePeriod: time.Minute, Signals: immediate}) },
 		"logger blocks":     func() { serve(short(graceful, blockingLog{})) },
@@ -517,7 +518,7 @@ func init() {
 		},
 		"no signals": func() { countGoroutines(map[os.Signal]shutdown.Action{}) },
 		"term only":  func() { countGoroutines(graceful) },
-	}
+	})
 }
 
 // serve is a program with a hook in each phase and one task, which goes on
@@ -682,8 +683,10 @@ func start(t *testing.T, scenario string, change ...func(*exec.Cmd)) *process {
 	for _, c := range change {
 		c(p.cmd)
 	}
-	p.stdin, err = p.cmd.StdinPipe()
-	require.NoError(t, err)
+	if p.cmd.Stdin == nil {
+		p.stdin, err = p.cmd.StdinPipe()
+		require.NoError(t, err)
+	}
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait() // the tests read the state

@@ -1,0 +1,392 @@
+package shutdown_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// Each set-up runs in a PID namespace of its own, as in a container. What is
+// found is held against what happens: PID 1 gets SIGTERM, and the clean-up runs
+// or does not.
+
+// scripts are beside each set-up, whose command may use $APP, this test binary.
+var scripts = map[string]string{
+	"start.sh": "#!/bin/sh\n\"$APP\"\necho done\n",
+	"exec.sh":  "#!/bin/sh\nexec \"$APP\"\n",
+	// Two ways to do it right without exec. The second starts first, and only
+	// then has its handler.
+	"trap.sh":  "#!/bin/sh\ntrap 'kill -TERM $pid' TERM\n\"$APP\" & pid=$!\nwait $pid\nwait $pid\n",
+	"trap2.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
+	"main.go":  "package main\nimport (\"os\"; \"syscall\")\nfunc main() { panic(syscall.Exec(os.Getenv(\"APP\"), []string{\"app\"}, os.Environ())) }\n",
+	"run":      "#!/bin/sh\nexec 2>&1\nexec \"$APP\"\n",
+}
+
+func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		command []string
+		want    string
+	}{
+		"shell form":              {sh(`"$APP"; true`), `PID 1 is sh -c "$APP"; true, which does not pass SIGTERM on: end the script with` + " `exec "},
+		"shell form, bash":        {[]string{"bash", "-c", `"$APP"; true`}, "PID 1 is bash -c"},
+		"shell form, dash":        {[]string{"dash", "-c", `"$APP"`}, "PID 1 is dash -c"},
+		"shell form, busybox":     {[]string{"busybox", "sh", "-c", `"$APP"; true`}, "PID 1 is busybox sh -c"},
+		"a pipe to a log":         {sh(`"$APP" | cat`), "PID 1 is sh -c"},
+		"script without exec":     {[]string{"./start.sh"}, "PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on"},
+		"nested":                  {sh(`sh -c '"$APP"; true'; true`), `; nor does sh -c "$APP"; true below that pass it on`},
+		"shell form of a script":  {sh(`./start.sh; true`), "; nor does /bin/sh ./start.sh below that pass it on"},
+		"a package runner":        {[]string{"./npm", "start", "--", "sh", "-c", `"$APP"; true`}, "PID 1 is ./npm start"},
+		"go run":                  {[]string{"go", "run", "main.go"}, "PID 1 is go run main.go, which does not pass SIGTERM on: build the program"},
+		"flock":                   {[]string{"flock", "lock", "./exec.sh"}, "PID 1 is flock lock ./exec.sh, which does not pass SIGTERM on: start the program itself"},
+		"tini and a script":       {[]string{"tini", "./start.sh"}, "PID 1 is tini ./start.sh, and /bin/sh ./start.sh below it ends on SIGTERM"},
+		"tini -g and a script":    {[]string{"tini", "-g", "./start.sh"}, "PID 1 is tini -g ./start.sh, and /bin/sh ./start.sh below it"},
+		"docker --init, a script": {[]string{"./docker-init", "--", "./start.sh"}, "PID 1 is ./docker-init -- ./start.sh, and /bin/sh"},
+		"dumb-init and a script":  {[]string{"dumb-init", "./start.sh"}, "PID 1 is dumb-init ./start.sh, and /bin/sh"},
+		"catatonit and a script":  {[]string{"catatonit", "./start.sh"}, "PID 1 is catatonit ./start.sh, and /bin/sh"},
+		"tini and go run":         {[]string{"tini", "--", "go", "run", "main.go"}, "and go run main.go below it ends on SIGTERM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inNamespace(t, "diagnose", test.command)
+			p.out.await("ready")
+			require.Len(t, p.findings(), 1)
+			require.Contains(t, p.findings()[0], test.want)
+			p.log.await("level=WARN msg=\"shutdown: PID 1 is ")
+
+			p.send(syscall.SIGTERM)
+			select {
+			case <-p.ended:
+			case <-time.After(cleanUp + 500*time.Millisecond): // nothing happens, for as long as one waits
+				p.send(syscall.SIGKILL)
+				<-p.ended
+			}
+			require.Empty(t, p.events(), "what was found is not so")
+		})
+	}
+}
+
+func TestSignalsThatArriveAreNoFinding(t *testing.T) {
+	t.Parallel()
+	for name, command := range map[string][]string{
+		"exec form":              {"./app"},
+		"script with exec":       {"./exec.sh"},
+		"shell form with exec":   sh(`exec "$APP"`),
+		"nested, with exec":      sh(`exec sh -c 'exec "$APP"'`),
+		"bash execs by itself":   {"bash", "-c", `"$APP"`},
+		"tini":                   {"tini", "--", "./app"},
+		"tini -g":                {"tini", "-g", "--", "./app"},
+		"docker --init":          {"./docker-init", "--", "./app"},
+		"dumb-init":              {"dumb-init", "./app"},
+		"dumb-init -c":           {"dumb-init", "-c", "./app"},
+		"catatonit":              {"catatonit", "./app"},
+		"tini, script and exec":  {"tini", "./exec.sh"},
+		"npm and exec":           {"./npm", "start", "--", "sh", "-c", `exec "$APP"`},
+		"trap":                   {"./trap.sh"},
+		"a trap that comes late": {"./trap2.sh"},
+		"tini and trap":          {"tini", "./trap2.sh"},
+		"timeout":                {"timeout", "1h", "./app"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inNamespace(t, "diagnose", command)
+			p.out.await("ready")
+			require.Empty(t, p.findings())
+			p.send(syscall.SIGTERM)
+			p.requireExit(0)
+			require.Equal(t, []string{"cleaned up"}, p.events())
+			require.NotContains(t, p.log.String(), "level=WARN")
+		})
+	}
+}
+
+// Here it is not PID 1 that is signalled, or not PID 1 alone, or nobody will.
+func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
+	t.Parallel()
+	for name, command := range map[string][]string{
+		"s6":                      {"s6-svscan", "services"},
+		"systemd":                 {"./systemd", "--", "./start.sh"},
+		"CI: go test in a script": sh(`./go test -- "$APP"; true`),
+		"CI: a script from stdin": sh(`echo '"$APP"; true' | sh -e; true`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inNamespace(t, "diagnose", command)
+			p.out.await("ready")
+			require.Empty(t, p.findings())
+		})
+	}
+}
+
+func TestATerminalIsNotAccused(t *testing.T) {
+	t.Parallel()
+	for name, command := range map[string][]string{
+		"docker run -it":        {"bash", "--norc", "-i"},
+		"docker run --init -it": {"tini", "bash"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+			require.NoError(t, err)
+			defer terminal.Close()
+			require.NoError(t, unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPTLCK, 0))
+			n, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPTN)
+			require.NoError(t, err)
+			tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+			require.NoError(t, err)
+			defer tty.Close()
+			p := inNamespace(t, "diagnose", command, func(cmd *exec.Cmd) {
+				cmd.Stdin = tty
+				cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
+			})
+			_, err = terminal.WriteString("$APP\n")
+			require.NoError(t, err)
+			p.out.await("ready")
+			require.Empty(t, p.findings())
+			_, err = terminal.Write([]byte{3}) // Ctrl-C is what arrives
+			require.NoError(t, err)
+			p.awaitEvent("cleaned up")
+		})
+	}
+}
+
+func TestInATestNothingIsFound(t *testing.T) {
+	log := &logBuffer{}
+	m, err := shutdown.New(shutdown.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	require.NoError(t, err)
+	require.Empty(t, m.Diagnose())
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+	require.Empty(t, log.lines("level=WARN"))
+}
+
+func TestAProcThatHidesOthersIsNoError(t *testing.T) {
+	t.Parallel()
+	p := inNamespace(t, "diagnose as nobody", []string{"./start.sh"})
+	p.out.await("ready")
+	require.Len(t, p.findings(), 1, "the control")
+
+	p = inNamespace(t, "diagnose as nobody", []string{"./start.sh"}, func(cmd *exec.Cmd) {
+		cmd.Args[2] = strings.Replace(cmd.Args[2], "-t proc", "-t proc -o hidepid=2", 1)
+	})
+	p.out.await("ready")
+	require.Empty(t, p.findings())
+	require.NotContains(t, p.log.String(), "level=WARN")
+}
+
+func TestNewTakesWellUnderAMillisecond(t *testing.T) {
+	t.Parallel()
+	p := inNamespace(t, "diagnose", sh(`sh -c './start.sh; true'; true`))
+	took, err := time.ParseDuration(strings.TrimSpace(strings.TrimPrefix(p.out.await("New took "), "New took ")))
+	require.NoError(t, err)
+	t.Log("below three shells New took", took)
+	require.Less(t, took, time.Millisecond)
+}
+
+func TestAChildThatPID1WasGivenIsFound(t *testing.T) {
+	t.Parallel()
+	p := inNamespace(t, "diagnose", sh(`sleep 1000 & exec "$APP"`))
+	p.out.await("ready")
+	require.Equal(t, 1, len(p.findings()))
+	require.Contains(t, p.findings()[0], "this program is PID 1 and was given a child, sleep 1000 (pid 3): nobody passes SIGTERM on")
+
+	p = inNamespace(t, "diagnose with a child of its own", []string{"./app"})
+	p.out.await("ready")
+	require.Empty(t, p.findings())
+}
+
+func TestPID1ThatDoesNotReapIsToldSo(t *testing.T) {
+	t.Parallel()
+	const want = "this program is PID 1 and does not reap its children: sleep (pid "
+	p := inNamespace(t, "diagnose with an orphan", []string{"./app"})
+	p.out.await("ready")
+	require.Equal(t, 1, len(p.findings()))
+	require.Contains(t, p.findings()[0], want)
+	require.NotContains(t, p.log.String(), want, "New looked before that")
+	p.send(syscall.SIGTERM)
+	p.requireExit(0)
+	require.Contains(t, p.log.String(), want, "at the end")
+
+	for name, command := range map[string][]string{"tini": {"tini", "./app"}, "it reaps": {"./app"}} {
+		p := inNamespace(t, "diagnose with an orphan", command, func(cmd *exec.Cmd) {
+			if name == "it reaps" {
+				cmd.Env = append(cmd.Env, "REAP=1")
+			}
+		})
+		p.out.await("ready")
+		require.Empty(t, p.findings(), name)
+		p.send(syscall.SIGTERM)
+		p.requireExit(0)
+		require.NotContains(t, p.log.String(), "level=WARN", name)
+	}
+}
+
+func sh(script string) []string { return []string{"sh", "-c", script} }
+
+// inNamespace starts command as PID 1.
+func inNamespace(t *testing.T, scenario string, command []string, change ...func(*exec.Cmd)) *process {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a PID namespace with a /proc of its own needs root")
+	}
+	for _, tool := range command[:1] {
+		if _, err := exec.LookPath(tool); err != nil && !strings.HasPrefix(tool, "./") {
+			require.Empty(t, os.Getenv("CI"), "%s is not installed", tool)
+			t.Skip(tool + " is not installed")
+		}
+	}
+	return start(t, scenario, append([]func(*exec.Cmd){func(cmd *exec.Cmd) {
+		app := cmd.Path
+		for name, text := range scripts {
+			require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o755))
+		}
+		require.NoError(t, os.MkdirAll(filepath.Join(cmd.Dir, "services/app"), 0o755))
+		require.NoError(t, os.Rename(filepath.Join(cmd.Dir, "run"), filepath.Join(cmd.Dir, "services/app/run")))
+		for name, of := range map[string]string{"app": app, "npm": app, "systemd": app, "go": app, "docker-init": "/usr/bin/tini"} {
+			require.NoError(t, os.Symlink(of, filepath.Join(cmd.Dir, name)))
+		}
+		cmd.Env = append(cmd.Env, "APP="+app, "EVENTS="+cmd.Dir, "HOME="+os.Getenv("HOME"), "GOFLAGS=-mod=mod", "GOCACHE="+goCache(t))
+		cmd.Path = "/bin/sh"
+		cmd.Args = append([]string{"sh", "-c", `mount -t proc proc /proc && exec "$@"`, "sh"}, command...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	}}, change...)...)
+}
+
+func goCache(t *testing.T) string {
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+func (p *process) findings() (found []string) {
+	for line := range strings.Lines(p.out.String()) {
+		if f, ok := strings.CutPrefix(line, "finding: "); ok {
+			found = append(found, strings.TrimSpace(f))
+		}
+	}
+	return found
+}
+
+// cleanUp is how long the children need to end.
+const cleanUp = 300 * time.Millisecond
+
+func init() {
+	for name, before := range map[string]func(){
+		"diagnose":                         awaitParent,
+		"diagnose as nobody":               func() { awaitParent(); becomeNobody() },
+		"diagnose with a child of its own": func() { must(exec.Command("sleep", "1000").Start()) },
+		"diagnose with an orphan":          func() {},
+	} {
+		childScenarios[name] = func() {
+			if base := filepath.Base(os.Args[0]); base == "npm" || base == "systemd" || base == "go" {
+				standIn()
+			}
+			before()
+			cfg := shutdown.Config{GracePeriod: time.Minute, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+			m, err := shutdown.New(cfg)
+			must(err)
+			if name == "diagnose with an orphan" {
+				orphan()
+			}
+			for _, f := range m.Diagnose() {
+				say("finding: " + f.String())
+			}
+			m.On(shutdown.Close, "clean up", func(context.Context) error {
+				time.Sleep(cleanUp)
+				must(os.Chdir(os.Getenv("EVENTS")))
+				record("cleaned up")
+				return nil
+			})
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			say("ready")
+			say("New took " + took(20, func() { _, _ = shutdown.New(cfg) }).String())
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		}
+	}
+}
+
+// awaitParent waits until the shell that has started us waits for us: one that
+// runs is not accused.
+func awaitParent() {
+	for range 1000 {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", os.Getppid()))
+		if err != nil || strings.Contains(string(status), "State:\tS") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// becomeNobody leaves root's groups, too: a /proc with hidepid shows them all.
+func becomeNobody() {
+	must(syscall.Setgroups(nil))
+	must(syscall.Setgid(65534))
+	must(syscall.Setuid(65534))
+}
+
+// standIn is a program that passes SIGTERM on to the command behind its --, and
+// waits for it: npm does, with any of its versions from 6 on.
+func standIn() {
+	args := os.Args
+	for args[0] != "--" {
+		args = args[1:]
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	must(cmd.Start())
+	go func() { _ = cmd.Process.Signal(<-term) }()
+	_ = cmd.Wait()
+	os.Exit(max(0, cmd.ProcessState.ExitCode()))
+}
+
+// orphan leaves a process to PID 1, and returns when it has ended.
+func orphan() {
+	out, err := exec.Command("sh", "-c", "sleep 0.1 >/dev/null & echo $!").Output()
+	must(err)
+	pid := strings.TrimSpace(string(out))
+	if os.Getenv("REAP") != "" {
+		go func() {
+			var status syscall.WaitStatus
+			_, _ = syscall.Wait4(-1, &status, 0, nil)
+		}()
+	}
+	for {
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		if err != nil || strings.Contains(string(status), "State:\tZ") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// took returns what do takes if nothing comes in between.
+func took(times int, do func()) time.Duration {
+	least := time.Hour
+	for range times {
+		begun := time.Now()
+		do()
+		least = min(least, time.Since(begun))
+	}
+	return least
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,97 @@
+package shutdown
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsFound(t *testing.T) {
+	for name, test := range map[string]struct {
+		env  []string
+		cfg  Config
+		want string // in the finding; "" for none
+	}{
+		"nothing set":                     {nil, Config{}, ""},
+		"a tenth of little":               {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, Config{}, ""},
+		"a second is enough":              {nil, Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
+		"a twentieth is enough":           {nil, Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
+		"100 ms of 30 s":                  {nil, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
+		"of what preStop leaves":          {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
+		"of a guess":                      {[]string{"/.dockerenv"}, Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
+		"longer than a guess":             {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
+		"corrected, with a warning":       {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, ""},
+		"what is longer than it is known": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, Config{Timeout: 20 * s}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.cfg.Signals = map[os.Signal]Action{}
+			findings := requireLogged(t, test.cfg, fakeEnv(test.env...))
+			if test.want == "" {
+				require.Empty(t, findings)
+				return
+			}
+			require.Len(t, findings, 1)
+			require.Contains(t, findings[0].String(), test.want)
+		})
+	}
+}
+
+func TestASignalOfTheTableThatWasIgnoredAtTheStartIsFound(t *testing.T) {
+	for name, test := range map[string]struct {
+		ignored []os.Signal
+		table   map[os.Signal]Action
+		want    []string
+	}{
+		"none":                        {nil, map[os.Signal]Action{syscall.SIGHUP: Graceful}, nil},
+		"nohup":                       {[]os.Signal{syscall.SIGHUP}, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, []string{"SIGHUP was ignored"}},
+		"nohup, and nobody wants HUP": {[]os.Signal{syscall.SIGHUP}, DefaultSignals(), nil},
+		"a script's background":       {[]os.Signal{os.Interrupt}, DefaultSignals(), nil},
+		"SIGINT is all there is":      {[]os.Signal{os.Interrupt}, map[os.Signal]Action{os.Interrupt: Graceful}, []string{"SIGINT was ignored"}},
+		"several": {[]os.Signal{syscall.SIGHUP, os.Interrupt}, map[os.Signal]Action{syscall.SIGHUP: Graceful, os.Interrupt: Graceful},
+			[]string{"SIGHUP was ignored", "SIGINT was ignored"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := fakeEnv()
+			e.signals = &ignoring{fakeSignals{caught: make(map[os.Signal]chan<- os.Signal)}, test.ignored}
+			findings := requireLogged(t, Config{Signals: test.table}, e)
+			require.Len(t, findings, len(test.want))
+			for i, want := range test.want {
+				require.Contains(t, findings[i].Problem, want)
+				require.Contains(t, findings[i].Remedy, "nohup")
+			}
+		})
+	}
+}
+
+type ignoring struct {
+	fakeSignals
+	those []os.Signal
+}
+
+func (i *ignoring) ignored(sig os.Signal) bool { return slices.Contains(i.those, sig) }
+
+// requireLogged returns what Diagnose does, when New has logged just that.
+func requireLogged(t *testing.T, cfg Config, e env) []Finding {
+	t.Helper()
+	var log bytes.Buffer // read when the log has been flushed
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	m, err := newManager(cfg, e)
+	require.NoError(t, err)
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+	findings := m.Diagnose()
+	for _, f := range findings {
+		require.Contains(t, log.String(), "level=WARN msg="+strconv.Quote("shutdown: "+f.String()))
+	}
+	known := len(findings) + strings.Count(log.String(), ": using ")
+	require.Equal(t, known, strings.Count(log.String(), "level=WARN"), "%s", &log)
+	return findings
+}

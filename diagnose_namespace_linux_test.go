@@ -31,6 +31,8 @@ var scripts = map[string]string{
 	// then has its handler.
 	"trap.sh":  "#!/bin/sh\ntrap 'kill -TERM $pid' TERM\n\"$APP\" & pid=$!\nwait $pid\nwait $pid\n",
 	"trap2.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
+	// This one takes its time.
+	"trap3.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ni=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
 	"main.go":  "package main\nimport (\"os\"; \"syscall\")\nfunc main() { panic(syscall.Exec(os.Getenv(\"APP\"), []string{\"app\"}, os.Environ())) }\n",
 	"run":      "#!/bin/sh\nexec 2>&1\nexec \"$APP\"\n",
 }
@@ -129,6 +131,14 @@ func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
 			require.Empty(t, p.findings())
 		})
 	}
+}
+
+// A shell may start the program first, and set its trap a moment later.
+func TestAShellThatHasNotCaughtTermYetIsNotAccused(t *testing.T) {
+	t.Parallel()
+	p := inNamespace(t, "diagnose at once", []string{"./trap3.sh"})
+	p.out.await("ready")
+	require.Empty(t, p.findings())
 }
 
 func TestATerminalIsNotAccused(t *testing.T) {
@@ -289,6 +299,7 @@ func init() {
 		"diagnose as nobody":               func() { awaitParent(); becomeNobody() },
 		"diagnose with a child of its own": func() { must(exec.Command("sleep", "1000").Start()) },
 		"diagnose with an orphan":          func() {},
+		"diagnose at once":                 func() {},
 	} {
 		childScenarios[name] = func() {
 			if base := filepath.Base(os.Args[0]); base == "npm" || base == "systemd" || base == "go" {

@@ -210,7 +210,7 @@ func TestAChildThatPID1WasGivenIsFound(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose", sh(`sleep 1000 & exec "$APP"`))
 	p.out.await("ready")
-	require.Equal(t, 1, len(p.findings()))
+	require.Len(t, p.findings(), 1)
 	require.Contains(t, p.findings()[0], "this program is PID 1 and was given a child, sleep 1000 (pid 3): nobody passes SIGTERM on")
 
 	p = inNamespace(t, "diagnose with a child of its own", []string{"./app"})
@@ -223,7 +223,7 @@ func TestPID1ThatDoesNotReapIsToldSo(t *testing.T) {
 	const want = "this program is PID 1 and does not reap its children: sleep (pid "
 	p := inNamespace(t, "diagnose with an orphan", []string{"./app"})
 	p.out.await("ready")
-	require.Equal(t, 1, len(p.findings()))
+	require.Len(t, p.findings(), 1)
 	require.Contains(t, p.findings()[0], want)
 	require.NotContains(t, p.log.String(), want, "New looked before that")
 	p.send(syscall.SIGTERM)

@@ -78,6 +78,21 @@
 // From the beginning of the shutdown on SIGPIPE is caught as well: a log pipe
 // whose reader has gone must not end the process in mid-drain.
 //
+// # Signals that never arrive
+//
+// A shell that has the program as its child does not pass SIGTERM on: CMD
+// ./app; ..., a start script without exec, a nested sh -c. As PID 1 it ignores
+// the signal; below tini, dumb-init, docker run --init or npm it ends on it, and
+// everything is killed before it has cleaned up. New looks once whether that,
+// or something like it, is how the program was started, and logs a warning that
+// says what to do:
+//
+//	shutdown: PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on:
+//	end the script with `exec ./app`, or use the exec form of CMD
+//
+// It finds only what is certain; [Manager.Diagnose] says what that is, and
+// returns it.
+//
 // # Kubernetes, and other platforms
 //
 // A process cannot see its grace period. It is taken from the environment

@@ -29,13 +29,10 @@ func (e env) whoSwallowsTerm() (Finding, bool) {
 	}
 	var chain []process
 	for pid := self.ppid; ; {
-		if pid == 0 || len(chain) == longestChain { // 0: docker exec
-			return Finding{}, false
-		}
 		args := e.args(strconv.Itoa(pid))
-		p, ok := e.status(strconv.Itoa(pid))
+		p, ok := e.status(strconv.Itoa(pid)) // of 0, whom docker exec has as its parent, there is none
 		p.conduct, p.command = conductOf(args), readable(args)
-		if !ok || p.conduct == unknown {
+		if !ok || p.conduct == unknown || len(chain) == longestChain {
 			return Finding{}, false
 		}
 		chain = append(chain, p)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A conduct is what a program in front of ours does with a SIGTERM. All that
-// is said here was tried, as PID 1 of a PID namespace and below tini.
+// A conduct is what a program in front of ours does with a SIGTERM. It was
+// tried, with each program here under one of its names, in a PID namespace.
 type conduct int
 
 const (
@@ -22,7 +22,7 @@ const (
 // and yarn depends on the shell in which they run their command: a dash below
 // them swallows the signal; a bash or busybox gives its place to the last
 // command. yarn 2 and later swallows it by itself, but cannot be told from
-// yarn 1.)
+// yarn 1. su and runuser pass it on and kill 2 s later.)
 var conducts = map[string]conduct{
 	"tini": passesOn, "tini-static": passesOn, "docker-init": passesOn, "podman-init": passesOn,
 	"dumb-init": passesOn, "catatonit": passesOn,

@@ -98,7 +98,8 @@ func (e env) swallows(p process) bool {
 
 // givenChild tells of a child that was there before this program: a script
 // began it in the background and became this program with exec. As PID 1 we
-// are asked to end, and it is not; when we are gone it is killed.
+// are asked to end, and it is not; when we are gone it is killed. (What our
+// output goes through is to go on until then: exec > >(tee log); exec ./app.)
 func (e env) givenChild() (Finding, bool) {
 	children := e.children()
 	if len(children) == 0 {
@@ -112,7 +113,7 @@ func (e env) givenChild() (Finding, bool) {
 	ours := e.started()
 	for _, pid := range children {
 		p, ok := e.status(pid)
-		if !ok || p.ppid != e.pid || p.state == 'Z' || slices.Contains(ours, pid) {
+		if !ok || p.ppid != e.pid || p.state == 'Z' || slices.Contains(ours, pid) || e.readsOurOutput(pid) {
 			continue
 		}
 		return Finding{

@@ -86,6 +86,17 @@ func (e env) started() (pids []string) {
 	return pids
 }
 
+// readsOurOutput reports whether our stdout or stderr is a pipe to pid.
+func (e env) readsOurOutput(pid string) bool {
+	pipe, err := fs.ReadLink(e.proc, pid+"/fd/0")
+	if err != nil || !strings.HasPrefix(pipe, "pipe:") {
+		return false
+	}
+	stdout, _ := fs.ReadLink(e.proc, "self/fd/1")
+	stderr, _ := fs.ReadLink(e.proc, "self/fd/2")
+	return pipe == stdout || pipe == stderr
+}
+
 func (e env) read(name string) string {
 	if e.proc == nil {
 		return ""

@@ -1,0 +1,191 @@
+package shutdown_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// scripts are beside each set-up, whose command may use $APP, this test binary.
+var scripts = map[string]string{
+	"start.sh": "#!/bin/sh\n\"$APP\"\necho done\n",
+	"exec.sh":  "#!/bin/sh\nexec \"$APP\"\n",
+	// Two ways to do it right without exec. The second starts first, and only
+	// then has its handler.
+	"trap.sh":  "#!/bin/sh\ntrap 'kill -TERM $pid' TERM\n\"$APP\" & pid=$!\nwait $pid\nwait $pid\n",
+	"trap2.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
+	// This one takes its time.
+	"trap3.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ni=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
+	"main.go":  "package main\nimport (\"os\"; \"syscall\")\nfunc main() { panic(syscall.Exec(os.Getenv(\"APP\"), []string{\"app\"}, os.Environ())) }\n",
+	"run":      "#!/bin/sh\nexec 2>&1\nexec \"$APP\"\n",
+}
+
+func sh(script string) []string { return []string{"sh", "-c", script} }
+
+// inNamespace starts command as PID 1.
+func inNamespace(t *testing.T, scenario string, command []string, change ...func(*exec.Cmd)) *process {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a PID namespace with a /proc of its own needs root")
+	}
+	for _, tool := range command[:1] {
+		if _, err := exec.LookPath(tool); err != nil && !strings.HasPrefix(tool, "./") {
+			require.Empty(t, os.Getenv("CI"), "%s is not installed", tool)
+			t.Skip(tool + " is not installed")
+		}
+	}
+	return start(t, scenario, append([]func(*exec.Cmd){func(cmd *exec.Cmd) {
+		app := cmd.Path
+		for name, text := range scripts {
+			require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o755))
+		}
+		require.NoError(t, os.MkdirAll(filepath.Join(cmd.Dir, "services/app"), 0o755))
+		require.NoError(t, os.Rename(filepath.Join(cmd.Dir, "run"), filepath.Join(cmd.Dir, "services/app/run")))
+		for name, of := range map[string]string{"app": app, "npm": app, "systemd": app, "go": app, "docker-init": "/usr/bin/tini"} {
+			require.NoError(t, os.Symlink(of, filepath.Join(cmd.Dir, name)))
+		}
+		cmd.Env = append(cmd.Env, "APP="+app, "EVENTS="+cmd.Dir, "HOME="+os.Getenv("HOME"), "GOFLAGS=-mod=mod", "GOCACHE="+goCache(t))
+		cmd.Path = "/bin/sh"
+		cmd.Args = append([]string{"sh", "-c", `mount -t proc proc /proc && exec "$@"`, "sh"}, command...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	}}, change...)...)
+}
+
+func goCache(t *testing.T) string {
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+func (p *process) findings() (found []string) {
+	for line := range strings.Lines(p.out.String()) {
+		if f, ok := strings.CutPrefix(line, "finding: "); ok {
+			found = append(found, strings.TrimSpace(f))
+		}
+	}
+	return found
+}
+
+// cleanUp is how long the children need to end.
+const cleanUp = 300 * time.Millisecond
+
+func init() {
+	for name, before := range map[string]func(){
+		"diagnose":                         awaitParent,
+		"diagnose as nobody":               func() { awaitParent(); becomeNobody() },
+		"diagnose with a child of its own": func() { must(exec.Command("sleep", "1000").Start()) },
+		"diagnose with an orphan":          func() {},
+		"diagnose at once":                 func() {},
+	} {
+		childScenarios[name] = func() {
+			if base := filepath.Base(os.Args[0]); base == "npm" || base == "systemd" || base == "go" {
+				standIn()
+			}
+			before()
+			cfg := shutdown.Config{GracePeriod: time.Minute, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+			m, err := shutdown.New(cfg)
+			must(err)
+			if name == "diagnose with an orphan" {
+				orphan()
+			}
+			for _, f := range m.Diagnose() {
+				say("finding: " + f.String())
+			}
+			m.On(shutdown.Close, "clean up", func(context.Context) error {
+				time.Sleep(cleanUp)
+				must(os.Chdir(os.Getenv("EVENTS")))
+				record("cleaned up")
+				return nil
+			})
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			say("ready")
+			say("New took " + took(20, func() { _, _ = shutdown.New(cfg) }).String())
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		}
+	}
+}
+
+// awaitParent waits until the shell that has started us waits for us: one that
+// runs is not accused.
+func awaitParent() {
+	for range 1000 {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", os.Getppid()))
+		if err != nil || strings.Contains(string(status), "State:\tS") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// becomeNobody leaves root's groups, too: a /proc with hidepid shows them all.
+func becomeNobody() {
+	must(syscall.Setgroups(nil))
+	must(syscall.Setgid(65534))
+	must(syscall.Setuid(65534))
+}
+
+// standIn is a program that passes SIGTERM on to the command behind its --, and
+// waits for it: npm does, with any of its versions from 6 on.
+func standIn() {
+	args := os.Args
+	for args[0] != "--" {
+		args = args[1:]
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	must(cmd.Start())
+	go func() { _ = cmd.Process.Signal(<-term) }()
+	_ = cmd.Wait()
+	os.Exit(max(0, cmd.ProcessState.ExitCode()))
+}
+
+// orphan leaves a process to PID 1, and returns when it has ended.
+func orphan() {
+	out, err := exec.Command("sh", "-c", "sleep 0.1 >/dev/null & echo $!").Output()
+	must(err)
+	pid := strings.TrimSpace(string(out))
+	if os.Getenv("REAP") != "" {
+		go func() {
+			var status syscall.WaitStatus
+			_, _ = syscall.Wait4(-1, &status, 0, nil)
+		}()
+	}
+	for {
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		if err != nil || strings.Contains(string(status), "State:\tZ") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// took returns what do takes if nothing comes in between.
+func took(times int, do func()) time.Duration {
+	least := time.Hour
+	for range times {
+		begun := time.Now()
+		do()
+		least = min(least, time.Since(begun))
+	}
+	return least
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +115,20 @@ func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
 			require.Empty(t, p.findings())
 		})
 	}
+}
+
+func TestWhatDockerExecStartsIsNotAskedAboutItsShell(t *testing.T) {
+	t.Parallel()
+	container := inNamespace(t, "diagnose", []string{"./start.sh"})
+	container.out.await("ready")
+	require.Len(t, container.findings(), 1)
+	p := inNamespace(t, "diagnose", sh(`"$APP"; true`), func(cmd *exec.Cmd) {
+		cmd.Args = append([]string{"sh", "-c", `exec nsenter --target "$0" --pid --mount "$@"`, strconv.Itoa(container.cmd.Process.Pid)}, cmd.Args[4:]...)
+		cmd.SysProcAttr = nil
+	})
+	t.Cleanup(func() { _ = container.cmd.Process.Kill() }) // the whole of it, before p is waited for
+	p.out.await("ready")
+	require.Empty(t, p.findings())
 }
 
 // A shell may start the program first, and set its trap a moment later.

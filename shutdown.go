@@ -126,7 +126,8 @@ var (
 // skips every hook.
 //
 // An error says which field of cfg is impossible, and why. The environment
-// never makes New fail.
+// never makes New fail. What may keep signals from arriving is logged; see
+// [Manager.Diagnose].
 func New(cfg Config) (*Manager, error) { return newManager(cfg, processEnv()) }
 
 func newManager(cfg Config, e env) (*Manager, error) {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"slices"
 	"time"
-)
 
-// closeFloor is what every Close hook has, if there is that much in all.
-const closeFloor = 500 * time.Millisecond
+	"github.com/gracefulgo/shutdown/internal/share"
+)
 
 // runClose runs the hooks of Close, the last registered first, until none is
 // left. By end the last of them has to be over; a forced end is nearer. When
@@ -102,11 +101,9 @@ func (m *Manager) closeOne(h *hook, behind int, end time.Time, forced <-chan str
 	}
 }
 
-// closeSlot divides what is left until end: the next hook has all of it less a
-// floor for each hook behind it.
+// closeSlot is the part of what is left until end that the next hook has.
 func closeSlot(end time.Time, behind int) (softEnd, hardEnd time.Time) {
-	left := time.Until(end)
-	slot := left - time.Duration(behind)*min(closeFloor, left/time.Duration(behind+1))
+	slot := share.CloseSlot(time.Until(end), behind)
 	hardEnd = time.Now().Add(slot)
 	return hardEnd.Add(-unwind(slot)), hardEnd
 }

@@ -164,6 +164,7 @@ func TestTheLameDuckOfKubernetesNeedsADrainHook(t *testing.T) {
 				m.On(Drain, "http", func(context.Context) error { return nil })
 				want = 5 * s
 			}
+			require.Equal(t, want, m.Report().LameDuck, "before it begins")
 			m.Begin(nil)
 			require.NoError(t, m.Wait())
 			require.Equal(t, want, m.Report().Took)

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/probe"
+	"github.com/gracefulgo/shutdown/internal/share"
 )
 
 const (
@@ -47,13 +50,14 @@ func (m *Manager) run() {
 // changes the phase, but for begin.
 func (m *Manager) runPhases(begun, end, closeEnd time.Time, b budget) {
 	drainEnd := end.Add(-b.reserve)
-	leaveEnd := begun.Add(max(b.lameDuck, drainEnd.Sub(begun)/2))
+	leaveEnd := begun.Add(share.LeaveEnd(b.lameDuck, drainEnd.Sub(begun)))
 	soft, hard, cancel := m.limits(leaveEnd)
 	defer cancel()
 	m.runConcurrent(Leave, soft, hard, func(context.Context) error {
 		m.serveOn(begun.Add(b.lameDuck))
 		return nil
 	})
+	close(m.left)
 
 	drain := time.Until(drainEnd)
 	soft, hard, cancelDrain := m.limits(drainEnd)
@@ -162,7 +166,7 @@ func (m *Manager) doneLocked(step int) {
 // finish says how it ended and gives the signals back.
 func (m *Manager) finish(end time.Time, flush time.Duration) {
 	m.mu.Lock()
-	if m.cause != nil && !isSignal(m.cause) {
+	if m.cause != nil && !isRequest(m.cause) {
 		m.errs = append([]error{m.cause}, m.errs...)
 	}
 	if m.forced != nil {
@@ -218,9 +222,9 @@ func (m *Manager) hangs(end time.Time) bool {
 	}
 }
 
-func isSignal(cause error) bool {
+func isRequest(cause error) bool {
 	switch cause.(type) { //nolint:errorlint // an error that wraps one is no request
-	case SignalError, signalText:
+	case SignalError, signalText, probe.PreStop:
 		return true
 	}
 	return false

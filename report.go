@@ -52,7 +52,7 @@ func (m *Manager) Report() Report {
 func (m *Manager) reportButTasks() Report {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := m.budget
+	b := m.budgetLocked()
 	r := Report{
 		Phase: m.Phase(), Cause: m.cause, Begun: m.begun, Took: m.took,
 		GracePeriod: b.grace, GraceSource: b.source, Timeout: b.timeout, LameDuck: b.lameDuck, Reserve: b.reserve,
@@ -84,7 +84,7 @@ func (m *Manager) reportButTasks() Report {
 
 // result is the last line of the log in a word or two.
 func (r Report) result() string {
-	failed, late := r.Cause != nil && !isSignal(r.Cause), len(r.Unfinished) > 0
+	failed, late := r.Cause != nil && !isRequest(r.Cause), len(r.Unfinished) > 0
 	for _, s := range r.Steps {
 		failed = failed || s.Err != nil
 		late = late || s.LeftBehind

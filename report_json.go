@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 type jsonReport struct {
@@ -141,6 +143,9 @@ func (e signalText) Error() string { return string(e) }
 func textCause(text string) error {
 	if strings.HasPrefix(text, signalPrefix) {
 		return signalText(text)
+	}
+	if from, ok := strings.CutPrefix(text, probe.PreStopPrefix); ok {
+		return probe.PreStop(from)
 	}
 	return textError(text)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 // eventful is a shutdown in which something of everything happens.
@@ -107,6 +108,22 @@ func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.Signal(os.Interrupt)
 		require.NoError(t, m.Wait())
+		text, err := json.Marshal(m.Report())
+		require.NoError(t, err)
+		var back shutdown.Report
+		require.NoError(t, json.Unmarshal(text, &back))
+		require.Equal(t, m.Report().String(), back.String())
+		require.Contains(t, back.String(), "shutdown: finished after")
+		require.NotContains(t, back.String(), "errors")
+	})
+}
+
+func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		m.Begin(probe.PreStop("10.1.2.3"))
+		require.NoError(t, m.Wait())
+		require.Len(t, log.lines(`msg="shutdown: begun" cause="preStop from 10.1.2.3"`), 1)
 		text, err := json.Marshal(m.Report())
 		require.NoError(t, err)
 		var back shutdown.Report

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/inflight"
+	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 // Config says how a Manager behaves. The zero value suits most services: the
@@ -61,7 +62,7 @@ type Config struct {
 type Manager struct {
 	env     env
 	log     *logQueue
-	budget  budget // but for lameDuck, which begin settles
+	budget  budget // but for lameDuck, which begin settles; see budgetLocked
 	signals map[os.Signal]Action
 	started time.Time
 	tracker Tracker
@@ -82,6 +83,7 @@ type Manager struct {
 
 	waiting     chan struct{} // closed by the first Wait
 	waitingOnce sync.Once
+	left        chan struct{} // closed when Leave is over
 	done        chan struct{} // closed when the shutdown has ended
 	err         error         // what Wait returns; written before done is closed
 	changed     chan struct{} // holds one wake-up for the goroutine in run
@@ -145,13 +147,16 @@ func newManager(cfg Config, e env) (*Manager, error) {
 		signals: maps.Clone(cfg.Signals),
 		started: time.Now(),
 		waiting: make(chan struct{}),
+		left:    make(chan struct{}),
 		done:    make(chan struct{}),
 		changed: make(chan struct{}, 1),
 	}
 	if cfg.Signals == nil {
 		m.signals = DefaultSignals()
 	}
-	m.base = NewContext(context.WithValue(context.Background(), inflight.Key{}, lazyTracker{&m.tracker}), m)
+	m.base = context.WithValue(context.Background(), inflight.Key{}, lazyTracker{&m.tracker})
+	m.base = context.WithValue(m.base, probe.Key{}, probe.State{Started: m.started, Waiting: m.waiting, Left: m.left})
+	m.base = NewContext(m.base, m)
 	m.accept, m.endAccept = context.WithCancelCause(m.base)
 	m.work, m.endWork = context.WithCancelCause(m.base)
 	m.force, m.endForce = context.WithCancelCause(m.base)
@@ -207,10 +212,7 @@ func (m *Manager) begin(cause error, force bool) {
 		m.mu.Unlock()
 		return
 	}
-	m.begun, m.cause = time.Now(), cause
-	if m.budget.lameDuckIfServing && !m.servesLocked() {
-		m.budget.lameDuck = 0
-	}
+	m.begun, m.cause, m.budget = time.Now(), cause, m.budgetLocked()
 	m.phase.Store(int64(Leave))
 	if force {
 		m.forceLocked(cause)
@@ -224,6 +226,16 @@ func (m *Manager) begin(cause error, force bool) {
 	m.endAccept(cause)
 	m.cut()
 	go m.run()
+}
+
+// budgetLocked is the budget, as far as it is settled; while Running, what it
+// would be if the shutdown began now.
+func (m *Manager) budgetLocked() budget {
+	b := m.budget
+	if b.lameDuckIfServing && m.Phase() == Running && !m.servesLocked() {
+		b.lameDuck = 0
+	}
+	return b
 }
 
 // servesLocked reports whether anything has to stop taking new work: only then

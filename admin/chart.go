@@ -1,0 +1,187 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/share"
+)
+
+// A chart is the budget as a picture: what has run, and what is to come with
+// the time that it may take.
+type chart struct {
+	Title  string
+	Zones  []zone
+	Ticks  []tick
+	Marks  []mark // lines through all rows
+	Groups []group
+}
+
+// A zone is a part of the grace period.
+type zone struct{ Class, Name, Length, X, Width string }
+
+type tick struct{ X, Label, Anchor string }
+
+type mark struct{ Class, X string }
+
+// A group is a phase and its hooks.
+type group struct {
+	Class, Name, Note string
+	Bars              []bar // of the phase as a whole
+	Rows              []row
+}
+
+type row struct {
+	Name, Note, State string // the State is a class
+	Detail            string // of an error: what does not fit on a line
+	Bars              []bar
+}
+
+// A bar is a span of time; its Class says whether it is history or plan.
+type bar struct{ Class, X, Width string }
+
+// A charter draws on one scale.
+type charter struct {
+	r     shutdown.Report
+	whole time.Duration
+}
+
+func newChart(r shutdown.Report) chart {
+	c := charter{r, max(r.GracePeriod, r.Timeout, r.Took, 1)}
+	drainEnd := r.Timeout - r.Reserve
+	out := chart{Title: "Timeline", Ticks: c.ticks()}
+	if r.Phase == shutdown.Running {
+		out.Title = "What a shutdown would look like"
+	}
+	for _, z := range []struct {
+		class, name string
+		from, to    time.Duration
+	}{
+		{"leave", "lame duck", 0, r.LameDuck},
+		{"drain", "drain, at most", r.LameDuck, drainEnd},
+		{"close", "close, reserved", drainEnd, r.Timeout},
+		{"margin", "margin", r.Timeout, r.GracePeriod},
+	} {
+		if z.to > z.from {
+			out.Zones = append(out.Zones, zone{z.class, z.name, human(z.to - z.from), percent(z.from, c.whole), percent(z.to-z.from, c.whole)})
+		}
+	}
+	out.Marks = []mark{{"reserve", percent(drainEnd, c.whole)}, {"timeout", percent(r.Timeout, c.whole)}, {"kill", percent(r.GracePeriod, c.whole)}}
+	if r.Phase != shutdown.Running {
+		out.Marks = append(out.Marks, mark{"now", percent(r.Took, c.whole)})
+	}
+	out.Groups = c.groups()
+	return out
+}
+
+// groups puts what has run and what is to come under its phase.
+func (c charter) groups() []group {
+	groups := []group{
+		{Class: "worker", Name: "Workers"}, // only those that failed
+		{Class: "leave", Name: "Leave", Note: "all at once"},
+		{Class: "drain", Name: "Drain", Note: "all at once"},
+		{Class: "close", Name: "Close", Note: "one after another"},
+	}
+	end := map[shutdown.Phase]time.Duration{ // for those that hang
+		shutdown.Leave: share.LeaveEnd(c.r.LameDuck, c.r.Timeout-c.r.Reserve),
+		shutdown.Drain: c.r.Timeout - c.r.Reserve,
+	}
+	begin := map[shutdown.Phase]time.Duration{shutdown.Drain: c.r.LameDuck}
+	behind := 0 // Close hooks that are to come
+	for _, s := range c.r.Pending {
+		if s.Phase == shutdown.Close {
+			behind++
+		}
+	}
+	closeFrom := max(c.r.Timeout-c.r.Reserve, c.r.Took) // at the latest
+
+	for _, s := range c.r.Steps {
+		g := &groups[s.Phase]
+		if s.Name == "" {
+			g.Bars, g.Note = append(g.Bars, c.span("phase", s.At, s.Took)), human(s.Took)
+			continue
+		}
+		run := c.ran(s)
+		if s.Running && c.r.Forced == nil {
+			until := end[s.Phase]
+			if s.Phase == shutdown.Close {
+				until = s.At + share.CloseSlot(c.r.Timeout-s.At, behind)
+				closeFrom = until
+			}
+			run.Bars = append(run.Bars, c.span("plan", s.At+s.Took, until-s.At-s.Took))
+			run.Note += " of " + human(until-s.At)
+		}
+		g.Rows = append(g.Rows, run)
+	}
+	for _, s := range c.r.Pending {
+		g := &groups[s.Phase]
+		to := row{Name: s.Name, State: "pending"}
+		switch {
+		case c.r.Forced != nil: // it will run, but when is another matter
+		case s.Phase == shutdown.Close:
+			behind--
+			slot := share.CloseSlot(max(0, c.r.Timeout-closeFrom), behind)
+			to.Bars, to.Note = []bar{c.span("plan", closeFrom, slot)}, "at least "+human(slot)
+			closeFrom += slot
+		default:
+			from := max(begin[s.Phase], c.r.Took)
+			to.Bars, to.Note = []bar{c.span("plan", from, end[s.Phase]-from)}, "up to "+human(end[s.Phase]-from)
+		}
+		g.Rows = append(g.Rows, to)
+	}
+	if len(groups[0].Rows) == 0 {
+		return groups[1:]
+	}
+	return groups
+}
+
+// ran is the row of a hook that runs or has run.
+func (c charter) ran(s shutdown.Step) row {
+	run := row{Name: s.Name, Note: human(s.Took), State: "ok"}
+	switch {
+	case s.LeftBehind:
+		run.State, run.Note = "bad", run.Note+", left behind"
+	case s.Running:
+		run.State = "running"
+	case s.Err != nil:
+		run.State = "bad"
+		run.Detail = fmt.Sprint(s.Err)
+		if first, _, more := strings.Cut(run.Detail, "\n"); !more {
+			run.Note, run.Detail = run.Note+", "+first, ""
+		} else {
+			run.Note += ", " + first
+		}
+	}
+	run.Bars = []bar{c.span(run.State, s.At, s.Took)}
+	return run
+}
+
+func (c charter) span(class string, from, length time.Duration) bar {
+	return bar{class, percent(from, c.whole), percent(length, c.whole)}
+}
+
+// ticks are at round times, four to eight of them.
+func (c charter) ticks() []tick {
+	step := 100 * time.Millisecond
+	for i := 0; c.whole/step > 7; i++ { // 200 ms, 500 ms, 1 s, 2 s, 5 s, ...
+		if i%3 == 1 {
+			step = step * 5 / 2
+		} else {
+			step *= 2
+		}
+	}
+	var list []tick
+	for at := time.Duration(0); at <= c.whole; at += step {
+		anchor := "middle"
+		switch {
+		case at == 0:
+			anchor = "start"
+		case c.whole-at < step/3:
+			anchor = "end"
+		}
+		list = append(list, tick{percent(at, c.whole), human(at), anchor})
+	}
+	return list
+}

@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // the page and its style
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+// pagePolicy lets a browser fetch nothing and run nothing, and apply only the
+// style that is in the page, which is known by its hash.
+var pagePolicy = func() string {
+	hash := sha256.Sum256([]byte(pageCSS))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
+func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
+	report := a.m.Report()
+	if report.Phase == shutdown.Running {
+		report.Unfinished = a.m.Tasks()
+	}
+	var body bytes.Buffer
+	var err error
+	contentType := "application/json"
+	if wantsJSON(r.Header.Values("Accept")) {
+		err = json.NewEncoder(&body).Encode(report)
+	} else {
+		contentType = "text/html; charset=utf-8"
+		state, why := a.readiness(r.Context())
+		err = pageTemplate.Execute(&body, newPage(report, state, why, a.state.Started))
+	}
+	answerBy(w, writeTimeout)
+	if err != nil {
+		http.Error(w, "admin: write the status page: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept")
+	_, _ = w.Write(body.Bytes())
+}
+
+// wantsJSON reports whether JSON is asked for, and HTML is not, or only behind it.
+func wantsJSON(accept []string) bool {
+	list := strings.ToLower(strings.Join(accept, ","))
+	j, h := strings.Index(list, "application/json"), strings.Index(list, "text/html")
+	return j >= 0 && (h < 0 || j < h)
+}

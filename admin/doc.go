@@ -1,0 +1,2 @@
+// Package admin is under construction.
+package admin

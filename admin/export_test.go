@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"net"
+	"testing"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/probe"
+)
+
+// StartForTest is Start, but for the end of it: the server is closed when the
+// test has ended, and its goroutine is waited for.
+func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (net.Addr, error) {
+	srv, ln, err := listen(m, addr, o)
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		serve(m, srv, ln)
+	}()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-ended
+	})
+	return ln.Addr(), nil
+}
+
+// Waiting reports whether Wait of m has been called.
+func Waiting(m *shutdown.Manager) bool {
+	select {
+	case <-probe.Of(m.AcceptContext()).Waiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// SetHostname is for pictures, which should not show where they were taken.
+func SetHostname(name string) { hostname = func() (string, error) { return name, nil } }

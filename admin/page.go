@@ -1,0 +1,201 @@
+package admin
+
+import (
+	"fmt"
+	"html/template"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// A page is what the template shows. Its texts come from anywhere and are
+// escaped there.
+type page struct {
+	CSS     template.CSS
+	Refresh int // seconds; 0 is never
+
+	Program, Host string
+	Pid           int
+	Uptime, Now   string
+
+	Tone      string // of the headline, a class in the style: ok, wait, busy, bad
+	Headline  string
+	Sentence  string
+	Problem   string // why the service is not ready, or what Begin was given
+	Countdown []fact
+
+	Chart chart
+	Facts []fact
+	Guess bool // the grace period is one
+
+	Tasks     []task
+	TaskCount int
+	TaskTitle string
+	MoreTasks int
+	NoTasks   string
+}
+
+// A fact is a number and what it is.
+type fact struct {
+	Name, Value, Note string
+	Bad               bool
+}
+
+type task struct {
+	Name, Age string
+	Percent   string // of the age of the oldest
+}
+
+// maxTasks are shown, the oldest; JSON has them all.
+const maxTasks = 50
+
+var hostname = os.Hostname // in a pod, its name
+
+func newPage(r shutdown.Report, state readiness, why error, started time.Time) page {
+	now := time.Now()
+	host, _ := hostname() // a page without is a page
+	p := page{
+		CSS:     template.CSS(pageCSS), //nolint:gosec // it is ours
+		Program: filepath.Base(os.Args[0]),
+		Host:    host,
+		Pid:     os.Getpid(),
+		Uptime:  human(now.Sub(started)),
+		Now:     now.Format("15:04:05 MST"),
+		Chart:   newChart(r),
+		Guess:   strings.HasPrefix(r.GraceSource, "guessed"),
+	}
+	p.head(r, state, why)
+	if r.Phase != shutdown.Running && r.Phase != shutdown.Done {
+		p.countDown(r)
+	}
+	p.Facts = []fact{
+		{Name: "Grace period", Value: human(r.GracePeriod), Note: r.GraceSource},
+		{Name: "Timeout", Value: human(r.Timeout), Note: "everything has ended"},
+		{Name: "Lame duck", Value: human(r.LameDuck), Note: "serves on after leaving"},
+		{Name: "Reserve", Value: human(r.Reserve), Note: "kept for Close"},
+	}
+	p.tasks(r, now)
+	return p
+}
+
+// head says in a few words what an operator wants to know first.
+func (p *page) head(r shutdown.Report, state readiness, why error) {
+	if r.Phase == shutdown.Running {
+		p.Refresh = 5
+		p.Tone, p.Headline, p.Sentence = "wait", "Starting", "Not ready yet: nobody has called Wait."
+		switch state {
+		case ready:
+			p.Tone, p.Headline, p.Sentence = "ok", "Ready", "Running. What follows is what a shutdown would look like."
+		case notReady:
+			p.Tone, p.Headline, p.Sentence = "bad", "Not ready", "The service's own check says no."
+		case starting:
+			if why != nil {
+				p.Sentence = "Not ready yet: the service's own check says no."
+			}
+		case leaving: // between the report and the question
+			p.Headline, p.Sentence = "Leaving", "The shutdown has just begun."
+		}
+		if why != nil {
+			p.Problem = fmt.Sprint(why)
+		}
+		return
+	}
+
+	cause := "requested"
+	if r.Cause != nil {
+		cause, p.Problem, _ = strings.Cut(fmt.Sprint(r.Cause), "\n")
+	}
+	p.Refresh, p.Tone = 1, "busy"
+	switch r.Phase {
+	case shutdown.Leave:
+		p.Headline, p.Sentence = "Leaving", "Told the world; still serving."
+	case shutdown.Drain:
+		p.Headline, p.Sentence = "Draining", "Takes nothing new; finishes what is in flight."
+	case shutdown.Close:
+		p.Headline, p.Sentence = "Closing", "Releases what it holds, last in first out."
+	case shutdown.Done:
+		p.Refresh = 0
+		result := resultOf(r)
+		p.Tone, p.Headline = "ok", strings.ToUpper(result[:1])+result[1:]
+		if result != "finished" {
+			p.Tone = "bad"
+		}
+		p.Sentence = "After " + human(r.Took) + "; " + human(r.GracePeriod-r.Took) + " before the kill."
+	}
+	if r.Forced != nil {
+		p.Tone = "bad"
+		p.Problem = strings.TrimSpace(fmt.Sprint(r.Forced) + "\n" + p.Problem)
+	}
+	p.Sentence += " Cause: " + cause + "."
+}
+
+// resultOf is the report's own word for how it ended.
+func resultOf(r shutdown.Report) string {
+	for _, attr := range r.LogValue().Group() {
+		if attr.Key == "result" {
+			return attr.Value.String()
+		}
+	}
+	return r.Phase.String()
+}
+
+func (p *page) countDown(r shutdown.Report) {
+	kill := r.Begun.Add(r.GracePeriod).Format("15:04:05")
+	p.Countdown = []fact{
+		{Name: "since the beginning", Value: human(r.Took)},
+		{Name: "until the timeout", Value: human(max(0, r.Timeout-r.Took)), Bad: r.Timeout-r.Took < r.Reserve},
+		{Name: "until SIGKILL", Value: human(max(0, r.GracePeriod-r.Took)), Note: "at " + kill, Bad: r.GracePeriod-r.Took < r.Reserve},
+	}
+}
+
+func (p *page) tasks(r shutdown.Report, now time.Time) {
+	p.TaskTitle, p.NoTasks = "In flight", "Nothing is in flight."
+	if r.Phase == shutdown.Close || r.Phase == shutdown.Done {
+		p.TaskTitle, p.NoTasks = "Left when Drain ended", "Nothing was left when Drain ended."
+		now = r.Begun.Add(r.Took)
+	}
+	p.TaskCount = len(r.Unfinished)
+	p.MoreTasks = max(0, len(r.Unfinished)-maxTasks)
+	for i, t := range r.Unfinished[:p.TaskCount-p.MoreTasks] {
+		oldest := max(now.Sub(r.Unfinished[0].Since), 1)
+		age := now.Sub(t.Since)
+		if i == 0 {
+			age = oldest
+		}
+		p.Tasks = append(p.Tasks, task{t.Name, human(age), percent(age, oldest)})
+	}
+}
+
+// human is for people: two or three digits and a unit.
+func human(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "−" + human(-d)
+	case d < time.Millisecond:
+		return trim(float64(d)/float64(time.Microsecond), "µs")
+	case d < time.Second:
+		return trim(float64(d)/float64(time.Millisecond), "ms")
+	case d < time.Minute:
+		return trim(d.Seconds(), "s")
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%d d %d h", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+}
+
+func trim(v float64, unit string) string {
+	digits := 1
+	if v >= 100 {
+		digits = 0
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.*f", digits, v), ".0") + " " + unit
+}
+
+func percent(part, whole time.Duration) string {
+	return fmt.Sprintf("%.2f%%", 100*min(max(float64(part)/float64(whole), 0), 1))
+}

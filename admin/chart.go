@@ -13,6 +13,7 @@ import (
 // the time that it may take.
 type chart struct {
 	Title  string
+	Now    string // its place, while the shutdown runs
 	Zones  []zone
 	Ticks  []tick
 	Marks  []mark // lines through all rows
@@ -35,7 +36,7 @@ type group struct {
 
 type row struct {
 	Name, Note, State string // the State is a class
-	Detail            string // of an error: what does not fit on a line
+	Error, Detail     string // its first line, and all of it if there is more
 	Bars              []bar
 }
 
@@ -69,8 +70,9 @@ func newChart(r shutdown.Report) chart {
 		}
 	}
 	out.Marks = []mark{{"reserve", percent(drainEnd, c.whole)}, {"timeout", percent(r.Timeout, c.whole)}, {"kill", percent(r.GracePeriod, c.whole)}}
-	if r.Phase != shutdown.Running {
-		out.Marks = append(out.Marks, mark{"now", percent(r.Took, c.whole)})
+	if r.Phase != shutdown.Running && r.Phase != shutdown.Done {
+		out.Now = percent(r.Took, c.whole)
+		out.Marks = append(out.Marks, mark{"now", out.Now})
 	}
 	out.Groups = c.groups()
 	return out
@@ -146,15 +148,15 @@ func (c charter) ran(s shutdown.Step) row {
 	case s.Running:
 		run.State = "running"
 	case s.Err != nil:
-		run.State = "bad"
-		run.Detail = fmt.Sprint(s.Err)
-		if first, _, more := strings.Cut(run.Detail, "\n"); !more {
-			run.Note, run.Detail = run.Note+", "+first, ""
-		} else {
-			run.Note += ", " + first
+		run.State, run.Note = "bad", run.Note+", failed"
+		var more bool
+		text := fmt.Sprint(s.Err) // which survives an Error that panics
+		if run.Error, _, more = strings.Cut(text, "\n"); more {
+			run.Detail = text
 		}
 	}
-	run.Bars = []bar{c.span(run.State, s.At, s.Took)}
+	visible := c.whole / 200 // what took no time is on the picture too
+	run.Bars = []bar{c.span(run.State, s.At, max(s.Took, visible))}
 	return run
 }
 

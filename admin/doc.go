@@ -1,2 +1,125 @@
-// Package admin is under construction.
+// Package admin serves what a platform and an operator ask a process about its
+// life: probes, a preStop hook, and a page that shows a shutdown under way. It
+// has a listener of its own, which outlives every phase: the probes answer while
+// the service's servers are long closed.
+//
+//	_, err := admin.Start(m, ":9090", admin.Options{PreStop: true})
+//
+// # Probes
+//
+// /livez is 200 for as long as the process runs. It asks for nothing: a liveness
+// probe that fails has the platform kill what is still closing.
+//
+// /readyz is 503 "starting" until Manager.Wait has been called and Options.Ready
+// agrees; then 200 "ready"; 503 "not ready" while Options.Ready, which had agreed
+// before, does not; and 503 "leaving" from the beginning of the shutdown on. Think
+// twice before Ready asks for what all instances share: if the database has a bad
+// minute, all of them leave at once.
+//
+// # preStop
+//
+// /prestop, by GET or POST, begins the shutdown as a signal does: it is a
+// request, and the log and the Report name it as the cause, with the address that
+// it came from. The clock starts there. It answers when the lame duck is over
+// and every Leave hook has returned or was left behind, which is in the first
+// half of Timeout or by the end of the lame duck; so the SIGTERM that follows
+// finds a service that everybody has left, and changes nothing. A further call
+// waits for the same, and after that is answered at once. A caller that goes away
+// changes nothing either.
+//
+// It is not needed: a SIGTERM alone goes through the same phases, in the same
+// order and with the same lame duck. Use it where something else must not get its
+// signal before the lame duck is over, such as a sidecar that stops when told to
+// (it has its preStop at the same time), or a shell that does not pass signals
+// on.
+//
+//	spec:
+//	  terminationGracePeriodSeconds: 30 # preStop included
+//	  containers:
+//	  - name: app
+//	    env:
+//	    - {name: SHUTDOWN_GRACE_PERIOD, value: "30"}
+//	    ports:
+//	    - {name: admin, containerPort: 9090}
+//	    startupProbe: # up to a minute until ready; until then the others rest
+//	      httpGet: {path: /readyz, port: admin}
+//	      periodSeconds: 1
+//	      failureThreshold: 60
+//	    readinessProbe:
+//	      httpGet: {path: /readyz, port: admin}
+//	      periodSeconds: 2
+//	      failureThreshold: 1
+//	    livenessProbe:
+//	      httpGet: {path: /livez, port: admin}
+//	      periodSeconds: 10
+//	      failureThreshold: 3
+//	    lifecycle:
+//	      preStop:
+//	        httpGet: {path: /prestop, port: admin}
+//
+// Do not set SHUTDOWN_PRESTOP for it: that is for a preStop which the program
+// does not see. And do not sleep in a preStop hook as well.
+//
+// Whoever can call /prestop can end the service. The kubelet calls it on the
+// pod's address, so it cannot be kept on loopback. Keep others out with a
+// NetworkPolicy; the kubelet of the pod's own node is let in by every network
+// plug-in, since probes would not work without:
+//
+//	apiVersion: networking.k8s.io/v1
+//	kind: NetworkPolicy
+//	metadata: {name: app}
+//	spec:
+//	  podSelector: {matchLabels: {app: app}}
+//	  policyTypes: [Ingress]
+//	  ingress:
+//	  - ports: [{port: 8080}] # everybody; 9090 is not listed, so nobody but the kubelet
+//
+// Options.Token is a second lock, not a strong one: the manifest has it in clear,
+// because httpHeaders cannot refer to a Secret.
+//
+//	httpGet:
+//	  path: /prestop
+//	  port: admin
+//	  httpHeaders: [{name: Authorization, value: "Bearer 4f1c..."}]
+//
+// Requests that a browser sends are refused, so that a web page cannot end a
+// service through a port that somebody has forwarded. Where loopback has to do,
+// or the image has no shell, the command shutdown-prestop calls it from inside.
+//
+// # How long a lame duck
+//
+// In Kubernetes a server serves on for 5 s after it was told to leave. That is
+// enough for endpoints, kube-proxy and an ingress inside of the cluster. It is
+// wrong
+//
+//   - behind a cloud load balancer that sends to the pods' addresses (AWS target
+//     type ip, GKE NEG): it learns that a pod has left from its controller, and
+//     that takes 10 to 30 s. Set SHUTDOWN_LAME_DUCK to that and a little more,
+//     and terminationGracePeriodSeconds so that the rest still fits. A service
+//     mesh or gateway that is itself being rolled out is of this kind too.
+//   - where clients cache DNS (a headless Service, a JVM, a pool that resolves
+//     once): nobody tells them. Serve on for the TTL, if they respect it; what
+//     helps those that do not is that connections are asked to close, which
+//     httpserver does.
+//   - with a single replica (strategy Recreate, a StatefulSet of one): nobody
+//     takes over while it serves on, and its successor has to wait. Set
+//     SHUTDOWN_LAME_DUCK to 0.
+//   - for what nobody calls: a consumer, a job. Without a Drain hook there is
+//     none, whatever the platform.
+//
+// # The status page
+//
+// With Options.Debug, /debug/shutdown shows what a shutdown would do, is doing or
+// has done: what it waits for, what is in flight with ages, the hooks in the
+// order in which they run and the time that each may take, out of how much, and
+// where that was learnt. It fetches nothing, needs no script, and loads itself
+// again each second while the shutdown runs. To a program that accepts
+// application/json it is a [shutdown.Report], with what is in flight in
+// Unfinished.
+//
+// It shows names of tasks and texts of errors to whoever can reach it, so it is
+// off by default. Keep it on loopback, with a Start of its own if the probes
+// cannot be there, and use kubectl port-forward:
+//
+//	_, err := admin.Start(m, "127.0.0.1:9091", admin.Options{Debug: true})
 package admin

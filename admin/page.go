@@ -23,7 +23,7 @@ type page struct {
 
 	Tone      string // of the headline, a class in the style: ok, wait, busy, bad
 	Headline  string
-	Sentence  string
+	Sentences []string
 	Problem   string // why the service is not ready, or what Begin was given
 	Countdown []fact
 
@@ -85,19 +85,21 @@ func newPage(r shutdown.Report, state readiness, why error, started time.Time) p
 func (p *page) head(r shutdown.Report, state readiness, why error) {
 	if r.Phase == shutdown.Running {
 		p.Refresh = 5
-		p.Tone, p.Headline, p.Sentence = "wait", "Starting", "Not ready yet: nobody has called Wait."
+		p.Tone, p.Headline = "wait", "Starting"
+		sentence := "Not ready yet: nobody has called Wait."
 		switch state {
 		case ready:
-			p.Tone, p.Headline, p.Sentence = "ok", "Ready", "Running. What follows is what a shutdown would look like."
+			p.Tone, p.Headline, sentence = "ok", "Ready", "Running. What follows is what a shutdown would look like."
 		case notReady:
-			p.Tone, p.Headline, p.Sentence = "bad", "Not ready", "The service's own check says no."
+			p.Tone, p.Headline, sentence = "bad", "Not ready", "The service's own check says no."
 		case starting:
 			if why != nil {
-				p.Sentence = "Not ready yet: the service's own check says no."
+				sentence = "Not ready yet: the service's own check says no."
 			}
 		case leaving: // between the report and the question
-			p.Headline, p.Sentence = "Leaving", "The shutdown has just begun."
+			p.Headline, sentence = "Leaving", "The shutdown has just begun."
 		}
+		p.Sentences = []string{sentence}
 		if why != nil {
 			p.Problem = fmt.Sprint(why)
 		}
@@ -111,11 +113,11 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 	p.Refresh, p.Tone = 1, "busy"
 	switch r.Phase {
 	case shutdown.Leave:
-		p.Headline, p.Sentence = "Leaving", "Told the world; still serving."
+		p.Headline = "Leaving"
 	case shutdown.Drain:
-		p.Headline, p.Sentence = "Draining", "Takes nothing new; finishes what is in flight."
+		p.Headline = "Draining"
 	case shutdown.Close:
-		p.Headline, p.Sentence = "Closing", "Releases what it holds, last in first out."
+		p.Headline = "Closing"
 	case shutdown.Done:
 		p.Refresh = 0
 		result := resultOf(r)
@@ -123,13 +125,36 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 		if result != "finished" {
 			p.Tone = "bad"
 		}
-		p.Sentence = "After " + human(r.Took) + "; " + human(r.GracePeriod-r.Took) + " before the kill."
+		p.Sentences = []string{"After " + human(r.Took) + ", with " + human(r.GracePeriod-r.Took) + " to spare before the kill."}
+	}
+	if r.Phase != shutdown.Done {
+		p.Sentences = []string{"Waits for " + waitsFor(r) + "."}
 	}
 	if r.Forced != nil {
 		p.Tone = "bad"
 		p.Problem = strings.TrimSpace(fmt.Sprint(r.Forced) + "\n" + p.Problem)
 	}
-	p.Sentence += " Cause: " + cause + "."
+	p.Sentences = append(p.Sentences, "Cause: "+cause+".")
+}
+
+// waitsFor is what an operator wants to know first.
+func waitsFor(r shutdown.Report) string {
+	var list []string
+	for _, s := range r.Steps {
+		if s.Running && s.Name != "" {
+			list = append(list, s.Name)
+		}
+	}
+	if n := len(r.Unfinished); n > 0 && r.Phase == shutdown.Drain {
+		list = append(list, fmt.Sprintf("%d in flight, the oldest %s", n, r.Unfinished[0].Name))
+	}
+	if left := r.LameDuck - r.Took; r.Phase == shutdown.Leave && left > 0 {
+		list = append(list, "the end of the lame duck in "+human(left))
+	}
+	if len(list) == 0 {
+		return "nothing: it goes on at once"
+	}
+	return strings.Join(list, "; ")
 }
 
 // resultOf is the report's own word for how it ended.
@@ -172,6 +197,8 @@ func (p *page) tasks(r shutdown.Report, now time.Time) {
 // human is for people: two or three digits and a unit.
 func human(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "0"
 	case d < 0:
 		return "−" + human(-d)
 	case d < time.Millisecond:

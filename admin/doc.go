@@ -28,10 +28,10 @@
 // changes nothing either.
 //
 // It is not needed: a SIGTERM alone goes through the same phases, in the same
-// order and with the same lame duck. Use it where something else must not get its
-// signal before the lame duck is over, such as a sidecar that stops when told to
-// (it has its preStop at the same time), or a shell that does not pass signals
-// on.
+// order and with the same lame duck. Use it where signals do not arrive, because
+// a shell is PID 1 and does not pass them on; where the SIGTERM is harsher than
+// you want, and you cannot change that; and for what is not Kubernetes: a deploy
+// script that calls it knows, when it is answered, that the instance has left.
 //
 //	spec:
 //	  terminationGracePeriodSeconds: 30 # preStop included
@@ -62,8 +62,8 @@
 //
 // Whoever can call /prestop can end the service. The kubelet calls it on the
 // pod's address, so it cannot be kept on loopback. Keep others out with a
-// NetworkPolicy; the kubelet of the pod's own node is let in by every network
-// plug-in, since probes would not work without:
+// NetworkPolicy. The node that the pod runs on is always let in, and with it the
+// kubelet, but also pods of that node that have its network:
 //
 //	apiVersion: networking.k8s.io/v1
 //	kind: NetworkPolicy
@@ -72,7 +72,7 @@
 //	  podSelector: {matchLabels: {app: app}}
 //	  policyTypes: [Ingress]
 //	  ingress:
-//	  - ports: [{port: 8080}] # everybody; 9090 is not listed, so nobody but the kubelet
+//	  - ports: [{port: 8080}] # everybody; 9090 is not listed, so nobody but the node
 //
 // Options.Token is a second lock, not a strong one: the manifest has it in clear,
 // because httpHeaders cannot refer to a Secret.

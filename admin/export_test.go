@@ -4,6 +4,8 @@ import (
 	"net"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/internal/probe"
 )
@@ -25,6 +27,14 @@ func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (ne
 		<-ended
 	})
 	return ln.Addr(), nil
+}
+
+// BreakForTest serves on a listener that is closed behind the server's back.
+func BreakForTest(t testing.TB, m *shutdown.Manager) {
+	srv, ln, err := listen(m, "127.0.0.1:0", Options{})
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	serve(m, srv, ln)
 }
 
 // Waiting reports whether Wait of m has been called.

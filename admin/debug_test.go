@@ -1,0 +1,162 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/admin"
+)
+
+// page is the status page as a browser would get it, its tags taken out.
+func page(t *testing.T, h http.Handler) string {
+	t.Helper()
+	w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
+	require.Equal(t, http.StatusOK, w.Code)
+	_, body, _ := strings.Cut(w.Body.String(), "<main>")
+	return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")), " ")
+}
+
+func TestThePageShowsTheBudgetAndThenWhatBecameOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: 5 * time.Second})
+		h := admin.Handler(m, admin.Options{Debug: true})
+		m.On(shutdown.Close, "db", sleep(time.Second))
+		m.On(shutdown.Close, "metrics", func(context.Context) error { time.Sleep(time.Second); return errors.New("first line\nsecond line") })
+		m.On(shutdown.Drain, "http :8080", sleep(time.Minute))
+		m.On(shutdown.Leave, "consul", sleep(time.Second))
+		m.Go("job", func(context.Context) error { time.Sleep(7 * time.Second); return errors.New("row 17") })
+		_, _ = m.Track("GET /orders/{id}")
+		time.Sleep(time.Second)
+		for _, want := range []string{
+			"Starting Not ready yet: nobody has called Wait.",
+			"lame duck 5 s drain, at most 16.6 s close, reserved 5.4 s margin 3 s SIGKILL",
+			"Leave all at once consul up to 10.8 s Drain all at once http :8080 up to 16.6 s",
+			"Close one after another metrics at least 4.9 s db at least 500 ms",
+			"In flight 2", "GET /orders/{id} 1 s",
+			"Grace period 30 s Config.GracePeriod",
+		} {
+			require.Contains(t, page(t, h), want)
+		}
+
+		m.Begin(nil)
+		time.Sleep(2 * time.Second)
+		for _, want := range []string{
+			"Leaving Waits for the end of the lame duck in 3 s. Cause: requested.",
+			"2 s since the beginning 25 s until the timeout 28 s until SIGKILL",
+			"Leave 2 s consul 1 s Drain all at once http :8080 up to 16.6 s",
+		} {
+			require.Contains(t, page(t, h), want)
+		}
+		time.Sleep(5 * time.Second)
+		for _, want := range []string{
+			"Draining Waits for http :8080; 1 in flight, the oldest GET /orders/{id}.",
+			"Workers job 6 s, failed row 17", "http :8080 2 s of 16.6 s",
+		} {
+			require.Contains(t, page(t, h), want)
+		}
+		time.Sleep(15100 * time.Millisecond)
+		for _, want := range []string{
+			"Closing Waits for metrics.", "http :8080 16.6 s, left behind",
+			"metrics 500 ms of 4.9 s db at least 500 ms",
+			"Left when Drain ended 1 GET /orders/{id} 23.1 s",
+		} {
+			require.Contains(t, page(t, h), want)
+		}
+		_ = m.Wait()
+		for _, want := range []string{
+			"Timed out After 23.6 s, with 6.4 s to spare before the kill. Cause: requested.",
+			"metrics 1 s, failed first line the whole error first line second line db 1 s",
+		} {
+			require.Contains(t, page(t, h), want)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestThePageSaysWhenTheGracePeriodIsAGuess(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+	m := manager(t, shutdown.Config{})
+	h := admin.Handler(m, admin.Options{Debug: true})
+	require.Contains(t, page(t, h), "The grace period is a guess. Set SHUTDOWN_GRACE_PERIOD")
+	require.NotContains(t, page(t, h), "lame duck", "nothing serves, so there would be none")
+	m.On(shutdown.Drain, "http", sleep(0))
+	require.Contains(t, page(t, h), "lame duck 5 s")
+}
+
+func TestThePageOfAForcedEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		h := admin.Handler(m, admin.Options{Debug: true})
+		m.On(shutdown.Close, "db", sleep(time.Second))
+		m.On(shutdown.Close, "cache", sleep(time.Second))
+		m.Force(errors.New("the disk is gone\nsector 7"))
+		time.Sleep(500 * time.Millisecond)
+		require.Contains(t, page(t, h), "Closing Waits for cache. Cause: the disk is gone. shutdown: forced: the disk is gone sector 7")
+		require.Contains(t, page(t, h), "Close 500 ms cache 500 ms db", "when is not known")
+		_ = m.Wait()
+		require.Contains(t, page(t, h), "Forced After 2 s")
+	})
+}
+
+func TestThePageIsBoundedHoweverMuchIsInFlight(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	for i := range 10_000 {
+		_, _ = m.Track(fmt.Sprintf("GET /%d/%s", i, strings.Repeat("x", 200)))
+	}
+	h := admin.Handler(m, admin.Options{Debug: true})
+	w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
+	require.Less(t, w.Body.Len(), 100_000)
+	require.Contains(t, page(t, h), "In flight 10000")
+	require.Contains(t, page(t, h), "and 9950 younger")
+}
+
+func TestAProgramGetsAReport(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	m.On(shutdown.Close, "db", sleep(0))
+	_, _ = m.Track("<script>alert(1)</script>")
+	h := admin.Handler(m, admin.Options{Debug: true})
+	for accept, json := range map[string]bool{
+		"application/json":                       true,
+		"application/json, */*":                  true,
+		"text/html,application/xhtml+xml,*/*":    false,
+		"text/html, application/json;q=0.9, */*": false,
+		"*/*":                                    false,
+		"":                                       false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/debug/shutdown", nil)
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if json {
+			require.Equal(t, "application/json", w.Header().Get("Content-Type"), accept)
+			requireReport(t, w.Body.Bytes())
+		} else {
+			require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"), accept)
+			require.NotContains(t, w.Body.String(), "<script", "whatever a task is called")
+		}
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+		require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-")
+	}
+}
+
+func requireReport(t *testing.T, text []byte) {
+	t.Helper()
+	var report shutdown.Report
+	require.NoError(t, json.Unmarshal(text, &report))
+	require.Equal(t, shutdown.Running, report.Phase)
+	require.Equal(t, "db", report.Pending[0].Name)
+	require.Equal(t, "<script>alert(1)</script>", report.Unfinished[0].Name, "in flight also while Running")
+}

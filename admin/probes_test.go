@@ -1,0 +1,225 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/admin"
+	"github.com/gracefulgo/shutdown/httpserver"
+)
+
+// Every endpoint, in every phase, while the service's own server comes and goes.
+func TestTheWholeTimeline(t *testing.T) {
+	m := manager(t, shutdown.Config{GracePeriod: time.Minute, LameDuck: 10 * time.Millisecond})
+	leave, drain, closing := newGate(), newGate(), newGate()
+	url := serve(t, m, admin.Options{PreStop: true, Debug: true})
+	var checked atomic.Bool
+	strict := serve(t, m, admin.Options{PreStop: true, Token: "sesame", Ready: func(context.Context) error {
+		if checked.Load() {
+			return nil
+		}
+		return errors.New("the cache is cold")
+	}})
+	plain := serve(t, m, admin.Options{})
+	service := freePort(t)
+
+	all := func(readyz, strictReadyz, page string, serves bool) {
+		t.Helper()
+		require.Equal(t, "200 alive", get(t, url+"/livez"))
+		require.Equal(t, readyz, get(t, url+"/readyz"))
+		require.Equal(t, strictReadyz, get(t, strict+"/readyz"))
+		require.Equal(t, "404 404 page not found", get(t, plain+"/prestop"), "off")
+		require.Equal(t, "404 404 page not found", get(t, plain+"/debug/shutdown"), "off")
+		require.Equal(t, "401 preStop needs a token: Authorization: Bearer TOKEN", get(t, strict+"/prestop"))
+		require.Equal(t, "403 preStop: wrong token", ask(t, http.MethodGet, strict+"/prestop", "Authorization", "Bearer sesam").String())
+		debug := ask(t, http.MethodGet, url+"/debug/shutdown")
+		require.Equal(t, http.StatusOK, debug.status)
+		require.Contains(t, debug.body, "<h1><i class=\"dot\"></i>"+page+"</h1>")
+		require.Empty(t, m.Tasks(), "nothing of this is work in flight")
+		hello := get(t, "http://"+service+"/")
+		if serves {
+			require.Equal(t, "200 hello", hello)
+		} else {
+			require.Contains(t, hello, syscall.ECONNREFUSED.Error())
+		}
+	}
+
+	m.On(shutdown.Close, "close", closing.hook)
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
+	require.NoError(t, httpserver.Start(m, &http.Server{Addr: service, Handler: hello}))
+	m.On(shutdown.Leave, "leave", leave.hook)
+
+	all("503 starting", "503 starting", "Starting", true)
+	ended := wait(t, m)
+	all("200 ready", "503 starting", "Ready", true)
+	checked.Store(true)
+	all("200 ready", "200 ready", "Ready", true)
+	checked.Store(false)
+	all("200 ready", "503 not ready", "Ready", true)
+	checked.Store(true)
+	require.Equal(t, shutdown.Running, m.Phase(), "no refusal has begun it")
+
+	preStop := later(t, url+"/prestop")
+	within(t, "Leave", leave.entered)
+	all("503 leaving", "503 leaving", "Leaving", true)
+	again := later(t, strict+"/prestop", "Authorization", "Bearer sesame")
+	for range 20 { // an answer would come in this time, if one came
+		require.Equal(t, "200 alive", get(t, url+"/livez"))
+	}
+	require.Empty(t, preStop)
+	require.Empty(t, again)
+
+	// The server's own drain is a Drain hook; another holds the phase.
+	m.On(shutdown.Drain, "drain", drain.hook)
+	close(leave.open)
+	require.Equal(t, "200 the lame duck is over", within(t, "the answer", preStop).String())
+	require.Equal(t, "200 the lame duck is over", within(t, "the answer", again).String())
+	within(t, "Drain", drain.entered)
+	require.GreaterOrEqual(t, m.Phase(), shutdown.Drain)
+	eventually(t, "the service's port is closed", func() bool { return len(running(m)) == 1 })
+	all("503 leaving", "503 leaving", "Draining", false)
+	close(drain.open)
+	within(t, "Close", closing.entered)
+	all("503 leaving", "503 leaving", "Closing", false)
+	close(closing.open)
+	require.NoError(t, within(t, "the end", ended), "it was asked for")
+	all("503 leaving", "503 leaving", "Finished", false)
+	require.Equal(t, "200 the lame duck is over", get(t, url+"/prestop"), "at once, when all is over")
+	require.EqualError(t, m.Report().Cause, "preStop from 127.0.0.1")
+}
+
+// freePort is one that was free a moment ago.
+func freePort(t *testing.T) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	return ln.Addr().String()
+}
+
+// running are the names of the hooks that run.
+func running(m *shutdown.Manager) (names []string) {
+	for _, s := range m.Report().Steps {
+		if s.Running && s.Name != "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+func TestReadyAsksOnlyWhenItMatters(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	var calls atomic.Int32
+	url := serve(t, m, admin.Options{Ready: func(ctx context.Context) error {
+		calls.Add(1)
+		of, ok := shutdown.FromContext(ctx)
+		require.True(t, ok)
+		require.Equal(t, m, of)
+		return nil
+	}})
+	require.Equal(t, "503 starting", get(t, url+"/readyz"))
+	require.Zero(t, calls.Load(), "nothing has started yet")
+	ended := wait(t, m)
+	require.Equal(t, "200 ready", get(t, url+"/readyz"))
+	require.EqualValues(t, 1, calls.Load())
+	m.Begin(nil)
+	require.NoError(t, within(t, "the end", ended))
+	require.Equal(t, "503 leaving", get(t, url+"/readyz"))
+	require.EqualValues(t, 1, calls.Load())
+}
+
+func TestAPanicInReadyIsNotReady(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	url := serve(t, m, admin.Options{Debug: true, Ready: func(context.Context) error { panic("no cache") }})
+	_ = wait(t, m)
+	require.Equal(t, "503 starting", get(t, url+"/readyz"))
+	require.Contains(t, ask(t, http.MethodGet, url+"/debug/shutdown").body, "panic: no cache", "the page has the reason")
+	require.Equal(t, "200 alive", get(t, url+"/livez"))
+}
+
+// A check that ignores its context costs one goroutine, not one a probe, and
+// the beginning of the shutdown does not wait for it.
+func TestAReadyThatHangsIsAskedOnce(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	entered, release := make(chan struct{}, 100), make(chan struct{})
+	url := serve(t, m, admin.Options{Ready: func(context.Context) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	}})
+	defer close(release)
+	_ = wait(t, m)
+	var probes []<-chan reply
+	for range 10 {
+		probes = append(probes, later(t, url+"/readyz"))
+	}
+	within(t, "the check", entered)
+	m.Begin(nil)
+	for _, p := range probes {
+		require.Equal(t, "503 leaving", within(t, "an answer", p).String())
+	}
+	require.Empty(t, entered, "one check for ten probes")
+}
+
+func TestAReadyThatHangsHasABound(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	url := serve(t, m, admin.Options{Ready: func(ctx context.Context) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}})
+	_ = wait(t, m)
+	begun := time.Now()
+	require.Equal(t, "503 starting", get(t, url+"/readyz"))
+	require.InDelta(t, 5, time.Since(begun).Seconds(), 2)
+}
+
+func TestStartSaysWhatIsWrong(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	busy := serve(t, m, admin.Options{})[len("http://"):]
+	for name, test := range map[string]struct {
+		addr string
+		o    admin.Options
+		want string
+	}{
+		"a busy port":           {busy, admin.Options{}, "address already in use"},
+		"no address":            {"", admin.Options{}, "admin: the address is empty"},
+		"no port":               {"localhost", admin.Options{}, "missing port in address"},
+		"a token for nothing":   {"127.0.0.1:0", admin.Options{Token: "sesame"}, "Options.PreStop"},
+		"a token with its line": {"127.0.0.1:0", admin.Options{PreStop: true, Token: "sesame\n"}, "newline at its end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, err := admin.Start(m, test.addr, test.o)
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error(), "sesame")
+			require.Nil(t, addr)
+		})
+	}
+	require.PanicsWithError(t, "admin: Options.Token is set, but not Options.PreStop, which it is for", func() {
+		admin.Handler(m, admin.Options{Token: "sesame"})
+	})
+}
+
+func TestStartAfterTheBeginningListensOnNothing(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	m.Signal(os.Interrupt)
+	require.NoError(t, m.Wait())
+	addr, err := admin.Start(m, "127.0.0.1:0", admin.Options{})
+	require.ErrorContains(t, err, "the shutdown has begun: signal SIGINT")
+	require.Nil(t, addr)
+}
+
+func TestAServerThatFailsBeginsTheShutdown(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	admin.BreakForTest(t, m)
+	require.ErrorContains(t, m.Wait(), "admin: serve 127.0.0.1:")
+}

@@ -24,10 +24,11 @@ func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
 func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
-		root:                 {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share"},
-		root + "/listener":   nil,
-		root + "/httpserver": {root, root + "/listener", root + "/internal/inflight"},
-		root + "/admin":      {root, root + "/internal/probe", root + "/internal/share"},
+		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share"},
+		root + "/listener":             nil,
+		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight"},
+		root + "/cmd/shutdown-prestop": nil,
+		root + "/admin":                {root, root + "/internal/probe", root + "/internal/share"},
 	} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).CombinedOutput()
 		require.NoError(t, err, "%s", out)

@@ -66,7 +66,7 @@ const lookAgain = 20 * time.Millisecond
 // poll waits for the end of a process that is not ours, without a pidfd.
 func poll(pid int, wait time.Duration) {
 	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(min(lookAgain, time.Until(end))) {
-		if err := syscall.Kill(pid, 0); err == syscall.ESRCH { //nolint:errorlint // Kill returns nothing else
+		if err := syscall.Kill(pid, 0); err == syscall.ESRCH {
 			return
 		}
 	}

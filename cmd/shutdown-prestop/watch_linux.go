@@ -30,7 +30,7 @@ func (w watched) await(wait time.Duration) error {
 	for end := time.Now().Add(wait); ; {
 		left := max(0, time.Until(end)) + time.Millisecond - 1 // rounded up, so that the last turn is not many
 		_, err := unix.Poll(fds, int(left.Milliseconds()))
-		switch err { //nolint:errorlint // Poll returns nothing else
+		switch err {
 		case unix.EINTR:
 		case nil:
 			return nil

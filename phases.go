@@ -57,7 +57,6 @@ func (m *Manager) runPhases(begun, end, closeEnd time.Time, b budget) {
 		m.serveOn(begun.Add(b.lameDuck))
 		return nil
 	})
-	close(m.left)
 
 	drain := time.Until(drainEnd)
 	soft, hard, cancelDrain := m.limits(drainEnd)
@@ -141,6 +140,9 @@ func (m *Manager) enter(p Phase, ctx context.Context) (step int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.phase.Store(int64(p))
+	if p == Drain {
+		close(m.left)
+	}
 	m.concurrent = ctx
 	m.steps = append(m.steps, Step{Phase: p, At: time.Since(m.begun), Running: true})
 	return len(m.steps) - 1

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/gracefulgo/shutdown"
@@ -102,6 +103,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(text)+1)) // so that a flush sends all there is
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n")
 }

@@ -3,6 +3,8 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -139,6 +141,8 @@ func TestReadyAsksOnlyWhenItMatters(t *testing.T) {
 }
 
 func TestAPanicInReadyIsNotReady(t *testing.T) {
+	log.SetOutput(io.Discard)
+	defer log.SetOutput(os.Stderr)
 	m := manager(t, shutdown.Config{})
 	url := serve(t, m, admin.Options{Debug: true, Ready: func(context.Context) error { panic("no cache") }})
 	_ = wait(t, m)

@@ -113,6 +113,9 @@
 // say so with SHUTDOWN_PRESTOP: the time is taken off the grace period, and
 // credited to the lame duck.
 //
+// Package admin has the probes, a preStop hook that is ours, and a page that shows
+// what a shutdown is waiting for.
+//
 // # Workers: consumers and jobs
 //
 // A worker started with [Manager.Go] is a source of work. A consumer fetches

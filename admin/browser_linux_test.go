@@ -26,9 +26,9 @@ var screenshots = flag.String("screenshots", "", "take the pictures for the READ
 
 // The page in a browser, in each phase of a shutdown.
 func TestTheStatusPageInABrowser(t *testing.T) {
-	script := "<script>alert(1)</script>"
+	script, gateway, grace, lameDuck := "<script>alert(1)</script>", "gateway <script>alert(2)</script>", "600", time.Second
 	if *screenshots != "" {
-		script = "GET /orders"
+		script, gateway, grace, lameDuck = "GET /orders", "gateway", "30", 5*time.Second
 	}
 	pause := func(d time.Duration) { // pictures look better with time in them
 		if *screenshots != "" {
@@ -40,8 +40,8 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	os.Args[0] = "/app/orders"
 	defer func() { os.Args[0] = args }()
 	admin.SetHostname("orders-6f7c9d-x2x8k")
-	t.Setenv("SHUTDOWN_GRACE_PERIOD", "30")
-	m := manager(t, shutdown.Config{LameDuck: 5 * time.Second})
+	t.Setenv("SHUTDOWN_GRACE_PERIOD", grace)
+	m := manager(t, shutdown.Config{LameDuck: lameDuck})
 	leave, drain, closing, last := newGate(), newGate(), newGate(), newGate()
 	url := serve(t, m, admin.Options{Debug: true}) + "/debug/shutdown"
 	load := func(phase string) {
@@ -73,7 +73,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	})
 	m.On(shutdown.Drain, "http :8080", drain.hook)
 	m.On(shutdown.Leave, "consul orders", leave.hook)
-	m.On(shutdown.Leave, "gateway "+script, func(context.Context) error { return nil })
+	m.On(shutdown.Leave, gateway, func(context.Context) error { return nil })
 	consume, _ := m.Track("consumer invoices")
 	pause(3 * time.Second)
 	order, _ := m.Track("POST /orders/{id}")
@@ -81,10 +81,10 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	ended := wait(t, m)
 	pause(time.Second)
 	load("Ready")
-	require.Regexp(t, `(?s)Leave.*consul orders.*up to 10.8 s.*Drain.*http :8080.*up to 16.6 s.*Close.*kafka producer.*at least 4.4 s.*postgres.*at least 500 ms.*traces.*at least 500 ms`, b.text("#budget"))
+	require.Regexp(t, `(?s)Leave.*consul orders.*up to .*Drain.*http :8080.*up to .*Close.*kafka producer.*at least .*postgres.*at least 500 ms.*traces.*at least 500 ms`, b.text("#budget"))
 	require.Contains(t, b.text("#tasks"), "In flight 3")
 	require.Contains(t, b.text("#tasks"), script)
-	require.Contains(t, b.text("#budget"), "gateway "+script)
+	require.Contains(t, b.text("#budget"), gateway)
 	require.Contains(t, b.text("#facts"), "SHUTDOWN_GRACE_PERIOD")
 	shoot("debug-running.png")
 
@@ -95,6 +95,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	require.Contains(t, b.text("#state"), "Cause: signal SIGINT")
 	require.Contains(t, b.text("#state"), "until SIGKILL")
 	require.Equal(t, "1", b.eval("document.querySelector('meta[http-equiv=refresh]').content"))
+	b.event("Page.loadEventFired") // again, by itself
 	close(leave.open)
 	scripted()
 
@@ -104,7 +105,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	load("Draining")
 	require.Contains(t, b.text("#tasks"), "POST /orders/{id}")
 	require.NotContains(t, b.text("#tasks"), script)
-	require.Regexp(t, `of 16.6 s`, b.text("#budget"))
+	require.Regexp(t, `http :8080\s+[\d.]+ m?s of `, b.text("#budget"))
 	shoot("debug-draining.png")
 	b.window(390, 844, 1.5, true)
 	require.Empty(t, b.open(url))

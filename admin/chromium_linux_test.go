@@ -157,6 +157,13 @@ func (b *browser) open(url string) (complaints []string) {
 	}
 }
 
+// event waits for one.
+func (b *browser) event(method string) {
+	b.t.Helper()
+	for within(b.t, method, b.events).Method != method {
+	}
+}
+
 // eval returns the value of an expression in the page.
 func (b *browser) eval(expression string) (value any) {
 	b.t.Helper()

@@ -2,13 +2,16 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	_ "embed" // the page and its style
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gracefulgo/shutdown"
 )
@@ -18,6 +21,12 @@ var pageHTML string
 
 //go:embed page.css
 var pageCSS string
+
+// pagePatience is for Options.Ready: who looks at the page has other questions
+// too.
+const pagePatience = time.Second
+
+var errNoAnswer = errors.New("Options.Ready has not returned within " + pagePatience.String())
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
@@ -41,7 +50,9 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 		err = json.NewEncoder(&body).Encode(report)
 	} else {
 		contentType = "text/html; charset=utf-8"
-		state, why := a.readiness(r.Context())
+		ctx, cancel := context.WithTimeoutCause(r.Context(), pagePatience, errNoAnswer)
+		state, why := a.readiness(ctx)
+		cancel()
 		err = pageTemplate.Execute(&body, newPage(report, state, why, a.state.Started))
 	}
 	answerBy(w, writeTimeout)

@@ -113,7 +113,8 @@
 // has done: what it waits for, what is in flight with ages, the hooks in the
 // order in which they run and the time that each may take, out of how much, and
 // where that was learnt. It fetches nothing, needs no script, and loads itself
-// again each second while the shutdown runs. To a program that accepts
+// again: each second while the shutdown runs, every five before. When the process
+// has gone, so has the page; the log's last line has the timeline. To a program that accepts
 // application/json it is a [shutdown.Report], with what is in flight in
 // Unfinished.
 //

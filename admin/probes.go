@@ -27,7 +27,7 @@ const (
 // readyTimeout is how long Options.Ready may take.
 const readyTimeout = 5 * time.Second
 
-var errSlow = errors.New("it did not return within " + readyTimeout.String())
+var errSlow = errors.New("Options.Ready did not return within " + readyTimeout.String())
 
 func (a *admin) livez(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ import (
 
 // Every endpoint, in every phase, while the service's own server comes and goes.
 func TestTheWholeTimeline(t *testing.T) {
-	m := manager(t, shutdown.Config{GracePeriod: time.Minute, LameDuck: 10 * time.Millisecond})
+	m := manager(t, shutdown.Config{GracePeriod: time.Hour, LameDuck: 10 * time.Millisecond})
 	leave, drain, closing := newGate(), newGate(), newGate()
 	url := serve(t, m, admin.Options{PreStop: true, Debug: true})
 	var checked atomic.Bool
@@ -176,15 +177,29 @@ func TestAReadyThatHangsIsAskedOnce(t *testing.T) {
 }
 
 func TestAReadyThatHangsHasABound(t *testing.T) {
-	m := manager(t, shutdown.Config{})
-	url := serve(t, m, admin.Options{Ready: func(ctx context.Context) error {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}})
-	_ = wait(t, m)
-	begun := time.Now()
-	require.Equal(t, "503 starting", get(t, url+"/readyz"))
-	require.InDelta(t, 5, time.Since(begun).Seconds(), 2)
+	for _, heeds := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			m := manager(t, shutdown.Config{})
+			h := admin.Handler(m, admin.Options{Debug: true, Ready: func(ctx context.Context) error {
+				if heeds {
+					<-ctx.Done()
+					return context.Cause(ctx)
+				}
+				time.Sleep(time.Minute)
+				return nil
+			}})
+			_ = wait(t, m)
+			begun := time.Now()
+			w := call(t.Context(), h, http.MethodGet, "/readyz")
+			require.Equal(t, http.StatusServiceUnavailable, w.Code)
+			require.Equal(t, 5*time.Second, time.Since(begun))
+			synctest.Wait() // for a check that ends in this moment
+			begun = time.Now()
+			require.Contains(t, page(t, h), "Options.Ready has not returned within 1s")
+			require.Equal(t, time.Second, time.Since(begun))
+			time.Sleep(time.Minute)
+		})
+	}
 }
 
 func TestStartSaysWhatIsWrong(t *testing.T) {

@@ -223,9 +223,9 @@ func TestATermAfterItsTermChangesNothingWithTheDefaultTable(t *testing.T) {
 // The control for both, and what the documentation warns of.
 func TestAHupThatIsNotInTheTableKills(t *testing.T) {
 	c := startService(t, "default")
-	status, said, took := prestop(t, "--pid", c.pid)
+	status, said, took := prestop(t, "--pid", c.pid, "--wait", soon.String())
 	require.Zero(t, status, said)
-	require.Less(t, took, waitForSignal, "it sees the end, which nobody has reaped")
+	require.Less(t, took, soon, "it sees the end, which nobody has reaped")
 	require.Error(t, c.cmd.Wait())
 	require.Equal(t, syscall.SIGHUP, c.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
 	require.Equal(t, "ready\n", c.out.String())

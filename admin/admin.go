@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -94,7 +95,8 @@ type admin struct {
 
 	checks  singleflight.Group
 	agreed  atomic.Bool // Options.Ready has returned nil at least once
-	called  atomic.Bool // somebody has called /prestop
+	called  atomic.Bool // somebody has called /prestop, and was let in
+	refused sync.Once   // logs the first who was not
 	answers shutdown.Tracker
 }
 

@@ -82,6 +82,9 @@
 //	  port: admin
 //	  httpHeaders: [{name: Authorization, value: "Bearer 4f1c..."}]
 //
+// The kubelet does not look at the status of the answer. If the token is wrong the
+// SIGTERM begins the shutdown; the first refusal is logged, with log/slog.
+//
 // Requests that a browser sends are refused, so that a web page cannot end a
 // service through a port that somebody has forwarded. Where loopback has to do,
 // or the image has no shell, the command shutdown-prestop calls it from inside.

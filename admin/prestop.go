@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -22,6 +23,9 @@ func (a *admin) preStop(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
+		// The kubelet does not look at the status, so nobody else would say it.
+		// Once, because anybody can call.
+		a.refused.Do(func() { slog.Warn("admin: /prestop refused", "from", host(r.RemoteAddr), "why", refusal) })
 		answer(w, status, refusal)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,7 @@ func TestTheEndWaitsForTheAnswerButNotForLong(t *testing.T) {
 }
 
 func TestPreStopIsForThoseWhoMay(t *testing.T) {
+	log := captureLog(t)
 	m := manager(t, shutdown.Config{})
 	open := serve(t, m, admin.Options{PreStop: true}) + "/prestop"
 	locked := serve(t, m, admin.Options{PreStop: true, Token: "sesame"}) + "/prestop"
@@ -158,6 +160,8 @@ func TestPreStopIsForThoseWhoMay(t *testing.T) {
 	}
 	require.Equal(t, shutdown.Running, m.Phase())
 	require.Empty(t, m.Report().Pending)
+	require.Equal(t, 2, strings.Count(log.String(), "admin: /prestop refused from=127.0.0.1 why="), "one a server")
+	require.NotContains(t, log.String(), "sesam")
 	require.Equal(t, "200 the lame duck is over", ask(t, http.MethodGet, locked, "Authorization", "bearer sesame").String())
 	require.NoError(t, m.Wait())
 }

@@ -3,8 +3,6 @@ package admin_test
 import (
 	"context"
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -23,6 +21,7 @@ import (
 
 // Every endpoint, in every phase, while the service's own server comes and goes.
 func TestTheWholeTimeline(t *testing.T) {
+	_ = captureLog(t)
 	m := manager(t, shutdown.Config{GracePeriod: time.Hour, LameDuck: 10 * time.Millisecond})
 	leave, drain, closing := newGate(), newGate(), newGate()
 	url := serve(t, m, admin.Options{PreStop: true, Debug: true})
@@ -98,6 +97,7 @@ func TestTheWholeTimeline(t *testing.T) {
 	require.NoError(t, within(t, "the end", ended), "it was asked for")
 	all("503 leaving", "503 leaving", "Finished", false)
 	require.Equal(t, "200 the lame duck is over", get(t, url+"/prestop"), "at once, when all is over")
+	require.Equal(t, "200 the lame duck is over", get(t, url+"//prestop"), "as kubelets used to spell it")
 	require.EqualError(t, m.Report().Cause, "preStop from 127.0.0.1")
 }
 
@@ -142,14 +142,15 @@ func TestReadyAsksOnlyWhenItMatters(t *testing.T) {
 }
 
 func TestAPanicInReadyIsNotReady(t *testing.T) {
-	log.SetOutput(io.Discard)
-	defer log.SetOutput(os.Stderr)
+	log := captureLog(t)
 	m := manager(t, shutdown.Config{})
 	url := serve(t, m, admin.Options{Debug: true, Ready: func(context.Context) error { panic("no cache") }})
 	_ = wait(t, m)
 	require.Equal(t, "503 starting", get(t, url+"/readyz"))
 	require.Contains(t, ask(t, http.MethodGet, url+"/debug/shutdown").body, "panic: no cache", "the page has the reason")
 	require.Equal(t, "200 alive", get(t, url+"/livez"))
+	require.Contains(t, log.String(), `Options.Ready panicked panic="no cache"`)
+	require.Contains(t, log.String(), "probes_test.go", "with its stack")
 }
 
 // A check that ignores its context costs one goroutine, not one a probe, and

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,6 +147,9 @@ func (c *child) finishTask() { _ = c.stdin.Close() } // may be closed
 // end lets the child finish its task, and returns its report.
 func (c *child) end() (r shutdown.Report) {
 	c.t.Helper()
+	if !slices.Contains(c.hooks, "drain") {
+		c.await("hook drain")
+	}
 	c.finishTask()
 	text := strings.TrimPrefix(c.await("report "), "report ")
 	require.NoError(c.t, json.Unmarshal([]byte(text), &r))

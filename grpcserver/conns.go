@@ -1,7 +1,9 @@
 package grpcserver
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,7 @@ type conn struct {
 	frames   atomic.Pointer[framed]    // what gRPC writes HTTP/2 to
 	ready    atomic.Pointer[time.Time] // when the handshakes had ended
 	spoken   atomic.Bool               // there has been an RPC, as far as one can see
+	closed   atomic.Bool
 	lingered lingered
 }
 
@@ -88,6 +91,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 func (c *conn) Close() error {
+	c.closed.Store(true)
 	c.conns.mu.Lock()
 	delete(c.conns.open, c)
 	c.conns.mu.Unlock()
@@ -106,8 +110,8 @@ func (s *conns) wake() {
 	}
 }
 
-func (s *conns) count() int {
+func (s *conns) all() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.open)
+	return slices.Collect(maps.Keys(s.open))
 }

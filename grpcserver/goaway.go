@@ -42,11 +42,8 @@ func (s *conns) spreadGoAway(m *shutdown.Manager, stop <-chan struct{}) {
 	}
 }
 
-func (s *conns) untold() []*framed {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []*framed
-	for c := range s.open {
+func (s *conns) untold() (list []*framed) {
+	for _, c := range s.all() {
 		// Who has just connected would have to dial again for the first RPC.
 		if f := c.frames.Load(); c.settled() && f.untold() {
 			list = append(list, f)

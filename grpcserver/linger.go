@@ -2,6 +2,7 @@ package grpcserver
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -37,8 +38,9 @@ func (s *conns) linger(ctx context.Context) {
 	s.mu.Unlock()
 	tick := time.NewTicker(lingerTick)
 	defer tick.Stop()
+	young := s.all() // no more will come
 	for ticks, quiet := 0, 0; ; {
-		young := s.young()
+		young = slices.DeleteFunc(young, func(c *conn) bool { return !c.young() })
 		if len(young) == 0 {
 			return
 		}
@@ -71,17 +73,9 @@ func (s *conns) linger(ctx context.Context) {
 	}
 }
 
-// young returns the connections that are worth waiting for.
-func (s *conns) young() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var young []*conn
-	for c := range s.open {
-		if !c.settled() && c.lingered.ready < lingerReady {
-			young = append(young, c)
-		}
-	}
-	return young
+// young reports whether c is worth waiting for.
+func (c *conn) young() bool {
+	return !c.closed.Load() && !c.settled() && c.lingered.ready < lingerReady
 }
 
 // settled reports whether c has had the time for a first RPC, or the RPC.

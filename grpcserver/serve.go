@@ -130,7 +130,7 @@ func (s *server) stop(ctx context.Context) error {
 		return nil
 	case <-late:
 	}
-	cut := s.conns.count()
+	cut := len(s.conns.all())
 	go s.srv.Stop() // which may wait, for what GracefulStop waits for
 	select {
 	case <-graceful:

@@ -15,6 +15,12 @@ type env struct {
 	proc    fs.FS // /proc
 	pid     int
 	signals signalSource
+
+	// For the post-mortem.
+	self           func() run
+	alive          func(run) bool
+	disk           disk
+	terminationLog string // path
 }
 
 func processEnv() env {
@@ -24,6 +30,11 @@ func processEnv() env {
 		proc:    os.DirFS("/proc"),
 		pid:     os.Getpid(),
 		signals: processSignals{},
+
+		self:           thisRun,
+		alive:          isAlive,
+		disk:           processDisk,
+		terminationLog: "/dev/termination-log",
 	}
 }
 

@@ -143,6 +143,7 @@ func (m *Manager) startLocked(ctx context.Context, h *hook) {
 	h.step = len(m.steps)
 	m.steps = append(m.steps, Step{Phase: h.phase, Name: h.name, At: time.Since(m.begun), Running: true})
 	m.active = append(m.active, h)
+	m.note()
 	go m.call(ctx, h)
 }
 

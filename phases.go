@@ -145,6 +145,7 @@ func (m *Manager) enter(p Phase, ctx context.Context) (step int) {
 	}
 	m.concurrent = ctx
 	m.steps = append(m.steps, Step{Phase: p, At: time.Since(m.begun), Running: true})
+	m.note()
 	return len(m.steps) - 1
 }
 
@@ -157,6 +158,7 @@ func (m *Manager) leave(step int, err error) {
 func (m *Manager) leaveLocked(step int, err error) {
 	s := &m.steps[step]
 	s.Running, s.Took, s.Err = false, time.Since(m.begun)-s.At, err
+	m.note()
 }
 
 func (m *Manager) doneLocked(step int) {
@@ -177,7 +179,10 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 	m.err = errors.Join(m.errs...)
 	m.mu.Unlock()
 	m.logEnded()
-	m.log.flush(max(flush, min(maxFlush, time.Until(end))))
+	flush = max(flush, min(maxFlush, time.Until(end)))
+	by := time.Now().Add(flush)
+	m.flushKeepers(flush / 2) // disks and logs that work need none of it
+	m.log.flush(time.Until(by))
 	if m.caught == nil {
 		close(m.done)
 		return

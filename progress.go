@@ -75,6 +75,7 @@ func (m *Manager) tick(begun time.Time) (stop func()) {
 }
 
 func (m *Manager) logWaiting() {
+	m.note()
 	r := m.Report()
 	waiting := r.waitingFor()
 	what := "lame duck"

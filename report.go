@@ -218,12 +218,37 @@ func (s Step) outcome() string {
 
 // unfinished names some of what was in flight, with ages as of the Report.
 func (r Report) unfinished() string {
+	return r.ages(r.Unfinished)
+}
+
+func (r Report) ages(tasks []Task) string {
 	asOf := r.Begun.Add(r.Took)
 	var list []string
-	for _, t := range r.Unfinished {
+	for _, t := range tasks {
 		list = append(list, fmt.Sprintf("%s (%v)", shorten(t.Name, maxReason), round(asOf.Sub(t.Since))))
 	}
 	return atMost(maxNames, list)
+}
+
+// inShort is where a shutdown is, in a line: "in drain, 22s after signal
+// SIGTERM, waiting for GET /orders/17 (21.5s)".
+func (r Report) inShort() string {
+	after := "a request"
+	if isSignal(r.Cause) {
+		after = r.Cause.Error()
+	} else if r.Cause != nil {
+		after = fmt.Sprintf("an error (%s)", firstLine(r.Cause))
+	}
+	s := fmt.Sprintf("in %s, %v after %s", r.Phase, round(r.Took), after)
+	if r.Forced != nil {
+		s += ", forced"
+	}
+	if waiting := r.waitingFor(); len(waiting) > 0 {
+		s += ", waiting for " + r.ages(waiting)
+	} else if r.Phase == Leave {
+		s += ", waiting for the end of the lame duck"
+	}
+	return s
 }
 
 // A scale places times on a line of barWidth characters.

@@ -49,6 +49,12 @@ type Config struct {
 	// not touch os/signal, for tests and for programs that catch their own.
 	Signals map[os.Signal]Action
 
+	// Record is the path of a file that says how far this run has come, so that
+	// the next one can tell if it was killed, and where: see Manager.LastRun. It
+	// is written when the program starts and at each step of the shutdown, never
+	// in between. Empty means none.
+	Record string
+
 	// Logger gets a line when the shutdown begins, one a second while it waits
 	// and one at the end. Nil means slog.Default().
 	Logger *slog.Logger
@@ -75,6 +81,9 @@ type Manager struct {
 	// end is forced.
 	base, accept, work, force    context.Context
 	endAccept, endWork, endForce context.CancelCauseFunc
+
+	record  *recorder // nil if there is none
+	keepers []*keeper // of the record and of the termination log
 
 	caught   chan os.Signal // nil if no signal is caught
 	released chan struct{}  // closed by release
@@ -163,6 +172,7 @@ func newManager(cfg Config, e env) (*Manager, error) {
 	for _, w := range b.warnings {
 		m.log.warn("shutdown: " + w)
 	}
+	m.keep(cfg.Record)
 	m.catch()
 	m.diagnose()
 	return m, nil
@@ -218,6 +228,7 @@ func (m *Manager) begin(cause error, force bool) {
 		m.forceLocked(cause)
 	}
 	m.mu.Unlock()
+	m.note()
 
 	m.catchBrokenPipe() // before anybody can log that it stops
 	if cause == nil {
@@ -252,6 +263,7 @@ func (m *Manager) servesLocked() bool {
 func (m *Manager) forceLocked(cause error) {
 	if m.forced == nil && m.Phase() != Done {
 		m.forced, m.forcedAt = &forcedError{cause}, time.Now()
+		m.note()
 	}
 }
 

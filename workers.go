@@ -60,6 +60,7 @@ func (m *Manager) workerEnded(name string, err error) {
 		return
 	}
 	m.steps = append(m.steps, Step{Phase: Running, Name: name, Took: time.Since(m.begun), Err: err})
+	m.note()
 	if !began { // the cause is in what Wait returns already
 		m.failLocked(failed)
 	}

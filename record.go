@@ -1,0 +1,233 @@
+package shutdown
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	// How long LastRun waits, counted from New, for a record that is being read.
+	recordPatience = 250 * time.Millisecond
+	// How often a lock that another instance holds is tried again.
+	recordRetry = time.Second
+	// Of the tasks in flight these are named, the oldest.
+	recordTasks = 256
+
+	recordFormat = 1
+)
+
+// A recorder keeps the post-mortem record: a file that says how far this run
+// has come. It is used by one goroutine at a time, that of its keeper.
+type recorder struct {
+	path  string
+	disk  disk
+	alive func(run) bool
+	log   *logQueue
+	state func() Report
+	again func()        // try once more to take the lock
+	known chan struct{} // closed when the last run's record has been looked at, or cannot be
+
+	me      run
+	started time.Time
+	lock    io.Closer // nil until the record is ours
+	ended   bool      // the record has its end; the lock is given back
+	warned  bool      // nothing has worked since the last warning
+	looked  bool      // known is closed
+
+	mu      sync.Mutex // protects what follows
+	lastRun *Report
+}
+
+// A run is one process, on one machine between two of its starts. What is not
+// known is empty.
+type run struct {
+	Host   string `json:"host,omitempty"`
+	BootID string `json:"boot_id,omitempty"`
+	PID    int    `json:"pid"`
+	Start  uint64 `json:"process_start,omitempty"` // in clock ticks
+}
+
+func thisRun() run {
+	host, _ := os.Hostname() // unknown
+	pid := os.Getpid()
+	return run{host, bootID(), pid, startTime(pid)}
+}
+
+// is reports whether both are certain to be the same process. It may have
+// replaced its program, with exec.
+func (r run) is(other run) bool {
+	return r.BootID != "" && r.Start != 0 && r.BootID == other.BootID && r.PID == other.PID && r.Start == other.Start
+}
+
+// isAlive reports whether r is certain to be running.
+func isAlive(r run) bool { return r.is(run{BootID: bootID(), PID: r.PID, Start: startTime(r.PID)}) }
+
+// A record is the file.
+type record struct {
+	Format   int       `json:"format"`
+	Run      run       `json:"run"`
+	Started  time.Time `json:"started"`
+	Written  time.Time `json:"written"`
+	InFlight int       `json:"in_flight"` // the Report names no more than recordTasks
+	Report   Report    `json:"report"`
+}
+
+func newRecorder(path string, m *Manager) *recorder {
+	if absolute, err := filepath.Abs(path); err == nil { // the program may change its directory
+		path = absolute
+	}
+	return &recorder{
+		path: path, disk: m.env.disk, alive: m.env.alive, log: m.log, state: m.Report, known: make(chan struct{}),
+		me: m.env.self(), started: m.started,
+	}
+}
+
+// LastRun returns how far the previous run had come when it was killed, if it
+// left a record (Config.Record) that has no end: the Report of that run as of
+// its last step, or of the last full second. Its errors are texts, and it names the 256
+// oldest tasks at most.
+//
+// ok is false if the previous run ended, whatever its result, if there is no
+// record or none that can be read, and while another process that uses it is
+// alive. LastRun waits for the disk, but no longer than 250 ms after New.
+func (m *Manager) LastRun() (last Report, ok bool) {
+	if m.record == nil {
+		return Report{}, false
+	}
+	timer := time.NewTimer(time.Until(m.started.Add(recordPatience)))
+	defer timer.Stop()
+	select {
+	case <-m.record.known:
+	case <-timer.C:
+	}
+	m.record.mu.Lock()
+	defer m.record.mu.Unlock()
+	if m.record.lastRun == nil {
+		return Report{}, false
+	}
+	return *m.record.lastRun, true
+}
+
+// save writes the state as it is now.
+func (r *recorder) save() {
+	if r.ended {
+		return
+	}
+	if r.lock == nil && !r.open() {
+		return
+	}
+	state := r.state()
+	now := record{
+		Format: recordFormat, Run: r.me, Started: r.started, Written: time.Now(), InFlight: len(state.Unfinished), Report: state,
+	}
+	now.Report.Unfinished = state.Unfinished[:min(len(state.Unfinished), recordTasks)]
+	text, err := json.Marshal(now)
+	if err == nil {
+		err = r.disk.write(r.path, text)
+	}
+	if err != nil {
+		r.warn(err)
+		if state.Phase == Running || state.Phase == Done {
+			// What is there now would be read as the end of this run. To remove
+			// it takes no space.
+			_ = os.Remove(r.path)
+		}
+		return
+	}
+	r.warned = false
+	if state.Phase == Done {
+		r.ended = true
+		r.lock.Close()
+	}
+}
+
+// open takes the lock and looks at what the last run has left.
+func (r *recorder) open() bool {
+	defer func() {
+		if !r.looked {
+			r.looked = true
+			close(r.known)
+		}
+	}()
+	lock, err := r.disk.lock(r.path + ".lock")
+	if err == nil && r.replaces(lock) {
+		r.lock, r.warned = lock, false
+		return true
+	}
+	if err == nil || errors.Is(err, errLocked) {
+		err = errors.New("another instance uses it, and nothing is recorded until that has ended")
+		r.again()
+	}
+	r.warn(err)
+	return false
+}
+
+// replaces reports whether the record is nobody else's, and finds out what the
+// last run has left. If not, lock is given back.
+func (r *recorder) replaces(lock io.Closer) bool {
+	text, err := r.disk.read(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	var old record
+	if err == nil {
+		err = json.Unmarshal(text, &old)
+	}
+	if err == nil && old.Format != recordFormat {
+		err = fmt.Errorf("its format is %d, and not %d", old.Format, recordFormat)
+	}
+	switch {
+	case err != nil:
+		r.unreadable(err)
+	case old.Report.Phase == Done || old.Run.is(r.me): // it ended, or became this program
+	case r.alive(old.Run): // somebody has removed the lock's file
+		lock.Close()
+		return false
+	default:
+		r.killed(old)
+	}
+	return true
+}
+
+// unreadable keeps what is not a record, because it may be somebody's data.
+func (r *recorder) unreadable(err error) {
+	aside := r.path + ".unreadable"
+	args := []any{"path", r.path, "err", err}
+	if os.Rename(r.path, aside) == nil {
+		args = append(args, "moved_to", aside)
+	}
+	r.log.warn("shutdown: Config.Record: what the last run left cannot be read", args...)
+}
+
+// killed says how the last run ended.
+func (r *recorder) killed(old record) {
+	last := old.Report
+	how := last.inShort()
+	if last.Phase == Running {
+		how = "while running: out of memory, eviction, docker kill, a panic or os.Exit"
+	}
+	if old.Run.BootID != r.me.BootID {
+		how += "; the machine has been restarted since, or it was another one"
+	}
+	r.log.warn("shutdown: the last run was killed "+how,
+		"started", old.Started, "last_seen", old.Written, "host", old.Run.Host, "pid", old.Run.PID,
+		"in_flight", old.InFlight, "report", last)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lastRun = &last
+}
+
+// warn says it once, until something has worked again.
+func (r *recorder) warn(err error) {
+	if !r.warned {
+		r.warned = true
+		r.log.warn("shutdown: Config.Record: not written", "path", r.path, "err", err)
+	}
+}

@@ -1,0 +1,563 @@
+package shutdown
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A fakeDisk is one on which things go wrong.
+type fakeDisk struct {
+	disk
+	mu     sync.Mutex
+	writes int
+	hang   chan struct{} // until it is closed, write, or what else is hung, hangs
+	err    error         // of write
+}
+
+func (d *fakeDisk) write(path string, text []byte) error {
+	d.mu.Lock()
+	d.writes++
+	err, hang := d.err, d.hang
+	d.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	if err != nil {
+		return err
+	}
+	return d.disk.write(path, text)
+}
+
+func (d *fakeDisk) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.writes
+}
+
+func (d *fakeDisk) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
+// A log is one that a test can read while it is written.
+type testLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *testLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *testLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// aRun is a process in a container, the nth there.
+func aRun(n int) run { return run{Host: "orders-0", BootID: "boot", PID: 1, Start: uint64(1000 * n)} } //nolint:gosec // small
+
+// recordEnv is the environment of a run.
+func recordEnv(me run) (env, *fakeDisk) {
+	e, d := fakeEnv(), &fakeDisk{disk: processDisk}
+	e.self = func() run { return me }
+	e.alive = func(run) bool { return false }
+	e.disk = disk{lock: d.lock, read: d.read, write: d.write}
+	return e, d
+}
+
+func recording(t *testing.T, path string, e env) (*Manager, *testLog) {
+	t.Helper()
+	log := &testLog{}
+	m, err := newManager(Config{
+		GracePeriod: 30 * time.Second, LameDuck: -1, Record: path,
+		Signals: map[os.Signal]Action{}, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	}, e)
+	require.NoError(t, err)
+	return m, log
+}
+
+// settled waits until m has saved and logged what there is. In a bubble time
+// stands still meanwhile.
+func settled(t *testing.T, m *Manager) {
+	t.Helper()
+	for _, k := range m.keepers {
+		require.Eventually(t, func() bool {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return !k.saving
+		}, 10*time.Second, time.Millisecond)
+	}
+	m.log.flush(10 * time.Second)
+}
+
+func end(t *testing.T, m *Manager) {
+	t.Helper()
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
+// die gives m's lock back, as the kernel does when a process dies.
+func die(t *testing.T, m *Manager) {
+	t.Helper()
+	settled(t, m)
+	for _, k := range m.keepers {
+		k.mu.Lock()
+		k.closed = true
+		k.mu.Unlock()
+	}
+	if m.record.lock != nil {
+		require.NoError(t, m.record.lock.Close())
+	}
+}
+
+func readRecord(t *testing.T, path string) (r record) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &r), "%s", text)
+	return r
+}
+
+func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	var before Report
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		_, known := m.LastRun()
+		require.False(t, known, "there was none")
+		time.Sleep(time.Minute)
+		done, ok := m.Track("GET /orders/17")
+		require.True(t, ok)
+		m.Signal(syscall.SIGTERM)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		die(t, m)
+		before = m.Report()
+		done()
+		require.NoError(t, m.Wait())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(2))
+		m, log := recording(t, path, e)
+		last, ok := m.LastRun()
+		require.True(t, ok)
+		require.Equal(t, Drain, last.Phase)
+		require.EqualError(t, last.Cause, "signal SIGTERM")
+		require.True(t, before.Begun.Equal(last.Begun))
+		require.GreaterOrEqual(t, last.Took, 19*time.Second)
+		require.Len(t, last.Unfinished, 1)
+		require.Equal(t, "GET /orders/17", last.Unfinished[0].Name)
+		settled(t, m)
+		require.Contains(t, log.String(), "the last run was killed in drain, 20s after signal SIGTERM, waiting for GET /orders/17 (20s)")
+		require.NotContains(t, log.String(), "restarted")
+
+		end(t, m)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(3))
+		m, _ := recording(t, path, e)
+		_, ok := m.LastRun()
+		require.False(t, ok, "the last run ended, and the one before is none of our business")
+		end(t, m)
+	})
+}
+
+func TestNothingIsWrittenBetweenTheStartAndTheShutdown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, d := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		settled(t, m)
+		first, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Less(t, len(first), 1024, "one small file")
+		for range 100 {
+			m.On(Close, "hook", func(context.Context) error { return nil })
+			done, _ := m.Track("task")
+			time.Sleep(time.Minute)
+			done()
+		}
+		settled(t, m)
+		require.Equal(t, 1, d.count())
+		end(t, m)
+		require.Greater(t, d.count(), 1)
+		require.Equal(t, Done, readRecord(t, path).Report.Phase)
+	})
+}
+
+func TestTheRecordFollowsEveryStep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		check := func(want Phase) func(context.Context) error {
+			return func(context.Context) error {
+				settled(t, m)
+				r := readRecord(t, path).Report
+				require.Equal(t, want, r.Phase)
+				require.True(t, slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Running && s.Name == want.String()+" hook" }))
+				return nil
+			}
+		}
+		for _, p := range []Phase{Leave, Drain, Close} {
+			m.On(p, p.String()+" hook", check(p))
+		}
+		m.On(Close, "broken", func(context.Context) error { return errors.New("broken") })
+		m.On(Drain, "forces", func(context.Context) error {
+			m.Force(errors.New("enough"))
+			settled(t, m)
+			require.ErrorContains(t, readRecord(t, path).Report.Forced, "enough")
+			return nil
+		})
+		m.Begin(nil)
+		require.ErrorIs(t, m.Wait(), ErrForced)
+		r := readRecord(t, path).Report
+		require.Equal(t, Done, r.Phase)
+		require.ErrorContains(t, r.Steps[len(r.Steps)-2].Err, "broken")
+	})
+}
+
+func TestADiskThatHangsDelaysNothing(t *testing.T) {
+	for _, what := range []string{"lock", "read", "write"} {
+		path := filepath.Join(t.TempDir(), "record")
+		synctest.Test(t, func(t *testing.T) {
+			hang := make(chan struct{})
+			e, d := recordEnv(aRun(1))
+			switch what {
+			case "lock":
+				e.disk.lock = func(path string) (io.Closer, error) { <-hang; return lockFile(path) }
+			case "read":
+				e.disk.read = func(path string) ([]byte, error) { <-hang; return readFile(path) }
+			case "write":
+				d.hang = hang
+			}
+			begun := time.Now()
+			m, log := recording(t, path, e)
+			require.Zero(t, time.Since(begun), "New waits for nothing")
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			require.LessOrEqual(t, time.Since(begun), recordPatience)
+			_, _ = m.LastRun()
+			require.LessOrEqual(t, time.Since(begun), recordPatience, "counted from New, and not each time")
+
+			var closed time.Time
+			m.On(Leave, "leave", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+			m.On(Close, "close", func(context.Context) error { closed = time.Now(); return nil })
+			begun = time.Now()
+			m.Begin(nil)
+			require.NoError(t, m.Wait())
+			require.Equal(t, 2*time.Second, closed.Sub(begun))
+			require.LessOrEqual(t, time.Since(closed), maxFlush)
+			require.Contains(t, log.String(), "the disk does not answer")
+			require.Contains(t, log.String(), "the end could not be written in time")
+
+			// It comes back: what there is to say is said.
+			close(hang)
+			settled(t, m)
+			require.Equal(t, Done, readRecord(t, path).Report.Phase)
+		})
+	}
+}
+
+func TestADiskThatHangsDoesNotTakeTheTimeOfAShutdownThatHangsToo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		defer close(hang)
+		e, d := recordEnv(aRun(1))
+		d.hang = hang
+		m, _ := recording(t, path, e)
+		for _, p := range []Phase{Leave, Drain, Close} {
+			m.On(p, "hangs", func(context.Context) error { <-hang; return nil })
+		}
+		begun := time.Now()
+		m.Begin(nil)
+		require.ErrorIs(t, m.Wait(), ErrTimeout)
+		require.LessOrEqual(t, time.Since(begun), 27*time.Second)
+	})
+}
+
+func TestAFullDiskIsAWarningAndAccusesNobody(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		settled(t, m)
+		die(t, m)
+
+		// The last run is known, although this one cannot be recorded.
+		e, d := recordEnv(aRun(2))
+		d.fail(syscall.ENOSPC)
+		m, log := recording(t, path, e)
+		last, ok := m.LastRun()
+		require.True(t, ok)
+		require.Equal(t, Running, last.Phase)
+		for range 3 {
+			m.On(Close, "close", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+		}
+		end(t, m)
+		require.Equal(t, 1, strings.Count(log.String(), "Config.Record: not written"), "said once: %s", log)
+		require.Contains(t, log.String(), syscall.ENOSPC.Error())
+		require.NoFileExists(t, path, "what was there would accuse run 1 again")
+
+		// The disk fills up in the middle: the state before the end would say that
+		// the run was killed.
+		e, d = recordEnv(aRun(3))
+		m, _ = recording(t, path, e)
+		_, ok = m.LastRun()
+		require.False(t, ok)
+		m.On(Close, "close", func(context.Context) error { settled(t, m); d.fail(syscall.ENOSPC); return nil })
+		end(t, m)
+		require.NoFileExists(t, path)
+	})
+}
+
+func TestARecordThatCannotBeWrittenIsAWarning(t *testing.T) {
+	for name, path := range map[string]string{
+		"no directory": filepath.Join(t.TempDir(), "missing", "record"),
+		"a directory":  t.TempDir(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, log := recording(t, path, processEnv())
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			end(t, m)
+			require.Contains(t, log.String(), "Config.Record")
+			require.Contains(t, log.String(), path)
+		})
+	}
+}
+
+func TestWhatIsNoRecordIsAWarningAndIsKept(t *testing.T) {
+	whole, err := json.Marshal(record{Format: recordFormat, Report: Report{Phase: Drain}})
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"empty":         "",
+		"cut off":       string(whole[:len(whole)/2]),
+		"something":     "SQLite format 3\x00",
+		"other JSON":    `{"orders": [17]}`,
+		"unknown phase": strings.Replace(string(whole), `"drain"`, `"dance"`, 1),
+		"a later one":   strings.Replace(string(whole), `"format":1`, `"format":2`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "record")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			e, _ := recordEnv(aRun(1))
+			m, log := recording(t, path, e)
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			settled(t, m)
+			require.Contains(t, log.String(), "cannot be read")
+			kept, err := os.ReadFile(path + ".unreadable")
+			require.NoError(t, err)
+			require.Equal(t, text, string(kept), "it may be somebody's data")
+			require.Equal(t, Running, readRecord(t, path).Report.Phase)
+			end(t, m)
+		})
+	}
+}
+
+func TestTwoInstancesOnOnePathAreNoCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		one, _ := recording(t, path, e)
+		settled(t, one)
+
+		e, d := recordEnv(aRun(2))
+		other, log := recording(t, path, e)
+		_, ok := other.LastRun()
+		require.False(t, ok)
+		time.Sleep(time.Minute)
+		settled(t, other)
+		require.Equal(t, 1, strings.Count(log.String(), "another instance uses it"), "said once")
+		end(t, other)
+		require.Zero(t, d.count())
+		require.Equal(t, aRun(1), readRecord(t, path).Run)
+
+		end(t, one)
+		require.Equal(t, Done, readRecord(t, path).Report.Phase)
+	})
+}
+
+// A rolling restart in which the new one starts before the old one has ended.
+func TestTheRecordIsTakenOverWhenTheOldOneHasEnded(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed %v", killed), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "record")
+			synctest.Test(t, func(t *testing.T) {
+				e, _ := recordEnv(aRun(1))
+				old, _ := recording(t, path, e)
+				settled(t, old)
+				e, _ = recordEnv(aRun(2))
+				m, log := recording(t, path, e)
+				_, ok := m.LastRun()
+				require.False(t, ok)
+				if killed {
+					die(t, old)
+				} else {
+					end(t, old)
+				}
+				time.Sleep(recordRetry)
+				synctest.Wait()
+				settled(t, m)
+				_, ok = m.LastRun()
+				require.Equal(t, killed, ok)
+				settled(t, m)
+				require.Equal(t, killed, strings.Contains(log.String(), "the last run was killed while running"), "%s", log)
+				require.Equal(t, aRun(2), readRecord(t, path).Run)
+				end(t, m)
+			})
+		})
+	}
+}
+
+func TestWhoWroteTheRecordIsTold(t *testing.T) {
+	me := aRun(2)
+	rebooted, reused := aRun(1), me
+	rebooted.BootID = "another boot"
+	reused.Start = 17
+	for name, test := range map[string]struct {
+		old   run
+		alive bool
+		phase Phase
+		known bool
+		says  string
+	}{
+		"killed":                       {aRun(1), false, Close, true, "killed in close"},
+		"killed, and pid 1 like us":    {reused, false, Running, true, "killed while running: out of memory"},
+		"killed, then a reboot":        {rebooted, false, Leave, true, "the machine has been restarted"},
+		"ended":                        {aRun(1), false, Done, false, ""},
+		"ended, then a reboot":         {rebooted, false, Done, false, ""},
+		"this process, before an exec": {me, false, Running, false, ""},
+		"alive, its lock removed":      {aRun(1), true, Running, false, "another instance"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "record")
+			text, err := json.Marshal(record{Format: recordFormat, Run: test.old, Report: Report{Phase: test.phase}})
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(path, text, 0o600))
+			synctest.Test(t, func(t *testing.T) {
+				e, _ := recordEnv(me)
+				e.alive = func(run) bool { return test.alive }
+				m, log := recording(t, path, e)
+				last, ok := m.LastRun()
+				require.Equal(t, test.known, ok)
+				if ok {
+					require.Equal(t, test.phase, last.Phase)
+				}
+				settled(t, m)
+				if test.says == "" {
+					require.Empty(t, log.String())
+				}
+				require.Contains(t, log.String(), test.says)
+				require.Equal(t, name == "killed, then a reboot", strings.Contains(log.String(), "restarted"))
+				if test.alive {
+					require.Equal(t, test.old, readRecord(t, path).Run, "left alone")
+				}
+				end(t, m)
+			})
+		})
+	}
+}
+
+func TestNobodyIsCertainToBeAProcessOfWhichNothingIsKnown(t *testing.T) {
+	require.False(t, run{PID: 1}.is(run{PID: 1}))
+	require.False(t, run{PID: 1, Start: 5}.is(run{PID: 1, Start: 5}))
+	require.False(t, run{PID: 1, BootID: "x"}.is(run{PID: 1, BootID: "x"}))
+}
+
+func TestTheRecordNamesAtMostTheOldestTasks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		settled(t, m)
+		var all []func()
+		for i := range recordTasks + 44 {
+			done, _ := m.Track(fmt.Sprintf("task %d", i))
+			all = append(all, done)
+			time.Sleep(time.Millisecond)
+		}
+		m.Begin(nil)
+		time.Sleep(5500 * time.Millisecond)
+		settled(t, m)
+		r := readRecord(t, path)
+		require.Len(t, r.Report.Unfinished, recordTasks)
+		require.Equal(t, "task 0", r.Report.Unfinished[0].Name)
+		require.Equal(t, recordTasks+44, r.InFlight)
+		for _, done := range all {
+			done()
+		}
+		require.NoError(t, m.Wait())
+	})
+}
+
+func TestAnErrorThatCannotBePrintedCostsNoRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	e, _ := recordEnv(aRun(1))
+	m, _ := recording(t, path, e)
+	m.On(Close, "broken", func(context.Context) error { return (*unprintable)(nil) })
+	m.Begin(nil)
+	require.Error(t, m.Wait())
+	require.Equal(t, Done, readRecord(t, path).Report.Phase)
+}
+
+type unprintable struct{ text string }
+
+func (e *unprintable) Error() string { return e.text }
+
+func TestAStateThatPanicsCostsTheKeeperNothing(t *testing.T) {
+	saved := 0
+	k := &keeper{log: &logQueue{}, save: func() {
+		if saved++; saved == 1 {
+			panic("the first")
+		}
+	}}
+	k.touch()
+	require.True(t, k.flush(time.Now().Add(10*time.Second)))
+	require.Equal(t, 1, saved)
+}
+
+func TestStatesThatComeWhileOneIsSavedAreSkippedButForTheNewest(t *testing.T) {
+	saves, hang, hangs := 0, make(chan struct{}), make(chan struct{})
+	k := &keeper{log: &logQueue{}}
+	k.save = func() {
+		if saves++; saves == 1 {
+			close(hangs)
+			<-hang
+		}
+	}
+	k.touch()
+	<-hangs
+	for range 1000 {
+		k.touch()
+	}
+	close(hang)
+	require.True(t, k.flush(time.Now().Add(10*time.Second)))
+	require.Equal(t, 2, saves)
+	k.touch()
+	require.Equal(t, 2, saves, "closed")
+}

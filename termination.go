@@ -1,0 +1,78 @@
+package shutdown
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+)
+
+// Kubernetes shows so much of a container's termination message.
+const maxTerminationLog = 4096
+
+// A terminationLog keeps a summary where kubectl describe pod shows it, also if
+// the process is killed. The file is there in every pod, empty at first.
+type terminationLog struct {
+	path  string
+	state func() Report
+
+	file *os.File
+	last []byte // what we have written
+	off  bool   // there is no such file, or it has become somebody else's
+}
+
+// save overwrites the file in place: it is a mount, and cannot be replaced. One
+// write of less than a page is not cut in half by a kill.
+func (l *terminationLog) save() {
+	if l.off || l.file == nil && !l.open() {
+		return
+	}
+	state := l.state()
+	there, err := io.ReadAll(io.NewSectionReader(l.file, 0, maxTerminationLog+1))
+	if err != nil || !bytes.Equal(there, l.last) && (l.last != nil || !ours(there)) {
+		l.close() // the program has written a message of its own, which matters more
+		return
+	}
+	text := []byte(state.summary())
+	// Blanks over what was longer before, because a kill may come between the
+	// write and Truncate.
+	over := append(bytes.Clone(text), bytes.Repeat([]byte(" "), max(0, len(there)-len(text)))...)
+	if _, err = l.file.WriteAt(over, 0); err == nil {
+		err = l.file.Truncate(int64(len(text)))
+	}
+	l.last = text
+	if err != nil || state.Phase == Done {
+		l.close()
+	}
+}
+
+// open does not create the file, and leaves alone what is not one.
+func (l *terminationLog) open() bool {
+	if info, err := os.Lstat(l.path); err == nil && info.Mode().IsRegular() {
+		l.file, _ = os.OpenFile(l.path, os.O_RDWR, 0) // read-only, or another user's: not for us
+	}
+	l.off = l.file == nil
+	return !l.off
+}
+
+func (l *terminationLog) close() {
+	l.off = true
+	l.file.Close()
+}
+
+// ours reports whether text is nobody's, or of a Manager that ran in the same
+// container before.
+func ours(text []byte) bool {
+	return len(text) == 0 || bytes.HasPrefix(text, []byte("shutdown: "))
+}
+
+// summary is the Report for the termination log: where it is in a line, and
+// the timeline.
+func (r Report) summary() string {
+	var s strings.Builder
+	if r.Phase != Running && r.Phase != Done {
+		s.WriteString("shutdown: " + r.inShort() + "\n")
+	}
+	s.WriteString(r.String())
+	return truncate(s.String(), maxTerminationLog)
+}

@@ -1,0 +1,25 @@
+package shutdown
+
+import "os"
+
+// NewOverwriting is New on a disk that has nothing atomic about it: a record is
+// overwritten in place, piece by piece, as a slow disk does.
+func NewOverwriting(cfg Config) (*Manager, error) {
+	e := processEnv()
+	e.disk.write = func(path string, text []byte) error {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		for len(text) > 0 {
+			n := min(64, len(text))
+			if _, err := f.Write(text[:n]); err != nil {
+				return err
+			}
+			text = text[n:]
+		}
+		return nil
+	}
+	return newManager(cfg, e)
+}

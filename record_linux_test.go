@@ -1,0 +1,129 @@
+package shutdown_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+func TestAProgramThatReplacesItselfWasNotKilled(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "record")
+	p := startRecording(t, "replaces itself", path, "")
+	require.Equal(t, "last run: none\n", p.out.await("last run: "))
+	p.requireExit(0)
+}
+
+func TestABadDiskIsAWarningAndDelaysNothing(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("to mount a file system takes root")
+	}
+	for disk, warning := range map[string]string{
+		"full":      "no space left on device",
+		"read-only": "read-only file system",
+		"hanging":   "the disk does not answer",
+	} {
+		t.Run(disk, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, "disk is "+disk, func(cmd *exec.Cmd) {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+			})
+			require.Equal(t, "last run: none\n", p.out.await("last run: "))
+			p.finishTask()
+			p.requireExit(0)
+			p.log.await(warning)
+			require.Equal(t, []string{"task", "close hook, in time"}, p.events())
+		})
+	}
+}
+
+func init() {
+	maps.Copy(childScenarios, map[string]func(){
+		"replaces itself": func() {
+			m := newRecordingManager(shutdown.New)
+			if _, again := os.LookupEnv("AGAIN"); again {
+				tellLastRun(m)
+				m.Begin(nil)
+				os.Exit(shutdown.ExitCode(m.Wait()))
+			}
+			for {
+				if _, ok := readRecord(os.Getenv(recordEnv)); ok {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			panic(syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), "AGAIN=1")))
+		},
+		"disk is full": func() {
+			mount("tmpfs", "tmpfs", "size=16k")
+			fill, err := os.Create("disk/fill")
+			for err == nil {
+				_, err = fill.Write(make([]byte, 4096))
+			}
+			recordOnBadDisk()
+		},
+		"disk is read-only": func() {
+			mount("tmpfs", "tmpfs", "")
+			if err := unix.Mount("", "disk", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				panic(err)
+			}
+			recordOnBadDisk()
+		},
+		"disk is hanging": func() { // a file system whose server does not answer
+			server, err := unix.Open("/dev/fuse", unix.O_RDWR, 0)
+			if err != nil {
+				panic(err)
+			}
+			mount("fuse", "fuse", fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server))
+			recordOnBadDisk()
+		},
+	})
+}
+
+func mount(source, fs, options string) {
+	if err := os.Mkdir("disk", 0o700); err != nil {
+		panic(err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil { // nobody else is to see it
+		panic(err)
+	}
+	if err := unix.Mount(source, "disk", fs, 0, options); err != nil {
+		panic(err)
+	}
+}
+
+// recordOnBadDisk ends when the parent says so. A minute of grace would show if
+// anything waited for the disk.
+func recordOnBadDisk() {
+	if err := os.Setenv(recordEnv, "disk/record"); err != nil {
+		panic(err)
+	}
+	begun := time.Now()
+	m := newRecordingManager(shutdown.New)
+	if took := time.Since(begun); took > 200*time.Millisecond {
+		panic(fmt.Sprint("New took ", took))
+	}
+	tellLastRun(m)
+	m.On(shutdown.Close, "close", func(ctx context.Context) error {
+		event := "close hook" + inTime(ctx)
+		record(event)
+		return nil
+	})
+	m.Go("task", taskUntilStdinEnds)
+	<-taskBegun
+	m.Begin(nil)
+	time.Sleep(1100 * time.Millisecond) // the warning about a slow disk takes a second
+	os.Exit(shutdown.ExitCode(m.Wait()))
+}

@@ -1,0 +1,265 @@
+//go:build unix
+
+package shutdown_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// Where the children of these tests record, and in which phase they stay.
+const (
+	recordEnv = "SHUTDOWN_TEST_RECORD"
+	stayInEnv = "SHUTDOWN_TEST_STAY_IN"
+)
+
+func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
+	t.Parallel()
+	for phase, waitsFor := range map[shutdown.Phase]string{
+		shutdown.Running: "",
+		shutdown.Leave:   `leave hook "stays"`,
+		shutdown.Drain:   "GET /orders/17",
+		shutdown.Close:   `close hook "stays"`,
+		shutdown.Done:    "",
+	} {
+		t.Run(phase.String(), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "record")
+			p := startRecording(t, "stays in a phase", path, phase.String())
+			p.out.await("ready")
+			if phase != shutdown.Running {
+				p.send(syscall.SIGTERM)
+			}
+			p.out.await("in " + phase.String())
+			require.Eventually(t, func() bool {
+				r, ok := readRecord(path)
+				return ok && r.Phase == phase && staysIn(r, phase)
+			}, patience, time.Millisecond)
+			killed := time.Now()
+			p.send(syscall.SIGKILL)
+			p.requireKilledBy(syscall.SIGKILL)
+
+			next := startRecording(t, "tells of the last run", path, "")
+			line := next.out.await("last run: ")
+			next.requireExit(0)
+			if phase == shutdown.Done {
+				require.Equal(t, "last run: none\n", line)
+				require.NotContains(t, next.log.String(), "last run")
+				return
+			}
+			var last shutdown.Report
+			require.NoError(t, json.Unmarshal([]byte(strings.TrimPrefix(line, "last run: ")), &last))
+			require.Equal(t, phase, last.Phase)
+			if phase == shutdown.Running {
+				require.Contains(t, next.log.String(), "the last run was killed while running: out of memory")
+				return
+			}
+			require.EqualError(t, last.Cause, "signal SIGTERM")
+			require.WithinDuration(t, p.begun, last.Begun, time.Second)
+			require.Less(t, last.Took, killed.Sub(p.begun)+time.Second)
+			require.True(t, staysIn(last, phase))
+			said := next.log.await("the last run was killed in " + phase.String())
+			require.Regexp(t, `\d[mµ]?s after signal SIGTERM, waiting for `, said)
+			require.Contains(t, strings.ReplaceAll(said, `\"`, `"`), waitsFor)
+		})
+	}
+}
+
+// staysIn reports whether r names what a child waits for in phase p.
+func staysIn(r shutdown.Report, p shutdown.Phase) bool {
+	if p == shutdown.Drain {
+		return len(r.Unfinished) == 1 && r.Unfinished[0].Name == "GET /orders/17"
+	}
+	for _, s := range r.Steps {
+		if s.Running && s.Phase == p && s.Name == "stays" {
+			return true
+		}
+	}
+	return p == shutdown.Running || p == shutdown.Done
+}
+
+func TestASecondProcessLeavesTheRecordOfTheFirstAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "record")
+	first := startRecording(t, "stays in a phase", path, "running")
+	first.out.await("in running")
+	require.Eventually(t, func() bool { _, ok := readRecord(path); return ok }, patience, time.Millisecond)
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+
+	second := startRecording(t, "tells of the last run", path, "")
+	require.Equal(t, "last run: none\n", second.out.await("last run: "))
+	second.requireExit(0)
+	second.log.await("another instance uses it")
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after))
+}
+
+func TestKillsAtRandomMomentsNeverLeaveARecordThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for chain := range 4 { // 100 kills
+		t.Run(fmt.Sprint(chain), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "record")
+			inClose := 0
+			for n := range 25 {
+				p := killSoon(t, "steps without a pause", path)
+				require.NotContains(t, p.log.String(), "cannot be read")
+				if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+					require.Zero(t, n, "what was there is replaced, and not removed")
+					continue
+				}
+				r, ok := readRecord(path)
+				require.True(t, ok, "kill %d", n)
+				if r.Phase == shutdown.Close {
+					inClose++
+				}
+			}
+			require.GreaterOrEqual(t, inClose, 5, "most are killed while they write")
+		})
+	}
+}
+
+// The control for the test above.
+func TestKillsLeaveUnreadableRecordsIfTheyAreOverwritten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "record")
+	for range 100 {
+		killSoon(t, "steps without a pause, overwriting", path)
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if _, ok := readRecord(path); !ok {
+			next := startRecording(t, "tells of the last run", path, "")
+			require.Equal(t, "last run: none\n", next.out.await("last run: "))
+			next.log.await("cannot be read")
+			next.requireExit(0)
+			return
+		}
+	}
+	require.Fail(t, "every record could be read")
+}
+
+// killSoon starts a scenario and kills it: one in five before it is ready.
+func killSoon(t *testing.T, scenario, path string) *process {
+	t.Helper()
+	p := startRecording(t, scenario, path, "")
+	if rand.IntN(5) > 0 { //nolint:gosec // no secret
+		p.out.await("ready")
+	}
+	time.Sleep(time.Duration(rand.Int64N(int64(30 * time.Millisecond)))) //nolint:gosec // no secret
+	p.send(syscall.SIGKILL)
+	p.requireKilledBy(syscall.SIGKILL)
+	return p
+}
+
+func startRecording(t *testing.T, scenario, path, stayIn string) *process {
+	t.Helper()
+	return start(t, scenario, func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Env, recordEnv+"="+path, stayInEnv+"="+stayIn)
+	})
+}
+
+// readRecord reads a record as any program could.
+func readRecord(path string) (r shutdown.Report, ok bool) {
+	text, err := os.ReadFile(path)
+	file := struct{ Report *shutdown.Report }{&r}
+	return r, err == nil && json.Unmarshal(text, &file) == nil
+}
+
+// The children.
+
+func init() {
+	maps.Copy(childScenarios, map[string]func(){
+		"stays in a phase": func() {
+			m := newRecordingManager(shutdown.New)
+			stayIn := os.Getenv(stayInEnv)
+			for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Close} {
+				m.On(p, "stays", func(context.Context) error {
+					if p.String() == stayIn {
+						say("in " + stayIn)
+						sleepOn()
+					}
+					return nil
+				})
+			}
+			m.On(shutdown.Drain, "server", func(context.Context) error {
+				if stayIn == "drain" {
+					say("in drain")
+				}
+				return nil
+			})
+			if stayIn == "drain" {
+				_, _ = m.Track("GET /orders/17")
+			}
+			say("ready")
+			if stayIn == "running" {
+				say("in running")
+			}
+			_ = m.Wait()
+			say("in done")
+			sleepOn()
+		},
+		"tells of the last run": func() {
+			m := newRecordingManager(shutdown.New)
+			tellLastRun(m)
+			m.Begin(nil)
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		},
+		"steps without a pause":              func() { stepWithoutPause(shutdown.New) },
+		"steps without a pause, overwriting": func() { stepWithoutPause(shutdown.NewOverwriting) },
+	})
+}
+
+// stepWithoutPause is a shutdown that changes its state more often than it can
+// be written.
+func stepWithoutPause(newManager func(shutdown.Config) (*shutdown.Manager, error)) {
+	m := newRecordingManager(newManager)
+	for i := range 2000 {
+		m.On(shutdown.Close, fmt.Sprint("hook ", i), func(context.Context) error { time.Sleep(100 * time.Microsecond); return nil })
+	}
+	say("ready")
+	m.Begin(nil)
+	_ = m.Wait()
+	sleepOn()
+}
+
+func newRecordingManager(newManager func(shutdown.Config) (*shutdown.Manager, error)) *shutdown.Manager {
+	m, err := newManager(shutdown.Config{
+		GracePeriod: time.Minute, Record: os.Getenv(recordEnv), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+func tellLastRun(m *shutdown.Manager) {
+	last, ok := m.LastRun()
+	if !ok {
+		say("last run: none")
+		return
+	}
+	text, err := json.Marshal(last)
+	if err != nil {
+		panic(err)
+	}
+	say("last run: " + string(text))
+}

@@ -2,6 +2,13 @@ package shutdown
 
 import "os"
 
+// NewInPod is New where path is the termination log.
+func NewInPod(cfg Config, path string) (*Manager, error) {
+	e := processEnv()
+	e.terminationLog = path
+	return newManager(cfg, e)
+}
+
 // NewOverwriting is New on a disk that has nothing atomic about it: a record is
 // overwritten in place, piece by piece, as a slow disk does.
 func NewOverwriting(cfg Config) (*Manager, error) {

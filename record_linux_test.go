@@ -23,6 +23,7 @@ func TestAProgramThatReplacesItselfWasNotKilled(t *testing.T) {
 	p := startRecording(t, "replaces itself", path, "")
 	require.Equal(t, "last run: none\n", p.out.await("last run: "))
 	p.requireExit(0)
+	require.NotContains(t, p.log.String(), "WARN")
 }
 
 func TestABadDiskIsAWarningAndDelaysNothing(t *testing.T) {

@@ -42,6 +42,7 @@ func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "record")
 			p := startRecording(t, "stays in a phase", path, phase.String())
+			terminationLog := filepath.Join(p.cmd.Dir, "termination-log")
 			p.out.await("ready")
 			if phase != shutdown.Running {
 				p.send(syscall.SIGTERM)
@@ -49,11 +50,23 @@ func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
 			p.out.await("in " + phase.String())
 			require.Eventually(t, func() bool {
 				r, ok := readRecord(path)
-				return ok && r.Phase == phase && staysIn(r, phase)
+				summary, err := os.ReadFile(terminationLog)
+				return ok && r.Phase == phase && staysIn(r, phase) && err == nil && strings.Contains(string(summary), waitsFor)
 			}, patience, time.Millisecond)
 			killed := time.Now()
 			p.send(syscall.SIGKILL)
 			p.requireKilledBy(syscall.SIGKILL)
+
+			summary, err := os.ReadFile(terminationLog)
+			require.NoError(t, err)
+			switch phase {
+			case shutdown.Running:
+				require.Empty(t, summary)
+			case shutdown.Done:
+				require.Regexp(t, "^shutdown: finished after ", string(summary))
+			default:
+				require.Regexp(t, "^shutdown: in "+phase.String()+`, \S+ after signal SIGTERM, waiting for .*`+waitsFor, string(summary))
+			}
 
 			next := startRecording(t, "tells of the last run", path, "")
 			line := next.out.await("last run: ")
@@ -173,6 +186,7 @@ func killSoon(t *testing.T, scenario, path string) *process {
 func startRecording(t *testing.T, scenario, path, stayIn string) *process {
 	t.Helper()
 	return start(t, scenario, func(cmd *exec.Cmd) {
+		require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, "termination-log"), nil, 0o600)) // as the kubelet does
 		cmd.Env = append(cmd.Env, recordEnv+"="+path, stayInEnv+"="+stayIn)
 	})
 }
@@ -189,7 +203,9 @@ func readRecord(path string) (r shutdown.Report, ok bool) {
 func init() {
 	maps.Copy(childScenarios, map[string]func(){
 		"stays in a phase": func() {
-			m := newRecordingManager(shutdown.New)
+			m := newRecordingManager(func(cfg shutdown.Config) (*shutdown.Manager, error) {
+				return shutdown.NewInPod(cfg, "termination-log") // in a directory of this child's own
+			})
 			stayIn := os.Getenv(stayInEnv)
 			for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Close} {
 				m.On(p, "stays", func(context.Context) error {

@@ -1,0 +1,296 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain runs the program itself if a test below starts it.
+func TestMain(m *testing.M) {
+	if os.Getenv("WORKER") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+const patience = 20 * time.Second
+
+func TestWhatIsInMemoryIsOnDiskAfterSIGTERM(t *testing.T) {
+	t.Parallel()
+	q, dir := newTestQueue(t), t.TempDir()
+	w := startWorker(t, dir, q)
+	w.awaitInMemory(20)
+	require.Empty(t, w.results())
+	w.signal(syscall.SIGTERM)
+	require.NoError(t, w.wait())
+	require.GreaterOrEqual(t, len(w.results()), 20)
+	q.requireForgotten(t, w.results())
+	require.Contains(t, w.output.String(), "shutdown: finished after")
+
+	next := startWorker(t, dir, q)
+	next.awaitInMemory(1)
+	require.NotContains(t, next.output.String(), "killed")
+}
+
+func TestWhatIsInMemoryIsOnDiskAfterSIGTERMAlsoIfARequestHangs(t *testing.T) {
+	t.Parallel()
+	q, dir := newTestQueue(t), t.TempDir()
+	w := startWorker(t, dir, q)
+	w.hang()
+	w.awaitInMemory(20)
+	w.signal(syscall.SIGTERM)
+	begun := time.Now()
+	err := w.wait()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 1, exit.ExitCode())
+	require.Less(t, time.Since(begun), grace)
+	require.GreaterOrEqual(t, len(w.results()), 20)
+	q.requireForgotten(t, w.results())
+	require.Contains(t, w.output.String(), "still in flight: GET /forever")
+}
+
+// The control for the tests above, and what the record is for.
+func TestAfterAKillTheNextStartSaysSoAndTheJobsComeAgain(t *testing.T) {
+	t.Parallel()
+	q, dir := newTestQueue(t), t.TempDir()
+	w := startWorker(t, dir, q)
+	w.awaitInMemory(20)
+	w.signal(syscall.SIGKILL)
+	require.Error(t, w.wait())
+	require.Empty(t, w.results(), "it was in memory only")
+
+	next := startWorker(t, dir, q)
+	next.awaitInMemory(20)
+	next.awaitOutput("the last run was killed while running")
+	next.signal(syscall.SIGTERM)
+	require.NoError(t, next.wait())
+	for n := range 20 {
+		require.Contains(t, next.results(), fmt.Sprint("job ", n+1))
+	}
+}
+
+func TestAfterAKillInDrainTheNextStartNamesTheRequest(t *testing.T) {
+	t.Parallel()
+	q, dir := newTestQueue(t), t.TempDir()
+	w := startWorker(t, dir, q)
+	w.hang()
+	w.awaitInMemory(1)
+	w.signal(syscall.SIGTERM)
+	w.awaitOutput("shutdown: waiting") // a second has gone by
+	w.signal(syscall.SIGKILL)
+	require.Error(t, w.wait())
+
+	next := startWorker(t, dir, q)
+	line := next.awaitOutput("the last run was killed in drain")
+	require.Contains(t, line, "after signal SIGTERM")
+	require.Contains(t, line, "GET /forever")
+	next.awaitOutput("still in flight: GET /forever") // the timeline
+}
+
+// grace is short, so that a request that hangs costs the test little.
+const grace = 3 * time.Second
+
+type worker struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	addr    string
+	path    string
+	output  *buffer
+	ended   chan struct{}
+	waitErr error
+}
+
+func startWorker(t *testing.T, dir string, q *testQueue) *worker {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	w := &worker{
+		t: t, addr: free.Addr().String(), path: filepath.Join(dir, "results"), output: &buffer{}, ended: make(chan struct{}),
+	}
+	require.NoError(t, free.Close())
+	w.cmd = exec.Command(os.Args[0], "-addr", w.addr, "-queue", q.addr, "-results", w.path,
+		"-record", filepath.Join(dir, "record"), "-job", "1ms", "-flush", "1000000")
+	w.cmd.Env = append(os.Environ(), "WORKER=1", fmt.Sprint("SHUTDOWN_GRACE_PERIOD=", grace), "SHUTDOWN_LAME_DUCK=0")
+	w.cmd.Stdout, w.cmd.Stderr = w.output, w.output
+	require.NoError(t, w.cmd.Start())
+	go func() {
+		w.waitErr = w.cmd.Wait()
+		close(w.ended)
+	}()
+	t.Cleanup(func() {
+		_ = w.cmd.Process.Kill() // nothing if it has ended
+		<-w.ended
+		if t.Failed() {
+			t.Log(w.output)
+		}
+	})
+	return w
+}
+
+func (w *worker) signal(sig syscall.Signal) {
+	w.t.Helper()
+	require.NoError(w.t, w.cmd.Process.Signal(sig))
+}
+
+func (w *worker) wait() error {
+	w.t.Helper()
+	select {
+	case <-w.ended:
+	case <-time.After(patience):
+		require.FailNow(w.t, "it goes on")
+	}
+	return w.waitErr
+}
+
+func (w *worker) awaitInMemory(least int) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		resp, err := http.Get("http://" + w.addr + "/status")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var n int
+		_, err = fmt.Fscan(resp.Body, &n)
+		return err == nil && n >= least
+	}, patience, 5*time.Millisecond)
+}
+
+// hang sends a request that will not be answered.
+func (w *worker) hang() {
+	w.t.Helper()
+	w.awaitInMemory(0)
+	c, err := net.Dial("tcp", w.addr)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { c.Close() })
+	_, err = io.WriteString(c, "GET /forever HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(w.t, err)
+}
+
+func (w *worker) awaitOutput(text string) (line string) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		for l := range strings.Lines(w.output.String()) {
+			if strings.Contains(l, text) && strings.HasSuffix(l, "\n") {
+				line = l
+			}
+		}
+		return line != ""
+	}, patience, 5*time.Millisecond, text)
+	return line
+}
+
+func (w *worker) results() []string {
+	w.t.Helper()
+	text, err := os.ReadFile(w.path)
+	require.NoError(w.t, err)
+	return lines(string(text))
+}
+
+func lines(text string) (all []string) {
+	for line := range strings.Lines(text) {
+		all = append(all, strings.TrimSuffix(line, "\n"))
+	}
+	return all
+}
+
+// A testQueue sends every job that nobody has told it to forget.
+type testQueue struct {
+	addr string
+	mu   sync.Mutex
+	done []string
+}
+
+func newTestQueue(t *testing.T) *testQueue {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	q := &testQueue{addr: ln.Addr().String()}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { q.send(c) })
+			serving.Go(func() { q.forget(c) })
+		}
+	})
+	t.Cleanup(func() {
+		require.NoError(t, ln.Close())
+		serving.Wait()
+	})
+	return q
+}
+
+func (q *testQueue) send(c net.Conn) {
+	for n := 1; ; n++ {
+		job := fmt.Sprint("job ", n)
+		if slices.Contains(q.forgotten(), job) {
+			continue
+		}
+		if _, err := fmt.Fprintln(c, job); err != nil {
+			return
+		}
+	}
+}
+
+func (q *testQueue) forget(c net.Conn) {
+	defer c.Close() // which ends send
+	for jobs := bufio.NewScanner(c); jobs.Scan(); {
+		q.mu.Lock()
+		q.done = append(q.done, jobs.Text())
+		q.mu.Unlock()
+	}
+}
+
+func (q *testQueue) forgotten() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.done)
+}
+
+// requireForgotten waits until the queue has read everything, and checks that
+// it forgets what is on disk and nothing else.
+func (q *testQueue) requireForgotten(t *testing.T, onDisk []string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(q.forgotten()) >= len(onDisk) }, patience, time.Millisecond)
+	require.ElementsMatch(t, onDisk, q.forgotten())
+}
+
+// A buffer can be read while it is written.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

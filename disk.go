@@ -19,7 +19,7 @@ var processDisk = disk{lock: lockFile, read: readFile, write: writeFile}
 var errLocked = errors.New("locked")
 
 // maxRecord is far more than any record. What is longer is something else.
-const maxRecord = 16 << 20
+const maxRecord = 4 << 20
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)

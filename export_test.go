@@ -1,6 +1,9 @@
 package shutdown
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // NewInPod is New where path is the termination log.
 func NewInPod(cfg Config, path string) (*Manager, error) {
@@ -25,6 +28,7 @@ func NewOverwriting(cfg Config) (*Manager, error) {
 				return err
 			}
 			text = text[n:]
+			time.Sleep(50 * time.Microsecond)
 		}
 		return nil
 	}

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// slowDisk is worth a line in the log.
-const slowDisk = time.Second
+const (
+	// How long a start or a shutdown waits for a disk that does not answer.
+	diskPatience = 250 * time.Millisecond
+	// A disk that takes longer is worth a line in the log.
+	slowDisk = time.Second
+)
 
 // A keeper keeps a copy of the newest state in a place that may be slow, full
 // or dead. It works on a goroutine of its own, which exists only while there is
@@ -20,6 +24,7 @@ type keeper struct {
 	mu      sync.Mutex    // protects what follows; a leaf: no other lock is taken under it
 	changed bool          // since save last looked
 	saving  bool          // a goroutine is in run
+	since   time.Time     // when the save under way began
 	saved   chan struct{} // closed when there is nothing to save; made by flush
 	closed  bool          // by flush
 }
@@ -46,10 +51,8 @@ func (m *Manager) note() {
 	}
 }
 
-// flushKeepers waits until the end of the shutdown has been saved, for at most d
-// in all.
-func (m *Manager) flushKeepers(d time.Duration) {
-	by := time.Now().Add(d)
+// flushKeepers waits until the end of the shutdown has been saved, or until by.
+func (m *Manager) flushKeepers(by time.Time) {
 	for _, k := range m.keepers {
 		if !k.flush(by) {
 			m.log.error("shutdown: post-mortem: the end could not be written in time", "path", k.path)
@@ -66,7 +69,7 @@ func (k *keeper) touch() {
 	}
 	k.changed = true
 	if !k.saving {
-		k.saving = true
+		k.saving, k.since = true, time.Now()
 		go k.run()
 	}
 }
@@ -98,7 +101,7 @@ func (k *keeper) next() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.changed {
-		k.changed = false
+		k.changed, k.since = false, time.Now()
 		return true
 	}
 	k.saving = false
@@ -109,26 +112,33 @@ func (k *keeper) next() bool {
 	return false
 }
 
-// flush waits until the newest state has been saved, or until by, and reports
-// which. What changes after that is not saved.
+// flush waits until the newest state has been saved, until one save has taken
+// diskPatience, so that a disk which hangs already costs nothing, or until by.
+// It reports whether all has been saved. What changes after that is not.
 func (k *keeper) flush(by time.Time) bool {
 	k.mu.Lock()
 	k.closed = true
-	if !k.saving {
-		k.mu.Unlock()
-		return true
-	}
-	if k.saved == nil {
+	if k.saving && k.saved == nil {
 		k.saved = make(chan struct{})
 	}
 	saved := k.saved
 	k.mu.Unlock()
-	timer := time.NewTimer(time.Until(by))
-	defer timer.Stop()
-	select {
-	case <-saved:
-		return true
-	case <-timer.C:
-		return false
+	for {
+		k.mu.Lock()
+		saving, patience := k.saving, time.Until(k.since.Add(diskPatience))
+		k.mu.Unlock()
+		if !saving {
+			return true
+		}
+		timer := time.NewTimer(min(patience, time.Until(by)))
+		select {
+		case <-saved:
+			timer.Stop()
+			return true
+		case <-timer.C:
+		}
+		if !time.Now().Before(by) || patience <= 0 {
+			return false
+		}
 	}
 }

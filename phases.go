@@ -179,10 +179,8 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 	m.err = errors.Join(m.errs...)
 	m.mu.Unlock()
 	m.logEnded()
-	flush = max(flush, min(maxFlush, time.Until(end)))
-	by := time.Now().Add(flush)
-	m.flushKeepers(flush / 2) // disks and logs that work need none of it
-	m.log.flush(time.Until(by))
+	m.flushKeepers(time.Now().Add(max(0, time.Until(m.forcedEnd(end))) + flush/2))
+	m.log.flush(max(flush/2, min(maxFlush, time.Until(end))))
 	if m.caught == nil {
 		close(m.done)
 		return

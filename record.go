@@ -1,6 +1,7 @@
 package shutdown
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +14,6 @@ import (
 )
 
 const (
-	// How long LastRun waits, counted from New, for a record that is being read.
-	recordPatience = 250 * time.Millisecond
 	// How often a lock that another instance holds is tried again.
 	recordRetry = time.Second
 	// Of the tasks in flight these are named, the oldest.
@@ -101,7 +100,7 @@ func (m *Manager) LastRun() (last Report, ok bool) {
 	if m.record == nil {
 		return Report{}, false
 	}
-	timer := time.NewTimer(time.Until(m.started.Add(recordPatience)))
+	timer := time.NewTimer(time.Until(m.started.Add(diskPatience)))
 	defer timer.Stop()
 	select {
 	case <-m.record.known:
@@ -157,11 +156,14 @@ func (r *recorder) open() bool {
 		}
 	}()
 	lock, err := r.disk.lock(r.path + ".lock")
-	if err == nil && r.replaces(lock) {
-		r.lock, r.warned = lock, false
-		return true
+	if err == nil {
+		if err = r.replace(); err == nil {
+			r.lock, r.warned = lock, false
+			return true
+		}
+		lock.Close()
 	}
-	if err == nil || errors.Is(err, errLocked) {
+	if errors.Is(err, errLocked) {
 		err = errors.New("another instance uses it, and nothing is recorded until that has ended")
 		r.again()
 	}
@@ -169,41 +171,40 @@ func (r *recorder) open() bool {
 	return false
 }
 
-// replaces reports whether the record is nobody else's, and finds out what the
-// last run has left. If not, lock is given back.
-func (r *recorder) replaces(lock io.Closer) bool {
+// replace looks at what is there. An error means that it is not for us to
+// write over.
+func (r *recorder) replace() error {
 	text, err := r.disk.read(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return true
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	var old record
-	if err == nil {
-		err = json.Unmarshal(text, &old)
-	}
+	err = json.Unmarshal(text, &old)
 	if err == nil && old.Format != recordFormat {
 		err = fmt.Errorf("its format is %d, and not %d", old.Format, recordFormat)
 	}
 	switch {
+	case err != nil && !isRecord(text):
+		return errors.New("what is there is no record, and stays as it is")
 	case err != nil:
-		r.unreadable(err)
+		r.log.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.path, "err", err)
 	case old.Report.Phase == Done || old.Run.is(r.me): // it ended, or became this program
 	case r.alive(old.Run): // somebody has removed the lock's file
-		lock.Close()
-		return false
+		return errLocked
 	default:
 		r.killed(old)
 	}
-	return true
+	return nil
 }
 
-// unreadable keeps what is not a record, because it may be somebody's data.
-func (r *recorder) unreadable(err error) {
-	aside := r.path + ".unreadable"
-	args := []any{"path", r.path, "err", err}
-	if os.Rename(r.path, aside) == nil {
-		args = append(args, "moved_to", aside)
-	}
-	r.log.warn("shutdown: Config.Record: what the last run left cannot be read", args...)
+// isRecord reports whether text is a record or what a machine that lost its
+// power has left of one: nothing, zeros, or the beginning.
+func isRecord(text []byte) bool {
+	const begins = `{"format":`
+	return len(bytes.Trim(text, "\x00")) == 0 || bytes.HasPrefix(text, []byte(begins))
 }
 
 // killed says how the last run ended.
@@ -217,7 +218,7 @@ func (r *recorder) killed(old record) {
 		how += "; the machine has been restarted since, or it was another one"
 	}
 	r.log.warn("shutdown: the last run was killed "+how,
-		"started", old.Started, "last_seen", old.Written, "host", old.Run.Host, "pid", old.Run.PID,
+		"started", old.Started, "written", old.Written, "host", old.Run.Host, "pid", old.Run.PID,
 		"in_flight", old.InFlight, "report", last)
 	r.mu.Lock()
 	defer r.mu.Unlock()

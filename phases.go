@@ -179,7 +179,7 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 	m.err = errors.Join(m.errs...)
 	m.mu.Unlock()
 	m.logEnded()
-	m.flushKeepers(time.Now().Add(max(0, time.Until(m.forcedEnd(end))) + flush/2))
+	m.flushKeepers(time.Now().Add(max(flush, time.Until(m.forcedEnd(end))) - flush/2))
 	m.log.flush(max(flush/2, min(maxFlush, time.Until(end))))
 	if m.caught == nil {
 		close(m.done)

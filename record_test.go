@@ -26,7 +26,7 @@ type fakeDisk struct {
 	disk
 	mu     sync.Mutex
 	writes int
-	hang   chan struct{} // until it is closed, write, or what else is hung, hangs
+	hang   chan struct{} // write waits until it is closed
 	err    error         // of write
 }
 
@@ -48,6 +48,12 @@ func (d *fakeDisk) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.writes
+}
+
+func (d *fakeDisk) hangOn(c chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hang = c
 }
 
 func (d *fakeDisk) fail(err error) {
@@ -282,20 +288,43 @@ func TestADiskThatHangsDelaysNothing(t *testing.T) {
 }
 
 func TestADiskThatHangsDoesNotTakeTheTimeOfAShutdownThatHangsToo(t *testing.T) {
+	for name, from := range map[string]time.Duration{"from the start": 0, "at the end": 26900 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "record")
+			synctest.Test(t, func(t *testing.T) {
+				hang := make(chan struct{})
+				defer close(hang)
+				e, d := recordEnv(aRun(1))
+				m, log := recording(t, path, e)
+				for _, p := range []Phase{Leave, Drain, Close} {
+					m.On(p, "hangs", func(context.Context) error { <-hang; return nil })
+				}
+				begun := time.Now()
+				m.Begin(nil)
+				time.Sleep(from)
+				settled(t, m)
+				d.hangOn(hang)
+				require.ErrorIs(t, m.Wait(), ErrTimeout)
+				require.InDelta(t, 27*time.Second, time.Since(begun), float64(20*time.Millisecond))
+				require.LessOrEqual(t, time.Since(begun), 27*time.Second)
+				require.Contains(t, log.String(), "could not be written in time")
+			})
+		})
+	}
+}
+
+func TestADiskThatIsSlowAtTheEndIsGivenAMoment(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		hang := make(chan struct{})
-		defer close(hang)
 		e, d := recordEnv(aRun(1))
-		d.hang = hang
+		slow := make(chan struct{})
 		m, _ := recording(t, path, e)
-		for _, p := range []Phase{Leave, Drain, Close} {
-			m.On(p, "hangs", func(context.Context) error { <-hang; return nil })
-		}
-		begun := time.Now()
+		m.On(Close, "close", func(context.Context) error { settled(t, m); d.hangOn(slow); return nil })
 		m.Begin(nil)
-		require.ErrorIs(t, m.Wait(), ErrTimeout)
-		require.LessOrEqual(t, time.Since(begun), 27*time.Second)
+		time.Sleep(200 * time.Millisecond)
+		close(slow)
+		require.NoError(t, m.Wait())
+		require.Equal(t, Done, readRecord(t, path).Report.Phase, "else the next start would accuse this one")
 	})
 }
 

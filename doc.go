@@ -139,9 +139,54 @@
 // 17", that is recorded and [ExitCode] is 1. A job that is done calls
 // m.Begin(nil).
 //
+// # Post-mortem
+//
+// SIGKILL runs no hook. What a program that was killed could have said has to be
+// there before. With Config.Record it is, in a file:
+//
+//	m, err := shutdown.New(shutdown.Config{Record: "/var/lib/orders/record"})
+//
+// If the last run left a record that has no end, the next one logs "the last run
+// was killed in drain, 22s after signal SIGTERM, waiting for GET /orders/17
+// (21.5s)", and [Manager.LastRun] returns the Report of that. One that was
+// killed while running was not asked to end: that is an OOM kill, an eviction
+// that could not wait, docker kill, a machine that went down, or a panic,
+// log.Fatal or os.Exit of its own. What was in flight then is not known, because
+// nothing is written while the program runs but a small file at the start.
+//
+// In a pod an emptyDir outlives the container, and so an OOM kill or a liveness
+// probe that failed; what has to outlive the pod belongs on a persistent volume,
+// with a path for each pod.
+//
+//	containers:
+//	- volumeMounts:
+//	  - {name: post-mortem, mountPath: /var/lib/orders}
+//	volumes:
+//	- {name: post-mortem, emptyDir: {}}
+//
+// The file is replaced, never written over, so that it can be read whenever the
+// kill comes. It is not synced: it outlives the process, but the last seconds
+// may be lost with the machine. A disk that is full, read-only or hangs, and a
+// record that is damaged, are lines in the log. Nothing waits for the disk but
+// LastRun and the end of the shutdown, for 250 ms each if it does not answer. A
+// file at that path which is no record stays as it is.
+//
+// Of several processes with one path the first has it, which takes a file system
+// with locks; when that has ended another takes over, as in a restart that starts
+// the new one first. On Linux the boot id and the start time
+// tell a process from another with its pid, which in a container is always 1,
+// and a restart of the machine from one of the program.
+//
+// In Kubernetes there is a post-mortem without a record too: if there is a file
+// /dev/termination-log, which every container has, a summary of at most 4 KB is
+// kept in it from the beginning of the shutdown on, and kubectl describe pod
+// shows it as the message of the last state, also after SIGKILL. A message that
+// the program itself has written there stays. With another
+// terminationMessagePath there is none.
+//
 // # Testing
 //
-// With an empty Config.Signals a Manager touches nothing in os/signal and
+// With an empty Config.Signals and no Config.Record a Manager touches nothing in os/signal and
 // starts no goroutine until the shutdown begins, so it can be used in a
 // testing/synctest bubble; [Manager.Signal] stands in for signals.
 package shutdown

@@ -45,14 +45,18 @@ type Config struct {
 	Reserve time.Duration
 
 	// Signals says what to do on which signal. Nil means DefaultSignals. Empty
-	// means that none is caught: New then leaves no goroutine behind and does
-	// not touch os/signal, for tests and for programs that catch their own.
+	// means that none is caught: New then leaves no goroutine behind (but see
+	// Record) and does not touch os/signal, for tests and for programs that catch
+	// their own.
 	Signals map[os.Signal]Action
 
-	// Record is the path of a file that says how far this run has come, so that
-	// the next one can tell if it was killed, and where: see Manager.LastRun. It
-	// is written when the program starts and at each step of the shutdown, never
-	// in between. Empty means none.
+	// Record is the path of the post-mortem record: a file that says how far
+	// this run has come, so that the next one can tell if it was killed, and
+	// where (Manager.LastRun). It is written when the program starts, and from
+	// the beginning of the shutdown on at each step and once a second. Beside it
+	// there is a lock, its name with .lock. What goes wrong with either is
+	// logged, and changes nothing else. It is read and written on a goroutine
+	// that exists as long as that takes. Empty means none.
 	Record string
 
 	// Logger gets a line when the shutdown begins, one a second while it waits

@@ -25,7 +25,7 @@ func startTime(pid int) uint64 {
 	}
 	// The second field is a name, which may have blanks and brackets in it.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const state, start = 3 - 3, 22 - 3
+	const state, start = 0, 19 // the third and the twenty-second field
 	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
 		return 0
 	}

@@ -88,14 +88,15 @@ func newRecorder(path string, m *Manager) *recorder {
 	}
 }
 
-// LastRun returns how far the previous run had come when it was killed, if it
-// left a record (Config.Record) that has no end: the Report of that run as of
-// its last step, or of the last full second. Its errors are texts, and it names the 256
-// oldest tasks at most.
+// LastRun returns how far the last run had come when it was killed, if it left a
+// record (Config.Record) that has no end: its Report as of the last step, or of
+// the last full second. With phase Running it had not begun to shut down. Errors
+// are texts, and at most the 256 oldest tasks are named.
 //
-// ok is false if the previous run ended, whatever its result, if there is no
-// record or none that can be read, and while another process that uses it is
-// alive. LastRun waits for the disk, but no longer than 250 ms after New.
+// ok is false if the last run ended, whatever its result, if there is no record
+// or none that can be read, and as long as another process that uses it is
+// alive. LastRun waits for the disk, but no longer than 250 ms after New; later
+// calls return the same at once, or what has become known since.
 func (m *Manager) LastRun() (last Report, ok bool) {
 	if m.record == nil {
 		return Report{}, false

@@ -250,8 +250,8 @@ func init() {
 // be written.
 func stepWithoutPause(newManager func(shutdown.Config) (*shutdown.Manager, error)) {
 	m := newRecordingManager(newManager)
-	for i := range 2000 {
-		m.On(shutdown.Close, fmt.Sprint("hook ", i), func(context.Context) error { time.Sleep(100 * time.Microsecond); return nil })
+	for i := range 300 {
+		m.On(shutdown.Close, fmt.Sprint("hook ", i), func(context.Context) error { time.Sleep(time.Millisecond); return nil })
 	}
 	say("ready")
 	m.Begin(nil)

@@ -246,6 +246,28 @@ func TestTheRecordFollowsEveryStep(t *testing.T) {
 	})
 }
 
+// A hook that comes when nothing else happens, between two seconds.
+func TestTheRecordNamesAHookThatComesLate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		done, _ := m.Track("task")
+		m.Begin(nil)
+		time.Sleep(3500 * time.Millisecond)
+		settled(t, m)
+		release := make(chan struct{})
+		m.On(Drain, "late", func(context.Context) error { <-release; return nil })
+		settled(t, m)
+		r := readRecord(t, path).Report
+		require.Equal(t, "late", r.Steps[len(r.Steps)-1].Name)
+		require.True(t, r.Steps[len(r.Steps)-1].Running)
+		close(release)
+		done()
+		require.NoError(t, m.Wait())
+	})
+}
+
 func TestADiskThatHangsDelaysNothing(t *testing.T) {
 	for _, what := range []string{"lock", "read", "write"} {
 		path := filepath.Join(t.TempDir(), "record")

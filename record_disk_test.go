@@ -1,0 +1,215 @@
+package shutdown
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestADiskThatHangsDelaysNothing(t *testing.T) {
+	for _, what := range []string{"lock", "read", "write"} {
+		path := filepath.Join(t.TempDir(), "record")
+		synctest.Test(t, func(t *testing.T) {
+			hang := make(chan struct{})
+			e, d := recordEnv(aRun(1))
+			switch what {
+			case "lock":
+				e.disk.lock = func(path string) (io.Closer, error) { <-hang; return lockFile(path) }
+			case "read":
+				e.disk.read = func(path string) ([]byte, error) { <-hang; return readFile(path) }
+			case "write":
+				d.hang = hang
+			}
+			begun := time.Now()
+			m, log := recording(t, path, e)
+			require.Zero(t, time.Since(begun), "New waits for nothing")
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			require.LessOrEqual(t, time.Since(begun), diskPatience)
+			_, _ = m.LastRun()
+			require.LessOrEqual(t, time.Since(begun), diskPatience, "counted from New, and not each time")
+
+			var closed time.Time
+			m.On(Leave, "leave", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+			m.On(Close, "close", func(context.Context) error { closed = time.Now(); return nil })
+			begun = time.Now()
+			m.Begin(nil)
+			require.NoError(t, m.Wait())
+			require.Equal(t, 2*time.Second, closed.Sub(begun))
+			require.Zero(t, time.Since(closed), "it hangs already: that is not waited for")
+			require.Contains(t, log.String(), "the disk does not answer")
+			require.Contains(t, log.String(), "the end could not be written in time")
+
+			// It comes back: what there is to say is said.
+			close(hang)
+			settled(t, m)
+			require.Equal(t, Done, readRecord(t, path).Report.Phase)
+		})
+	}
+}
+
+func TestADiskThatHangsDoesNotTakeTheTimeOfAShutdownThatHangsToo(t *testing.T) {
+	for name, from := range map[string]time.Duration{"from the start": 0, "at the end": 26900 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "record")
+			synctest.Test(t, func(t *testing.T) {
+				hang := make(chan struct{})
+				defer close(hang)
+				e, d := recordEnv(aRun(1))
+				m, log := recording(t, path, e)
+				for _, p := range []Phase{Leave, Drain, Close} {
+					m.On(p, "hangs", func(context.Context) error { <-hang; return nil })
+				}
+				begun := time.Now()
+				m.Begin(nil)
+				time.Sleep(from)
+				settled(t, m)
+				d.hangOn(hang)
+				require.ErrorIs(t, m.Wait(), ErrTimeout)
+				require.InDelta(t, 27*time.Second, time.Since(begun), float64(20*time.Millisecond))
+				require.LessOrEqual(t, time.Since(begun), 27*time.Second)
+				require.Contains(t, log.String(), "could not be written in time")
+			})
+		})
+	}
+}
+
+func TestADiskThatIsSlowAtTheEndIsGivenAMoment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, d := recordEnv(aRun(1))
+		slow := make(chan struct{})
+		m, _ := recording(t, path, e)
+		m.On(Close, "close", func(context.Context) error { settled(t, m); d.hangOn(slow); return nil })
+		m.Begin(nil)
+		time.Sleep(200 * time.Millisecond)
+		close(slow)
+		require.NoError(t, m.Wait())
+		require.Equal(t, Done, readRecord(t, path).Report.Phase, "else the next start would accuse this one")
+	})
+}
+
+func TestAFullDiskIsAWarningAndAccusesNobody(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		settled(t, m)
+		die(t, m)
+
+		// The last run is known, although this one cannot be recorded.
+		e, d := recordEnv(aRun(2))
+		d.fail(syscall.ENOSPC)
+		m, log := recording(t, path, e)
+		last, ok := m.LastRun()
+		require.True(t, ok)
+		require.Equal(t, Running, last.Phase)
+		for range 3 {
+			m.On(Close, "close", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+		}
+		end(t, m)
+		require.Equal(t, 1, strings.Count(log.String(), "Config.Record: not written"), "said once: %s", log)
+		require.Contains(t, log.String(), syscall.ENOSPC.Error())
+		require.NoFileExists(t, path, "what was there would accuse run 1 again")
+
+		// The disk fills up in the middle: the state before the end would say that
+		// the run was killed.
+		e, d = recordEnv(aRun(3))
+		m, _ = recording(t, path, e)
+		_, ok = m.LastRun()
+		require.False(t, ok)
+		m.On(Close, "close", func(context.Context) error { settled(t, m); d.fail(syscall.ENOSPC); return nil })
+		end(t, m)
+		require.NoFileExists(t, path)
+	})
+}
+
+func TestARecordThatCannotBeWrittenIsAWarning(t *testing.T) {
+	for name, path := range map[string]string{
+		"no directory": filepath.Join(t.TempDir(), "missing", "record"),
+		"a directory":  t.TempDir(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, log := recording(t, path, processEnv())
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			end(t, m)
+			require.Contains(t, log.String(), "Config.Record")
+			require.Contains(t, log.String(), path)
+			if name == "a directory" {
+				require.DirExists(t, path)
+			}
+		})
+	}
+}
+
+func TestARecordThatIsDamagedIsAWarningAndReplaced(t *testing.T) {
+	whole, err := json.Marshal(record{Format: recordFormat, Report: Report{Phase: Drain}})
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"empty":         "",
+		"zeros":         "\x00\x00\x00\x00",
+		"cut off":       string(whole[:len(whole)/2]),
+		"unknown phase": strings.Replace(string(whole), `"drain"`, `"dance"`, 1),
+		"a later one":   strings.Replace(string(whole), `"format":1`, `"format":2`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "record")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			e, _ := recordEnv(aRun(1))
+			m, log := recording(t, path, e)
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			settled(t, m)
+			require.Contains(t, log.String(), "cannot be read")
+			require.Equal(t, Running, readRecord(t, path).Report.Phase)
+			end(t, m)
+		})
+	}
+}
+
+func TestWhatIsNoRecordIsSomebodysDataAndStays(t *testing.T) {
+	for name, text := range map[string]string{
+		"a database": "SQLite format 3\x00",
+		"JSON":       `{"orders": [17]}`,
+		"large":      strings.Repeat("x", maxRecord+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "orders")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			e, _ := recordEnv(aRun(1))
+			m, log := recording(t, path, e)
+			_, ok := m.LastRun()
+			require.False(t, ok)
+			end(t, m)
+			require.Contains(t, log.String(), "Config.Record: not written")
+			there, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, sha256.Sum256([]byte(text)), sha256.Sum256(there)) // not a diff of megabytes
+		})
+	}
+}
+
+func TestAnErrorThatCannotBePrintedCostsNoRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	e, _ := recordEnv(aRun(1))
+	m, _ := recording(t, path, e)
+	m.On(Close, "broken", func(context.Context) error { return (*unprintable)(nil) })
+	m.Begin(nil)
+	require.Error(t, m.Wait())
+	require.Equal(t, Done, readRecord(t, path).Report.Phase)
+}
+
+type unprintable struct{ text string }
+
+func (e *unprintable) Error() string { return e.text }

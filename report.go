@@ -234,7 +234,7 @@ func (r Report) ages(tasks []Task) string {
 // SIGTERM, waiting for GET /orders/17 (21.5s)".
 func (r Report) inShort() string {
 	after := "a request"
-	if isSignal(r.Cause) {
+	if isRequest(r.Cause) {
 		after = r.Cause.Error()
 	} else if r.Cause != nil {
 		after = fmt.Sprintf("an error (%s)", firstLine(r.Cause))

@@ -1,0 +1,278 @@
+package discovery_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/discovery"
+)
+
+func runtimeGoexit() { runtime.Goexit() }
+
+// others registers a hook in each phase, and a piece of work in flight, and
+// returns whether all of that has been done.
+func others(m *shutdown.Manager) (done func() bool) {
+	var drained, closed, answered bool
+	m.On(shutdown.Drain, "port", func(context.Context) error { drained = true; return nil })
+	m.On(shutdown.Close, "db", func(context.Context) error { closed = true; return nil })
+	finish, _ := m.Track("GET /")
+	go func() {
+		<-m.AcceptContext().Done()
+		time.Sleep(100 * time.Millisecond)
+		answered = true
+		finish()
+	}()
+	return func() bool { return drained && closed && answered }
+}
+
+func TestAFailedDeregistrationIsTriedAgainAtGrowingIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{deregister: func(_ context.Context, attempt int, remove func()) error {
+			if attempt < 8 {
+				return errRefused
+			}
+			remove()
+			return nil
+		}}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+
+		begin := time.Now()
+		m.Begin(nil)
+		require.NoError(t, m.Wait(), "what was achieved in the end has not failed")
+
+		require.False(t, r.has("orders-1"))
+		ms := time.Millisecond
+		require.Equal(t, []time.Duration{0, 50 * ms, 150 * ms, 350 * ms, 750 * ms, 1550 * ms, 2550 * ms, 3550 * ms}, r.times("deregister", begin))
+	})
+}
+
+func TestADeregistrationThatNeverSucceedsIsRecordedAndStopsNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{deregister: func(ctx context.Context, _ int, _ func()) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errRefused
+		}}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+		done := others(m)
+
+		begin := time.Now()
+		m.Begin(nil)
+		err := m.Wait()
+
+		require.ErrorIs(t, err, errRefused, "what was wrong, not that time was up")
+		var hook *shutdown.HookError
+		require.ErrorAs(t, err, &hook)
+		require.Equal(t, shutdown.Leave, hook.Phase)
+		require.True(t, done())
+		// Timeout 27 s less 5.4 s of reserve: half of that is Leave's, less a
+		// tenth for those who do not listen.
+		require.WithinDuration(t, begin.Add(10800*time.Millisecond), time.Now(), 1200*time.Millisecond)
+		require.False(t, step(t, m).LeftBehind)
+		require.ErrorIs(t, step(t, m).Err, errRefused)
+		require.Equal(t, 1, shutdown.ExitCode(err))
+	})
+}
+
+func TestAnAttemptThatHangsLeavesTimeForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{deregister: func(ctx context.Context, attempt int, remove func()) error {
+			if attempt < 3 {
+				<-ctx.Done() // on a connection that is dead
+				return ctx.Err()
+			}
+			remove()
+			return nil
+		}}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+
+		require.False(t, r.has("orders-1"))
+	})
+}
+
+func TestADeregistrationThatHangsForGoodIsLeftBehindAndStopsNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		free := make(chan struct{})
+		r := &registry{deregister: func(context.Context, int, func()) error {
+			<-free
+			return nil
+		}}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+		done := others(m)
+
+		begin := time.Now()
+		m.Begin(nil)
+		err := m.Wait()
+
+		require.ErrorIs(t, err, shutdown.ErrTimeout)
+		require.True(t, done())
+		require.Less(t, time.Since(begin), 12*time.Second)
+		require.True(t, step(t, m).LeftBehind)
+		close(free)
+	})
+}
+
+func TestADeregistrationThatPanicsIsRecordedAndStopsNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{deregister: func(context.Context, int, func()) error { panic(errRefused) }}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+		done := others(m)
+
+		m.Begin(nil)
+		err := m.Wait()
+
+		require.ErrorIs(t, err, errRefused)
+		require.ErrorContains(t, err, "panic: connection refused")
+		require.True(t, done())
+	})
+}
+
+func TestARegistrationUnderWayIsFinishedThenTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		var added time.Time
+		r := &registry{register: func(ctx context.Context, add func()) error {
+			time.Sleep(500 * time.Millisecond)
+			require.NoError(t, ctx.Err(), "it has a second")
+			add()
+			added = time.Now()
+			return nil
+		}}
+		begin := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() { m.Begin(nil) })
+
+		err := discovery.Register(t.Context(), m, r, instance{"orders-1"})
+
+		require.ErrorContains(t, err, "the shutdown has begun")
+		require.Equal(t, 100*time.Millisecond, time.Since(begin), "the caller is told at once")
+		require.NoError(t, m.Wait())
+		require.Equal(t, 500*time.Millisecond, added.Sub(begin))
+		require.Equal(t, []time.Duration{500 * time.Millisecond}, r.times("deregister", begin))
+		require.False(t, r.has("orders-1"))
+		require.False(t, r.hasCrossed())
+	})
+}
+
+func TestARegistrationUnderWayThatTakesLongIsCancelledThenTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{register: func(ctx context.Context, add func()) error {
+			add()
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		begin := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() { m.Begin(nil) })
+
+		require.Error(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+
+		require.NoError(t, m.Wait())
+		require.Equal(t, []time.Duration{1100 * time.Millisecond}, r.times("deregister", begin))
+		require.False(t, r.has("orders-1"))
+	})
+}
+
+func TestARegistrationUnderWayIsTakenBackAlsoIfThatNeedsTheWholePhase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{
+			register: func(ctx context.Context, add func()) error {
+				add()
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			deregister: func(_ context.Context, attempt int, remove func()) error {
+				if attempt < 10 { // for longer than the 2 s of a failed start
+					return errRefused
+				}
+				remove()
+				return nil
+			},
+		}
+		time.AfterFunc(100*time.Millisecond, func() { m.Begin(nil) })
+
+		require.Error(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+
+		require.NoError(t, m.Wait())
+		require.False(t, r.has("orders-1"))
+	})
+}
+
+func TestARegistrationThatHangsIsRecordedAndTakenBackWhenItReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		free := make(chan struct{})
+		r := &registry{register: func(_ context.Context, add func()) error {
+			<-free
+			add()
+			return nil
+		}}
+		done := others(m)
+		time.AfterFunc(100*time.Millisecond, func() { m.Begin(nil) })
+
+		require.Error(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+		err := m.Wait()
+
+		require.ErrorContains(t, err, "the registration under way has not ended")
+		require.ErrorIs(t, err, shutdown.ErrTimeout)
+		require.True(t, done())
+		close(free)
+		synctest.Wait()
+		require.Equal(t, 1, r.count("deregister"))
+		require.False(t, r.has("orders-1"))
+	})
+}
+
+func TestSeveralInstancesLeaveAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		slow := &registry{deregister: func(_ context.Context, _ int, remove func()) error {
+			time.Sleep(time.Second)
+			remove()
+			return nil
+		}}
+		for _, id := range []string{"a", "b", "c"} {
+			require.NoError(t, discovery.Register(t.Context(), m, slow, instance{id}))
+		}
+
+		begin := time.Now()
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+
+		require.Equal(t, time.Second, time.Since(begin))
+	})
+}
+
+func TestAForcedEndCutsTheDeregistrationShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{deregister: func(context.Context, int, func()) error { return errRefused }}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+		forced := errors.New("enough")
+		time.AfterFunc(300*time.Millisecond, func() { m.Force(forced) })
+
+		begin := time.Now()
+		m.Begin(nil)
+		err := m.Wait()
+
+		require.ErrorIs(t, err, forced)
+		require.ErrorIs(t, err, errRefused)
+		require.Less(t, time.Since(begin), 500*time.Millisecond)
+	})
+}

@@ -1,0 +1,47 @@
+package etcd_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/gracefulgo/shutdown/discovery"
+	"github.com/gracefulgo/shutdown/discovery/etcd"
+)
+
+// What needs a real etcd is in discovery/e2e, so that this module does not
+// require the server.
+
+var _ discovery.Registrar[etcd.Instance] = (*etcd.Registrar)(nil)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nowhere returns a client of an etcd that is not there.
+func nowhere(t *testing.T) *clientv3.Client {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Logger: zap.NewNop()})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) {
+	client := nowhere(t)
+	instance := etcd.Instance{Key: "/services/orders/1", Value: "10.0.0.7:8080"}
+	for _, test := range []struct {
+		r    *etcd.Registrar
+		i    etcd.Instance
+		want string
+	}{
+		{&etcd.Registrar{}, instance, "etcd: Registrar.Client is nil"},
+		{&etcd.Registrar{Client: client, TTL: 1500 * time.Millisecond}, instance, "etcd: Registrar.TTL is 1.5s, and leases last whole seconds"},
+		{&etcd.Registrar{Client: client, TTL: -time.Second}, instance, "etcd: Registrar.TTL is -1s, and leases last whole seconds"},
+		{&etcd.Registrar{Client: client}, etcd.Instance{Value: "10.0.0.7:8080"}, `etcd: Instance.Key is empty (its value is "10.0.0.7:8080")`},
+	} {
+		require.EqualError(t, test.r.Register(t.Context(), test.i), test.want)
+		require.NoError(t, test.r.Deregister(t.Context(), test.i), "there is nothing to deregister")
+	}
+}

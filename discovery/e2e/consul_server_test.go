@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+)
+
+// consulBinary returns the Consul that .ci/consul has built.
+func consulBinary(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	path := filepath.Join(cache, "gracefulgo-shutdown", "consul-1.12.9")
+	switch _, err := os.Stat(path); {
+	case err == nil:
+		return path
+	case !errors.Is(err, os.ErrNotExist):
+		t.Fatal(err)
+	case os.Getenv("CI") != "":
+		t.Fatalf("there is no %s: run .ci/consul", path)
+	}
+	t.Skip("there is no Consul: .ci/consul builds one, once, in two or three minutes")
+	return ""
+}
+
+// A consulServer is an agent that is its own server and keeps all in memory.
+type consulServer struct {
+	t       *testing.T
+	binary  string
+	ports   []int
+	addr    string
+	process *exec.Cmd // nil if it is stopped
+	stderr  bytes.Buffer
+}
+
+func startConsul(t *testing.T) *consulServer {
+	t.Helper()
+	s := &consulServer{t: t, binary: consulBinary(t), ports: freePorts(t, 3)}
+	s.addr = fmt.Sprintf("127.0.0.1:%d", s.ports[0])
+	t.Cleanup(s.kill)
+	s.start()
+	return s
+}
+
+func (s *consulServer) start() {
+	s.t.Helper()
+	port := func(n int) string { return fmt.Sprint(s.ports[n]) }
+	s.process = exec.Command(s.binary, "agent", "-dev", "-log-level", "err", "-bind", "127.0.0.1", "-node", "here",
+		"-http-port", port(0), "-server-port", port(1), "-serf-lan-port", port(2),
+		"-serf-wan-port", "-1", "-dns-port", "-1", "-grpc-port", "-1",
+		"-hcl", "disable_update_check = true")
+	s.process.Stdout, s.process.Stderr = &s.stderr, &s.stderr
+	dieWithParent(s.process)
+	require.NoError(s.t, s.process.Start())
+	client := s.connect()
+	if !ready(s.t.Context(), client) {
+		s.kill()
+		s.t.Fatalf("Consul is not ready:\n%s", &s.stderr)
+	}
+}
+
+func ready(ctx context.Context, client *api.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		q := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
+		if nodes, _, err := client.Catalog().Nodes(q); err == nil && len(nodes) > 0 {
+			return true
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return false
+}
+
+// kill ends the agent, and with it all that it knows.
+func (s *consulServer) kill() {
+	if s.process != nil {
+		_ = s.process.Process.Kill()
+		_ = s.process.Wait()
+		s.process = nil
+	}
+}
+
+// connect returns a client, of this agent unless addr says otherwise.
+func (s *consulServer) connect(addr ...string) *api.Client {
+	s.t.Helper()
+	cfg := api.DefaultNonPooledConfig()
+	cfg.Address = s.addr
+	if len(addr) > 0 {
+		cfg.Address = addr[0]
+	}
+	client, err := api.NewClient(cfg)
+	require.NoError(s.t, err)
+	return client
+}
+
+// listConsul returns the addresses of the passing instances.
+func listConsul(client *api.Client) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
+		found, _, err := client.Health().Service("orders", "", true, (&api.QueryOptions{}).WithContext(ctx))
+		if err != nil {
+			return nil, err
+		}
+		addrs := []string{}
+		for _, s := range found {
+			addrs = append(addrs, fmt.Sprintf("%s:%d", s.Service.Address, s.Service.Port))
+		}
+		slices.Sort(addrs)
+		return addrs, nil
+	}
+}

@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/discovery/consul"
+)
+
+func consulUnderTest(t *testing.T) registryUnderTest {
+	client := startConsul(t).connect()
+	registrar := func() *consul.Registrar {
+		return &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
+	}
+	return registryUnderTest{
+		register: func(ctx context.Context, t *testing.T, m *shutdown.Manager, addr string) error {
+			return taken(ctx, m, registrar(), ordersAt(t, addr))
+		},
+		registerOnly: func(ctx context.Context, t *testing.T, addr string) (func(context.Context) error, error) {
+			r, i := registrar(), ordersAt(t, addr)
+			return func(ctx context.Context) error { return r.Deregister(ctx, i) }, r.Register(ctx, i)
+		},
+		list: listConsul(client),
+	}
+}
+
+func ordersAt(t *testing.T, addr string) *api.AgentServiceRegistration {
+	host, port, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	n, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	return &api.AgentServiceRegistration{ID: "orders-" + port, Name: "orders", Address: host, Port: n}
+}
+
+const somewhere = "127.0.0.1:1"
+
+func TestConsulTwentyRestartsLoseNoRequest(t *testing.T) { consulUnderTest(t).losesNothing(t) }
+
+func TestConsulDeregisteringInCloseLosesRequests(t *testing.T) { consulUnderTest(t).losesSome(t) }
+
+func TestConsulAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
+	consulUnderTest(t).leavesNothingBehind(t, 100, 5*time.Millisecond)
+}
+
+func TestConsulKilledBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
+	server := startConsul(t)
+	m := newManager(t, shutdown.Config{GracePeriod: 6 * time.Second})
+	r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
+	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+	done := others(m)
+	server.kill()
+
+	begin := time.Now()
+	m.Begin(nil)
+	err := m.Wait()
+
+	var hook *shutdown.HookError
+	require.ErrorAs(t, err, &hook)
+	require.Equal(t, shutdown.Leave, hook.Phase)
+	require.ErrorContains(t, err, "consul: deregister orders-1: ")
+	require.ErrorContains(t, err, "connection refused")
+	require.True(t, done())
+	require.Less(t, time.Since(begin), m.Report().Timeout)
+	require.ErrorContains(t, leaveStep(t, m).Err, "connection refused")
+	require.False(t, leaveStep(t, m).LeftBehind)
+}
+
+func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
+	for name, checks := range map[string]api.AgentServiceChecks{
+		"TTL":  nil,
+		"HTTP": {{HTTP: "http://127.0.0.1:1/", Interval: "1h", Status: api.HealthPassing}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startConsul(t)
+			list := listConsul(server.connect())
+			m := newManager(t, shutdown.Config{GracePeriod: patience})
+			r := &consul.Registrar{Clients: []*api.Client{server.connect()}, TTL: time.Second, Logger: silent}
+			i := ordersAt(t, somewhere)
+			i.Checks = checks
+			require.NoError(t, taken(t.Context(), m, r, i))
+			require.Len(t, must(list(t.Context())), 1, "passing from the start")
+
+			server.kill()
+			server.start()
+			require.Eventually(t, func() bool {
+				found, err := list(t.Context())
+				return err == nil && len(found) == 1
+			}, patience, 10*time.Millisecond)
+
+			m.Begin(nil)
+			require.NoError(t, m.Wait())
+			require.Empty(t, must(list(t.Context())))
+		})
+	}
+}
+
+func TestConsulTheCheckIsRenewedUntilTheShutdown(t *testing.T) {
+	server := startConsul(t)
+	client := server.connect()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	r := &consul.Registrar{Clients: []*api.Client{client}, TTL: time.Second, Logger: silent}
+	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		require.Len(t, must(listConsul(client)(t.Context())), 1)
+	}
+
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+	time.Sleep(1500 * time.Millisecond)
+	require.Empty(t, must(client.Agent().Services()), "and nothing brings it back")
+}
+
+func TestConsulAnInstanceThatDiesTurnsCritical(t *testing.T) {
+	server := startConsul(t)
+	client := server.connect()
+	r := &consul.Registrar{Clients: []*api.Client{client}, TTL: time.Second, Logger: silent}
+	dying := ordersAt(t, somewhere)
+	p := startProxy(t, server.addr)
+	r.Clients = []*api.Client{server.connect(p.addr)}
+	require.NoError(t, r.Register(t.Context(), dying))
+
+	p.freeze() // as good as dead
+
+	require.Eventually(t, func() bool { return len(must(listConsul(client)(t.Context()))) == 0 }, patience, 20*time.Millisecond)
+	r.Clients = nil
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_ = r.Deregister(ctx, dying) // ends the keep-alive
+}
+
+func TestConsulMaintenanceComesFirst(t *testing.T) {
+	server := startConsul(t)
+	client := server.connect()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	const maintenance = 700 * time.Millisecond
+	r := &consul.Registrar{Clients: []*api.Client{client}, Maintenance: maintenance, Logger: silent}
+	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+	all := func() []*api.ServiceEntry {
+		found, _, err := client.Health().Service("orders", "", false, nil)
+		require.NoError(t, err)
+		return found
+	}
+
+	begin := time.Now()
+	m.Begin(nil)
+	require.Eventually(t, func() bool { return len(must(listConsul(client)(t.Context()))) == 0 }, patience, 5*time.Millisecond)
+	found := all()
+	require.Len(t, found, 1, "not passing, and not gone")
+	require.Equal(t, api.HealthMaint, found[0].Checks.AggregatedStatus())
+	var reasons []string
+	for _, check := range found[0].Checks {
+		reasons = append(reasons, check.Notes)
+	}
+	require.Contains(t, reasons, "draining: this instance is about to end")
+
+	require.NoError(t, m.Wait())
+	require.GreaterOrEqual(t, time.Since(begin), maintenance)
+	require.Empty(t, all())
+}
+
+func TestConsulEachAddressIsTried(t *testing.T) {
+	server := startConsul(t)
+	nobody := server.connect(fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
+	first, second := startProxy(t, server.addr), startProxy(t, server.addr)
+	m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+	r := &consul.Registrar{
+		Clients: []*api.Client{nobody, server.connect(first.addr), server.connect(second.addr)},
+		Logger:  silent,
+	}
+	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)), "although the first refuses")
+	require.NotZero(t, first.bytes.Load())
+	require.Zero(t, second.bytes.Load())
+	first.freeze()
+
+	m.Begin(nil)
+	require.NoError(t, m.Wait(), "although the one that took it has frozen")
+
+	require.Empty(t, must(server.connect().Agent().Services()))
+	require.Empty(t, must(listConsul(server.connect())(t.Context())))
+}
+
+func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
+	server := startConsul(t)
+	client := server.connect()
+	server.kill()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
+
+	start := time.Now()
+	err := taken(t.Context(), m, r, ordersAt(t, somewhere))
+	require.ErrorContains(t, err, "consul: register orders-1: ")
+	require.ErrorContains(t, err, "connection refused")
+	require.Less(t, time.Since(start), time.Second)
+
+	server.start()
+	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)), "and may be tried again")
+	require.ErrorContains(t, r.Register(t.Context(), ordersAt(t, somewhere)), "it is registered already")
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
+func TestConsulTheInstanceIsNotChanged(t *testing.T) {
+	server := startConsul(t)
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
+	i := ordersAt(t, somewhere)
+	i.Check = &api.AgentServiceCheck{TTL: "20s"}
+	before, check := *i, *i.Check
+
+	require.NoError(t, taken(t.Context(), m, r, i))
+
+	require.Equal(t, before, *i)
+	require.Equal(t, check, *i.Check)
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}

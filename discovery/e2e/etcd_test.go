@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/discovery/etcd"
+)
+
+func etcdUnderTest(t *testing.T) registryUnderTest {
+	client := startEtcd(t).connect()
+	return registryUnderTest{
+		register: func(ctx context.Context, _ *testing.T, m *shutdown.Manager, addr string) error {
+			return taken(ctx, m, &etcd.Registrar{Client: client, Logger: silent}, orders(addr))
+		},
+		registerOnly: func(ctx context.Context, _ *testing.T, addr string) (func(context.Context) error, error) {
+			r := &etcd.Registrar{Client: client, Logger: silent}
+			return func(ctx context.Context) error { return r.Deregister(ctx, orders(addr)) }, r.Register(ctx, orders(addr))
+		},
+		list: listEtcd(client),
+	}
+}
+
+func orders(addr string) etcd.Instance { return etcd.Instance{Key: prefix + addr, Value: addr} }
+
+func TestEtcdTwentyRestartsLoseNoRequest(t *testing.T) { etcdUnderTest(t).losesNothing(t) }
+
+func TestEtcdDeregisteringInCloseLosesRequests(t *testing.T) { etcdUnderTest(t).losesSome(t) }
+
+func TestEtcdAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
+	etcdUnderTest(t).leavesNothingBehind(t, 100, 2*time.Millisecond)
+}
+
+func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
+	server := startEtcd(t)
+	m := newManager(t, shutdown.Config{GracePeriod: 6 * time.Second})
+	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: server.connect(), TTL: 5 * time.Second, Logger: silent}, orders("a")))
+	done := others(m)
+	server.stop()
+
+	begin := time.Now()
+	m.Begin(nil)
+	err := m.Wait()
+
+	var hook *shutdown.HookError
+	require.ErrorAs(t, err, &hook)
+	require.Equal(t, shutdown.Leave, hook.Phase)
+	require.ErrorContains(t, err, `leave hook "etcd.Registrar /services/orders/a"`)
+	require.ErrorContains(t, err, "its lease ends in 5s at the latest")
+	require.True(t, done())
+	require.Less(t, time.Since(begin), m.Report().Timeout)
+	require.ErrorContains(t, leaveStep(t, m).Err, "revoke its lease")
+	require.False(t, leaveStep(t, m).LeftBehind)
+}
+
+func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
+	server := startEtcd(t)
+	client := server.connect()
+	m := newManager(t, shutdown.Config{GracePeriod: 40 * time.Second})
+	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
+	server.stop()
+
+	m.Begin(nil)
+	time.Sleep(300 * time.Millisecond) // let some attempts fail
+	require.Equal(t, shutdown.Leave, m.Phase())
+	server.start()
+
+	require.NoError(t, m.Wait())
+	require.Empty(t, must(listEtcd(client)(t.Context())))
+}
+
+func TestEtcdALostLeaseIsReplaced(t *testing.T) {
+	for name, lose := range map[string]func(*testing.T, *etcdServer, *clientv3.Client){
+		"revoked": func(t *testing.T, _ *etcdServer, client *clientv3.Client) {
+			found := must(client.Get(t.Context(), prefix+"a"))
+			_, err := client.Revoke(t.Context(), clientv3.LeaseID(found.Kvs[0].Lease))
+			require.NoError(t, err)
+		},
+		"with all data": func(_ *testing.T, server *etcdServer, _ *clientv3.Client) { server.forget() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startEtcd(t)
+			client := server.connect()
+			m := newManager(t, shutdown.Config{GracePeriod: patience})
+			require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
+
+			lose(t, server, client)
+			require.Eventually(t, func() bool { return len(must(listEtcd(client)(t.Context()))) == 1 }, patience, 10*time.Millisecond)
+
+			m.Begin(nil)
+			require.NoError(t, m.Wait())
+			require.Empty(t, must(listEtcd(client)(t.Context())))
+		})
+	}
+}
+
+func TestEtcdTheLeaseIsKeptAlive(t *testing.T) {
+	client := startEtcd(t).connect()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
+	lease := clientv3.LeaseID(must(client.Get(t.Context(), prefix+"a")).Kvs[0].Lease)
+
+	time.Sleep(3 * time.Second)
+
+	left := must(client.TimeToLive(t.Context(), lease))
+	require.NotEqual(t, int64(-1), left.TTL, "the same lease, three lives later")
+	require.Len(t, must(listEtcd(client)(t.Context())), 1)
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+	time.Sleep(1500 * time.Millisecond)
+	require.Empty(t, must(listEtcd(client)(t.Context())), "and nothing brings it back")
+}
+
+func TestEtcdAFrozenEndpointCostsItsShareOfTheTime(t *testing.T) {
+	server := startEtcd(t)
+	one, two := startProxy(t, server.client.Host), startProxy(t, server.client.Host)
+	client := server.connect(one.addr, two.addr)
+	m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
+	const greeting = 200 // more than what a connection begins with
+	require.Eventually(t, func() bool { // until both are in use
+		_, err := client.Get(t.Context(), "x")
+		return err == nil && one.bytes.Load() > greeting && two.bytes.Load() > greeting
+	}, patience, time.Millisecond)
+	one.freeze()
+
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+
+	require.Empty(t, must(listEtcd(server.connect())(t.Context())))
+}
+
+func TestEtcdASuccessorOnTheSameKeyStays(t *testing.T) {
+	client := startEtcd(t).connect()
+	old, successor := newManager(t, shutdown.Config{GracePeriod: patience}), newManager(t, shutdown.Config{GracePeriod: patience})
+	require.NoError(t, taken(t.Context(), old, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
+	require.NoError(t, taken(t.Context(), successor, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
+
+	old.Begin(nil)
+	require.NoError(t, old.Wait())
+	require.Len(t, must(listEtcd(client)(t.Context())), 1)
+
+	successor.Begin(nil)
+	require.NoError(t, successor.Wait())
+	require.Empty(t, must(listEtcd(client)(t.Context())))
+}
+
+func TestEtcdThatIsNotThereIsAnErrorWithinTheContext(t *testing.T) {
+	server := startEtcd(t)
+	client := server.connect()
+	server.stop()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	r := &etcd.Registrar{Client: client, Logger: silent}
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	start := time.Now()
+	require.ErrorContains(t, r.Register(ctx, orders("a")), "etcd: register /services/orders/a: ask for a lease: ")
+	require.Less(t, time.Since(start), 2*time.Second)
+	server.start()
+	require.NoError(t, taken(t.Context(), m, r, orders("a")), "and may be tried again")
+	require.ErrorContains(t, r.Register(t.Context(), orders("a")), "it is registered already")
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/discovery"
+)
+
+// A registryUnderTest is what the restart tests need to know of a registry.
+type registryUnderTest struct {
+	// registrar returns a new registrar, with the instance that stands for addr.
+	register func(ctx context.Context, t *testing.T, m *shutdown.Manager, addr string) error
+	// by hand, with the same registrar: what discovery.Register is compared with
+	registerOnly func(ctx context.Context, t *testing.T, addr string) (deregister func(context.Context) error, err error)
+	list         func(context.Context) ([]string, error)
+}
+
+const (
+	restarts = 20
+	lameDuck = 8 * pollInterval
+)
+
+// losesNothing restarts a service again and again while a gateway polls the
+// registry and calls what it finds there.
+func (r registryUnderTest) losesNothing(t *testing.T) {
+	lost, answered := r.restart(t, func(s *service) {
+		require.NoError(t, r.register(t.Context(), t, s.Manager, s.addr))
+	}, func(s *service) {
+		// The entry is gone while the port is open.
+		s.Begin(nil)
+		gone, openSince := false, false
+		require.Eventually(t, func() bool {
+			gone = gone || !slices.Contains(r.find(t), s.addr)
+			openSince = openSince || gone && accepts(s.addr)
+			return gone
+		}, patience, time.Millisecond)
+		require.True(t, openSince, "the port was closed when the entry was seen to be gone")
+		require.NoError(t, s.Wait())
+		require.False(t, accepts(s.addr))
+	})
+	t.Logf("%d requests answered, %d lost in %d restarts", answered, len(lost), restarts)
+	require.Empty(t, lost)
+}
+
+// losesSome is the negative control: the same service deregisters in Close.
+func (r registryUnderTest) losesSome(t *testing.T) {
+	lost, answered := r.restart(t, func(s *service) {
+		deregister, err := r.registerOnly(t.Context(), t, s.addr)
+		require.NoError(t, err)
+		s.On(shutdown.Close, "registry", deregister)
+	}, func(s *service) { require.NoError(t, s.end()) })
+	t.Logf("%d requests answered, %d lost in %d restarts", answered, len(lost), restarts)
+	require.NotEmpty(t, lost, "then the test above shows nothing")
+}
+
+func (r registryUnderTest) restart(t *testing.T, register, end func(*service)) (lost []string, answered int64) {
+	g := startGateway(t, r.list)
+	start := func() *service {
+		s := startService(t, lameDuck)
+		register(s)
+		require.Eventually(t, func() bool { return g.knows(s.addr) }, patience, time.Millisecond)
+		return s
+	}
+	old := start()
+	for range restarts {
+		successor := start()
+		end(old)
+		old = successor
+	}
+	g.end()
+	end(old)
+	return g.losses(), g.answered.Load()
+}
+
+func (r registryUnderTest) find(t *testing.T) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	found, err := r.list(ctx)
+	require.NoError(t, err)
+	return found
+}
+
+// leavesNothingBehind begins shutdowns at all moments of a registration.
+func (r registryUnderTest) leavesNothingBehind(t *testing.T, times int, within time.Duration) {
+	begunBefore := 0
+	for n := range times {
+		m := newManager(t, shutdown.Config{GracePeriod: patience})
+		timer := time.AfterFunc(time.Duration(n)*within/time.Duration(times), func() { m.Begin(nil) })
+		if err := r.register(t.Context(), t, m, "127.0.0.1:1"); err != nil {
+			begunBefore++
+		}
+		m.Begin(nil)
+		timer.Stop()
+		require.NoError(t, m.Wait())
+		require.Empty(t, r.find(t), "after %v", time.Duration(n)*within/time.Duration(times))
+	}
+	t.Logf("in %d of %d the shutdown began during the registration", begunBefore, times)
+	require.NotZero(t, begunBefore)
+	require.Less(t, begunBefore, times)
+}
+
+// taken is a registration by package discovery.
+func taken[I any](ctx context.Context, m *shutdown.Manager, r discovery.Registrar[I], i I) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return discovery.Register(ctx, m, r, i)
+}

@@ -102,6 +102,21 @@ func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
 	}
 }
 
+func TestConsulAnInstanceMayBringItsOwnCheck(t *testing.T) {
+	client := startConsul(t).connect()
+	s := startService(t, 0)
+	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
+	i := ordersAt(t, s.addr)
+	i.Check = &api.AgentServiceCheck{HTTP: "http://" + s.addr, Interval: "100ms"}
+
+	require.NoError(t, taken(t.Context(), s.Manager, r, i))
+
+	require.Eventually(t, func() bool { return len(must(listConsul(client)(t.Context()))) == 1 }, patience, 10*time.Millisecond)
+	require.Len(t, must(client.Agent().Checks()), 1, "and none of ours")
+	require.NoError(t, s.end())
+	require.Empty(t, must(client.Agent().Services()))
+}
+
 func TestConsulTheCheckIsRenewedUntilTheShutdown(t *testing.T) {
 	server := startConsul(t)
 	client := server.connect()

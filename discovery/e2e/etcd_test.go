@@ -122,7 +122,7 @@ func TestEtcdAFrozenEndpointCostsItsShareOfTheTime(t *testing.T) {
 	client := server.connect(one.addr, two.addr)
 	m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
-	const greeting = 200 // more than what a connection begins with
+	const greeting = 200                // more than what a connection begins with
 	require.Eventually(t, func() bool { // until both are in use
 		_, err := client.Get(t.Context(), "x")
 		return err == nil && one.bytes.Load() > greeting && two.bytes.Load() > greeting

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+// A registry is an etcd inside of this process.
+type registry struct {
+	*embed.Etcd
+	dir      string
+	endpoint string
+}
+
+func startEtcd() (*registry, error) {
+	dir, err := os.MkdirTemp("", "discovery")
+	if err != nil {
+		return nil, err
+	}
+	r := &registry{dir: dir}
+	cfg := embed.NewConfig()
+	cfg.Dir = dir
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	cfg.UnsafeNoFsync = true // nobody wants it back
+	var urls [2]url.URL
+	for i := range urls {
+		if urls[i], err = freeURL(); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls[:1], urls[:1]
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls[1:], urls[1:]
+	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
+	if r.Etcd, err = embed.StartEtcd(cfg); err != nil {
+		return nil, fmt.Errorf("starting etcd: %w", errors.Join(err, os.RemoveAll(dir)))
+	}
+	r.endpoint = urls[0].Host
+	select {
+	case <-r.Server.ReadyNotify():
+		return r, nil
+	case <-time.After(30 * time.Second):
+		r.stop()
+		return nil, errors.New("etcd is not ready after 30 s")
+	}
+}
+
+func (r *registry) stop() {
+	r.Close()
+	_ = os.RemoveAll(r.dir) // in the directory for what is temporary
+}
+
+// freeURL is a port of the loopback interface on which nobody listens.
+func freeURL() (url.URL, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return url.URL{}, err
+	}
+	defer ln.Close()
+	return url.URL{Scheme: "http", Host: ln.Addr().String()}, nil
+}

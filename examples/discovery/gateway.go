@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A gateway passes requests on to the instances in the registry, in turn. It
+// polls, as many do; one that watches hears of a removal sooner.
+type gateway struct {
+	client *clientv3.Client
+	server *http.Server
+	addr   string
+	found  atomic.Pointer[[]string]
+	next   atomic.Int64
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func startGateway(client *clientv3.Client) (*gateway, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	g := &gateway{client: client, addr: ln.Addr().String(), stop: stop}
+	g.found.Store(&[]string{})
+	g.server = &http.Server{Handler: &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme = "http"
+			r.Out.URL.Host = g.pick()
+		},
+		// A connection a request, so that each request meets the port as it is.
+		Transport: &http.Transport{DisableKeepAlives: true},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, kind(err), http.StatusBadGateway)
+		},
+		ErrorLog: log.New(discard{}, "", 0),
+	}}
+	g.wg.Go(func() { _ = g.server.Serve(ln) }) // ends with Close
+	g.wg.Go(func() { g.poll(ctx) })
+	return g, nil
+}
+
+func (g *gateway) end() {
+	g.stop()
+	_ = g.server.Close()
+	g.wg.Wait()
+}
+
+func (g *gateway) poll(ctx context.Context) {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if answer, err := g.client.Get(ctx, prefix, clientv3.WithPrefix()); err == nil {
+			var addrs []string
+			for _, kv := range answer.Kvs {
+				addrs = append(addrs, string(kv.Value))
+			}
+			g.found.Store(&addrs)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (g *gateway) pick() string {
+	addrs := *g.found.Load()
+	if len(addrs) == 0 {
+		return "nobody"
+	}
+	return addrs[int(g.next.Add(1))%len(addrs)]
+}
+
+// waitFor waits until the gateway knows addr.
+func (g *gateway) waitFor(ctx context.Context, addr string) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !slices.Contains(*g.found.Load(), addr) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the gateway to find %s: %w", addr, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const clients = 8
+
+// A result is what became of the requests.
+type result struct {
+	answered int
+	lost     map[string]int // by kind
+}
+
+func (r result) losses() int {
+	n := 0
+	for _, lost := range r.lost {
+		n += lost
+	}
+	return n
+}
+
+func (r result) kinds() string {
+	var kinds []string
+	for _, kind := range slices.Sorted(maps.Keys(r.lost)) {
+		kinds = append(kinds, fmt.Sprintf("%s %d", kind, r.lost[kind]))
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// load sends orders to the gateway until it is told to stop.
+type load struct {
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex // protects what follows
+	result result
+}
+
+func startLoad(gateway string) *load {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &load{stop: stop, result: result{lost: make(map[string]int)}}
+	for client := range clients {
+		l.wg.Go(func() {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			for n := 0; ctx.Err() == nil; n++ {
+				l.count(order(transport, gateway, fmt.Sprintf("coffee %d-%d", client, n)))
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) count(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.result.answered++
+	} else {
+		l.result.lost[err.Error()]++
+	}
+}
+
+// end waits for the last answers.
+func (l *load) end() result {
+	l.stop()
+	l.wg.Wait()
+	return l.result
+}
+
+// order sends one request. The error is why it was lost, in a word.
+func order(transport *http.Transport, gateway, what string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+gateway+"/orders", strings.NewReader(what))
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return errors.New(kind(err))
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return errors.New(kind(err))
+	case resp.StatusCode == http.StatusBadGateway:
+		return errors.New(strings.TrimSpace(string(answer)))
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("status %d", resp.StatusCode)
+	case string(answer) != what+" is ready":
+		return errors.New("wrong answer")
+	}
+	return nil
+}
+
+// kind is err in a word.
+func kind(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "EOF"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	}
+	return strings.ReplaceAll(err.Error(), "\n", " ")
+}

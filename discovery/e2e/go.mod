@@ -83,7 +83,6 @@ require (
 	golang.org/x/time v0.9.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20251202230838-ff82c1b0f217 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20251202230838-ff82c1b0f217 // indirect
-	google.golang.org/grpc v1.79.3 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
@@ -102,4 +101,5 @@ require (
 	github.com/go-kratos/kratos/v2 v2.8.3
 	github.com/gracefulgo/shutdown/discovery/consul v0.0.0
 	github.com/hashicorp/consul/api v1.32.4
+	google.golang.org/grpc v1.79.3
 )

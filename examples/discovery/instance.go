@@ -28,8 +28,8 @@ const (
 
 const (
 	leavesVariable = "DISCOVERY_LEAVES" // makes this program an instance
-	etcdVariable  = "DISCOVERY_ETCD"
-	prefix        = "/services/orders/"
+	etcdVariable   = "DISCOVERY_ETCD"
+	prefix         = "/services/orders/"
 
 	// The gateway looks at the registry that often, and goes on sending
 	// requests here until it does. So that is what the lame duck is for.

@@ -25,7 +25,7 @@ func rollout(ctx context.Context, endpoint, leaves string, restarts int) (result
 	if err != nil {
 		return result{}, err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // after the last word
 	g, err := startGateway(client)
 	if err != nil {
 		return result{}, err

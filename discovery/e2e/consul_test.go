@@ -90,10 +90,7 @@ func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
 
 			server.kill()
 			server.start()
-			require.Eventually(t, func() bool {
-				found, err := list(t.Context())
-				return err == nil && len(found) == 1
-			}, patience, 10*time.Millisecond)
+			require.Eventually(t, finds(list, 1), patience, 10*time.Millisecond)
 
 			m.Begin(nil)
 			require.NoError(t, m.Wait())
@@ -111,7 +108,7 @@ func TestConsulAnInstanceMayBringItsOwnCheck(t *testing.T) {
 
 	require.NoError(t, taken(t.Context(), s.Manager, r, i))
 
-	require.Eventually(t, func() bool { return len(must(listConsul(client)(t.Context()))) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, finds(listConsul(client), 1), patience, 10*time.Millisecond)
 	require.Len(t, must(client.Agent().Checks()), 1, "and none of ours")
 	require.NoError(t, s.end())
 	require.Empty(t, must(client.Agent().Services()))
@@ -145,7 +142,7 @@ func TestConsulAnInstanceThatDiesTurnsCritical(t *testing.T) {
 
 	p.freeze() // as good as dead
 
-	require.Eventually(t, func() bool { return len(must(listConsul(client)(t.Context()))) == 0 }, patience, 20*time.Millisecond)
+	require.Eventually(t, finds(listConsul(client), 0), patience, 20*time.Millisecond)
 	r.Clients = nil
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -167,7 +164,7 @@ func TestConsulMaintenanceComesFirst(t *testing.T) {
 
 	begin := time.Now()
 	m.Begin(nil)
-	require.Eventually(t, func() bool { return len(must(listConsul(client)(t.Context()))) == 0 }, patience, 5*time.Millisecond)
+	require.Eventually(t, finds(listConsul(client), 0), patience, 5*time.Millisecond)
 	found := all()
 	require.Len(t, found, 1, "not passing, and not gone")
 	require.Equal(t, api.HealthMaint, found[0].Checks.AggregatedStatus())

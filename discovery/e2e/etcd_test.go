@@ -90,7 +90,7 @@ func TestEtcdALostLeaseIsReplaced(t *testing.T) {
 			require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
 
 			lose(t, server, client)
-			require.Eventually(t, func() bool { return len(must(listEtcd(client)(t.Context()))) == 1 }, patience, 10*time.Millisecond)
+			require.Eventually(t, finds(listEtcd(client), 1), patience, 10*time.Millisecond)
 
 			m.Begin(nil)
 			require.NoError(t, m.Wait())

@@ -14,11 +14,11 @@ import (
 
 // A registryUnderTest is what the restart tests need to know of a registry.
 type registryUnderTest struct {
-	// registrar returns a new registrar, with the instance that stands for addr.
+	// register registers the service at addr with discovery.Register.
 	register func(ctx context.Context, t *testing.T, m *shutdown.Manager, addr string) error
-	// by hand, with the same registrar: what discovery.Register is compared with
+	// registerOnly does so with the registrar alone.
 	registerOnly func(ctx context.Context, t *testing.T, addr string) (deregister func(context.Context) error, err error)
-	list         func(context.Context) ([]string, error)
+	list         func(context.Context) ([]string, error) // what clients find
 }
 
 const (
@@ -34,13 +34,10 @@ func (r registryUnderTest) losesNothing(t *testing.T) {
 	}, func(s *service) {
 		// The entry is gone while the port is open.
 		s.Begin(nil)
-		gone, openSince := false, false
-		require.Eventually(t, func() bool {
-			gone = gone || !slices.Contains(r.find(t), s.addr)
-			openSince = openSince || gone && accepts(s.addr)
-			return gone
-		}, patience, time.Millisecond)
-		require.True(t, openSince, "the port was closed when the entry was seen to be gone")
+		for slices.Contains(r.find(t), s.addr) {
+			require.NotEqual(t, shutdown.Done, s.Phase(), "the service has ended, and the entry is there")
+		}
+		require.True(t, accepts(s.addr), "the port was closed when the entry was seen to be gone")
 		require.NoError(t, s.Wait())
 		require.False(t, accepts(s.addr))
 	})
@@ -110,4 +107,14 @@ func taken[I any](ctx context.Context, m *shutdown.Manager, r discovery.Registra
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return discovery.Register(ctx, m, r, i)
+}
+
+// finds is a condition to wait for: that clients find n instances.
+func finds(list func(context.Context) ([]string, error), n int) func() bool {
+	return func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		found, err := list(ctx)
+		return err == nil && len(found) == n
+	}
 }

@@ -29,7 +29,8 @@ const (
 // losesNothing restarts a service again and again while a gateway polls the
 // registry and calls what it finds there.
 func (r registryUnderTest) losesNothing(t *testing.T) {
-	lost, answered := r.restart(t, func(s *service) {
+	soonest := patience
+	lost, answered := r.restart(t, restarts, func(s *service) {
 		require.NoError(t, r.register(t.Context(), t, s.Manager, s.addr))
 	}, func(s *service) {
 		// The entry is gone while the port is open.
@@ -40,14 +41,31 @@ func (r registryUnderTest) losesNothing(t *testing.T) {
 		require.True(t, accepts(s.addr), "the port was closed when the entry was seen to be gone")
 		require.NoError(t, s.Wait())
 		require.False(t, accepts(s.addr))
+		gone, closing := timesOf(t, s.Manager)
+		require.Less(t, gone, closing)
+		soonest = min(soonest, closing-gone)
 	})
 	t.Logf("%d requests answered, %d lost in %d restarts", answered, len(lost), restarts)
+	t.Logf("the entry was gone, by reading it back, %v or more before the port began to close", soonest)
 	require.Empty(t, lost)
+}
+
+// timesOf returns when the deregistration had succeeded, and when Drain began,
+// which is before the port closes.
+func timesOf(t *testing.T, m *shutdown.Manager) (gone, closing time.Duration) {
+	for _, s := range m.Report().Steps {
+		if s.Phase == shutdown.Drain && s.Name == "" {
+			closing = s.At
+		}
+	}
+	left := leaveStep(t, m)
+	return left.At + left.Took, closing
 }
 
 // losesSome is the negative control: the same service deregisters in Close.
 func (r registryUnderTest) losesSome(t *testing.T) {
-	lost, answered := r.restart(t, func(s *service) {
+	const restarts = 5
+	lost, answered := r.restart(t, restarts, func(s *service) {
 		deregister, err := r.registerOnly(t.Context(), t, s.addr)
 		require.NoError(t, err)
 		s.On(shutdown.Close, "registry", deregister)
@@ -56,7 +74,7 @@ func (r registryUnderTest) losesSome(t *testing.T) {
 	require.NotEmpty(t, lost, "then the test above shows nothing")
 }
 
-func (r registryUnderTest) restart(t *testing.T, register, end func(*service)) (lost []string, answered int64) {
+func (r registryUnderTest) restart(t *testing.T, restarts int, register, end func(*service)) (lost []string, answered int64) {
 	g := startGateway(t, r.list)
 	start := func() *service {
 		s := startService(t, lameDuck)

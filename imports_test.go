@@ -29,6 +29,7 @@ func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight"},
 		root + "/cmd/shutdown-prestop": nil,
 		root + "/admin":                {root, root + "/internal/probe", root + "/internal/share"},
+		root + "/discovery":            {root},
 	} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).CombinedOutput()
 		require.NoError(t, err, "%s", out)

@@ -30,7 +30,8 @@
 //	   |------ LameDuck (still serving) ------|--- Drain ---|- Close -|   margin    | SIGKILL
 //	   AcceptContext done                      WorkContext done ^    ^ Reserve: Close has it, whatever hangs
 //
-// Leave tells the world: the registry forgets the instance, readiness fails.
+// Leave tells the world: the registry forgets the instance (package discovery),
+// readiness fails.
 // Serving goes on, for as long as the lame duck lasts, because those who send
 // requests need a moment to hear of it.
 //

@@ -33,8 +33,8 @@
 // left, on the same agent, give each an ID of its own.
 //
 // A request that is cut off may be carried out by the agent at any time. So the
-// end of a context gives a registration another 500 ms. What comes
-// true later than that is removed by its TTL.
+// end of a context gives a registration another 500 ms. What comes true later
+// than that goes with its TTL, which the default check has.
 package consul
 
 import (
@@ -70,8 +70,9 @@ type Registrar struct {
 	// Maintenance is how long the instance is marked as in maintenance, with
 	// the reason "draining", before it is deregistered: clients that only take
 	// passing instances leave it at once, and people see why. It is a part of
-	// the lame duck, and cut short where a phase has not that much time. Zero
-	// means that it is deregistered at once.
+	// the lame duck, and at most four fifths of the time that Deregister has,
+	// which is two fifths of Leave. Zero means that the instance is deregistered
+	// at once.
 	Maintenance time.Duration
 
 	// Logger hears of agents that have lost the instance, and of registrations

@@ -134,16 +134,14 @@ func TestConsulTheCheckIsRenewedUntilTheShutdown(t *testing.T) {
 func TestConsulAnInstanceThatDiesTurnsCritical(t *testing.T) {
 	server := startConsul(t)
 	client := server.connect()
-	r := &consul.Registrar{Clients: []*api.Client{client}, TTL: time.Second, Logger: silent}
 	dying := ordersAt(t, somewhere)
 	p := startProxy(t, server.addr)
-	r.Clients = []*api.Client{server.connect(p.addr)}
+	r := &consul.Registrar{Clients: []*api.Client{server.connect(p.addr)}, TTL: time.Second, Logger: silent}
 	require.NoError(t, r.Register(t.Context(), dying))
 
 	p.freeze() // as good as dead
 
 	require.Eventually(t, finds(listConsul(client), 0), patience, 20*time.Millisecond)
-	r.Clients = nil
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_ = r.Deregister(ctx, dying) // ends the keep-alive

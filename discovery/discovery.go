@@ -22,15 +22,15 @@
 //
 // A client that watches the registry hears of the removal at once; one that
 // polls hears of it at its next poll, and one that caches DNS when that has
-// expired. Until then it sends requests, and these are answered only for as long as
-// the service serves on. Outside of Kubernetes that is not at all unless
+// expired. Until then it sends requests, which are answered only for as long as
+// the service serves on. Outside of Kubernetes that is not at all, unless
 // [shutdown.Config] says so:
 //
 //	shutdown.Config{LameDuck: 300 * time.Millisecond} // clients poll every 50 ms
 //
-// Make it the longest time that a client goes without looking, and what the
-// removal and one dial take: a few times the interval is not too much. With a
-// lame duck of none, even a service that leaves first loses requests.
+// Make it longer than a client goes without looking; a few times the interval
+// leaves room for a poll that is slow. Without a lame duck even a service that
+// leaves first loses requests.
 //
 // Nobody hears of a removal that the registry has not made. What fails is tried
 // again until the phase ends, which takes until half of the time that Drain may

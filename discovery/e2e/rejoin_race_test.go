@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/discovery/consul"
+	"github.com/gracefulgo/shutdown/discovery/etcd"
+)
+
+const (
+	rejoiners = 50
+	renewal   = time.Second / 3 // of a TTL of a second
+)
+
+// A rejoiner is about to register again what the registry has lost.
+type rejoiner struct {
+	*shutdown.Manager
+	registered time.Time
+}
+
+// endAroundTheRenewal begins the shutdown of each of ms at another moment,
+// around the one at which its instance is registered again.
+func endAroundTheRenewal(t *testing.T, ms []rejoiner) {
+	var wg sync.WaitGroup
+	for n, m := range ms {
+		around := m.registered.Add(renewal + time.Duration(n-rejoiners/4)*200*time.Microsecond)
+		wg.Go(func() {
+			time.Sleep(time.Until(around))
+			m.Begin(nil)
+			_ = m.Wait()
+		})
+	}
+	wg.Wait()
+	for _, m := range ms {
+		require.NoError(t, m.Wait())
+	}
+	time.Sleep(2 * renewal) // what crosses, comes back
+}
+
+func TestEtcdAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
+	client := startEtcd(t).connect()
+	var ms []rejoiner
+	for n := range rejoiners {
+		m := newManager(t, shutdown.Config{GracePeriod: patience})
+		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders(fmt.Sprint(n))))
+		ms = append(ms, rejoiner{m, time.Now()})
+	}
+	for _, kv := range must(client.Get(t.Context(), prefix, clientv3.WithPrefix())).Kvs {
+		_, _ = client.Revoke(t.Context(), clientv3.LeaseID(kv.Lease))
+	}
+
+	endAroundTheRenewal(t, ms)
+
+	require.Empty(t, must(listEtcd(client)(t.Context())))
+}
+
+func TestConsulAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
+	client := startConsul(t).connect()
+	var ms []rejoiner
+	for n := range rejoiners {
+		m := newManager(t, shutdown.Config{GracePeriod: patience})
+		r := &consul.Registrar{Clients: []*api.Client{client}, TTL: time.Second, Logger: silent}
+		require.NoError(t, taken(t.Context(), m, r, ordersAt(t, fmt.Sprintf("127.0.0.1:%d", n+1))))
+		ms = append(ms, rejoiner{m, time.Now()})
+	}
+	for id := range must(client.Agent().Services()) {
+		require.NoError(t, client.Agent().ServiceDeregister(id))
+	}
+
+	endAroundTheRenewal(t, ms)
+
+	require.Empty(t, must(client.Agent().Services()))
+	require.Empty(t, must(listConsul(client)(t.Context())))
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// config is what the command line asks for.
+type config struct {
+	rewrite   map[unix.Signal]unix.Signal
+	grace     time.Duration
+	childOnly bool
+	ok        map[int]bool
+	command   []string
+}
+
+const usage = `usage: shutdown-init [flags] -- command [argument ...]
+
+Runs command, forwards signals to it and to everything below it, and ends when
+all of it has ended, with the exit code of command.
+
+  --signal TERM=HUP  forward the one signal as the other; may be repeated
+  --grace 25s        from SIGTERM, SIGINT or SIGQUIT to SIGKILL for what is left
+                     (default: %s less a tenth if that is set, else 9s)
+  --to tree|child    who gets signals: all processes, or command alone
+                     (default tree)
+  --ok 143           an exit code of command that counts as 0; may be repeated,
+                     or be a list: --ok 143,129
+
+Exit codes: that of command; 128+n if signal n ended it; 126 if it cannot be
+run, 127 if there is none; 2 if the flags are wrong.
+`
+
+const (
+	envGrace = "SHUTDOWN_GRACE_PERIOD"
+	// Docker's ten seconds less a tenth.
+	defaultGrace = 9 * time.Second
+)
+
+// parse reads the command line. It has told stderr what is wrong with it, if
+// there is an error; flag.ErrHelp is none.
+func parse(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
+	c := config{rewrite: make(map[unix.Signal]unix.Signal), ok: make(map[int]bool)}
+	flags := flag.NewFlagSet("shutdown-init", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.DurationVar(&c.grace, "grace", graceFromEnv(getenv, stderr), "")
+	flags.Func("signal", "", c.addRewrite)
+	flags.Func("ok", "", c.addOK)
+	flags.Func("to", "", func(to string) error {
+		if to != "tree" && to != "child" {
+			return errors.New("neither tree nor child")
+		}
+		c.childOnly = to == "child"
+		return nil
+	})
+	err := flags.Parse(args)
+	c.command = flags.Args()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(stderr, usage, envGrace)
+		return c, err
+	case err != nil:
+	case c.grace <= 0:
+		err = fmt.Errorf("invalid value %q for flag -grace: it must be longer than 0", c.grace)
+	case len(c.command) == 0:
+		err = errors.New("no command")
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "shutdown-init: %v\n\n", err)
+		fmt.Fprintf(stderr, usage, envGrace)
+	}
+	return c, err
+}
+
+// graceFromEnv takes the grace period from where the program's own library would
+// take it, less a tenth, as that does. A malformed value counts as unset.
+func graceFromEnv(getenv func(string) string, stderr io.Writer) time.Duration {
+	value := getenv(envGrace)
+	if value == "" {
+		return defaultGrace
+	}
+	grace, err := time.ParseDuration(value)
+	if seconds, notSeconds := strconv.ParseFloat(value, 64); notSeconds == nil {
+		grace, err = time.Duration(seconds*float64(time.Second)), nil
+	}
+	if err != nil || grace <= 0 {
+		fmt.Fprintf(stderr, "shutdown-init: %s=%q is no duration: using %v\n", envGrace, value, defaultGrace)
+		return defaultGrace
+	}
+	return grace - min(grace/10, 5*time.Second)
+}
+
+func (c *config) addRewrite(value string) error {
+	from, to, found := strings.Cut(value, "=")
+	if !found {
+		return errors.New("not of the form TERM=HUP")
+	}
+	received, err := parseSignal(from)
+	if err != nil {
+		return err
+	}
+	sent, err := parseSignal(to)
+	if err != nil {
+		return err
+	}
+	if received == unix.SIGCHLD {
+		return errors.New("SIGCHLD is how an init learns that a process has ended: it is not forwarded")
+	}
+	c.rewrite[received] = sent
+	return nil
+}
+
+func (c *config) addOK(value string) error {
+	for text := range strings.SplitSeq(value, ",") {
+		code, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || code < 0 || code > 255 {
+			return fmt.Errorf("%q is no exit code from 0 to 255", text)
+		}
+		c.ok[code] = true
+	}
+	return nil
+}
+
+// parseSignal knows TERM, SIGTERM, 15 and, because systemd in a container wants
+// it, RTMIN+3.
+func parseSignal(name string) (unix.Signal, error) {
+	text := strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(name)), "SIG")
+	sig := unix.SignalNum("SIG" + text)
+	if offset, isRealTime := strings.CutPrefix(text, "RTMIN"); isRealTime {
+		if n, err := strconv.ParseUint("0"+strings.TrimPrefix(offset, "+"), 10, 8); err == nil {
+			sig = rtmin + unix.Signal(n)
+		}
+	} else if n, err := strconv.ParseUint(text, 10, 8); err == nil {
+		sig = unix.Signal(n)
+	}
+	switch {
+	case sig <= 0 || sig > lastSignal:
+		return 0, fmt.Errorf("%q is no signal", name)
+	case sig == unix.SIGKILL || sig == unix.SIGSTOP:
+		return 0, fmt.Errorf("%s cannot be caught by any program", signalName(sig))
+	}
+	return sig, nil
+}
+
+const (
+	rtmin      unix.Signal = 34 // the C library keeps 32 and 33
+	lastSignal unix.Signal = 64
+)
+
+func signalName(sig unix.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	if sig >= rtmin {
+		return fmt.Sprintf("SIGRTMIN+%d", sig-rtmin)
+	}
+	return fmt.Sprintf("signal %d", sig)
+}

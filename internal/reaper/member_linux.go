@@ -1,0 +1,130 @@
+package reaper
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Member is a process below this one, as /proc showed it.
+type Member struct {
+	Pid, Parent int
+	Start       uint64 // clock ticks since boot; a pid comes back, a pid and its start do not
+	State       byte   // R, S, D, T (stopped), Z (zombie) ...
+}
+
+// Age is how long the member has been running.
+func (m Member) Age() time.Duration {
+	return time.Duration(max(0, int64(now())-int64(m.Start))) * time.Second / ticksPerSecond
+}
+
+// Command is what the member was started as, cut to a line.
+func (m Member) Command() string {
+	const most = 80
+	dir := "/proc/" + strconv.Itoa(m.Pid)
+	line, _ := os.ReadFile(dir + "/cmdline")
+	command := strings.TrimSpace(strings.Map(printable, string(line)))
+	if command == "" { // a zombie, a kernel thread, or in the middle of exec
+		comm, _ := os.ReadFile(dir + "/comm")
+		command = "[" + strings.Map(printable, strings.TrimSpace(string(comm))) + "]"
+	}
+	if len(command) > most {
+		command = strings.ToValidUTF8(command[:most-3], "") + "..."
+	}
+	return command
+}
+
+func (m Member) alive() bool { return m.State != 'Z' && m.State != 'X' }
+
+type identity struct {
+	pid   int
+	start uint64
+}
+
+func (m Member) identity() identity { return identity{m.Pid, m.Start} }
+
+// Below returns every process below pid, zombies too, parents before their
+// children. It reads the stat of every process there is, because
+// /proc/PID/task/TID/children needs a kernel option. The picture is not taken
+// at one instant: who forks meanwhile, or loses its parent, may be missing from
+// it, so whoever needs all of them looks again.
+func Below(pid int) ([]Member, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	children := make(map[int][]Member, len(names))
+	var buf [1024]byte
+	for _, name := range names {
+		if name[0] < '0' || name[0] > '9' {
+			continue
+		}
+		if m, ok := readStat(name, buf[:]); ok {
+			children[m.Parent] = append(children[m.Parent], m)
+		}
+	}
+	below := children[pid]
+	// A pid that was used twice while the picture was taken could close a
+	// circle; each parent is therefore followed once.
+	delete(children, pid)
+	for i := 0; i < len(below); i++ {
+		below = append(below, children[below[i].Pid]...)
+		delete(children, below[i].Pid)
+	}
+	return below, nil
+}
+
+// readStat reads /proc/NAME/stat; ok is false if there is no such process. Plain
+// system calls, because an os.File each takes three times as long.
+func readStat(name string, buf []byte) (m Member, ok bool) {
+	fd, err := unix.Open("/proc/"+name+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return m, false
+	}
+	n, err := unix.Read(fd, buf)
+	_ = unix.Close(fd)
+	if err != nil || n <= 0 {
+		return m, false
+	}
+	// "pid (comm) state ppid ...", and comm may have blanks and parentheses. The
+	// start time is the 22nd field, which is the 20th behind comm.
+	line := buf[:n]
+	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
+	if len(fields) < 20 {
+		return m, false
+	}
+	m.Pid, _ = strconv.Atoi(name)
+	m.State = fields[0][0]
+	m.Parent, _ = strconv.Atoi(string(fields[1]))
+	m.Start, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	return m, err == nil
+}
+
+// ticksPerSecond is USER_HZ, which is the same on every architecture that Go
+// runs on.
+const ticksPerSecond = 100
+
+// now is the time in the unit of Member.Start.
+func now() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano() / (int64(time.Second) / ticksPerSecond))
+}
+
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}

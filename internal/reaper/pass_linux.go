@@ -1,0 +1,211 @@
+package reaper
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// secondLook is for those who were forked while the first pass was under
+	// way.
+	secondLook = 20 * time.Millisecond
+	// killBound is how long members may take to die of SIGKILL. What takes
+	// longer is in the hands of a device, or not ours to kill.
+	killBound = 5 * time.Second
+	// refusedBound is how long nobody may be left but those who refuse.
+	refusedBound = 300 * time.Millisecond
+	// killPause is the longest time between two passes that kill.
+	killPause = 50 * time.Millisecond
+)
+
+func (r *Reaper) stop(sig unix.Signal, grace time.Duration, leaderOnly bool) {
+	deadline := time.Now().Add(grace)
+	if r.phase != Running {
+		if r.phase == Stopping && deadline.Before(r.deadline) {
+			r.deadline = deadline
+		}
+		return
+	}
+	r.phase, r.signal, r.deadline, r.leaderOnly = Stopping, sig, deadline, leaderOnly
+	r.nextWaiting = time.Now().Add(time.Second)
+	r.pass(false)
+	r.passAt(time.Now().Add(secondLook))
+}
+
+func (r *Reaper) kill() {
+	if r.phase == Killed && !r.gaveUp {
+		return
+	}
+	if r.phase == Running {
+		r.nextWaiting = time.Now().Add(time.Second)
+	}
+	r.phase, r.gaveUp, r.deadline, r.refusedSince = Killed, false, time.Now().Add(killBound), time.Time{}
+	members := r.members()
+	if len(members) > 0 {
+		r.report(Event{Kind: Killing, Count: len(members), Processes: r.inWords(members, fewProcesses)})
+	}
+	r.passAt(time.Now())
+}
+
+// members are those alive.
+func (r *Reaper) members() []Member {
+	all, _ := Below(unix.Getpid()) // no /proc, nobody to be seen: killBound is for that too
+	alive := all[:0]
+	for _, m := range all {
+		if m.alive() {
+			alive = append(alive, m)
+		}
+	}
+	return alive
+}
+
+// pass looks at all members and does to them what the phase asks for.
+func (r *Reaper) pass(waiting bool) {
+	began := time.Now()
+	r.nextPass = time.Time{}
+	members := r.members()
+	if r.phase == Stopping {
+		r.signalPass(members)
+	} else {
+		r.killPass(members)
+	}
+	r.result.Left = max(1, len(members))
+	r.lastPass = time.Now()
+	r.passTook = r.lastPass.Sub(began)
+	if r.phase == Killed {
+		r.giveUpIfHopeless(members)
+		pause := killPause
+		if r.gaveUp {
+			pause = time.Second
+		}
+		r.passAt(r.lastPass.Add(pause))
+	}
+	if waiting {
+		r.nextWaiting = r.lastPass.Add(time.Second)
+		if len(members) > 0 && !r.gaveUp {
+			r.report(Event{Kind: Waiting, Count: len(members), Processes: r.inWords(members, fewProcesses)})
+		}
+	}
+}
+
+// signalPass sends the signal to those who are to have it, parents first: one
+// that starts its child again when that ends has been told by then.
+func (r *Reaper) signalPass(members []Member) {
+	onlyLeader := r.leaderOnly && r.leader != 0
+	first := !r.toldAll
+	r.toldAll = !onlyLeader
+	var refused []Member
+	sent := 0
+	for _, m := range members {
+		if onlyLeader && m.Pid != r.leader || !r.isDue(m, first) {
+			continue
+		}
+		at := now()
+		err := send(m, r.signal)
+		if m.State == 'T' && err == nil {
+			err = send(m, unix.SIGCONT) // else it would get the signal when somebody continues it
+		}
+		r.signalled[m.identity()], r.signalledPid[m.Pid] = at, at
+		if r.note(m, err) {
+			sent++
+		} else {
+			refused = append(refused, m)
+		}
+	}
+	if sent+len(refused) > 0 {
+		r.report(Event{Kind: Signalled, Signal: r.signal, Count: sent, Processes: r.inWords(refused, fewProcesses)})
+	}
+}
+
+// isDue says whether m is to have the signal now. Everybody gets it once: what a
+// trap handler starts in order to clean up must not get it. So after the first
+// pass it is for those only who have lost their parent, and for those who were
+// there before their parent had it, but not in the picture that the first pass
+// took.
+func (r *Reaper) isDue(m Member, first bool) bool {
+	if _, had := r.signalled[m.identity()]; had {
+		return false
+	}
+	if first || m.Parent == unix.Getpid() {
+		return true
+	}
+	parentHad, had := r.signalledPid[m.Parent]
+	return had && m.Start < parentHad
+}
+
+// killPass kills our own children and stops everybody deeper, so that there is
+// an end to what forks faster than it can be killed. Once it finds nobody new to
+// stop, nobody can fork, and all can be killed.
+func (r *Reaper) killPass(members []Member) {
+	quiet := true
+	self := unix.Getpid()
+	for _, m := range members {
+		if m.Parent != self && !r.frozen[m.identity()] {
+			quiet = quiet && m.State == 'T'
+			r.frozen[m.identity()] = true
+			r.note(m, send(m, unix.SIGSTOP))
+		}
+	}
+	for _, m := range members {
+		if m.Parent == self || quiet {
+			if r.note(m, send(m, unix.SIGKILL)) {
+				r.killed[m.identity()] = true
+			}
+		}
+	}
+	if !quiet {
+		r.passSoon()
+	}
+}
+
+// note records whether m could be signalled, and says so.
+func (r *Reaper) note(m Member, err error) bool {
+	if err == nil {
+		delete(r.refused, m.identity())
+		return true
+	}
+	errno := unix.EINVAL
+	_ = errors.As(err, &errno)
+	r.refused[m.identity()] = errno
+	return false
+}
+
+func (r *Reaper) giveUpIfHopeless(members []Member) {
+	if r.gaveUp {
+		return
+	}
+	hopeless := len(members) > 0
+	for _, m := range members {
+		hopeless = hopeless && r.refused[m.identity()] != 0
+	}
+	switch {
+	case !hopeless:
+		r.refusedSince = time.Time{}
+	case r.refusedSince.IsZero():
+		r.refusedSince = r.lastPass
+	}
+	tooLong := !r.refusedSince.IsZero() && r.lastPass.Sub(r.refusedSince) >= refusedBound
+	if tooLong || !r.lastPass.Before(r.deadline) {
+		r.gaveUp = true
+		r.report(Event{Kind: GaveUp, Count: len(members), Processes: r.inWords(members, manyProcesses)})
+	}
+}
+
+// forward sends sig once to whoever is there now.
+func (r *Reaper) forward(sig unix.Signal, leaderOnly bool) {
+	var refused []Member
+	sent := 0
+	for _, m := range r.members() {
+		if leaderOnly && m.Pid != r.leader {
+			continue
+		}
+		if r.note(m, send(m, sig)) {
+			sent++
+		} else {
+			refused = append(refused, m)
+		}
+	}
+	r.report(Event{Kind: Signalled, Signal: sig, Count: sent, Processes: r.inWords(refused, fewProcesses)})
+}

@@ -1,0 +1,2 @@
+// Package process stops a child process with everything below it.
+package process

@@ -1,0 +1,79 @@
+//go:build !processgroup
+
+package process
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gracefulgo/shutdown/internal/reaper"
+)
+
+// What is said between the program and a tree's reaper, as JSON on a socket. The
+// end of the one is the end of the socket for the other.
+
+// A request is the first message to the reaper. What may be no valid UTF-8 goes
+// as bytes.
+type request struct {
+	Path, Dir, Chroot []byte
+	Args, Env         [][]byte
+	Files             []bool // which of the descriptors from 0 are open
+	Attr              *syscall.SysProcAttr
+	Signal            syscall.Signal // for the case that the program is gone
+	Grace             time.Duration
+}
+
+// An order is every later one.
+type order struct {
+	Go     bool // the program knows the child; it may be reaped
+	Stop   bool
+	Kill   bool
+	Signal syscall.Signal
+	Grace  time.Duration
+}
+
+// An answer comes from the reaper.
+type answer struct {
+	Started int           // the child's pid
+	Errno   syscall.Errno // why it was not started
+	Doing   string        // and what was being done
+	Event   *reaper.Event
+	Done    *reaper.Result // nobody is left, or the reaper gives up: it ends
+}
+
+// A link is one end of the socket.
+type link struct {
+	file *os.File
+	dec  *json.Decoder
+	mu   sync.Mutex // one message at a time
+}
+
+func newLink(file *os.File) *link { return &link{file: file, dec: json.NewDecoder(file)} }
+
+// writeBound is for an other end that is stopped, and whose buffer is full.
+const writeBound = time.Second
+
+func (l *link) send(message any) error {
+	text, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.file.SetWriteDeadline(time.Now().Add(writeBound))
+	_, err = l.file.Write(append(text, '\n'))
+	return err
+}
+
+// receive returns io.EOF when the other end is gone.
+func (l *link) receive(message any) error {
+	err := l.dec.Decode(message)
+	if err == io.ErrUnexpectedEOF {
+		return io.EOF
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A State is how far a tree has got, and in the end what ended it.
+type State int
+
+// A tree is Running, then Stopping, then Killing, and may leave any of them for
+// the corresponding end.
+const (
+	Running  State = iota // nobody has asked it to end
+	Stopping              // it has had the signal, and the grace period runs
+	Killing               // what is left is being killed
+	Survived              // some of it could not be killed; it may end yet
+	Ended                 // all of it has ended, by itself
+	Stopped               // all of it has ended, on the signal
+	Killed                // all of it has ended, but some had to be killed
+)
+
+// String returns the state's name in lower case.
+func (s State) String() string {
+	names := [...]string{"running", "stopping", "killing", "survived", "ended", "stopped", "killed"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("State(%d)", int(s))
+	}
+	return names[s]
+}
+
+// over says whether all of it has ended.
+func (s State) over() bool { return s >= Ended }
+
+// ErrKilled is wrapped by the error of a Stop that had to kill: whatever the
+// killed were about to save is lost.
+var ErrKilled = errors.New("killed")
+
+// A SurvivorsError lists what Stop or Kill could not end.
+type SurvivorsError struct {
+	Root      int    // the pid of the tree's root, dead or alive
+	Command   string // what it was started as
+	Survivors []Survivor
+}
+
+// A Survivor is a process that could not be ended.
+type Survivor struct {
+	Pid     int
+	Command string
+	// Err is the reason: a syscall.EPERM if it belongs to another user, an error
+	// that says so if it was sent SIGKILL and has not ended.
+	Err error
+}
+
+func (e *SurvivorsError) Error() string {
+	const few = 5
+	var b strings.Builder
+	fmt.Fprintf(&b, "process: tree %d (%s) has %d survivors", e.Root, e.Command, len(e.Survivors))
+	for i, s := range e.Survivors[:min(few, len(e.Survivors))] {
+		separator := ", "
+		if i == 0 {
+			separator = ": "
+		}
+		fmt.Fprintf(&b, "%s%d %s (%v)", separator, s.Pid, s.Command, s.Err)
+	}
+	if more := len(e.Survivors) - few; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+// Unwrap returns each survivor's reason, for errors.Is(err, os.ErrPermission).
+func (e *SurvivorsError) Unwrap() []error {
+	errs := make([]error, len(e.Survivors))
+	for i, s := range e.Survivors {
+		errs[i] = s.Err
+	}
+	return errs
+}
+
+var errStillThere = errors.New("still there after SIGKILL")

@@ -1,0 +1,311 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+)
+
+// Options are how a tree is stopped. The zero value is SIGTERM and ten seconds.
+type Options struct {
+	// Signal asks the tree to end. Nil is SIGTERM. SIGKILL and SIGSTOP are
+	// refused: nobody can catch them, so there would be nothing to wait for;
+	// Tree.Kill is for that. On Windows it is always CTRL_BREAK, which Go
+	// programs see as os.Interrupt, and only SIGTERM and os.Interrupt are
+	// accepted.
+	Signal os.Signal
+	// Grace is how long Stop waits after Signal before it kills what is left.
+	// Zero is ten seconds.
+	Grace time.Duration
+	// Logger is told every step. Nil is slog.Default(). One that blocks holds
+	// nothing up: lines that find no room are dropped and counted.
+	Logger *slog.Logger
+}
+
+const defaultGrace = 10 * time.Second
+
+// A Tree is a child process and all of its descendants. Its methods may be
+// called from any goroutine.
+type Tree struct {
+	cmd       *exec.Cmd
+	pid       int
+	options   Options
+	command   string
+	waitDelay time.Duration
+	copies    *copies
+	log       *logQueue
+	platform  platform
+	watching  sync.WaitGroup
+
+	mu      sync.Mutex // protects what follows
+	state   State
+	changed chan struct{} // closed, and replaced, when state changes
+	killed  int           // so many were alive when SIGKILL came
+	left    []Survivor    // Survived: who is
+
+	// Set before the last change of state.
+	status *os.ProcessState // the leader's end; nil if it is not known
+	lost   error            // why it is not
+
+	wait    sync.Once
+	waitErr error
+}
+
+// Start starts cmd as cmd.Start would, and whatever it will start belongs to the
+// tree that is returned. It returns when cmd has been started, on Linux after
+// some 3 ms, or with the error that kept it from being started.
+//
+// Wait with Tree.Wait, and not with cmd.Wait. StdinPipe, StdoutPipe and
+// StderrPipe go on working. If cmd was made by exec.CommandContext, the end of
+// its context begins a Stop, whatever cmd.Cancel is. cmd.Process is the child,
+// for a SIGHUP that is to reload it, for example; on Linux only its Signal and
+// its Pid are of use. Start changes cmd while it runs, so that nobody else may
+// read it meanwhile.
+//
+// The child has a process group of its own, so that a terminal's Ctrl-C comes to
+// the program alone, which stops it. Where cmd.Env is inherited, what configures
+// package shutdown is not passed on: SHUTDOWN_GRACE_PERIOD and its kind are about
+// this program.
+func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	t := &Tree{
+		cmd: cmd, options: o, command: oneLine(cmd), waitDelay: cmd.WaitDelay,
+		log: &logQueue{logger: o.Logger}, changed: make(chan struct{}),
+	}
+	if err := t.start(); err != nil {
+		return nil, err
+	}
+	t.log.info("process: started", "pid", t.pid, "command", t.command)
+	return t, nil
+}
+
+func (o *Options) check() error {
+	if o.Grace < 0 {
+		return fmt.Errorf("process: Options.Grace: %v is negative", o.Grace)
+	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
+	if o.Signal == nil {
+		o.Signal = defaultSignal
+	}
+	return checkSignal(o.Signal)
+}
+
+// Pid is that of the child, the tree's root.
+func (t *Tree) Pid() int { return t.pid }
+
+// State says how far the tree has got. It does not block.
+func (t *Tree) State() State {
+	if t == nil {
+		return Ended
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state
+}
+
+// Stop ends the whole tree: Options.Signal to each member, Options.Grace to end,
+// SIGKILL for those who have not; and it returns when it is certain that none is
+// left. It is a shutdown hook as it is.
+//
+// It returns nil if all ended on the signal, ErrKilled if some had to be killed,
+// and a *SurvivorsError if some could not be. If ctx ends before Grace does, the
+// rest is killed then, which is waited for; that takes milliseconds, and five
+// seconds at most. A second call waits for the same end. A tree that is nil or
+// has ended is stopped: that is no error. After a *SurvivorsError another call
+// tries to kill once more.
+func (t *Tree) Stop(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	switch over, err := t.over(); {
+	case over:
+		return err
+	case t.State() == Survived:
+		t.orderKill()
+	default:
+		t.orderStop()
+	}
+	defer t.log.flush()
+	// The grace period is kept by the platform's side of the tree. This is for
+	// the case that nothing comes from there any more.
+	ctx, cancel := context.WithTimeoutCause(ctx, t.options.Grace+killBound+answerBound, errNoAnswer)
+	defer cancel()
+	err := t.await(ctx)
+	if err == nil {
+		return t.result(nil)
+	}
+	t.orderKill()
+	last, cancelLast := context.WithTimeoutCause(context.WithoutCancel(ctx), killBound+answerBound, errNoAnswer)
+	defer cancelLast()
+	if noAnswer := t.await(last); noAnswer != nil {
+		return fmt.Errorf("process: stop tree %d (%s): %w", t.pid, t.command, noAnswer)
+	}
+	return t.result(err)
+}
+
+// Kill ends the whole tree with SIGKILL, without a grace period, and returns
+// when it is certain that none is left: nil, or a *SurvivorsError after five
+// seconds at the most. A tree that is nil or has ended is no error.
+func (t *Tree) Kill() error {
+	if t == nil {
+		return nil
+	}
+	if over, err := t.over(); over {
+		return err
+	}
+	t.orderKill()
+	defer t.log.flush()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), killBound+answerBound, errNoAnswer)
+	defer cancel()
+	if err := t.await(ctx); err != nil {
+		return fmt.Errorf("process: kill tree %d (%s): %w", t.pid, t.command, err)
+	}
+	if err := t.result(nil); !errors.Is(err, ErrKilled) {
+		return err
+	}
+	return nil
+}
+
+// Wait blocks until the whole tree has ended, which may be long after its child
+// has, and what was copied to cmd.Stdout and cmd.Stderr has been written. It
+// returns the child's own result: nil, or an *exec.ExitError with its code or
+// signal. State says who was the cause of it. Any number of goroutines may call
+// it, at any time, and get the same.
+//
+// Where Stop or Kill had to give up, Wait returns their *SurvivorsError.
+//
+// Call it once at least, to release what cmd holds: the pipes that StdoutPipe
+// and its kind have made. Processes are not among that: a tree that has ended
+// has been reaped. If a copy is still under way when the tree has ended, because
+// its io.Writer is slow, Wait gives it cmd.WaitDelay, or where that is zero as
+// long as it takes. A cmd.Stdin that is being read from is not waited for.
+func (t *Tree) Wait() error {
+	if t == nil {
+		return nil
+	}
+	if err := t.await(context.Background()); err != nil {
+		return err // not to be reached
+	}
+	defer t.log.flush()
+	if over, _ := t.over(); !over {
+		return t.result(nil)
+	}
+	t.wait.Do(func() { t.waitErr = t.release() })
+	return t.waitErr
+}
+
+const (
+	// killBound is how long members may take to die of SIGKILL. What takes
+	// longer is in the hands of a device, or not ours to kill.
+	killBound = 5 * time.Second
+	// answerBound is for what is between the tree and us.
+	answerBound = 5 * time.Second
+)
+
+var errNoAnswer = errors.New("no answer")
+
+// await waits until the tree has ended or cannot be ended. Its error is ctx's.
+func (t *Tree) await(ctx context.Context) error {
+	for {
+		t.mu.Lock()
+		state, changed := t.state, t.changed
+		t.mu.Unlock()
+		if over, _ := t.over(); over {
+			t.watching.Wait() // it has nothing left to do but return
+			return nil
+		}
+		if state == Survived {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// over says whether nothing will happen any more: all has ended, or, and that is
+// the error, nobody is there to say so.
+func (t *Tree) over() (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.over() || t.lost != nil, t.lost
+}
+
+// result is what became of a Stop. early is why its context ended, if it did.
+func (t *Tree) result(early error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.lost != nil:
+		return t.lost
+	case t.state == Survived:
+		return &SurvivorsError{Root: t.pid, Command: t.command, Survivors: t.left}
+	case t.state != Killed:
+		return nil
+	case early != nil:
+		return fmt.Errorf("process: stop tree %d (%s): %w before it had ended: %d of it: %w", t.pid, t.command, early, t.killed, ErrKilled)
+	}
+	return fmt.Errorf("process: stop tree %d (%s): %d of it did not end on %v within %v: %w", t.pid, t.command, t.killed, t.options.Signal, t.options.Grace, ErrKilled)
+}
+
+// advance changes the state; back from Survived only to Killing.
+func (t *Tree) advance(to State, then func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state.over() || t.lost != nil || to < t.state && !(t.state == Survived && to == Killing) {
+		return
+	}
+	if then != nil {
+		then()
+	}
+	t.state = to
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// orderStop begins a stop, if none has begun.
+func (t *Tree) orderStop() {
+	t.advance(Stopping, nil)
+	t.platform.stop(t.options)
+}
+
+func (t *Tree) orderKill() {
+	t.advance(Killing, nil)
+	t.platform.kill()
+}
+
+// release gives back what is held for a tree that has ended, and returns the
+// child's result.
+func (t *Tree) release() error {
+	copied := t.copies.wait(t.waitDelay, t.lost != nil)
+	t.releaseCmd()
+	t.cmd.ProcessState = t.status
+	switch {
+	case t.lost != nil:
+		return t.lost
+	case !t.status.Success():
+		return &exec.ExitError{ProcessState: t.status}
+	}
+	return copied
+}
+
+// oneLine is what cmd is called in the log.
+func oneLine(cmd *exec.Cmd) string {
+	const most = 80
+	line := cmd.String()
+	if len(line) > most {
+		line = line[:most-3] + "..."
+	}
+	return line
+}

@@ -1,0 +1,318 @@
+//go:build !processgroup
+
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/internal/reaper"
+)
+
+// platform is the way to a reaper.
+type platform struct {
+	link   *link
+	reaper *os.Process
+}
+
+// startBound is how long this program's init functions may take in the reaper.
+const startBound = 30 * time.Second
+
+// start has a reaper start the child. The caller's cmd starts the reaper, in its
+// place: then the pipes of StdoutPipe and its kind are where they ought to be.
+func (t *Tree) start() (err error) {
+	cmd := t.cmd
+	if err := canBeStartedAgain(); err != nil {
+		return err
+	}
+	request, err := t.request()
+	if err != nil {
+		return err
+	}
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return fmt.Errorf("process: start %s: %w", t.command, err)
+	}
+	defer theirs.Close()
+	t.platform.link = newLink(ours)
+	t.copies = new(copies)
+	defer func() {
+		if err != nil {
+			t.copies.cancel()
+			ours.Close()
+		}
+	}()
+
+	if err := t.startReaper(theirs); err != nil {
+		return err
+	}
+	pid, err := t.startChild(request)
+	if err != nil {
+		_ = t.platform.reaper.Kill()
+		_, _ = t.platform.reaper.Wait()
+		_ = cmd.Wait() // closes the pipes
+		cmd.Process = nil
+		return err
+	}
+	t.pid = pid
+	// While it is not reaped, and it is not before we say Go, the pid is its own.
+	// FindProcess then holds it by a pidfd.
+	if cmd.Process, err = os.FindProcess(pid); err != nil {
+		return err // never on Unix
+	}
+	if attr := cmd.SysProcAttr; attr != nil && attr.PidFD != nil {
+		if *attr.PidFD, err = unix.PidfdOpen(pid, 0); err != nil {
+			*attr.PidFD = -1
+		}
+	}
+	t.copies.run()
+	t.watching.Go(t.watch)
+	_ = t.platform.link.send(order{Go: true}) // if the reaper is gone, watch will say so
+	return nil
+}
+
+// startReaper starts this program again, with all that cmd gives its child. Its
+// environment is empty but for what makes it a reaper: this program's init
+// functions run in it, and must not take it for the program.
+func (t *Tree) startReaper(control *os.File) error {
+	cmd := t.cmd
+	path, args, env, dir := cmd.Path, cmd.Args, cmd.Env, cmd.Dir
+	extra, attr, delay, cancel := cmd.ExtraFiles, cmd.SysProcAttr, cmd.WaitDelay, cmd.Cancel
+	restore, err := t.copies.pipe(cmd)
+	defer func() {
+		restore()
+		cmd.Path, cmd.Args, cmd.Env, cmd.Dir = path, args, env, dir
+		cmd.ExtraFiles, cmd.SysProcAttr = extra, attr
+		if err != nil {
+			cmd.WaitDelay, cmd.Cancel = delay, cancel
+		}
+	}()
+	if err != nil {
+		return fmt.Errorf("process: start %s: %w", t.command, err)
+	}
+	cmd.Path, cmd.Args, cmd.Dir = "/proc/self/exe", []string{reaperName, t.command}, ""
+	cmd.Env = []string{reaperEnv + "=" + strconv.Itoa(3+len(extra)), "GOMAXPROCS=1"}
+	cmd.ExtraFiles = append(extra[:len(extra):len(extra)], control)
+	// A group of its own, so that Ctrl-C, or a kill of the program's group, does
+	// not come to it. Not a session of its own: the child stays in the program's,
+	// and a group with members that are stopped is no orphan, which the kernel
+	// would continue.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if attr != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = attr.UseCgroupFD, attr.CgroupFD
+	}
+	// exec.Cmd would kill cmd.Process, and that is the reaper, not the tree.
+	cmd.WaitDelay = 0
+	if cmd.Cancel != nil {
+		cmd.Cancel = func() error { t.orderStop(); return nil }
+	}
+	if err = cmd.Start(); err != nil {
+		return err
+	}
+	t.platform.reaper = cmd.Process
+	return nil
+}
+
+// startChild tells the reaper what to start, and returns the child's pid.
+func (t *Tree) startChild(r request) (int, error) {
+	link := t.platform.link
+	if err := link.send(r); err != nil {
+		return 0, fmt.Errorf("process: start %s: to the reaper: %w", t.command, err)
+	}
+	_ = link.file.SetReadDeadline(time.Now().Add(startBound))
+	var a answer
+	if err := link.receive(&a); err != nil {
+		return 0, fmt.Errorf("process: start %s: the reaper, which is this program started again, has not answered (%w): did an init function of this program end it?", t.command, err)
+	}
+	_ = link.file.SetReadDeadline(time.Time{})
+	if a.Errno != 0 {
+		return 0, &fs.PathError{Op: a.Doing, Path: t.cmd.Path, Err: a.Errno}
+	}
+	return a.Started, nil
+}
+
+// request is what makes the child.
+func (t *Tree) request() (request, error) {
+	cmd := t.cmd
+	r := request{
+		Path: []byte(cmd.Path), Dir: []byte(cmd.Dir), Files: []bool{true, true, true},
+		Attr: new(syscall.SysProcAttr), Signal: t.options.Signal.(syscall.Signal), Grace: t.options.Grace,
+	}
+	args := cmd.Args
+	if len(args) == 0 {
+		args = []string{cmd.Path}
+	}
+	for _, arg := range args {
+		r.Args = append(r.Args, []byte(arg))
+	}
+	for _, entry := range childEnv(cmd) {
+		r.Env = append(r.Env, []byte(entry))
+	}
+	for _, f := range cmd.ExtraFiles {
+		r.Files = append(r.Files, f != nil)
+	}
+	if cmd.SysProcAttr != nil {
+		*r.Attr = *cmd.SysProcAttr
+	}
+	switch {
+	case r.Attr.Ptrace:
+		return r, errors.New("process: cmd.SysProcAttr.Ptrace: only the parent of a process can trace it, and that is the reaper")
+	case r.Attr.Foreground:
+		return r, errors.New("process: cmd.SysProcAttr.Foreground: Ctrl-C would go to the child and not to the program, which is to stop it")
+	}
+	r.Chroot, r.Attr.Chroot = []byte(r.Attr.Chroot), ""
+	r.Attr.UseCgroupFD, r.Attr.PidFD = false, nil // inherited from the reaper; ours to fill
+	if !r.Attr.Setsid && !r.Attr.Setpgid {
+		r.Attr.Setpgid = true
+	}
+	return r, nil
+}
+
+// watch follows the tree to its end.
+func (t *Tree) watch() {
+	var done *reaper.Result
+	for {
+		var a answer
+		if t.platform.link.receive(&a) != nil {
+			break
+		}
+		if a.Event != nil {
+			t.happened(*a.Event)
+		}
+		if a.Done != nil {
+			done = a.Done
+		}
+	}
+	status, err := t.platform.reaper.Wait()
+	t.platform.link.file.Close()
+	if done == nil || err != nil {
+		t.lose(status, err)
+		return
+	}
+	over := map[reaper.Phase]State{reaper.Running: Ended, reaper.Stopping: Stopped, reaper.Killed: Killed}[done.Phase]
+	t.log.info("process: "+over.String(), "pid", t.pid, "child", status.String(), "killed", done.Killed)
+	t.advance(over, func() { t.status, t.killed = status, done.Killed })
+}
+
+// lose says that the reaper has gone before the tree had.
+func (t *Tree) lose(status *os.ProcessState, err error) {
+	if err == nil {
+		err = errors.New(status.String())
+	}
+	err = fmt.Errorf("process: tree %d (%s): its reaper ended before it (%w): what is left of it is not known", t.pid, t.command, err)
+	t.log.error("process: the reaper has gone", "pid", t.pid, "error", err.Error())
+	t.advance(Survived, func() { t.lost = err })
+}
+
+// happened logs a step of the reaper's, and follows it.
+func (t *Tree) happened(e reaper.Event) {
+	switch e.Kind {
+	case reaper.LeaderEnded:
+		if e.Count > 0 {
+			t.log.info("process: the child has ended", "pid", t.pid, "with", inWords(e.Status), "members", e.Count, "left", list(e.Processes))
+		}
+	case reaper.Signalled:
+		t.log.info("process: signalled", "pid", t.pid, "signal", e.Signal.String(), "members", e.Count)
+		if len(e.Processes) > 0 {
+			t.log.warn("process: signal refused", "pid", t.pid, "signal", e.Signal.String(), "by", list(e.Processes))
+		}
+	case reaper.Waiting:
+		t.log.info("process: waiting", "pid", t.pid, "members", e.Count, "for", list(e.Processes))
+	case reaper.Killing:
+		t.log.warn("process: killing", "pid", t.pid, "signal", syscall.SIGKILL.String(), "members", e.Count, "left", list(e.Processes))
+		t.advance(Killing, nil)
+	case reaper.GaveUp:
+		var left []Survivor
+		for _, p := range e.Processes {
+			s := Survivor{Pid: p.Pid, Command: p.Command, Err: errStillThere}
+			if p.Errno != 0 {
+				s.Err = p.Errno
+			}
+			left = append(left, s)
+		}
+		t.log.error("process: survivors", "pid", t.pid, "members", e.Count, "left", list(e.Processes))
+		t.advance(Survived, func() { t.left = left })
+	}
+}
+
+func (p *platform) stop(o Options) {
+	_ = p.link.send(order{Stop: true, Signal: o.Signal.(syscall.Signal), Grace: o.Grace})
+	p.wake()
+}
+
+func (p *platform) kill() {
+	_ = p.link.send(order{Kill: true})
+	p.wake()
+}
+
+// wake continues a reaper that somebody has stopped. That the order reached it,
+// and what came of it, is seen by what it reports.
+func (p *platform) wake() {
+	if p.reaper != nil {
+		_ = p.reaper.Signal(unix.SIGCONT)
+	}
+}
+
+// releaseCmd closes cmd's pipes and ends its watch of its context, which Wait
+// does, whatever it says about a process that has long been reaped.
+func (t *Tree) releaseCmd() {
+	child := t.cmd.Process
+	t.cmd.Process = t.platform.reaper // whose end is known: no pid is looked up
+	_ = t.cmd.Wait()
+	t.cmd.Process, t.cmd.WaitDelay = child, t.waitDelay
+}
+
+// canBeStartedAgain refuses where /proc/self/exe is another program, with us as
+// a library in it.
+func canBeStartedAgain() error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "-buildmode" && !strings.HasSuffix(setting.Value, "exe") && setting.Value != "pie" {
+			return fmt.Errorf("process: a tree needs a program of its own for its reaper, and this one is built with -buildmode=%s", setting.Value)
+		}
+	}
+	return nil
+}
+
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "program"), nil
+}
+
+func list(processes []reaper.Process) string {
+	var b strings.Builder
+	for i, p := range processes {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d %s", p.Pid, p.Command)
+		if p.Errno != 0 {
+			fmt.Fprintf(&b, " (%v)", p.Errno)
+		} else {
+			fmt.Fprintf(&b, " (%v)", p.Age.Round(100*time.Millisecond))
+		}
+	}
+	return b.String()
+}
+
+func inWords(status unix.WaitStatus) string {
+	if status.Signaled() {
+		return "signal " + unix.SignalName(status.Signal())
+	}
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
+}

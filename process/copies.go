@@ -1,11 +1,9 @@
 package process
 
 import (
-	"errors"
 	"io"
 	"os"
 	"os/exec"
-	"syscall"
 	"time"
 )
 
@@ -114,7 +112,7 @@ func (c *copies) wait(delay time.Duration, cut bool) error {
 	}
 	select {
 	case err := <-c.input:
-		if first == nil && !errors.Is(err, syscall.EPIPE) { // nobody has to read all of it
+		if first == nil && !isPipeGone(err) { // nobody has to read all of it
 			first = err
 		}
 	default:

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -20,3 +21,6 @@ func checkSignal(sig os.Signal) error {
 	}
 	return nil
 }
+
+// isPipeGone is what writing to a child that does not read ends with.
+func isPipeGone(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -23,7 +23,7 @@ const (
 // Result is what was seen by the time that no process was left.
 type Result struct {
 	Status unix.WaitStatus // the leader's, if LeaderEnded
-	Phase  Phase           // Killed: somebody was alive when SIGKILL came
+	Phase  Phase           // what it took: Killed, if somebody was alive when SIGKILL came
 	Killed int             // so many were
 	Left   int             // so many are alive: Run gave up
 
@@ -124,11 +124,13 @@ func (r *Reaper) Run() Result {
 			f()
 		}
 		if r.reap(); r.result.Left == 0 || r.gaveUp && r.quit {
-			r.result.Phase = r.phase
-			if r.phase == Killed && len(r.killed) == 0 {
+			r.result.Killed = len(r.killed)
+			switch {
+			case r.phase == Killed && len(r.killed) > 0:
+				r.result.Phase = Killed
+			case len(r.signalled) > 0:
 				r.result.Phase = Stopping
 			}
-			r.result.Killed = len(r.killed)
 			return r.result
 		}
 		timer.Reset(r.work())

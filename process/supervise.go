@@ -1,0 +1,175 @@
+//go:build !linux || processgroup
+
+package process
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// Where there is no reaper, the program itself follows the tree, through what
+// the system has for it: a group, which is a process group or a job object.
+//
+// Each system has
+//
+//	startGroup(cmd *exec.Cmd) (*group, error) starts cmd in a group of its own
+//	(*group) signal(sig os.Signal) error      to all that are in it
+//	(*group) kill() error
+//	(*group) left() (int, []Survivor)         how many, and who, if that can be known
+//	(*group) close()
+
+// platform carries the orders to the goroutine that follows the tree.
+type platform struct {
+	orders chan order
+	done   chan struct{} // nobody takes orders any more
+}
+
+type order int
+
+const (
+	orderStop order = iota
+	orderKill
+)
+
+func (t *Tree) start() error {
+	cmd := t.cmd
+	env, cancel, delay := cmd.Env, cmd.Cancel, cmd.WaitDelay
+	t.copies = new(copies)
+	t.platform = platform{orders: make(chan order, 16), done: make(chan struct{})}
+	restore, err := t.copies.pipe(cmd)
+	cmd.Env = childEnv(cmd)
+	// exec.Cmd would kill the child alone.
+	cmd.WaitDelay = 0
+	if cmd.Cancel != nil {
+		cmd.Cancel = func() error { t.orderStop(); return nil }
+	}
+	var g *group
+	if err == nil {
+		g, err = startGroup(cmd)
+	}
+	restore()
+	cmd.Env = env
+	if err != nil {
+		cmd.Cancel, cmd.WaitDelay = cancel, delay
+		t.copies.cancel()
+		close(t.platform.done)
+		return err
+	}
+	t.pid = cmd.Process.Pid
+	t.copies.run()
+	t.watching.Go(func() { t.watch(g) })
+	return nil
+}
+
+const (
+	lookSoon  = 10 * time.Millisecond // while the tree is ending
+	lookLater = time.Second           // once the child has ended and left others
+)
+
+// watch follows the tree to its end.
+func (t *Tree) watch(g *group) {
+	defer close(t.platform.done)
+	defer g.close()
+	type end struct {
+		status *os.ProcessState
+		err    error
+	}
+	childEnded := make(chan end, 1)
+	t.watching.Go(func() {
+		status, err := t.cmd.Process.Wait()
+		childEnded <- end{status, err}
+	})
+	var (
+		child    *end
+		state    = Running
+		deadline time.Time // of the grace period, then of the kill
+		killed   int
+		timer    = time.NewTimer(lookLater)
+	)
+	defer timer.Stop()
+	kill := func() {
+		n, _ := g.left()
+		if state != Killing && n > 0 {
+			t.log.warn("process: killing", "pid", t.pid, "members", n)
+		}
+		killed = max(killed, n)
+		state, deadline = Killing, time.Now().Add(killBound)
+		t.advance(Killing, nil)
+		if err := g.kill(); err != nil && n > 0 {
+			t.log.warn("process: kill refused", "pid", t.pid, "error", err.Error())
+		}
+	}
+	for {
+		select {
+		case e := <-childEnded:
+			child = &e
+		case o := <-t.platform.orders:
+			switch {
+			case o == orderKill:
+				kill()
+			case state == Running:
+				state, deadline = Stopping, time.Now().Add(t.options.Grace)
+				n, _ := g.left()
+				err := g.signal(t.options.Signal)
+				t.log.info("process: signalled", "pid", t.pid, "signal", t.options.Signal.String(), "members", n)
+				if err != nil {
+					t.log.warn("process: signal refused", "pid", t.pid, "signal", t.options.Signal.String(), "error", err.Error())
+				}
+			}
+		case <-timer.C:
+		}
+		left, who := g.left()
+		if child != nil && left == 0 {
+			t.finish(child.status, child.err, state, killed)
+			return
+		}
+		look := lookLater
+		if state != Running && t.State() != Survived {
+			look = lookSoon
+			if !time.Now().Before(deadline) {
+				if state == Stopping {
+					kill()
+				} else {
+					t.log.error("process: survivors", "pid", t.pid, "members", left)
+					t.advance(Survived, func() { t.left = who })
+				}
+			}
+		}
+		timer.Reset(look)
+	}
+}
+
+func (t *Tree) finish(status *os.ProcessState, err error, state State, killed int) {
+	if err != nil {
+		t.advance(Survived, func() {
+			t.lost = fmt.Errorf("process: tree %d (%s): wait for the child: %w", t.pid, t.command, err)
+		})
+		return
+	}
+	over := Ended
+	switch {
+	case state == Killing && killed > 0:
+		over = Killed
+	case state != Running:
+		over = Stopped
+	}
+	t.log.info("process: "+over.String(), "pid", t.pid, "child", status.String(), "killed", killed)
+	t.advance(over, func() { t.status, t.killed = status, killed })
+}
+
+func (p *platform) stop(Options) { p.order(orderStop) }
+func (p *platform) kill()        { p.order(orderKill) }
+
+func (p *platform) order(o order) {
+	select {
+	case p.orders <- o:
+	case <-p.done:
+	}
+}
+
+// releaseCmd closes cmd's pipes and ends its watch of its context.
+func (t *Tree) releaseCmd() {
+	_ = t.cmd.Wait() // about a process that has been reaped
+	t.cmd.WaitDelay = t.waitDelay
+}

@@ -139,8 +139,13 @@ func (r *Reaper) isDue(m Member, first bool) bool {
 // an end to what forks faster than it can be killed. Once it finds nobody new to
 // stop, nobody can fork, and all can be killed.
 func (r *Reaper) killPass(members []Member) {
-	quiet := true
 	self := unix.Getpid()
+	for _, m := range members {
+		if m.Parent == self {
+			r.killOne(m)
+		}
+	}
+	quiet := true
 	for _, m := range members {
 		if m.Parent != self && !r.frozen[m.identity()] {
 			quiet = quiet && m.State == 'T'
@@ -148,15 +153,20 @@ func (r *Reaper) killPass(members []Member) {
 			r.note(m, send(m, unix.SIGSTOP))
 		}
 	}
+	if !quiet {
+		r.passAt(time.Now())
+		return
+	}
 	for _, m := range members {
-		if m.Parent == self || quiet {
-			if r.note(m, send(m, unix.SIGKILL)) {
-				r.killed[m.identity()] = true
-			}
+		if m.Parent != self {
+			r.killOne(m)
 		}
 	}
-	if !quiet {
-		r.passSoon()
+}
+
+func (r *Reaper) killOne(m Member) {
+	if r.note(m, send(m, unix.SIGKILL)) {
+		r.killed[m.identity()] = true
 	}
 }
 

@@ -1,0 +1,105 @@
+//go:build !processgroup
+
+package process_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/process"
+)
+
+// trees are those that are hard to end. Each says "up" when it has at least
+// members, and ends by itself, or forks no more, some time.
+var trees = []struct {
+	name    string
+	script  string
+	members int
+	stopped process.State
+}{
+	{"plain", `sleep 600 & sleep 600 & echo up; wait`, 3, process.Stopped},
+	{"ignores TERM", `trap '' TERM; sleep 600 & sleep 600 & echo up; wait`, 3, process.Killed},
+	{"13 in three generations", `for i in 1 2 3; do
+		bash -c 'for i in 1 2 3; do sleep 600 & done; wait' &
+	done; echo up; wait`, 13, process.Stopped},
+	{"daemons in sessions of their own that ignore TERM", `for i in 1 2 3; do
+		setsid bash -c 'trap "" TERM; echo here; while :; do sleep 600; done' | read -r &
+	done; echo up; sleep 600`, 7, process.Killed},
+	{"orphans whose parents have gone", `for i in 1 2 3; do
+		(setsid bash -c 'sleep 600 & sleep 600 &' &)
+	done; echo up; sleep 600`, 7, process.Stopped},
+	{"orphans whose root has gone", `for i in 1 2 3; do
+		(trap "" TERM; setsid sleep 600 &)
+	done; echo up`, 3, process.Killed},
+	{"forks sessions while being stopped", `ulimit -u 2500; trap '' TERM
+	echo up; for ((i = 0; i < 2000; i++)); do setsid sleep 600 & done; wait`, 20, process.Killed},
+	{"leaves its pid again and again", `ulimit -u 2500; trap '' TERM
+	hop() { if (($1 < 3000)); then hop $(($1 + 1)) & fi; }
+	echo up; hop 0`, 1, process.Killed},
+	{"1,000 that end on TERM", `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Stopped},
+	{"1,000 that ignore TERM", `trap '' TERM; for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Killed},
+	{"a chain of 100", `trap '' TERM
+	link() { if (($1 < 99)); then link $(($1 + 1)) & wait; else echo up; sleep 600; fi; }
+	link 0`, 100, process.Killed},
+	{"stopped", `sleep 600 & kill -STOP $!; echo up; kill -STOP $$; sleep 600`, 2, process.Stopped},
+}
+
+func TestNothingOfATreeIsLeft(t *testing.T) {
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "tree\tmembers before\tafter Stop\tzombies\ttime\tafter exec.CommandContext")
+	for _, c := range trees {
+		t.Run(c.name, func(t *testing.T) {
+			left := aliveAfterCommandContext(t, c.script, c.members)
+
+			cmd := unprivileged(shell(c.script))
+			m := marked(cmd)
+			tree, _ := start(t, cmd, process.Options{Grace: 200 * time.Millisecond, Logger: slog.Default()})
+			m.becomes(t, c.members)
+			before := len(m.alive(t))
+			began := time.Now()
+			err := tree.Stop(soonContext(t))
+			took := time.Since(began)
+			strayed, zombies := strays(t)
+			after := max(len(m.alive(t)), strayed)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%v\t%d\n", c.name, before, after, zombies, took.Round(time.Millisecond), left)
+			require.Zero(t, after)
+			require.Zero(t, zombies)
+			require.Equal(t, c.stopped, tree.State(), "%v", err)
+			require.Equal(t, c.stopped == process.Killed, errors.Is(err, process.ErrKilled))
+			require.NotZero(t, left, "the control: exec.CommandContext has ended all of it, so the tree is not hard to end")
+		})
+	}
+	w.Flush()
+	t.Log("\n" + table.String())
+}
+
+// aliveAfterCommandContext is what the standard library leaves.
+func aliveAfterCommandContext(t *testing.T, script string, members int) int {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := unprivileged(exec.CommandContext(ctx, "bash", "-c", script))
+	cmd.WaitDelay = time.Second
+	m := marked(cmd)
+	defer m.sweep(t)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	_, err = bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	m.becomes(t, members)
+	cancel()
+	_ = cmd.Wait() // it was killed, or had ended
+	strayed, zombies := strays(t)
+	return max(len(m.alive(t)), strayed+zombies)
+}

@@ -1,0 +1,154 @@
+//go:build unix
+
+package process_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown/process"
+)
+
+// childEnv names the scenario that a re-executed test binary runs in place of
+// the tests.
+const childEnv = "PROCESS_TEST_CHILD"
+
+// childScenarios are the programs of tests that need a process of their own.
+var childScenarios = map[string]func(){}
+
+// beforeTests is for what one system's tests need.
+var beforeTests = func() error { return nil }
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(childEnv)
+	if name == "" {
+		// Under nohup, or in the background of a script, the tests' children
+		// would inherit what is ignored; what is caught they do not.
+		for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
+			if signal.Ignored(sig) {
+				signal.Notify(make(chan os.Signal, 1), sig)
+			}
+		}
+		if err := beforeTests(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(96)
+		}
+		goleak.VerifyTestMain(m)
+		return
+	}
+	scenario, ok := childScenarios[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "no scenario %q\n", name)
+		os.Exit(98)
+	}
+	time.AfterFunc(time.Minute, func() { os.Exit(99) }) // a child must not outlive a test that was killed
+	scenario()
+	os.Exit(0)
+}
+
+// soon bounds what ought to happen at once; no test waits for it to pass.
+const soon = 30 * time.Second
+
+func soonContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// quiet is for tests that do not look at the log.
+var quiet = slog.New(slog.DiscardHandler)
+
+// shell is a command that prints "up" when it is ready to be stopped.
+func shell(script string) *exec.Cmd { return exec.Command("bash", "-c", script) }
+
+// start starts cmd and waits until it says that it is up. What it prints after
+// that is read from the reader, which ends when the tree does.
+func start(t *testing.T, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufio.Reader) {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = quiet
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = os.Stderr
+	}
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	tree, err := process.Start(cmd, o)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, tree.Kill())
+		_ = tree.Wait() // the test has looked at it if it matters
+	})
+	r := bufio.NewReader(out)
+	line, err := r.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "up\n", line)
+	return tree, r
+}
+
+// rest returns what is left to be read, when there is no more.
+func rest(t *testing.T, r io.Reader) string {
+	t.Helper()
+	text := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(r)
+		text <- string(all)
+	}()
+	select {
+	case s := <-text:
+		return s
+	case <-time.After(soon):
+		t.Fatal("no end of the output")
+		return ""
+	}
+}
+
+// isExit requires err to be the *exec.ExitError of that code, or signal.
+func isExit(t *testing.T, err error, code int, sig syscall.Signal) {
+	t.Helper()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	status := exit.Sys().(syscall.WaitStatus)
+	if sig != 0 {
+		require.True(t, status.Signaled(), "%v", err)
+		require.Equal(t, sig, status.Signal())
+		return
+	}
+	require.True(t, status.Exited(), "%v", err)
+	require.Equal(t, code, status.ExitStatus())
+}
+
+// A journal keeps a log's lines.
+type journal struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(p)
+}
+
+func (j *journal) lines() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Split(strings.TrimSpace(j.buf.String()), "\n")
+}
+
+func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }

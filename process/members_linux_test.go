@@ -1,0 +1,149 @@
+//go:build !processgroup
+
+package process_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Whatever a reaper should lose would come to this process, and so be seen.
+func init() {
+	beforeTests = func() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+}
+
+// A mark is in the environment of everybody in a tree, and of nobody else. It is
+// how the tests find members, without the means that the package has.
+type mark string
+
+var marks atomic.Int64
+
+func marked(cmd *exec.Cmd) mark {
+	m := mark(fmt.Sprintf("PROCESS_TEST_MARK=%d-%d", os.Getpid(), marks.Add(1)))
+	cmd.Env = append(cmd.Environ(), string(m))
+	return m
+}
+
+// A stat is a line of /proc/PID/stat.
+type stat struct {
+	pid, parent int
+	state       string
+}
+
+func stats(t *testing.T) []stat {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	require.NoError(t, err)
+	var all []stat
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if s, ok := statOf(pid); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func statOf(pid int) (stat, bool) {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, false
+	}
+	fields := strings.Fields(string(line[bytes.LastIndexByte(line, ')')+1:]))
+	parent, _ := strconv.Atoi(fields[1])
+	return stat{pid, parent, fields[0]}, true
+}
+
+// alive returns the pids of those who have the mark.
+func (m mark) alive(t *testing.T) []int {
+	t.Helper()
+	var pids []int
+	for _, s := range stats(t) {
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.pid))
+		if err == nil && s.state != "Z" && bytes.Contains(append(env, 0), append([]byte(m), 0)) {
+			pids = append(pids, s.pid)
+		}
+	}
+	return pids
+}
+
+// strays are our children, dead or alive. With this process being a subreaper,
+// nobody else can get what has lost its parent; a tree that has ended has none,
+// not even its reaper.
+func strays(t *testing.T) (alive, zombies int) {
+	t.Helper()
+	for _, s := range stats(t) {
+		switch {
+		case s.parent != os.Getpid():
+		case s.state == "Z":
+			zombies++
+		default:
+			alive++
+		}
+	}
+	return alive, zombies
+}
+
+// becomes waits until there are n members.
+func (m mark) becomes(t *testing.T, atLeast int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(m.alive(t)) >= atLeast }, soon, 10*time.Millisecond)
+}
+
+// sweep ends what is left of a tree that was started without the package, and
+// reaps it. No child of the test's own is running when it is called.
+func (m mark) sweep(t *testing.T) {
+	t.Helper()
+	for {
+		for _, pid := range m.alive(t) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		for _, s := range stats(t) { // who forks and goes, forks and goes, is not seen for long
+			if s.parent == os.Getpid() {
+				_ = unix.Kill(s.pid, unix.SIGKILL)
+			}
+		}
+		var err error
+		for pid := 1; pid > 0; {
+			pid, err = unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		}
+		if errors.Is(err, unix.ECHILD) {
+			return
+		}
+	}
+}
+
+// reaperOf is the parent of a tree's root.
+func reaperOf(t *testing.T, root int) int {
+	t.Helper()
+	s, ok := statOf(root)
+	require.True(t, ok)
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.parent))
+	require.NoError(t, err)
+	require.Equal(t, "shutdown-reaper\n", string(comm))
+	return s.parent
+}
+
+// unprivileged makes cmd run as a user of its own, so that RLIMIT_NPROC, which
+// root does not have, counts what it starts.
+func unprivileged(cmd *exec.Cmd) *exec.Cmd {
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 61_723, Gid: 61_723}}
+	}
+	return cmd
+}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os/exec"
 	"strings"
 	"testing"
@@ -64,7 +63,7 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 
 			cmd := unprivileged(shell(c.script))
 			m := marked(cmd)
-			tree, _ := start(t, cmd, process.Options{Grace: 200 * time.Millisecond, Logger: slog.Default()})
+			tree, _ := start(t, cmd, process.Options{Grace: 200 * time.Millisecond})
 			m.becomes(t, c.members)
 			before := len(m.alive(t))
 			began := time.Now()

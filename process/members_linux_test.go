@@ -102,7 +102,7 @@ func strays(t *testing.T) (alive, zombies int) {
 // becomes waits until there are n members.
 func (m mark) becomes(t *testing.T, atLeast int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(m.alive(t)) >= atLeast }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(m.alive(t)) >= atLeast }, soon, 50*time.Millisecond)
 }
 
 // sweep ends what is left of a tree that was started without the package, and

@@ -56,7 +56,7 @@ type Survivor struct {
 func (e *SurvivorsError) Error() string {
 	const few = 5
 	var b strings.Builder
-	fmt.Fprintf(&b, "process: tree %d (%s) has %d survivors", e.Root, e.Command, len(e.Survivors))
+	fmt.Fprintf(&b, "process: tree %d (%s): not to be ended: %d of it", e.Root, e.Command, len(e.Survivors))
 	for i, s := range e.Survivors[:min(few, len(e.Survivors))] {
 		separator := ", "
 		if i == 0 {

@@ -13,6 +13,7 @@ import (
 // A Member is a process below this one, as /proc showed it.
 type Member struct {
 	Pid, Parent int
+	Group       int    // the process group
 	Start       uint64 // clock ticks since boot; a pid comes back, a pid and its start do not
 	State       byte   // R, S, D, T (stopped), Z (zombie) ...
 }
@@ -105,6 +106,7 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 	m.Pid, _ = strconv.Atoi(name)
 	m.State = fields[0][0]
 	m.Parent, _ = strconv.Atoi(string(fields[1]))
+	m.Group, _ = strconv.Atoi(string(fields[2]))
 	m.Start, err = strconv.ParseUint(string(fields[19]), 10, 64)
 	return m, err == nil
 }

@@ -46,6 +46,13 @@ func (r *Reaper) kill() {
 	if len(members) > 0 {
 		r.report(Event{Kind: Killing, Count: len(members), Processes: r.inWords(members, fewProcesses)})
 	}
+	if group := r.sendGroup(unix.SIGKILL); group != 0 {
+		for _, m := range members {
+			if m.Group == group {
+				r.killed[m.identity()] = true
+			}
+		}
+	}
 	r.passAt(time.Now())
 }
 
@@ -94,29 +101,45 @@ func (r *Reaper) pass(waiting bool) {
 // that starts its child again when that ends has been told by then.
 func (r *Reaper) signalPass(members []Member) {
 	onlyLeader := r.leaderOnly && r.leader != 0
-	first := !r.toldAll
-	r.toldAll = !onlyLeader
+	first := !r.toldAll && !onlyLeader
+	if first {
+		r.toldAll = true
+		r.group, r.groupAt = r.sendGroup(r.signal), now()
+	}
 	var refused []Member
 	sent := 0
 	for _, m := range members {
-		if onlyLeader && m.Pid != r.leader || !r.isDue(m, first) {
+		switch {
+		case onlyLeader && m.Pid != r.leader || !r.isDue(m, first):
 			continue
-		}
-		at := now()
-		err := send(m, r.signal)
-		if m.State == 'T' && err == nil {
-			err = send(m, unix.SIGCONT) // else it would get the signal when somebody continues it
-		}
-		r.signalled[m.identity()], r.signalledPid[m.Pid] = at, at
-		if r.note(m, err) {
+		case first && r.inGroup(m):
 			sent++
-		} else {
-			refused = append(refused, m)
+			r.had(m, r.groupAt)
+		default:
+			at := now()
+			if r.note(m, send(m, r.signal)) {
+				sent++
+			} else {
+				refused = append(refused, m)
+			}
+			r.had(m, at)
+		}
+		if m.State == 'T' {
+			r.note(m, send(m, unix.SIGCONT)) // else it would get the signal when somebody continues it
 		}
 	}
 	if sent+len(refused) > 0 {
 		r.report(Event{Kind: Signalled, Signal: r.signal, Count: sent, Processes: r.inWords(refused, fewProcesses)})
 	}
+}
+
+func (r *Reaper) had(m Member, at uint64) {
+	r.signalled[m.identity()], r.signalledPid[m.Pid] = at, at
+}
+
+// inGroup says whether m was reached through its group.
+func (r *Reaper) inGroup(m Member) bool {
+	return r.group != 0 && m.Group == r.group && m.Start <= r.groupAt
 }
 
 // isDue says whether m is to have the signal now. Everybody gets it once: what a
@@ -128,7 +151,13 @@ func (r *Reaper) isDue(m Member, first bool) bool {
 	if _, had := r.signalled[m.identity()]; had {
 		return false
 	}
-	if first || m.Parent == unix.Getpid() {
+	if first {
+		return true
+	}
+	if r.inGroup(m) {
+		return false
+	}
+	if m.Parent == unix.Getpid() {
 		return true
 	}
 	parentHad, had := r.signalledPid[m.Parent]

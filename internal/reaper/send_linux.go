@@ -45,3 +45,21 @@ func sendHeld(m Member, sig unix.Signal) error {
 	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
+
+// sendGroup sends sig to the leader's process group, if the leader made it and
+// has not been reaped, so that the number is its own; group is 0 if not. One call
+// reaches all who are in it, and the kernel sees to it that none of them forks
+// a child that it would not have reached: a fork under way begins anew after the
+// signal.
+func (r *Reaper) sendGroup(sig unix.Signal) (group int) {
+	if r.leader == 0 {
+		return 0
+	}
+	if group, err := unix.Getpgid(r.leader); err != nil || group != r.leader {
+		return 0
+	}
+	if unix.Kill(-r.leader, sig) != nil {
+		return 0
+	}
+	return r.leader
+}

@@ -1,0 +1,243 @@
+//go:build !processgroup
+
+package process_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/process"
+)
+
+func init() {
+	childScenarios["program"] = func() {
+		cmd := shell(os.Getenv("PROCESS_TEST_SCRIPT"))
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		tree, err := process.Start(cmd, process.Options{Logger: quiet, Grace: 300 * time.Millisecond})
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		line := make([]byte, 1)
+		_, _ = os.Stdin.Read(line) // until the test says so
+		fmt.Printf("stopped: %v\n", tree.Stop(context.Background()))
+		_ = tree.Wait() // however it ended
+		fmt.Println("state:", tree.State())
+	}
+}
+
+// hard is a tree of which exec leaves most behind.
+const hard = `trap '' TERM; for i in 1 2 3; do
+	setsid bash -c 'trap "" TERM HUP; sleep 600 & while :; do sleep 0.1; done' &
+	(setsid sleep 600 &)
+done; echo up; wait`
+
+// program is this binary, started again, which runs script in a tree.
+func program(t *testing.T, script string) (*exec.Cmd, mark, *bufio.Reader) {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childEnv+"=program", "PROCESS_TEST_SCRIPT="+script)
+	m := marked(cmd)
+	cmd.Stderr = os.Stderr
+	cmd.WaitDelay = time.Second
+	_, err = cmd.StdinPipe() // open as long as the test runs
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	return cmd, m, bufio.NewReader(out)
+}
+
+func TestATreeEndsWithAProgramThatIsKilled(t *testing.T) {
+	cmd, m, out := program(t, hard)
+	require.NoError(t, cmd.Start())
+	line, err := out.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "up\n", line)
+	m.becomes(t, 10)
+	require.NoError(t, cmd.Process.Kill())
+	killed := time.Now()
+	_ = cmd.Wait() // by our signal
+	for len(m.alive(t)) > 0 {
+		require.Less(t, time.Since(killed), time.Second, "after a second: %v", m.alive(t))
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("nothing left %v after the program was killed", time.Since(killed).Round(time.Millisecond))
+	m.sweep(t) // the reaper came to us
+}
+
+// What the program's end does without the package.
+func TestWithoutAReaperATreeOutlivesItsProgram(t *testing.T) {
+	cmd := shell(`bash -c 'setsid sleep 600 & sleep 600 & wait' & echo up; wait`)
+	m := marked(cmd)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer m.sweep(t)
+	_, err = out.Read(make([]byte, 3))
+	require.NoError(t, err)
+	m.becomes(t, 4)
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait() // by our signal
+	time.Sleep(time.Second)
+	require.Len(t, m.alive(t), 3)
+}
+
+func TestWhatIsSentToEverybodyDoesNotEndTheReaper(t *testing.T) {
+	tree, _ := start(t, shell(`trap '' TERM HUP INT QUIT USR1 USR2 PIPE ALRM; echo up; while :; do sleep 0.1; done`),
+		process.Options{Grace: 100 * time.Millisecond})
+	reaper := reaperOf(t, tree.Pid())
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTSTP, 45} {
+		require.NoError(t, unix.Kill(reaper, sig))
+	}
+	time.Sleep(200 * time.Millisecond) // for them to do what they should not
+	require.Equal(t, process.Running, tree.State())
+	require.Equal(t, reaper, reaperOf(t, tree.Pid()))
+	require.ErrorIs(t, tree.Stop(soonContext(t)), process.ErrKilled)
+	require.Equal(t, process.Killed, tree.State())
+}
+
+func TestCtrlCComesToTheProgramAlone(t *testing.T) {
+	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{})
+	own := unix.Getpgrp()
+	for _, pid := range []int{tree.Pid(), reaperOf(t, tree.Pid())} {
+		group, err := unix.Getpgid(pid)
+		require.NoError(t, err)
+		require.NotEqual(t, own, group)
+		require.Equal(t, pid, group)
+	}
+}
+
+func TestAStoppedReaperIsContinued(t *testing.T) {
+	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{})
+	require.NoError(t, unix.Kill(reaperOf(t, tree.Pid()), unix.SIGSTOP))
+	require.NoError(t, tree.Stop(soonContext(t)))
+	require.Equal(t, process.Stopped, tree.State())
+}
+
+func TestAReaperThatWasKilledIsSaid(t *testing.T) {
+	cmd := shell(`setsid sleep 600 & echo up; sleep 600`)
+	m := marked(cmd)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	tree, err := process.Start(cmd, process.Options{Logger: quiet})
+	require.NoError(t, err)
+	defer m.sweep(t)
+	_, err = out.Read(make([]byte, 3))
+	require.NoError(t, err)
+	require.NoError(t, unix.Kill(reaperOf(t, tree.Pid()), unix.SIGKILL))
+	require.ErrorContains(t, tree.Wait(), "its reaper ended before it (signal: killed)")
+	require.ErrorContains(t, tree.Stop(soonContext(t)), "what is left of it is not known")
+	require.ErrorContains(t, tree.Kill(), "what is left of it is not known")
+	require.Equal(t, process.Survived, tree.State())
+	require.Eventually(t, func() bool { // the child at least has gone with it
+		s, ok := statOf(tree.Pid())
+		return !ok || s.state == "Z"
+	}, soon, 10*time.Millisecond)
+}
+
+func TestAnotherTreeAndTheProgramsOwnDaemonAreSpared(t *testing.T) {
+	daemon := exec.Command("setsid", "sleep", "600")
+	require.NoError(t, daemon.Start())
+	other, _ := start(t, shell(`setsid sleep 600 & echo up; wait`), process.Options{})
+	tree, _ := start(t, shell(hard), process.Options{Grace: 50 * time.Millisecond})
+	require.ErrorIs(t, tree.Stop(soonContext(t)), process.ErrKilled)
+	require.Equal(t, process.Running, other.State())
+	require.NoError(t, daemon.Process.Signal(syscall.Signal(0)))
+	require.NoError(t, other.Stop(soonContext(t)))
+	require.NoError(t, daemon.Process.Kill())
+	_ = daemon.Wait() // by our signal
+}
+
+func TestCommandsProcessIsTheChild(t *testing.T) {
+	cmd := shell(`trap 'echo reloaded' HUP; echo up; while :; do sleep 0.05; done`)
+	tree, out := start(t, cmd, process.Options{})
+	require.Equal(t, tree.Pid(), cmd.Process.Pid)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	line, err := out.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "reloaded\n", line)
+	require.NoError(t, tree.Stop(soonContext(t)))
+	require.ErrorIs(t, cmd.Process.Signal(syscall.SIGHUP), os.ErrProcessDone)
+}
+
+func TestEveryStepIsLogged(t *testing.T) {
+	var j journal
+	tree, _ := start(t, shell(`trap '' TERM; sleep 600 & echo up; exit 0`), process.Options{Grace: 1100 * time.Millisecond, Logger: j.logger()})
+	require.Eventually(t, func() bool { _, there := statOf(tree.Pid()); return !there }, soon, 10*time.Millisecond)
+	require.ErrorIs(t, tree.Stop(soonContext(t)), process.ErrKilled)
+	_ = tree.Wait() // however it ended
+	lines := j.lines()
+	wants := []string{"started", "the child has ended", "signalled", "waiting", "killing", "killed"}
+	require.Len(t, lines, len(wants), "%v", lines)
+	for i, want := range wants {
+		require.Contains(t, lines[i], "process: "+want)
+		require.Contains(t, lines[i], fmt.Sprintf("pid=%d", tree.Pid()))
+		require.Contains(t, lines[i], "time=")
+	}
+	require.Contains(t, lines[2], "signal=terminated members=1")
+	require.Contains(t, lines[3], "sleep 600")
+	require.Contains(t, lines[4], "signal=killed members=1")
+}
+
+func TestALoggerThatBlocksHoldsNothingUp(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{Logger: slog.New(slog.NewTextHandler(stuck{release}, nil))})
+	began := time.Now()
+	require.NoError(t, tree.Stop(soonContext(t)))
+	require.Less(t, time.Since(began), 10*time.Second)
+}
+
+type stuck struct{ until <-chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) { <-s.until; return len(p), nil }
+
+func TestAProgramWithTheReapersVariableByMistakeIsNoReaper(t *testing.T) {
+	for _, value := range []string{"3", "0", "nonsense", "-1"} {
+		exe, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.Command(exe, "-test.run", "^TestStatesHaveNames$", "-test.v")
+		cmd.Env = append(os.Environ(), "SHUTDOWN_PROCESS_REAPER="+value)
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		require.NoError(t, cmd.Run())
+		require.Contains(t, out.String(), "--- PASS: TestStatesHaveNames")
+	}
+}
+
+func TestWhatAReaperCannotGiveIsRefused(t *testing.T) {
+	for want, attr := range map[string]*syscall.SysProcAttr{
+		"SysProcAttr.Ptrace":     {Ptrace: true},
+		"SysProcAttr.Foreground": {Foreground: true},
+	} {
+		cmd := exec.Command("true")
+		cmd.SysProcAttr = attr
+		_, err := process.Start(cmd, process.Options{Logger: quiet})
+		require.ErrorContains(t, err, want)
+	}
+	fd := 0
+	cmd := exec.Command("sh", "-c", "cut -d' ' -f6 /proc/$$/stat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, PidFD: &fd}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	tree, err := process.Start(cmd, process.Options{Logger: quiet})
+	require.NoError(t, err)
+	require.NoError(t, tree.Wait())
+	require.Equal(t, fmt.Sprint(tree.Pid()), strings.TrimSpace(out.String()))
+	require.Positive(t, fd)
+	require.NoError(t, unix.Close(fd))
+}

@@ -1,0 +1,150 @@
+//go:build !processgroup
+
+package process_test
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/process"
+)
+
+func TestForkingWhileBeingStoppedLeavesNothing200Times(t *testing.T) {
+	repetitions := 200
+	if testing.Short() {
+		repetitions = 10
+	}
+	scripts := []string{
+		`ulimit -u 500; trap '' TERM; echo up; for ((i = 0; i < 300; i++)); do setsid sleep 600 & done; wait`,
+		`ulimit -u 500; echo up; for ((i = 0; i < 300; i++)); do sleep 600 & done; wait`,
+		`ulimit -u 500; trap '' TERM; hop() { if (($1 < 300)); then hop $(($1 + 1)) & fi; }; echo up; hop 0`,
+		`ulimit -u 500; trap '' TERM
+		for i in 1 2 3 4; do for ((j = 0; j < 75; j++)); do setsid sleep 600 & done & done; echo up; wait`,
+	}
+	for i := range repetitions {
+		cmd := unprivileged(shell(scripts[i%len(scripts)]))
+		m := marked(cmd)
+		tree, _ := start(t, cmd, process.Options{Grace: time.Duration(i%5) * time.Millisecond}) // 0 is 10 s: cut short
+		if i%5 == 0 {
+			require.NoError(t, tree.Kill())
+		} else if err := tree.Stop(soonContext(t)); err != nil {
+			require.ErrorIs(t, err, process.ErrKilled)
+		}
+		alive, zombies := strays(t)
+		require.Zero(t, alive, "repetition %d", i)
+		require.Zero(t, zombies, "repetition %d", i)
+		require.Empty(t, m.alive(t), "repetition %d", i)
+		_ = tree.Wait() // however it ended
+	}
+}
+
+const thousand = `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`
+
+func TestStopOfAThousandTakesAtMostTwiceWhatAKillOfTheirGroupTakes(t *testing.T) {
+	const rounds = 12
+	stop, kill := time.Hour, time.Hour
+	for round := 1; round <= rounds && (round <= 3 || stop > 2*kill); round++ {
+		tree, _ := start(t, shell(thousand), process.Options{})
+		began := time.Now()
+		require.NoError(t, tree.Stop(soonContext(t)))
+		stop = min(stop, time.Since(began)) // whatever else the machine does only adds
+		_ = tree.Wait()
+		kill = min(kill, groupKill(t, thousand))
+	}
+	t.Logf("Stop of 1,000: %v, kill of their group until the last is reaped: %v: %.2f times", stop, kill, float64(stop)/float64(kill))
+	require.LessOrEqual(t, stop, 2*kill)
+}
+
+// groupKill starts script without the package and ends its process group with
+// SIGTERM. It returns how long that takes until the last has been reaped.
+func groupKill(t *testing.T, script string) time.Duration {
+	cmd := shell(script)
+	m := marked(cmd)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer m.sweep(t)
+	_, err = out.Read(make([]byte, 3))
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, unix.Kill(-cmd.Process.Pid, unix.SIGTERM))
+	for !errors.Is(err, unix.ECHILD) { // the others come to us when their parent is gone
+		_, err = unix.Wait4(-cmd.Process.Pid, nil, 0, nil)
+	}
+	took := time.Since(began)
+	out.Close()
+	return took
+}
+
+// bash runs its trap when the program in the foreground has ended, and the trap
+// starts one: the signal, if it came to that, would end it.
+func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
+	const script = `trap '(echo saving; exec sleep 0.5) && echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done`
+	for range 5 {
+		tree, out := start(t, shell(script), process.Options{})
+		require.NoError(t, tree.Stop(soonContext(t)))
+		require.Equal(t, "saving\nsaved\n", rest(t, out))
+		require.NoError(t, tree.Wait())
+	}
+
+	// The control: a second signal is one too many.
+	cmd := shell(script)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	r := bufio.NewReader(out)
+	for _, when := range []string{"up\n", "saving\n"} {
+		line, err := r.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, when, line)
+		require.NoError(t, unix.Kill(-cmd.Process.Pid, unix.SIGTERM))
+	}
+	require.NotEqual(t, "saved\n", rest(t, r)) // bash begins again, if it is lucky
+	_ = cmd.Wait()
+}
+
+func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
+	const others = 500
+	type end struct{ code, want int }
+	ends := make(chan end, others)
+	slots := make(chan struct{}, 50)
+	go func() {
+		for i := range others {
+			slots <- struct{}{}
+			go func() {
+				want := i % 256
+				cmd := exec.Command("sh", "-c", `exit "$1"`, "sh", strconv.Itoa(want))
+				_ = cmd.Run() // its code is looked at
+				<-slots
+				ends <- end{cmd.ProcessState.ExitCode(), want}
+			}()
+		}
+	}()
+	trees := 0
+	for got := 0; got < others; {
+		select {
+		case e := <-ends:
+			require.Equal(t, e.want, e.code)
+			got++
+		default:
+			tree, _ := start(t, shell(`sleep 600 & setsid sleep 600 & echo up; exit 9`), process.Options{})
+			require.NoError(t, tree.Stop(soonContext(t)))
+			isExit(t, tree.Wait(), 9, 0)
+			trees++
+		}
+	}
+	t.Logf("%d trees were stopped meanwhile", trees)
+	require.Positive(t, trees)
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+// runEnv makes the test binary be the command.
+const runEnv = "SHUTDOWN_INIT_TEST_RUN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runEnv) != "" {
+		_ = os.Unsetenv(runEnv)
+		main()
+	}
+	for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
+		if signal.Ignored(sig) { // nohup: the tests' children would inherit it
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// soon bounds what ought to happen at once; no test waits for it to pass.
+const soon = 30 * time.Second
+
+// A trial is an init with something below it, all of which writes to one file.
+type trial struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	log    string
+	stderr bytes.Buffer
+	began  time.Time
+}
+
+// command is argv, with $LOG for its scripts.
+func command(t *testing.T, argv ...string) *trial {
+	r := &trial{t: t, cmd: exec.Command(argv[0], argv[1:]...), log: filepath.Join(t.TempDir(), "log")}
+	require.NoError(t, os.WriteFile(r.log, nil, 0o644))
+	r.cmd.Env = append(os.Environ(), "LOG="+r.log, runEnv+"=1")
+	r.cmd.Stderr = &r.stderr
+	r.cmd.WaitDelay = soon
+	return r
+}
+
+// self is the command itself, with flags.
+func self(t *testing.T, args ...string) []string {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	return append([]string{exe}, args...)
+}
+
+func (r *trial) start() *trial {
+	r.t.Helper()
+	require.NoError(r.t, r.cmd.Start())
+	r.t.Cleanup(func() { _ = r.cmd.Process.Kill() }) // in a namespace that is everybody
+	return r
+}
+
+func (r *trial) text() string {
+	text, err := os.ReadFile(r.log)
+	require.NoError(r.t, err)
+	return string(text)
+}
+
+// says waits until the log has the line n times.
+func (r *trial) says(line string, n int) *trial {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return strings.Count(r.text(), line+"\n") >= n }, soon, 5*time.Millisecond,
+		"%q: %s", line, r.log)
+	return r
+}
+
+func (r *trial) signal(sig os.Signal) *trial {
+	r.t.Helper()
+	r.began = time.Now()
+	require.NoError(r.t, r.cmd.Process.Signal(sig))
+	return r
+}
+
+// ends returns the exit code, and how long the end took from the signal on.
+func (r *trial) ends() (int, time.Duration) {
+	r.t.Helper()
+	timer := time.AfterFunc(soon, func() { _ = r.cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = r.cmd.Wait() // the status says it all
+	status := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	code := status.ExitStatus()
+	if status.Signaled() {
+		code = 128 + int(status.Signal())
+	}
+	return code, time.Since(r.began)
+}
+
+// app needs a second to clean up.
+const app = `bash -c 'trap "echo TERM >>$LOG; sleep 1; echo saved >>$LOG; exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done'`
+
+// noExec is the start script that everybody has once written.
+const noExec = app + "; exit $?"
+
+func TestTheChildsCodeIsOurs(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	require.NoError(t, os.WriteFile(text, []byte("no program"), 0o644))
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"true"}, 0},
+		{[]string{"--", "sh", "-c", "exit 3"}, 3},
+		{[]string{"--", "sh", "-c", "kill -TERM $$"}, 143},
+		{[]string{"--ok", "143", "--", "sh", "-c", "kill -TERM $$"}, 0},
+		{[]string{"--ok", "1, 143", "--ok=3", "--", "sh", "-c", "exit 3"}, 0},
+		{[]string{"--ok", "4", "--", "sh", "-c", "exit 3"}, 3},
+		{[]string{"--", "no-such-command"}, 127},
+		{[]string{"--", "/no/such/command"}, 127},
+		{[]string{"--", text}, 126},
+		{[]string{"--help"}, 0},
+	} {
+		t.Run(fmt.Sprint(c.args), func(t *testing.T) {
+			r := command(t, self(t, c.args...)...).start()
+			code, _ := r.ends()
+			require.Equal(t, c.want, code, r.stderr.String())
+		})
+	}
+}
+
+func TestBadFlagsAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{}, "no command"},
+		{[]string{"--grace", "soon", "true"}, `invalid value "soon" for flag -grace`},
+		{[]string{"--grace", "-1s", "true"}, `invalid value "-1s" for flag -grace: it must be longer than 0`},
+		{[]string{"--to", "group", "true"}, `invalid value "group" for flag -to: neither tree nor child`},
+		{[]string{"--ok", "256", "true"}, `invalid value "256" for flag -ok: "256" is no exit code from 0 to 255`},
+		{[]string{"--signal", "TERM", "true"}, `invalid value "TERM" for flag -signal: not of the form TERM=HUP`},
+		{[]string{"--signal", "TERM=NONE", "true"}, `invalid value "TERM=NONE" for flag -signal: "NONE" is no signal`},
+		{[]string{"--signal", "TERM=65", "true"}, `"65" is no signal`},
+		{[]string{"--signal", "TERM=RTMIN+99", "true"}, `"RTMIN+99" is no signal`},
+		{[]string{"--signal", "KILL=TERM", "true"}, `invalid value "KILL=TERM" for flag -signal: SIGKILL cannot be caught by any program`},
+		{[]string{"--signal", "TERM=STOP", "true"}, `SIGSTOP cannot be caught by any program`},
+		{[]string{"--signal", "CHLD=TERM", "true"}, `SIGCHLD is how an init learns`},
+		{[]string{"--what", "true"}, "not defined: -what"},
+	} {
+		t.Run(fmt.Sprint(c.args), func(t *testing.T) {
+			r := command(t, self(t, c.args...)...).start()
+			code, _ := r.ends()
+			require.Equal(t, 2, code)
+			require.Contains(t, r.stderr.String(), c.want)
+			require.Contains(t, r.stderr.String(), "usage: shutdown-init")
+		})
+	}
+}
+
+func TestSignalsAreParsed(t *testing.T) {
+	for name, want := range map[string]syscall.Signal{
+		"TERM": syscall.SIGTERM, "SIGTERM": syscall.SIGTERM, "term": syscall.SIGTERM, "15": syscall.SIGTERM,
+		"RTMIN": 34, "RTMIN+3": 37, "SIGRTMIN+3": 37, "37": 37, "WINCH": syscall.SIGWINCH,
+	} {
+		got, err := parseSignal(name)
+		require.NoError(t, err)
+		require.Equal(t, want, got, name)
+	}
+}
+
+func TestTheGracePeriodIsThePlatformsLessATenth(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"": 9 * time.Second, "30": 27 * time.Second, "30s": 27 * time.Second, "2m": 115 * time.Second,
+		"soon": 9 * time.Second, "-3": 9 * time.Second, "0": 9 * time.Second,
+	} {
+		var stderr bytes.Buffer
+		c, err := parse([]string{"true"}, func(string) string { return value }, &stderr)
+		require.NoError(t, err)
+		require.Equal(t, want, c.grace, value)
+	}
+	c, err := parse([]string{"--grace", "25s", "true"}, func(string) string { return "60" }, new(bytes.Buffer))
+	require.NoError(t, err)
+	require.Equal(t, 25*time.Second, c.grace)
+}

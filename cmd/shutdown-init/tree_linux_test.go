@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Under another init, or in a terminal: a subreaper, and not pid 1.
+
+func TestAllOfItIsWaitedFor(t *testing.T) {
+	for _, to := range []string{"tree", "child"} {
+		r := command(t, self(t, "--to", to, "--", "sh", "-c", noExec)...).start().says("up", 1)
+		code, took := r.signal(syscall.SIGTERM).ends()
+		require.Equal(t, "up\nTERM\nsaved\n", r.text())
+		require.Equal(t, 143, code, "the shell's own end")
+		require.GreaterOrEqual(t, took, time.Second)
+		require.Contains(t, r.stderr.String(), "ended by SIGTERM; waiting for")
+		require.Contains(t, r.stderr.String(), "all ended after 1.")
+	}
+}
+
+func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
+	script := `bash -c 'trap "echo TERM >>$LOG" TERM; trap "echo INT >>$LOG" INT; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done'; exit $?`
+	r := command(t, self(t, "--", "bash", "-c", "trap : TERM INT HUP; "+script)...).start().says("up", 1)
+	r.signal(syscall.SIGTERM).says("TERM", 1)
+	r.signal(syscall.SIGTERM).signal(syscall.SIGINT).says("INT", 1)
+	r.signal(syscall.SIGINT).says("INT", 2)
+	code, _ := r.signal(syscall.SIGHUP).ends()
+	require.Equal(t, 0, code, r.stderr.String())
+	require.Equal(t, "up\nTERM\nINT\nINT\n", r.text())
+}
+
+func TestASignalThatDoesNotAskForTheEndIsForwardedOnly(t *testing.T) {
+	script := `trap "echo reloaded >>$LOG" HUP; trap "exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done`
+	r := command(t, self(t, "--grace", "100ms", "--to", "child", "--", "bash", "-c", script)...).start().says("up", 1)
+	r.signal(syscall.SIGHUP).says("reloaded", 1)
+	time.Sleep(300 * time.Millisecond) // longer than the grace period, which has not begun
+	r.signal(syscall.SIGHUP).says("reloaded", 2)
+	code, _ := r.signal(syscall.SIGTERM).ends()
+	require.Equal(t, 0, code)
+}
+
+func TestWhatAChildThatFailsLeavesIsStopped(t *testing.T) {
+	script := `bash -c 'trap "echo told >>$LOG; exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done' &
+	while ! grep -q up $LOG; do sleep 0.05; done; exit 3`
+	r := command(t, self(t, "--", "sh", "-c", script)...).start()
+	code, _ := r.ends()
+	require.Equal(t, 3, code)
+	require.Equal(t, "up\ntold\n", r.text())
+	require.Contains(t, r.stderr.String(), "ended with 3, with 9s to end for")
+}
+
+func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {
+	script := `setsid bash -c 'trap "echo told >>$LOG; exit 7" TERM; echo up >>$LOG; while :; do sleep 0.05; done' & exit 0`
+	r := command(t, self(t, "--", "sh", "-c", script)...).start().says("up", 1)
+	time.Sleep(200 * time.Millisecond)
+	code, _ := r.signal(syscall.SIGTERM).ends()
+	require.Equal(t, 0, code)
+	require.Equal(t, "up\ntold\n", r.text())
+}
+
+func TestItSaysWhatItWaitsFor(t *testing.T) {
+	r := command(t, self(t, "--grace", "1500ms", "--", "bash", "-c", `trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`)...).start().says("up", 1)
+	code, took := r.signal(syscall.SIGTERM).ends()
+	require.Equal(t, 137, code)
+	require.GreaterOrEqual(t, took, 1500*time.Millisecond)
+	for _, want := range []string{
+		"SIGTERM: SIGTERM to all processes, and at most 1.5s to end",
+		"waiting for ", fmt.Sprintf("the %v are over: killing", 1500*time.Millisecond), "of them killed, exit code 137",
+	} {
+		require.Contains(t, r.stderr.String(), want)
+	}
+}
+
+// A child in a group of its own could not read from a terminal whose foreground
+// is ours, and Ctrl-C would not come to it.
+func TestInATerminalTheChildHasTheForeground(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer master.Close()
+	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	defer terminal.Close()
+
+	r := command(t, self(t, "--", "sh", "-c", `read -r word; echo "$word" >>$LOG; trap "echo INT >>$LOG; exit 4" INT; echo up >>$LOG; while :; do sleep 0.05; done`)...)
+	r.cmd.Stdin, r.cmd.Stdout = terminal, terminal
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	r.start()
+	_, err = master.WriteString("hello\n")
+	require.NoError(t, err)
+	r.says("hello", 1).says("up", 1)
+	_, err = master.WriteString("\x03")
+	require.NoError(t, err)
+	code, _ := r.ends()
+	require.Equal(t, 4, code, r.stderr.String())
+	require.Equal(t, 1, strings.Count(r.text(), "INT\n"))
+}

@@ -63,7 +63,11 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 
 			cmd := unprivileged(shell(c.script))
 			m := marked(cmd)
-			tree, _ := start(t, cmd, process.Options{Grace: 200 * time.Millisecond})
+			var o process.Options // a grace period that is long enough where nobody is to be killed
+			if c.stopped == process.Killed {
+				o.Grace = 200 * time.Millisecond
+			}
+			tree, _ := start(t, cmd, o)
 			m.becomes(t, c.members)
 			before := len(m.alive(t))
 			began := time.Now()

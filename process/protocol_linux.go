@@ -4,6 +4,7 @@ package process
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -72,7 +73,7 @@ func (l *link) send(message any) error {
 // receive returns io.EOF when the other end is gone.
 func (l *link) receive(message any) error {
 	err := l.dec.Decode(message)
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.EOF
 	}
 	return err

@@ -263,7 +263,8 @@ func (t *Tree) result(early error) error {
 func (t *Tree) advance(to State, then func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.state.over() || t.lost != nil || to < t.state && !(t.state == Survived && to == Killing) {
+	back := to < t.state && (t.state != Survived || to != Killing)
+	if t.state.over() || t.lost != nil || back {
 		return
 	}
 	if then != nil {

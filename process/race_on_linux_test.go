@@ -1,0 +1,5 @@
+//go:build race && !processgroup
+
+package process_test
+
+const raceDetector = true

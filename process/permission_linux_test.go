@@ -56,21 +56,26 @@ func init() {
 	}
 }
 
+// forEverybody is a copy of this binary where others can get at it.
+func forEverybody(t *testing.T, name string, mode os.FileMode) string {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	text, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(path, text, 0o755))
+	require.NoError(t, os.Chmod(path, mode))
+	return path
+}
+
 func TestWhatMayNotBeKilledIsListedAndEverybodyElseIsGone(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a member that its owner may not signal")
 	}
-	dir := t.TempDir() // the tests' own is root's alone
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
-	self, member := filepath.Join(dir, "self"), filepath.Join(dir, "member")
-	text, err := os.ReadFile(exe)
-	require.NoError(t, err)
-	for path, mode := range map[string]os.FileMode{self: 0o755, member: 0o755 | os.ModeSetuid} {
-		require.NoError(t, os.WriteFile(path, text, 0o755))
-		require.NoError(t, os.Chmod(path, mode))
-	}
+	self, member := forEverybody(t, "self", 0o755), forEverybody(t, "member", 0o755|os.ModeSetuid)
 	cmd := exec.Command(self, member)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), childEnv + "=stops what it may"}
 	m := marked(cmd)

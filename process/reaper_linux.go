@@ -36,7 +36,7 @@ func init() {
 // socket. A program that has got the variable by mistake has no such descriptor.
 func takeControl() *os.File {
 	fd, err := strconv.Atoi(os.Getenv(reaperEnv))
-	if err != nil {
+	if err != nil || fd < 3 {
 		return nil
 	}
 	_ = os.Unsetenv(reaperEnv)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -54,8 +55,6 @@ func program(t *testing.T, script string) (*exec.Cmd, mark, *bufio.Reader) {
 	m := marked(cmd)
 	cmd.Stderr = os.Stderr
 	cmd.WaitDelay = time.Second
-	_, err = cmd.StdinPipe() // open as long as the test runs
-	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	return cmd, m, bufio.NewReader(out)
@@ -63,6 +62,8 @@ func program(t *testing.T, script string) (*exec.Cmd, mark, *bufio.Reader) {
 
 func TestATreeEndsWithAProgramThatIsKilled(t *testing.T) {
 	cmd, m, out := program(t, hard)
+	_, err := cmd.StdinPipe() // open as long as the test runs
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	line, err := out.ReadString('\n')
 	require.NoError(t, err)
@@ -94,6 +95,45 @@ func TestWithoutAReaperATreeOutlivesItsProgram(t *testing.T) {
 	_ = cmd.Wait() // by our signal
 	time.Sleep(time.Second)
 	require.Len(t, m.alive(t), 3)
+}
+
+func TestNoPrivilegeIsNeeded(t *testing.T) {
+	cmd, m, out := program(t, hard)
+	if os.Getuid() == 0 {
+		cmd.Path, cmd.Dir = forEverybody(t, "program", 0o755), "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	line, err := out.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "up\n", line)
+	m.becomes(t, 10)
+	_, err = io.WriteString(in, "\n")
+	require.NoError(t, err)
+	require.Contains(t, rest(t, out), "state: killed\n")
+	require.NoError(t, cmd.Wait())
+	require.Empty(t, m.alive(t))
+	alive, zombies := strays(t)
+	require.Zero(t, alive+zombies)
+}
+
+func TestTheEndOfTheContextMayComeAtAnyTime(t *testing.T) {
+	for i := range 40 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*250*time.Microsecond)
+		cmd := exec.CommandContext(ctx, "sleep", "600")
+		cmd.WaitDelay = time.Nanosecond // exec would kill with it
+		tree, err := process.Start(cmd, process.Options{Logger: quiet})
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		} else {
+			isExit(t, tree.Wait(), 0, syscall.SIGTERM)
+			require.Equal(t, process.Stopped, tree.State())
+			require.Equal(t, time.Nanosecond, cmd.WaitDelay)
+		}
+		cancel()
+	}
 }
 
 func TestWhatIsSentToEverybodyDoesNotEndTheReaper(t *testing.T) {

@@ -119,6 +119,13 @@ func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
 	_ = cmd.Wait()
 }
 
+func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
+	tree, _ := start(t, shell(`trap 'setsid sleep 600 & exit 0' TERM; echo up; while :; do sleep 0.05; done`), process.Options{Grace: time.Hour})
+	require.NoError(t, tree.Stop(soonContext(t)))
+	require.Equal(t, process.Stopped, tree.State())
+	require.NoError(t, tree.Wait())
+}
+
 func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
 	const others = 500
 	type end struct{ code, want int }

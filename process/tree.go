@@ -137,7 +137,8 @@ func (t *Tree) Stop(ctx context.Context) error {
 	defer t.log.flush()
 	// The grace period is kept by the platform's side of the tree. This is for
 	// the case that nothing comes from there any more.
-	ctx, cancel := context.WithTimeoutCause(ctx, t.options.Grace+killBound+answerBound, errNoAnswer)
+	bound := max(t.options.Grace, t.options.Grace+killBound+answerBound) // the sum may overflow
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, errNoAnswer)
 	defer cancel()
 	err := t.await(ctx)
 	if err == nil {
@@ -192,9 +193,7 @@ func (t *Tree) Wait() error {
 	if t == nil {
 		return nil
 	}
-	if err := t.await(context.Background()); err != nil {
-		return err // not to be reached
-	}
+	_ = t.await(context.Background()) // which does not end
 	defer t.log.flush()
 	if over, _ := t.over(); !over {
 		return t.result(nil)
@@ -249,7 +248,7 @@ func (t *Tree) result(early error) error {
 	switch {
 	case t.lost != nil:
 		return t.lost
-	case t.state == Survived:
+	case !t.state.over(): // Survived, or by now somebody tries again
 		return &SurvivorsError{Root: t.pid, Command: t.command, Survivors: t.left}
 	case t.state != Killed:
 		return nil

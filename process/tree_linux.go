@@ -42,7 +42,6 @@ func (t *Tree) start() (err error) {
 	if err != nil {
 		return fmt.Errorf("process: start %s: %w", t.command, err)
 	}
-	defer theirs.Close()
 	t.platform.link = newLink(ours)
 	t.copies = new(copies)
 	defer func() {
@@ -52,10 +51,14 @@ func (t *Tree) start() (err error) {
 		}
 	}()
 
-	if err := t.startReaper(theirs); err != nil {
+	tried := make(chan struct{})
+	err = t.startReaper(theirs, tried)
+	theirs.Close() // the reaper has its own, and only its end is the end
+	if err != nil {
 		return err
 	}
 	pid, err := t.startChild(request)
+	close(tried)
 	if err != nil {
 		_ = t.platform.reaper.Kill()
 		_, _ = t.platform.reaper.Wait()
@@ -83,7 +86,7 @@ func (t *Tree) start() (err error) {
 // startReaper starts this program again, with all that cmd gives its child. Its
 // environment is empty but for what makes it a reaper: this program's init
 // functions run in it, and must not take it for the program.
-func (t *Tree) startReaper(control *os.File) error {
+func (t *Tree) startReaper(control *os.File, tried <-chan struct{}) error {
 	cmd := t.cmd
 	path, args, env, dir := cmd.Path, cmd.Args, cmd.Env, cmd.Dir
 	extra, attr, delay, cancel := cmd.ExtraFiles, cmd.SysProcAttr, cmd.WaitDelay, cmd.Cancel
@@ -110,10 +113,14 @@ func (t *Tree) startReaper(control *os.File) error {
 	if attr != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = attr.UseCgroupFD, attr.CgroupFD
 	}
-	// exec.Cmd would kill cmd.Process, and that is the reaper, not the tree.
+	// exec.Cmd would kill cmd.Process, and that is not the tree.
 	cmd.WaitDelay = 0
 	if cmd.Cancel != nil {
-		cmd.Cancel = func() error { t.orderStop(); return nil }
+		cmd.Cancel = func() error {
+			<-tried
+			t.orderStop()
+			return nil
+		}
 	}
 	if err = cmd.Start(); err != nil {
 		return err

@@ -105,6 +105,9 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 	}
 	m.Pid, _ = strconv.Atoi(name)
 	m.State = fields[0][0]
+	if m.State == 'Z' && string(fields[17]) != "1" {
+		m.State = 'S' // its first thread has ended, others have not
+	}
 	m.Parent, _ = strconv.Atoi(string(fields[1]))
 	m.Group, _ = strconv.Atoi(string(fields[2]))
 	m.Start, err = strconv.ParseUint(string(fields[19]), 10, 64)

@@ -46,7 +46,11 @@ func init() {
 			return
 		}
 		_, _ = io.ReadFull(out, make([]byte, 3))
+		began := time.Now()
 		err = tree.Stop(context.Background())
+		if took := time.Since(began); took > 4*time.Second {
+			fmt.Println("to be told that one may not takes no waiting:", took)
+		}
 		var survivors *process.SurvivorsError
 		fmt.Println(errors.As(err, &survivors), errors.Is(err, os.ErrPermission), tree.State())
 		again := tree.Kill()

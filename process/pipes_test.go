@@ -98,6 +98,13 @@ func TestPipesOfTheCommandGoOnWorking(t *testing.T) {
 	require.NoError(t, tree.Wait())
 }
 
+// Nobody but the child, and whom it gives them to, has the child's files.
+func TestAPipeThatTheChildClosesEnds(t *testing.T) {
+	tree, out := start(t, shell(`echo up; exec >&-; sleep 600`), process.Options{})
+	require.Empty(t, rest(t, out))
+	require.Equal(t, process.Running, tree.State())
+}
+
 func TestFilesDirectoryAndArgumentsAreTheCommands(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\npwd; echo \"$0 $1\"; cat <&3; cat <&5; echo bad\xff\n"), 0o755))

@@ -93,8 +93,8 @@ func groupKill(t *testing.T, script string) time.Duration {
 // bash runs its trap when the program in the foreground has ended, and the trap
 // starts one: the signal, if it came to that, would end it.
 func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
-	const script = `trap '(echo saving; exec sleep 0.5) && echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done`
-	for range 5 {
+	const script = `trap '(echo saving; exec sleep 1.2) && echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done`
+	for range 2 { // longer than the second, at which all members are looked at again
 		tree, out := start(t, shell(script), process.Options{})
 		require.NoError(t, tree.Stop(soonContext(t)))
 		require.Equal(t, "saving\nsaved\n", rest(t, out))

@@ -30,6 +30,9 @@ func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 		root + "/cmd/shutdown-prestop": nil,
 		root + "/admin":                {root, root + "/internal/probe", root + "/internal/share"},
 		root + "/discovery":            {root},
+		root + "/process":              {root + "/internal/reaper"},
+		root + "/cmd/shutdown-init":    {root + "/internal/reaper"},
+		root + "/internal/reaper":      nil,
 	} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).CombinedOutput()
 		require.NoError(t, err, "%s", out)

@@ -178,7 +178,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 func TestWhatCannotBeStartedIsAnErrorAsOfExec(t *testing.T) {
 	for path, want := range map[string]error{"/nonexistent": fs.ErrNotExist, "/etc/passwd": fs.ErrPermission} {
 		cmd := exec.Command(path)
-		cmd.Stdin, cmd.Stdout = new(mute), new(journal)
+		cmd.Stdin, cmd.Stdout = new(mute), new(full)
 		_, err := process.Start(cmd, process.Options{Logger: quiet})
 		require.ErrorIs(t, err, want)
 		require.Equal(t, exec.Command(path).Start().Error(), err.Error())

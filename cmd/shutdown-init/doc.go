@@ -26,8 +26,9 @@
 //
 // --to tree, the default, forwards signals to all processes; a process without a
 // handler for SIGHUP or SIGUSR1 ends by it. --to child forwards them to the
-// command alone, for one that stops its workers in an order of its own; those
-// who are there when it has ended then get the signal that began the stop.
+// command alone, for one that stops its workers in an order of its own (a program
+// that uses package process, for example); those who are there when it has ended
+// then get the signal that began the stop.
 //
 // --ok 143 is an exit code of the command that counts as 0, such as that of a
 // shell that has died of the SIGTERM it was sent. It may be repeated or be a list,

@@ -14,6 +14,8 @@ type group struct{}
 
 var defaultSignal os.Signal = os.Interrupt
 
+func signalName(sig os.Signal) string { return sig.String() }
+
 func checkSignal(os.Signal) error { return nil }
 
 func isPipeGone(error) bool { return false }

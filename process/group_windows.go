@@ -20,6 +20,8 @@ type group struct {
 
 const defaultSignal = syscall.SIGTERM
 
+func signalName(sig os.Signal) string { return sig.String() }
+
 func checkSignal(sig os.Signal) error {
 	if sig != os.Interrupt && sig != syscall.SIGTERM {
 		return fmt.Errorf("process: Options.Signal: %v: on Windows a console program can be sent CTRL_BREAK and nothing else", sig)

@@ -92,6 +92,6 @@ func TestWhatMayNotBeKilledIsListedAndEverybodyElseIsGone(t *testing.T) {
 	var survivor int
 	_, err = fmt.Sscanf(string(out), "true true survived\ntrue true 1\n%d", &survivor)
 	require.NoError(t, err)
-	require.Contains(t, string(out), fmt.Sprintf("not to be ended: 1 of it: %d %s (operation not permitted)", survivor, member))
+	require.Contains(t, string(out), fmt.Sprintf("1 process could not be ended: %d %s (operation not permitted)", survivor, member))
 	require.Equal(t, []int{survivor}, m.alive(t), "one that cannot be killed keeps none of the others")
 }

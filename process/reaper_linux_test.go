@@ -228,9 +228,9 @@ func TestEveryStepIsLogged(t *testing.T) {
 		require.Contains(t, lines[i], fmt.Sprintf("pid=%d", tree.Pid()))
 		require.Contains(t, lines[i], "time=")
 	}
-	require.Contains(t, lines[2], "signal=terminated members=1")
+	require.Contains(t, lines[2], "signal=SIGTERM members=1")
 	require.Contains(t, lines[3], "sleep 600")
-	require.Contains(t, lines[4], "signal=killed members=1")
+	require.Contains(t, lines[4], "signal=SIGKILL members=1")
 }
 
 func TestALoggerThatBlocksHoldsNothingUp(t *testing.T) {

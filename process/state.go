@@ -56,7 +56,7 @@ type Survivor struct {
 func (e *SurvivorsError) Error() string {
 	const few = 5
 	var b strings.Builder
-	fmt.Fprintf(&b, "process: tree %d (%s): not to be ended: %d of it", e.Root, e.Command, len(e.Survivors))
+	fmt.Fprintf(&b, "process: tree %d (%s): %s could not be ended", e.Root, e.Command, processes(len(e.Survivors)))
 	for i, s := range e.Survivors[:min(few, len(e.Survivors))] {
 		separator := ", "
 		if i == 0 {
@@ -77,6 +77,13 @@ func (e *SurvivorsError) Unwrap() []error {
 		errs[i] = s.Err
 	}
 	return errs
+}
+
+func processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
 
 var errStillThere = errors.New("still there after SIGKILL")

@@ -112,9 +112,9 @@ func (t *Tree) watch(g *group) {
 				state, deadline = Stopping, time.Now().Add(t.options.Grace)
 				n, _ := g.left()
 				err := g.signal(t.options.Signal)
-				t.log.info("process: signalled", "pid", t.pid, "signal", t.options.Signal.String(), "members", n)
+				t.log.info("process: signalled", "pid", t.pid, "signal", signalName(t.options.Signal), "members", n)
 				if err != nil {
-					t.log.warn("process: signal refused", "pid", t.pid, "signal", t.options.Signal.String(), "error", err.Error())
+					t.log.warn("process: signal refused", "pid", t.pid, "signal", signalName(t.options.Signal), "error", err.Error())
 				}
 			}
 		case <-timer.C:

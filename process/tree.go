@@ -68,9 +68,9 @@ type Tree struct {
 // read it meanwhile.
 //
 // The child has a process group of its own, so that a terminal's Ctrl-C comes to
-// the program alone, which stops it. Where cmd.Env is inherited, what configures
-// package shutdown is not passed on: SHUTDOWN_GRACE_PERIOD and its kind are about
-// this program.
+// the program alone, which stops it. What configures package shutdown in this
+// program's environment, SHUTDOWN_GRACE_PERIOD and its kind, is not passed on,
+// unless cmd.Env has a value of its own for the child.
 func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -99,8 +99,14 @@ func (o *Options) check() error {
 	return checkSignal(o.Signal)
 }
 
-// Pid is that of the child, the tree's root.
-func (t *Tree) Pid() int { return t.pid }
+// Pid is that of the child, the tree's root. It may be another process's when the
+// child has ended.
+func (t *Tree) Pid() int {
+	if t == nil {
+		return 0
+	}
+	return t.pid
+}
 
 // State says how far the tree has got. It does not block.
 func (t *Tree) State() State {
@@ -116,8 +122,8 @@ func (t *Tree) State() State {
 // SIGKILL for those who have not; and it returns when it is certain that none is
 // left. It is a shutdown hook as it is.
 //
-// It returns nil if all ended on the signal, ErrKilled if some had to be killed,
-// and a *SurvivorsError if some could not be. If ctx ends before Grace does, the
+// It returns nil if all ended on the signal, an error that wraps ErrKilled if some
+// had to be killed, and a *SurvivorsError if some could not be. If ctx ends before Grace does, the
 // rest is killed then, which is waited for; that takes milliseconds, and five
 // seconds at most. A second call waits for the same end. A tree that is nil or
 // has ended is stopped: that is no error. After a *SurvivorsError another call
@@ -253,9 +259,9 @@ func (t *Tree) result(early error) error {
 	case t.state != Killed:
 		return nil
 	case early != nil:
-		return fmt.Errorf("process: stop tree %d (%s): %w before it had ended: %d of it: %w", t.pid, t.command, early, t.killed, ErrKilled)
+		return fmt.Errorf("process: stop tree %d (%s): %w, and %s had not ended: %w", t.pid, t.command, early, processes(t.killed), ErrKilled)
 	}
-	return fmt.Errorf("process: stop tree %d (%s): %d of it did not end on %v within %v: %w", t.pid, t.command, t.killed, t.options.Signal, t.options.Grace, ErrKilled)
+	return fmt.Errorf("process: stop tree %d (%s): %s did not end on %s within %v: %w", t.pid, t.command, processes(t.killed), signalName(t.options.Signal), t.options.Grace, ErrKilled)
 }
 
 // advance changes the state; back from Survived only to Killing.

@@ -228,14 +228,14 @@ func (t *Tree) happened(e reaper.Event) {
 			t.log.info("process: the child has ended", "pid", t.pid, "with", inWords(e.Status), "members", e.Count, "left", list(e.Processes))
 		}
 	case reaper.Signalled:
-		t.log.info("process: signalled", "pid", t.pid, "signal", e.Signal.String(), "members", e.Count)
+		t.log.info("process: signalled", "pid", t.pid, "signal", signalName(e.Signal), "members", e.Count)
 		if len(e.Processes) > 0 {
-			t.log.warn("process: signal refused", "pid", t.pid, "signal", e.Signal.String(), "by", list(e.Processes))
+			t.log.warn("process: signal refused", "pid", t.pid, "signal", signalName(e.Signal), "by", list(e.Processes))
 		}
 	case reaper.Waiting:
 		t.log.info("process: waiting", "pid", t.pid, "members", e.Count, "for", list(e.Processes))
 	case reaper.Killing:
-		t.log.warn("process: killing", "pid", t.pid, "signal", syscall.SIGKILL.String(), "members", e.Count, "left", list(e.Processes))
+		t.log.warn("process: killing", "pid", t.pid, "signal", "SIGKILL", "members", e.Count, "left", list(e.Processes))
 		t.advance(Killing, nil)
 	case reaper.GaveUp:
 		var left []Survivor
@@ -319,7 +319,7 @@ func list(processes []reaper.Process) string {
 
 func inWords(status unix.WaitStatus) string {
 	if status.Signaled() {
-		return "signal " + unix.SignalName(status.Signal())
+		return "signal " + signalName(status.Signal())
 	}
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }

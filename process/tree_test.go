@@ -110,6 +110,7 @@ func TestStoppingNothingOrWhatHasEndedIsNoError(t *testing.T) {
 	require.NoError(t, none.Kill())
 	require.NoError(t, none.Wait())
 	require.Equal(t, process.Ended, none.State())
+	require.Zero(t, none.Pid())
 
 	tree, err := process.Start(shell("exit 3"), process.Options{Logger: quiet})
 	require.NoError(t, err)
@@ -162,8 +163,8 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		o    process.Options
 		want string
 	}{
-		{process.Options{Signal: syscall.SIGKILL}, "Options.Signal: killed cannot be caught"},
-		{process.Options{Signal: syscall.SIGSTOP}, "Options.Signal: stopped (signal) cannot be caught"},
+		{process.Options{Signal: syscall.SIGKILL}, "Options.Signal: SIGKILL cannot be caught"},
+		{process.Options{Signal: syscall.SIGSTOP}, "Options.Signal: SIGSTOP cannot be caught"},
 		{process.Options{Signal: syscall.Signal(0)}, "Options.Signal: signal 0 is no signal"},
 		{process.Options{Signal: syscall.Signal(99)}, "Options.Signal: signal 99 is no signal"},
 		{process.Options{Grace: -time.Second}, "Options.Grace: -1s is negative"},

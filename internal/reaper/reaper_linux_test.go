@@ -1,0 +1,89 @@
+package reaper
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What a Reaper does is tested by package process, which has one.
+
+// sleeper is a child of ours with a name of its own.
+func sleeper(t *testing.T, name string) *exec.Cmd {
+	t.Helper()
+	sleep, err := exec.LookPath("sleep")
+	require.NoError(t, err)
+	text, err := os.ReadFile(sleep)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, text, 0o755))
+	cmd := exec.Command(path, "600")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // by our signal
+	})
+	return cmd
+}
+
+func find(t *testing.T, pid int) (Member, bool) {
+	t.Helper()
+	members, err := Below(os.Getpid())
+	require.NoError(t, err)
+	for _, m := range members {
+		if m.Pid == pid {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+func TestANameCannotFeignAStatus(t *testing.T) {
+	cmd := sleeper(t, "a) Z 1 1 (b")
+	m, ok := find(t, cmd.Process.Pid)
+	require.True(t, ok)
+	require.Equal(t, os.Getpid(), m.Parent)
+	require.Equal(t, unix.Getpgrp(), m.Group)
+	require.True(t, m.alive())
+	require.Less(t, m.Age().Minutes(), 1.0)
+	require.Contains(t, m.Command(), "600")
+}
+
+func TestAPidThatHasComeBackIsNotSignalled(t *testing.T) {
+	cmd := sleeper(t, "sleeper")
+	m, ok := find(t, cmd.Process.Pid)
+	require.True(t, ok)
+	m.Parent = 1 // deeper than a child of ours, whose pid cannot come back
+	earlier := m
+	earlier.Start--
+	require.NoError(t, send(earlier, unix.SIGKILL), "it has ended, which is no error")
+	require.NoError(t, cmd.Process.Signal(unix.Signal(0)))
+	require.NoError(t, send(m, unix.SIGKILL))
+	require.Error(t, cmd.Wait())
+	require.NoError(t, send(m, unix.SIGKILL))
+}
+
+func TestWhatIsPrintedIsOneLine(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "read -r word # \n\t\x1b[31m a comment that is longer than a line of the log ought to be, and goes on and on")
+	in, err := cmd.StdinPipe() // nothing comes
+	require.NoError(t, err)
+	defer in.Close()
+	require.NoError(t, cmd.Start())
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // by our signal
+	}()
+	m, ok := find(t, cmd.Process.Pid)
+	require.True(t, ok)
+	command := m.Command()
+	require.LessOrEqual(t, len(command), 80)
+	require.NotContains(t, command, "\n")
+	require.NotContains(t, command, "\x1b")
+}

@@ -5,6 +5,7 @@ package process_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -127,6 +128,20 @@ func TestFilesDirectoryAndArgumentsAreTheCommands(t *testing.T) {
 	require.Equal(t, dir+"\n./tool arg\xfe\nthree\nfive\nbad\xff\n", out.String())
 	require.Len(t, cmd.ExtraFiles, 3)
 	require.Equal(t, "./tool", cmd.Path)
+}
+
+func TestALargeEnvironmentIsTheChilds(t *testing.T) {
+	cmd := shell(`echo ${#BIG_3}`)
+	cmd.Env = os.Environ()
+	for i := range 8 {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("BIG_%d=%s", i, strings.Repeat("x", 100_000)))
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	tree, err := process.Start(cmd, process.Options{Logger: quiet})
+	require.NoError(t, err)
+	require.NoError(t, tree.Wait())
+	require.Equal(t, "100000\n", out.String())
 }
 
 func TestTheLibrarysVariablesAreNotTheChilds(t *testing.T) {

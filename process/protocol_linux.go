@@ -55,17 +55,17 @@ type link struct {
 
 func newLink(file *os.File) *link { return &link{file: file, dec: json.NewDecoder(file)} }
 
-// writeBound is for an other end that is stopped, and whose buffer is full.
+// writeBound is for an other end that is stopped, with its buffer full.
 const writeBound = time.Second
 
-func (l *link) send(message any) error {
+func (l *link) send(message any, bound time.Duration) error {
 	text, err := json.Marshal(message)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = l.file.SetWriteDeadline(time.Now().Add(writeBound))
+	_ = l.file.SetWriteDeadline(time.Now().Add(bound))
 	_, err = l.file.Write(append(text, '\n'))
 	return err
 }

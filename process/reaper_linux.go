@@ -88,14 +88,14 @@ func runReaper(l *link) {
 	letGo(r.Files)
 
 	told := make(chan struct{})
-	loop := reaper.New(pid, func(e reaper.Event) { _ = l.send(answer{Event: &e}) })
+	loop := reaper.New(pid, func(e reaper.Event) { _ = l.send(answer{Event: &e}, writeBound) })
 	go func() { // until the process ends
 		obey(l, loop, told, r)
 	}()
-	_ = l.send(answer{Started: pid})
+	_ = l.send(answer{Started: pid}, writeBound)
 	<-told
 	result := loop.Run()
-	_ = l.send(answer{Done: &result})
+	_ = l.send(answer{Done: &result}, writeBound)
 	endAs(result)
 }
 
@@ -171,6 +171,6 @@ func letGo(files []bool) {
 func refuse(l *link, doing string, err error) {
 	errno := unix.EINVAL
 	_ = errors.As(err, &errno)
-	_ = l.send(answer{Errno: errno, Doing: doing})
+	_ = l.send(answer{Errno: errno, Doing: doing}, writeBound)
 	unix.Exit(1)
 }

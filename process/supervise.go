@@ -57,8 +57,7 @@ func (t *Tree) start() error {
 		return err
 	}
 	t.pid = cmd.Process.Pid
-	t.copies.run()
-	t.watching.Go(func() { t.watch(g) })
+	t.begin(func() { t.watch(g) })
 	return nil
 }
 
@@ -113,7 +112,7 @@ func (t *Tree) watch(g *group) {
 				n, _ := g.left()
 				err := g.signal(t.options.Signal)
 				t.log.info("process: signalled", "pid", t.pid, "signal", signalName(t.options.Signal), "members", n)
-				if err != nil {
+				if err != nil && n > 0 {
 					t.log.warn("process: signal refused", "pid", t.pid, "signal", signalName(t.options.Signal), "error", err.Error())
 				}
 			}

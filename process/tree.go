@@ -82,8 +82,14 @@ func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 	if err := t.start(); err != nil {
 		return nil, err
 	}
-	t.log.info("process: started", "pid", t.pid, "command", t.command)
 	return t, nil
+}
+
+// begin has a goroutine of the tree's own follow it to its end.
+func (t *Tree) begin(watch func()) {
+	t.copies.run()
+	t.log.info("process: started", "pid", t.pid, "command", t.command)
+	t.watching.Go(watch)
 }
 
 func (o *Options) check() error {

@@ -77,9 +77,8 @@ func (t *Tree) start() (err error) {
 			*attr.PidFD = -1
 		}
 	}
-	t.copies.run()
-	t.watching.Go(t.watch)
-	_ = t.platform.link.send(order{Go: true}) // if the reaper is gone, watch will say so
+	t.begin(t.watch)
+	_ = t.platform.link.send(order{Go: true}, writeBound) // if the reaper is gone, watch will say so
 	return nil
 }
 
@@ -132,7 +131,7 @@ func (t *Tree) startReaper(control *os.File, tried <-chan struct{}) error {
 // startChild tells the reaper what to start, and returns the child's pid.
 func (t *Tree) startChild(r request) (int, error) {
 	link := t.platform.link
-	if err := link.send(r); err != nil {
+	if err := link.send(r, startBound); err != nil {
 		return 0, fmt.Errorf("process: start %s: to the reaper: %w", t.command, err)
 	}
 	_ = link.file.SetReadDeadline(time.Now().Add(startBound))
@@ -252,12 +251,12 @@ func (t *Tree) happened(e reaper.Event) {
 }
 
 func (p *platform) stop(o Options) {
-	_ = p.link.send(order{Stop: true, Signal: o.Signal.(syscall.Signal), Grace: o.Grace})
+	_ = p.link.send(order{Stop: true, Signal: o.Signal.(syscall.Signal), Grace: o.Grace}, writeBound)
 	p.wake()
 }
 
 func (p *platform) kill() {
-	_ = p.link.send(order{Kill: true})
+	_ = p.link.send(order{Kill: true}, writeBound)
 	p.wake()
 }
 

@@ -136,6 +136,25 @@ func TestTheEndOfTheContextMayComeAtAnyTime(t *testing.T) {
 	}
 }
 
+func TestATreeMayHaveTreesInIt(t *testing.T) {
+	for _, grace := range []time.Duration{100 * time.Millisecond, soon} { // the inner reaper is killed, or ends its own
+		cmd, m, out := program(t, hard)
+		_, err := cmd.StdinPipe() // open as long as the test runs
+		require.NoError(t, err)
+		tree, err := process.Start(cmd, process.Options{Grace: grace, Logger: quiet})
+		require.NoError(t, err)
+		_, err = out.ReadString('\n')
+		require.NoError(t, err)
+		m.becomes(t, 11)
+		err = tree.Stop(soonContext(t))
+		require.Equal(t, grace != soon, err != nil, "%v", err)
+		alive, zombies := strays(t)
+		require.Zero(t, alive+zombies)
+		require.Empty(t, m.alive(t))
+		_ = tree.Wait() // however it ended
+	}
+}
+
 func TestWhatIsSentToEverybodyDoesNotEndTheReaper(t *testing.T) {
 	tree, _ := start(t, shell(`trap '' TERM HUP INT QUIT USR1 USR2 PIPE ALRM; echo up; while :; do sleep 0.1; done`),
 		process.Options{Grace: 100 * time.Millisecond})

@@ -17,8 +17,9 @@ type initProcess struct {
 	child  int
 	reaper *reaper.Reaper
 
-	mu       sync.Mutex // protects what follows
-	stopping time.Time  // zero: not asked to
+	mu         sync.Mutex // protects what follows
+	stopping   time.Time  // zero: not asked to
+	terminated bool       // they have been sent what SIGTERM is forwarded as
 }
 
 // received forwards a signal, as what it is rewritten to. One that asks for the
@@ -28,23 +29,20 @@ func (i *initProcess) received(sig unix.Signal) {
 	case unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU: // about our own stderr and terminal
 		return
 	}
-	send := sig
-	if to, ok := i.rewrite[sig]; ok {
-		send = to
-	}
+	send := i.rewritten(sig)
 	if !asksForTheEnd(sig) && !asksForTheEnd(send) {
 		i.reaper.Forward(send, i.childOnly)
-		return
-	}
-	if i.begin() {
-		say("%s: %s to %s, and at most %v to end", signalName(sig), signalName(send), i.target(), i.grace)
-		i.reaper.Stop(send, i.grace, i.childOnly)
 		return
 	}
 	// SIGTERM comes twice wherever a preStop hook, or an init above, sends one
 	// of its own; to a trap handler that is cleaning up it would be fatal. Any
 	// other signal is somebody's wish.
-	if sig != unix.SIGTERM {
+	begins, repeated := i.begin(sig, send)
+	switch {
+	case begins:
+		say("%s: %s to %s, and at most %v to end", signalName(sig), signalName(send), i.target(), i.grace)
+		i.reaper.Stop(send, i.grace, i.childOnly)
+	case !repeated:
 		i.reaper.Forward(send, i.childOnly)
 	}
 }
@@ -60,15 +58,24 @@ func (i *initProcess) target() string {
 	return "all processes"
 }
 
-// begin says whether the stop begins now.
-func (i *initProcess) begin() bool {
+func (i *initProcess) rewritten(sig unix.Signal) unix.Signal {
+	if to, ok := i.rewrite[sig]; ok {
+		return to
+	}
+	return sig
+}
+
+// begin says whether sig begins the stop, and whether it is a SIGTERM that would
+// repeat what they have been sent.
+func (i *initProcess) begin(sig, send unix.Signal) (begins, repeated bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if !i.stopping.IsZero() {
-		return false
+	if i.stopping.IsZero() {
+		i.stopping, begins = time.Now(), true
 	}
-	i.stopping = time.Now()
-	return true
+	repeated = i.terminated && sig == unix.SIGTERM
+	i.terminated = i.terminated || send == i.rewritten(unix.SIGTERM)
+	return begins, repeated
 }
 
 // report is told by the reaper what happens.
@@ -96,13 +103,13 @@ func (i *initProcess) childEnded(e reaper.Event) {
 	if e.Count == 0 {
 		return
 	}
-	code := i.code(e.Status)
-	if code != 0 && i.begin() {
+	code, sig := i.code(e.Status), i.rewritten(unix.SIGTERM)
+	begins := false
+	if code != 0 {
+		begins, _ = i.begin(unix.SIGTERM, sig)
+	}
+	if begins {
 		say("%s: %s, with %v to end for %s", i.command[0], inWords(e.Status), i.grace, list(e.Count, e.Processes))
-		sig := unix.SIGTERM
-		if to, ok := i.rewrite[sig]; ok {
-			sig = to
-		}
 		i.reaper.Stop(sig, i.grace, false)
 		return
 	}

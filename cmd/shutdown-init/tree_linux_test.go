@@ -37,6 +37,17 @@ func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
 	require.Equal(t, "up\nTERM\nINT\nINT\n", r.text())
 }
 
+func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
+	script := `trap "echo INT >>$LOG" INT; trap "echo TERM >>$LOG" TERM; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done`
+	r := command(t, self(t, "--", "bash", "-c", script)...).start().says("up", 1)
+	r.signal(syscall.SIGINT).says("INT", 1)
+	r.signal(syscall.SIGTERM).says("TERM", 1)
+	r.signal(syscall.SIGTERM).signal(syscall.SIGINT).says("INT", 2)
+	code, _ := r.signal(syscall.SIGHUP).ends()
+	require.Equal(t, 0, code, r.stderr.String())
+	require.Equal(t, 1, strings.Count(r.text(), "TERM\n"))
+}
+
 func TestASignalThatDoesNotAskForTheEndIsForwardedOnly(t *testing.T) {
 	script := `trap "echo reloaded >>$LOG" HUP; trap "exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done`
 	r := command(t, self(t, "--grace", "100ms", "--to", "child", "--", "bash", "-c", script)...).start().says("up", 1)

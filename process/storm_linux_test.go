@@ -129,6 +129,20 @@ func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
 	require.NoError(t, tree.Wait())
 }
 
+// The signal goes to the group in one call, and to each of the others; who leaves
+// the group at that moment is one of the others.
+func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
+	repetitions := 100
+	if testing.Short() {
+		repetitions = 10
+	}
+	for range repetitions {
+		tree, _ := start(t, shell(`echo up; for i in 1 2 3 4 5 6; do setsid sleep 600 & done`), process.Options{Grace: 5 * time.Second})
+		require.NoError(t, tree.Stop(soonContext(t)))
+		_ = tree.Wait() // however it ended
+	}
+}
+
 func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
 	const others = 500
 	type end struct{ code, want int }

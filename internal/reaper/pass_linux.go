@@ -115,6 +115,7 @@ func (r *Reaper) signalPass(members []Member) {
 		case first && r.inGroup(m):
 			sent++
 			r.had(m, r.groupAt)
+			r.byGroup[m.identity()] = true
 		default:
 			at := now()
 			if r.note(m, send(m, r.signal)) {
@@ -123,6 +124,7 @@ func (r *Reaper) signalPass(members []Member) {
 				refused = append(refused, m)
 			}
 			r.had(m, at)
+			delete(r.byGroup, m.identity())
 		}
 		if m.State == 'T' {
 			r.note(m, send(m, unix.SIGCONT)) // else it would get the signal when somebody continues it
@@ -149,7 +151,9 @@ func (r *Reaper) inGroup(m Member) bool {
 // took.
 func (r *Reaper) isDue(m Member, first bool) bool {
 	if _, had := r.signalled[m.identity()]; had {
-		return false
+		// Unless it had left the group (setsid) by the time that the group got
+		// it; else it would be gone, or have a handler that makes sessions.
+		return r.byGroup[m.identity()] && m.Group != r.group
 	}
 	if first {
 		return true

@@ -59,6 +59,7 @@ type Reaper struct {
 	group        int // the leader's, if the signal went to it, at groupAt
 	groupAt      uint64
 	signalled    map[identity]uint64 // when it got the signal, in the unit of Member.Start
+	byGroup      map[identity]bool   // it got it, if it was still in the group
 	signalledPid map[int]uint64      // the same by pid, for its children to look up
 	frozen       map[identity]bool
 	killed       map[identity]bool
@@ -73,7 +74,8 @@ func New(leader int, report func(Event)) *Reaper {
 	return &Reaper{
 		leader: leader, report: report, wake: make(chan struct{}, 1),
 		signalled: make(map[identity]uint64), signalledPid: make(map[int]uint64),
-		frozen: make(map[identity]bool), killed: make(map[identity]bool),
+		byGroup: make(map[identity]bool),
+		frozen:  make(map[identity]bool), killed: make(map[identity]bool),
 		refused: make(map[identity]unix.Errno),
 	}
 }

@@ -167,7 +167,7 @@ func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
 			require.Equal(t, e.want, e.code)
 			got++
 		default:
-			tree, _ := start(t, shell(`sleep 600 & setsid sleep 600 & echo up; exit 9`), process.Options{})
+			tree, _ := start(t, shell(`sleep 600 & setsid sleep 600 & trap '' TERM; echo up; exit 9`), process.Options{})
 			require.NoError(t, tree.Stop(soonContext(t)))
 			isExit(t, tree.Wait(), 9, 0)
 			trees++

@@ -41,7 +41,7 @@ type framed struct {
 	out   sequence
 	alien bool // what was written is no HTTP/2
 	block bool // the next frame has to be a CONTINUATION
-	told  bool // our GOAWAY has been written
+	told  bool // a GOAWAY has been written, ours or gRPC's
 }
 
 // Read looks for the first RPC, and at nothing after that.
@@ -89,6 +89,12 @@ func (f *framed) wroteLocked(kind, flags byte, length int) (more bool) {
 	}
 	if kind == frameHeaders || kind == frameContinuation {
 		f.block = flags&flagEndHeaders == 0
+	}
+	// gRPC's own, at MaxConnectionAge or when the client is at fault: after it
+	// ours would raise the last stream, which RFC 9113, section 6.8, forbids, and
+	// for which grpc-java drops the connection with all that is in flight on it.
+	if kind == frameGoAway {
+		f.told = true
 	}
 	return !f.alien
 }

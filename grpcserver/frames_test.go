@@ -61,6 +61,20 @@ func TestOurGoAwayStandsBetweenFrames(t *testing.T) {
 	}
 }
 
+// A second GOAWAY must not name a higher stream than the first.
+func TestAfterGRPCsGoAwayThereIsNoneOfOurs(t *testing.T) {
+	var to sink
+	f := &framed{Conn: &to, conn: &conn{}}
+	all := append(frame(frameSettings, 0, 12), frame(frameGoAway, 0, 15)...)
+	for _, b := range all {
+		_, err := f.Write([]byte{b})
+		require.NoError(t, err)
+	}
+	require.False(t, f.untold())
+	require.True(t, f.tell())
+	require.Equal(t, all, to.Bytes())
+}
+
 func TestWhatIsNotHTTP2IsLeftAlone(t *testing.T) {
 	for name, first := range map[string][]byte{
 		"TLS":              {22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3},

@@ -54,11 +54,11 @@ func (t *tracking) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 }
 
 func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if isHealth(info.FullMethod) {
+		return t.probe(srv, ss, handle) // under net/http too: httpserver would wait for it
+	}
 	if t.counted(ss.Context()) {
 		return handle(srv, ss)
-	}
-	if isHealth(info.FullMethod) {
-		return t.probe(srv, ss, handle)
 	}
 	done, ok := t.m.Track("grpc " + info.FullMethod)
 	defer done()

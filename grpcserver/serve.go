@@ -70,7 +70,6 @@ func (s *server) serve(ln *listener.Listener, front *http.Server) {
 	var ended atomic.Bool // because it was told to
 	s.m.On(shutdown.Drain, name, func(ctx context.Context) error {
 		s.drainOnce.Do(func() { close(s.draining) })
-		<-s.spread
 		frontDrained(ctx, s.m, front)
 		ended.Store(true)
 		err := ln.Drain(ctx)
@@ -123,45 +122,58 @@ func (s *server) stop(ctx context.Context) error {
 		defer close(graceful)
 		s.srv.GracefulStop() // which also waits for the handlers
 	}()
-	late, cancel := s.late(ctx)
-	defer cancel()
+	err := s.cutOff(ctx, graceful)
+	select {
+	case <-s.spread: // may have been inside of a write until now
+	case <-after(ctx, moment):
+	}
+	return err
+}
+
+// cutOff waits for graceful as long as there is time, and then closes what is
+// left.
+func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
+	work := s.m.WorkContext()
 	select {
 	case <-graceful:
 		return nil
-	case <-late:
+	case <-work.Done():
 	}
-	cut := len(s.conns.all())
-	go s.srv.Stop() // which may wait, for what GracefulStop waits for
+	// The handlers have the first half of what is left to return, the second is
+	// for those that notice the end of their connection only.
+	deadline, _ := ctx.Deadline()
+	half := time.NewTimer(time.Until(deadline) / 2)
+	defer half.Stop()
+	select {
+	case <-graceful:
+		return nil
+	case <-half.C:
+	case <-after(ctx, moment):
+	}
+	left := len(s.conns.all())
+	go s.srv.Stop()
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+	}
+	// Stop closes nothing as long as a handshake lasts, and then one connection
+	// after another, which over TLS may take 5 s each.
+	for _, c := range s.conns.all() {
+		_ = c.Close() // what matters is that it has gone
+	}
 	select {
 	case <-graceful:
 	case <-after(ctx, moment):
 	}
-	if cut == 0 {
+	if left == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d connections cut off: %w", cut, context.Cause(s.m.WorkContext()))
+	return fmt.Errorf("%d connections cut off: %w", left, context.Cause(work))
 }
 
 // moment is what is left to answers that are on their way when there is no time
 // left, because the end is forced. A hook has 20 ms after its context.
 const moment = 5 * time.Millisecond
-
-// late returns a channel that is closed half way between the ends of
-// WorkContext and of ctx: the handlers have the first half to return, the
-// second is for those that notice the end of their connection only.
-func (s *server) late(ctx context.Context) (late <-chan struct{}, cancel func() bool) {
-	ch := make(chan struct{})
-	return ch, context.AfterFunc(s.m.WorkContext(), func() {
-		defer close(ch)
-		deadline, _ := ctx.Deadline()
-		half := time.NewTimer(time.Until(deadline) / 2)
-		defer half.Stop()
-		select {
-		case <-half.C:
-		case <-after(ctx, moment):
-		}
-	})
-}
 
 // after returns a channel that is closed so long after the end of ctx.
 func after(ctx context.Context, d time.Duration) <-chan struct{} {

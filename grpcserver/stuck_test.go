@@ -1,0 +1,117 @@
+package grpcserver_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/grpcserver"
+)
+
+// unfinished ends a shutdown in which a handler has to end before Close, and
+// returns what Close was told of.
+func unfinished(t *testing.T, m *shutdown.Manager) []shutdown.Task {
+	t.Helper()
+	closing := make(chan []shutdown.Task, 1)
+	m.On(shutdown.Close, "db", func(context.Context) error { closing <- m.Tasks(); return nil })
+	_ = end(t, m) // connections have been cut off
+	return within(t, "Close", closing)
+}
+
+func receive(s pb.TestService_FullDuplexCallServer) error {
+	_, err := s.Recv()
+	return err
+}
+
+// Stop waits for handshakes, and so does GracefulStop, before either of them
+// closes anything.
+func TestAHandshakeThatHangsDoesNotKeepHandlersFromEnding(t *testing.T) {
+	t.Parallel()
+	m := manager(t, endlessBudget)
+	inside := make(chan struct{})
+	creds := hangingCreds{insecure.NewCredentials(), newGate(t), new(atomic.Bool)}
+	addr := start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+		close(inside)
+		return receive(s)
+	}}, grpc.Creds(creds)))
+	_, err := client(t, addr).FullDuplexCall(t.Context())
+	require.NoError(t, err)
+	within(t, "the stream", inside)
+	creds.hang.Store(true)
+	dialRaw(t, addr)
+	within(t, "the handshake", creds.gate.entered)
+	require.Empty(t, unfinished(t, m))
+	creds.gate.Open()
+}
+
+// hangingCreds do not look at the connection, once they hang.
+type hangingCreds struct {
+	credentials.TransportCredentials
+	gate *gate
+	hang *atomic.Bool
+}
+
+func (c hangingCreds) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if c.hang.Load() {
+		_ = c.gate.pass(context.Background())
+	}
+	return c.TransportCredentials.ServerHandshake(conn)
+}
+
+func (c hangingCreds) Clone() credentials.TransportCredentials { return c }
+
+// One connection that takes no GOAWAY must not hold up all the others, and the
+// drain.
+func TestAConnectionThatTakesNothingDoesNotHoldTheDrain(t *testing.T) {
+	t.Parallel()
+	cfg := endlessBudget
+	cfg.LameDuck = 100 * time.Millisecond
+	m := manager(t, cfg)
+	ln := blockingListener{listen(t)}
+	require.NoError(t, grpcserver.StartListener(m, newServer(m, service{}), ln))
+	require.NoError(t, call(t, client(t, ln.Addr().String())))
+	err := end(t, m)
+	for _, s := range m.Report().Steps {
+		require.False(t, s.LeftBehind, s.Name)
+	}
+	require.ErrorContains(t, err, "1 connections cut off")
+}
+
+type blockingListener struct{ net.Listener }
+
+func (l blockingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &blocking{Conn: conn, closed: make(chan struct{})}, nil
+}
+
+// blocking is a connection that has no room left for a GOAWAY.
+type blocking struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *blocking) Write(b []byte) (int, error) {
+	if len(b) > 3 && b[3] == 7 {
+		<-c.closed
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *blocking) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}

@@ -99,8 +99,8 @@ func (f *framed) wroteLocked(kind, flags byte, length int) (more bool) {
 	return !f.alien
 }
 
-// tell writes our GOAWAY, unless a write is under way, or a frame half written.
-// It reports whether there is nothing to come back for.
+// tell writes our GOAWAY, unless a write is under way, or a frame half written,
+// or there is no room: those that come next would wait for this one. It reports whether there is nothing to come back for.
 func (f *framed) tell() bool {
 	if !f.mu.TryLock() { // a write may be long: a client that does not read
 		return false
@@ -109,13 +109,11 @@ func (f *framed) tell() bool {
 	if f.alien || f.told {
 		return true
 	}
-	if f.out.frames == 0 || !f.out.between() || f.block {
+	if f.out.frames == 0 || !f.out.between() || f.block || !writable(f.conn.raw.Conn) {
 		return false
 	}
 	f.told = true
-	// If the connection is gone nobody has to be told. There is room for a few
-	// bytes, or else a write would be under way.
-	_, _ = f.Conn.Write(goAway)
+	_, _ = f.Conn.Write(goAway) // if the connection is gone nobody has to be told
 	return true
 }
 

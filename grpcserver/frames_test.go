@@ -40,7 +40,7 @@ func TestOurGoAwayStandsBetweenFrames(t *testing.T) {
 	}
 	for cut := range len(all) + 1 {
 		var to sink
-		f := &framed{Conn: &to, conn: &conn{}}
+		f := &framed{Conn: &to, conn: &conn{raw: &raw{Conn: &to}}}
 		for rest := all[:cut]; len(rest) > 0; {
 			n := 1 + rand.IntN(len(rest))
 			_, err := f.Write(rest[:n])
@@ -64,7 +64,7 @@ func TestOurGoAwayStandsBetweenFrames(t *testing.T) {
 // A second GOAWAY must not name a higher stream than the first.
 func TestAfterGRPCsGoAwayThereIsNoneOfOurs(t *testing.T) {
 	var to sink
-	f := &framed{Conn: &to, conn: &conn{}}
+	f := &framed{Conn: &to, conn: &conn{raw: &raw{Conn: &to}}}
 	all := append(frame(frameSettings, 0, 12), frame(frameGoAway, 0, 15)...)
 	for _, b := range all {
 		_, err := f.Write([]byte{b})
@@ -82,7 +82,7 @@ func TestWhatIsNotHTTP2IsLeftAlone(t *testing.T) {
 		"text":             []byte("HTTP/1.1 400 Bad Request\r\n"),
 	} {
 		var to sink
-		f := &framed{Conn: &to, conn: &conn{}}
+		f := &framed{Conn: &to, conn: &conn{raw: &raw{Conn: &to}}}
 		_, err := f.Write(first)
 		require.NoError(t, err)
 		require.True(t, f.tell(), name)

@@ -12,7 +12,7 @@ import (
 // readable reports whether there is something to read from c that gRPC has not
 // seen yet: bytes, or the end.
 func readable(c net.Conn) (is bool) {
-	control(c, func(fd int) { is = pollIn(fd) })
+	control(c, func(fd int) { is = poll(fd, unix.POLLIN) })
 	return is
 }
 
@@ -21,7 +21,7 @@ func readable(c net.Conn) (is bool) {
 // gRPC reads the end, and closes c.
 func endIfSilent(c net.Conn) {
 	if !control(c, func(fd int) {
-		if !pollIn(fd) {
+		if !poll(fd, unix.POLLIN) {
 			_ = unix.Shutdown(fd, unix.SHUT_RDWR) // an error means that the client has ended it
 		}
 	}) {
@@ -29,8 +29,16 @@ func endIfSilent(c net.Conn) {
 	}
 }
 
-func pollIn(fd int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a file descriptor is an int
+// writable reports whether a few bytes can be written to c at once, as far as
+// one can see.
+func writable(c net.Conn) (is bool) {
+	is = true
+	control(c, func(fd int) { is = poll(fd, unix.POLLOUT) })
+	return is
+}
+
+func poll(fd int, events int16) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0) //nolint:gosec // a file descriptor is an int
 	return err == nil && n > 0
 }
 

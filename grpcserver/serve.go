@@ -25,9 +25,9 @@ type server struct {
 	drainOnce sync.Once
 	spread    chan struct{} // closed when no more GOAWAYs are sent one by one
 
-	mu       sync.Mutex // protects serving
-	serving  int        // listeners that have not drained
-	stopOnce sync.Once
+	mu       sync.Mutex    // protects the next two
+	serving  int           // listeners that have not drained
+	stopping bool          // all have: no other can be added
 	stopped  chan struct{} // closed when stop has returned
 }
 
@@ -58,6 +58,9 @@ func serverOf(m *shutdown.Manager, srv *grpc.Server) (*server, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, begun(m)
+	}
 	s.serving++
 	return s, nil
 }
@@ -85,6 +88,9 @@ func (s *server) serve(ln *listener.Listener, front *http.Server) {
 		defer close(served)
 		defer ln.Close() // Serve leaves it open if srv has been stopped
 		err := s.srv.Serve(accepter{ln, &s.conns})
+		if err == nil {
+			err = grpc.ErrServerStopped // by somebody else
+		}
 		if !ended.Load() {
 			s.m.Begin(fmt.Errorf("grpcserver: serve %s: %w", name, err))
 		}
@@ -96,11 +102,12 @@ func (s *server) serve(ln *listener.Listener, front *http.Server) {
 func (s *server) leave(ctx context.Context) error {
 	s.mu.Lock()
 	s.serving--
-	last := s.serving == 0
+	s.stopping = s.serving == 0
+	last := s.stopping
 	s.mu.Unlock()
 	if last {
 		err := s.stop(ctx)
-		s.stopOnce.Do(func() { close(s.stopped) })
+		close(s.stopped)
 		servers.Lock()
 		defer servers.Unlock()
 		delete(servers.of, s.srv)

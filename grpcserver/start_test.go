@@ -68,6 +68,20 @@ func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
 	require.ErrorContains(t, err, "grpc "+ln.Addr().String())
 }
 
+func TestAServerThatSomebodyElseStopsBeginsTheShutdown(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(*grpc.Server){"Stop": (*grpc.Server).Stop, "GracefulStop": (*grpc.Server).GracefulStop} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := manager(t, shutdown.Config{})
+			srv := newServer(m, service{})
+			require.NoError(t, call(t, client(t, start(t, m, srv))))
+			stop(srv)
+			require.ErrorIs(t, within(t, "the end", wait(m)), grpc.ErrServerStopped)
+		})
+	}
+}
+
 func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
 	t.Parallel()
 	m, other := manager(t, shutdown.Config{}), manager(t, shutdown.Config{})

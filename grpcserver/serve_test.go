@@ -1,0 +1,45 @@
+package grpcserver
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// A Start that has seen a Manager still Running, and comes when the other
+// listeners have drained.
+func TestAServerThatStopsTakesNoFurtherListener(t *testing.T) {
+	m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	srv := grpc.NewServer()
+	s, err := serverOf(m, srv)
+	require.NoError(t, err)
+	m.Begin(nil)
+	inside := make(chan struct{})
+	s.conns.mu.Lock() // holds it up in linger
+	left := make(chan error, 1)
+	go func() {
+		close(inside)
+		left <- s.leave(context.Background())
+	}()
+	<-inside
+	for {
+		s.mu.Lock()
+		stopping := s.serving == 0
+		s.mu.Unlock()
+		if stopping {
+			break
+		}
+	}
+	_, err = serverOf(m, srv)
+	s.conns.mu.Unlock()
+	require.ErrorContains(t, err, "the shutdown has begun")
+	require.NoError(t, m.Wait())
+	<-left
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gracefulgo/shutdown/listener"
@@ -48,7 +49,19 @@ type conn struct {
 // raw counts the reads of the socket.
 type raw struct {
 	net.Conn
-	reads atomic.Uint64 // that returned bytes
+	reads  atomic.Uint64   // that returned bytes
+	socket syscall.RawConn // nil if Conn is not package net's: who knows what it has read ahead
+}
+
+func newRaw(inner net.Conn) *raw {
+	c := &raw{Conn: inner}
+	switch inner := inner.(type) {
+	case *net.TCPConn:
+		c.socket, _ = inner.SyscallConn() // an error means that it is closed, which Read will say
+	case *net.UnixConn:
+		c.socket, _ = inner.SyscallConn()
+	}
+	return c
 }
 
 func (c *raw) Read(b []byte) (int, error) {
@@ -60,7 +73,7 @@ func (c *raw) Read(b []byte) (int, error) {
 }
 
 func (s *conns) add(inner net.Conn) *conn {
-	c := &conn{conns: s, raw: &raw{Conn: inner}}
+	c := &conn{conns: s, raw: newRaw(inner)}
 	f := &framed{Conn: c.raw, conn: c}
 	c.Conn = f
 	c.frames.Store(f)

@@ -37,6 +37,16 @@ func writable(c net.Conn) (is bool) {
 	return is
 }
 
+// await waits until c is readable.
+func (c *raw) await() error {
+	if c.socket == nil {
+		return nil
+	}
+	return c.socket.Read(arrived)
+}
+
+func arrived(fd uintptr) bool { return poll(int(fd), unix.POLLIN) }
+
 func poll(fd int, events int16) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0) //nolint:gosec // a file descriptor is an int
 	return err == nil && n > 0

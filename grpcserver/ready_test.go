@@ -1,0 +1,54 @@
+package grpcserver_test
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// Without ReadOnReady it is five times as much.
+func TestAnIdleConnectionTakesNoMoreMemoryThanUnderServe(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := grpc.NewServer()
+	pb.RegisterTestServiceServer(srv, service{})
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	plain := memoryOfIdle(t, ln.Addr().String())
+	srv.Stop()
+	require.NoError(t, within(t, "Serve", served))
+
+	m := manager(t, shutdown.Config{})
+	ours := memoryOfIdle(t, start(t, m, newServer(m, service{})))
+	t.Logf("bytes a connection: grpcserver %d, Serve %d", ours, plain)
+	require.Less(t, ours, 2*plain)
+}
+
+// memoryOfIdle returns the bytes of the heap that an idle connection has.
+func memoryOfIdle(t *testing.T, addr string) int64 {
+	const conns = 200
+	before := heap()
+	for range conns {
+		conn := dialRaw(t, addr)
+		_, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+		require.NoError(t, err)
+		_, err = io.ReadFull(conn, make([]byte, 15+9))
+		require.NoError(t, err, "the server's SETTINGS and its answer to ours")
+	}
+	return (heap() - before) / conns
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // pools have two lives
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}

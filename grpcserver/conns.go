@@ -86,6 +86,10 @@ func (s *conns) add(inner net.Conn) *conn {
 	return c
 }
 
+// NetConn returns what the listener made, for credentials that have to look at
+// the socket.
+func (c *conn) NetConn() net.Conn { return c.raw.Conn }
+
 func (c *conn) hasSpoken() {
 	c.spoken.Store(true)
 	c.conns.wake()

@@ -36,7 +36,8 @@
 //     runs at the end of Drain is left behind, by name.
 //
 // A client that does not answer GracefulStop's PING, because it is frozen or its
-// network is gone, is waited for as long as gRPC does, which is 5 s.
+// network is gone, is waited for as long as gRPC does, which is 6 s: 5 for the
+// PING, and 1 for the client to close.
 //
 // # Long streams
 //
@@ -69,6 +70,12 @@
 // The socket's TCP_USER_TIMEOUT is 20 s, gRPC's default, also if
 // keepalive.ServerParameters.Timeout says otherwise; that goes for the pings
 // alone. MaxConnectionAge and the other limits work as ever.
+//
+// ServerHandshake of credentials gets a connection that is around the one of the
+// listener. Credentials that look for a *net.UnixConn, or for one that the
+// listener made, find it with NetConn() net.Conn, a method as *tls.Conn has it.
+// It is for looking only: what is read, written and closed has to be the
+// connection that they were given.
 package grpcserver
 
 import (

@@ -28,7 +28,7 @@ func (s *conns) spreadGoAway(m *shutdown.Manager, stop <-chan struct{}) {
 			return
 		}
 		now := time.Now()
-		left := s.untold()
+		left := s.untold(end)
 		share += float64(len(left)) * min(1, float64(now.Sub(last))/float64(max(end.Sub(last), 1)))
 		last = now
 		for _, f := range left {
@@ -42,10 +42,13 @@ func (s *conns) spreadGoAway(m *shutdown.Manager, stop <-chan struct{}) {
 	}
 }
 
-func (s *conns) untold() (list []*framed) {
+// untold returns who has not been told yet, of those who came before end: where
+// Leave takes longer than the lame duck, a client that comes back to the same
+// instance would be told at each tick.
+func (s *conns) untold(end time.Time) (list []*framed) {
 	for _, c := range s.all() {
 		// Who has just connected would have to dial again for the first RPC.
-		if f := c.frames.Load(); c.settled() && f.untold() {
+		if f := c.frames.Load(); c.settled() && c.ready.Load().Before(end) && f.untold() {
 			list = append(list, f)
 		}
 	}

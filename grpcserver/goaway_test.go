@@ -2,6 +2,7 @@ package grpcserver_test
 
 import (
 	"context"
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -85,6 +86,29 @@ func goodByes(t *testing.T, secure, creds bool) (told [duckParts + 1]int) {
 		told[min(part, duckParts)]++
 	}
 	return told
+}
+
+// A registry that does not answer makes Leave longer than the lame duck.
+func TestAfterTheLameDuckWhoComesBackMayStay(t *testing.T) {
+	t.Parallel()
+	const lameDuck = 100 * time.Millisecond
+	m, g := manager(t, shutdown.Config{LameDuck: lameDuck}), newGate(t)
+	m.On(shutdown.Leave, "registry", g.pass)
+	var late atomic.Int64
+	c := client(t, start(t, m, newServer(m, service{})), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		if r := m.Report(); !r.Begun.IsZero() && time.Since(r.Begun) > lameDuck {
+			late.Add(1)
+		}
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	}))
+	m.Begin(nil)
+	for begun := m.Report().Begun; time.Since(begun) < 5*lameDuck; {
+		require.NoError(t, call(t, c))
+	}
+	require.Equal(t, shutdown.Leave, m.Phase())
+	require.LessOrEqual(t, late.Load(), int64(2))
+	g.Open()
+	require.NoError(t, within(t, "the end", wait(m)))
 }
 
 // Our frame must stand between two of gRPC's, whatever is being written.

@@ -15,14 +15,16 @@ import (
 )
 
 // Options are what a server has to be made with: interceptors, which chain with
-// those of other options, in the order of the options.
+// those of other options, in the order of the options. Let them be first: what
+// an interceptor before them does, as one of grpc.UnaryInterceptor always is, is
+// neither named nor cancelled, and does not know m.
 //
 // Each RPC is in flight as what [shutdown.Manager.Track] counts is, under
 // "grpc /pkg.Service/Method", until its handler returns. Its context carries m,
 // and ends with [shutdown.Manager.WorkContext]; a handler that then returns the
-// context's error is answered Unavailable, for the client to try elsewhere, and
-// not Canceled, which would be the client's own doing. An RPC that comes after
-// the end of the drain is answered Unavailable.
+// context's error, or its cause, is answered Unavailable, for the client to try
+// elsewhere, and not Canceled, which would be the client's own doing. An RPC
+// that comes after the end of the drain is answered Unavailable.
 //
 // RPCs of the health service are not counted, and a Watch ends when Drain
 // begins: it has no other end, and probes are no work.
@@ -123,10 +125,11 @@ func (t *tracking) context(ctx context.Context) (_ context.Context, cancel func(
 // answer makes of a handler's error what its client should know: that it was
 // the server that had no more time.
 func (t *tracking) answer(err error) error {
-	if err == nil || t.m.WorkContext().Err() == nil {
+	work := t.m.WorkContext()
+	if err == nil || work.Err() == nil {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(work)) || status.Code(err) == codes.Canceled {
 		return t.unavailable()
 	}
 	return err

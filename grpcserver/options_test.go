@@ -3,6 +3,7 @@ package grpcserver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -150,6 +151,7 @@ func TestTheStatusSaysWhoseFaultItWas(t *testing.T) {
 		"the context's error":        {func(ctx context.Context) error { return ctx.Err() }, codes.Unavailable},
 		"that of a call of its own":  {func(context.Context) error { return status.Error(codes.Canceled, "downstream") }, codes.Unavailable},
 		"the cause":                  {func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, codes.Unavailable},
+		"the cause alone":            {func(ctx context.Context) error { return fmt.Errorf("handler: %w", context.Cause(ctx)) }, codes.Unavailable},
 		"something of the handler's": {func(context.Context) error { return own }, codes.DataLoss},
 		"nothing":                    {func(context.Context) error { return nil }, codes.OK},
 	} {

@@ -98,7 +98,8 @@ import (
 // is an error at once. If serving fails later, that begins the shutdown.
 //
 // Make srv with [Options], or its RPCs are neither named nor cancelled in time.
-// Leave Serve, GracefulStop and Stop to m. A server may be started on several
+// Leave Serve, GracefulStop and Stop to m; a server that the caller stops all the
+// same ends by itself, and begins nothing. A server may be started on several
 // addresses. Who wants to know the port that ":0" has become uses StartListener.
 //
 // After the shutdown has begun, Start returns an error and listens on nothing.

@@ -88,10 +88,7 @@ func (s *server) serve(ln *listener.Listener, front *http.Server) {
 		defer close(served)
 		defer ln.Close() // Serve leaves it open if srv has been stopped
 		err := s.srv.Serve(accepter{ln, &s.conns})
-		if err == nil {
-			err = grpc.ErrServerStopped // by somebody else
-		}
-		if !ended.Load() {
+		if err != nil && !ended.Load() { // nil: the caller has stopped it
 			s.m.Begin(fmt.Errorf("grpcserver: serve %s: %w", name, err))
 		}
 	}()

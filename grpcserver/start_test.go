@@ -68,18 +68,35 @@ func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
 	require.ErrorContains(t, err, "grpc "+ln.Addr().String())
 }
 
-func TestAServerThatSomebodyElseStopsBeginsTheShutdown(t *testing.T) {
+func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
 	t.Parallel()
 	for name, stop := range map[string]func(*grpc.Server){"Stop": (*grpc.Server).Stop, "GracefulStop": (*grpc.Server).GracefulStop} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := manager(t, shutdown.Config{})
 			srv := newServer(m, service{})
-			require.NoError(t, call(t, client(t, start(t, m, srv))))
+			ln := serving{listen(t), make(chan struct{})}
+			require.NoError(t, grpcserver.StartListener(m, srv, ln))
+			within(t, "Serve", ln.accepts) // or it would be stopped before
 			stop(srv)
-			require.ErrorIs(t, within(t, "the end", wait(m)), grpc.ErrServerStopped)
+			eventually(t, "the port to close", func() bool {
+				_, err := net.Dial("tcp", ln.Addr().String())
+				return errors.Is(err, syscall.ECONNREFUSED)
+			})
+			require.NoError(t, end(t, m))
 		})
 	}
+}
+
+// serving says when it is accepted from.
+type serving struct {
+	net.Listener
+	accepts chan struct{}
+}
+
+func (l serving) Accept() (net.Conn, error) {
+	close(l.accepts)
+	return l.Listener.Accept()
 }
 
 func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {

@@ -31,7 +31,8 @@
 //     answered Unavailable. Half of the time that is left then goes by, and Stop
 //     closes the connections: that ends a handler that is inside of Recv or
 //     Send, which do not look at the handler's context. Such a client sees
-//     Unavailable too.
+//     Unavailable too. What Stop has not come to by the end of Drain, because it
+//     waits for a handshake, is closed without it.
 //  6. The handlers are waited for, before any Close hook begins. One that still
 //     runs at the end of Drain is left behind, by name.
 //

@@ -17,7 +17,8 @@ import (
 // Options are what a server has to be made with: interceptors, which chain with
 // those of other options, in the order of the options. Let them be first: what
 // an interceptor before them does, as one of grpc.UnaryInterceptor always is, is
-// neither named nor cancelled, and does not know m.
+// neither named nor cancelled, and does not know m. Several servers may be made
+// with the same options.
 //
 // Each RPC is in flight as what [shutdown.Manager.Track] counts is, under
 // "grpc /pkg.Service/Method", until its handler returns. Its context carries m,

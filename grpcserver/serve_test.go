@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -21,22 +22,14 @@ func TestAServerThatStopsTakesNoFurtherListener(t *testing.T) {
 	s, err := serverOf(m, srv)
 	require.NoError(t, err)
 	m.Begin(nil)
-	inside := make(chan struct{})
 	s.conns.mu.Lock() // holds it up in linger
 	left := make(chan error, 1)
-	go func() {
-		close(inside)
-		left <- s.leave(context.Background())
-	}()
-	<-inside
-	for {
+	go func() { left <- s.leave(context.Background()) }()
+	require.Eventually(t, func() bool {
 		s.mu.Lock()
-		stopping := s.serving == 0
-		s.mu.Unlock()
-		if stopping {
-			break
-		}
-	}
+		defer s.mu.Unlock()
+		return s.stopping
+	}, 20*time.Second, time.Millisecond)
 	_, err = serverOf(m, srv)
 	s.conns.mu.Unlock()
 	require.ErrorContains(t, err, "the shutdown has begun")

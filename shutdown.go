@@ -177,8 +177,8 @@ func newManager(cfg Config, e env) (*Manager, error) {
 		m.log.warn("shutdown: " + w)
 	}
 	m.keep(cfg.Record)
-	m.catch()
 	m.diagnose()
+	m.catch()
 	return m, nil
 }
 

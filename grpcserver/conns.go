@@ -51,6 +51,8 @@ type raw struct {
 	net.Conn
 	reads  atomic.Uint64   // that returned bytes
 	socket syscall.RawConn // nil if Conn is not package net's: who knows what it has read ahead
+
+	reading reading // for the goroutine that reads
 }
 
 func newRaw(inner net.Conn) *raw {

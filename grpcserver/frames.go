@@ -100,7 +100,8 @@ func (f *framed) wroteLocked(kind, flags byte, length int) (more bool) {
 }
 
 // tell writes our GOAWAY, unless a write is under way, or a frame half written,
-// or there is no room: those that come next would wait for this one. It reports whether there is nothing to come back for.
+// or there is no room: those that come next would wait for this one. It reports
+// whether there is nothing to come back for.
 func (f *framed) tell() bool {
 	if !f.mu.TryLock() { // a write may be long: a client that does not read
 		return false

@@ -2,7 +2,11 @@
 
 package grpcserver
 
-import "net"
+import (
+	"net"
+
+	"google.golang.org/grpc/mem"
+)
 
 // readable cannot look without reading here.
 func readable(net.Conn) bool { return false }
@@ -11,4 +15,9 @@ func endIfSilent(c net.Conn) { _ = c.Close() }
 
 func writable(net.Conn) bool { return true }
 
-func (c *raw) await() error { return nil }
+type reading struct{}
+
+// ReadOnReady has the buffer while it waits.
+func (c *raw) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
+	return readBlocking(c, size, pool)
+}

@@ -3,10 +3,12 @@
 package grpcserver
 
 import (
+	"io"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/mem"
 )
 
 // readable reports whether there is something to read from c that gRPC has not
@@ -37,15 +39,59 @@ func writable(c net.Conn) (is bool) {
 	return is
 }
 
-// await waits until c is readable.
-func (c *raw) await() error {
-	if c.socket == nil {
-		return nil
-	}
-	return c.socket.Read(arrived)
+// A reading is one ReadOnReady: kept in its connection, so that none is a heap
+// allocation.
+type reading struct {
+	size int
+	pool mem.BufferPool
+	buf  *[]byte
+	n    int
+	err  error
+	try  func(fd uintptr) (done bool)
 }
 
-func arrived(fd uintptr) bool { return poll(int(fd), unix.POLLIN) }
+// ReadOnReady takes a buffer for as long as it takes to look whether there is
+// something to read.
+func (c *raw) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
+	if c.socket == nil {
+		return readBlocking(c, size, pool)
+	}
+	r := &c.reading
+	if r.try == nil {
+		r.try = r.read
+	}
+	r.size, r.pool, r.buf, r.n, r.err = size, pool, nil, 0, nil
+	err = c.socket.Read(r.try) // waits, and has the connection's deadline
+	b, n = r.buf, r.n
+	if err == nil {
+		err = r.err
+	}
+	r.buf, r.pool = nil, nil
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	if n <= 0 {
+		return nil, 0, err
+	}
+	c.reads.Add(1)
+	return b, n, nil
+}
+
+func (r *reading) read(fd uintptr) (done bool) {
+	b := r.pool.Get(r.size)
+	for {
+		r.n, r.err = unix.Read(int(fd), *b) //nolint:gosec // a file descriptor is an int
+		if r.err != unix.EINTR {            //nolint:errorlint // unix.Read wraps nothing
+			break
+		}
+	}
+	if r.n > 0 {
+		r.buf = b
+		return true
+	}
+	r.pool.Put(b)
+	return r.err != unix.EAGAIN //nolint:errorlint // unix.Read wraps nothing
+}
 
 func poll(fd int, events int16) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0) //nolint:gosec // a file descriptor is an int

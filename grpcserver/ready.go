@@ -26,14 +26,6 @@ func (f *framed) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, e
 	return b, n, err
 }
 
-// ReadOnReady does not wait where nobody can look: then it has the buffer.
-func (c *raw) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
-	if err = c.await(); err != nil {
-		return nil, 0, err
-	}
-	return readBlocking(c, size, pool)
-}
-
 func readOnReady(c net.Conn, size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
 	if r, ok := c.(readyReader); ok {
 		return r.ReadOnReady(size, pool)

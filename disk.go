@@ -2,6 +2,7 @@ package shutdown
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 )
@@ -22,6 +23,15 @@ var errLocked = errors.New("locked")
 const maxRecord = 4 << 20
 
 func readFile(path string) ([]byte, error) {
+	// To open a pipe would wait for a writer, and a device such as /dev/null
+	// looks like an empty file, which could be replaced.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("what is there is no regular file (%v), and stays as it is", info.Mode().Type())
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,6 +19,13 @@ const (
 	recordRetry = time.Second
 	// Of the tasks in flight these are named, the oldest.
 	recordTasks = 256
+	// Of the hooks that run or have run these are named, the last, and of those
+	// to come the next.
+	recordSteps = 1024
+	// All names and errors together have so many bytes. With each of them
+	// escaped in JSON this is less than maxRecord, so that the next start can
+	// read what this one writes.
+	recordText = 512 << 10
 
 	recordFormat = 1
 )
@@ -91,7 +99,8 @@ func newRecorder(path string, m *Manager) *recorder {
 // LastRun returns how far the last run had come when it was killed, if it left a
 // record (Config.Record) that has no end: its Report as of the last step, or of
 // the last full second. With phase Running it had not begun to shut down. Errors
-// are texts, and at most the 256 oldest tasks are named.
+// are texts, at most the 256 oldest tasks are named, and what is very long is
+// cut.
 //
 // ok is false if the last run ended, whatever its result, if there is no record
 // or none that can be read, and as long as another process that uses it is
@@ -125,9 +134,9 @@ func (r *recorder) save() {
 	}
 	state := r.state()
 	now := record{
-		Format: recordFormat, Run: r.me, Started: r.started, Written: time.Now(), InFlight: len(state.Unfinished), Report: state,
+		Format: recordFormat, Run: r.me, Started: r.started, Written: time.Now(),
+		InFlight: len(state.Unfinished), Report: forRecord(state),
 	}
-	now.Report.Unfinished = state.Unfinished[:min(len(state.Unfinished), recordTasks)]
 	text, err := json.Marshal(now)
 	if err == nil {
 		err = r.disk.write(r.path, text)
@@ -146,6 +155,32 @@ func (r *recorder) save() {
 		r.ended = true
 		r.lock.Close()
 	}
+}
+
+// forRecord is as much of r as a record has room for: names come from anywhere,
+// and an error may be the answer of a server, of many megabytes.
+func forRecord(r Report) Report {
+	r.Steps = slices.Clone(r.Steps[max(0, len(r.Steps)-recordSteps):])
+	r.Pending = slices.Clone(r.Pending[:min(len(r.Pending), recordSteps)])
+	r.Unfinished = slices.Clone(r.Unfinished[:min(len(r.Unfinished), recordTasks)])
+	limit := recordText / (3 + 2*len(r.Steps) + len(r.Pending) + len(r.Unfinished))
+	text := func(err error) error {
+		if s := errorText(err); len(s) > limit {
+			return textCause(truncate(s, limit)) // a request stays one
+		}
+		return err
+	}
+	r.Cause, r.Forced = text(r.Cause), text(r.Forced)
+	for i := range r.Steps {
+		r.Steps[i].Name, r.Steps[i].Err = truncate(r.Steps[i].Name, limit), text(r.Steps[i].Err)
+	}
+	for i := range r.Pending {
+		r.Pending[i].Name = truncate(r.Pending[i].Name, limit)
+	}
+	for i := range r.Unfinished {
+		r.Unfinished[i].Name = truncate(r.Unfinished[i].Name, limit)
+	}
+	return r
 }
 
 // open takes the lock and looks at what the last run has left.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -198,6 +200,70 @@ func TestWhatIsNoRecordIsSomebodysDataAndStays(t *testing.T) {
 			require.Equal(t, sha256.Sum256([]byte(text)), sha256.Sum256(there)) // not a diff of megabytes
 		})
 	}
+}
+
+// What a record cannot take, the next start could not read, and then none
+// would ever be written again.
+func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	long := strings.Repeat("<", 64<<10) // six bytes each in JSON
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(1))
+		m, _ := recording(t, path, e)
+		for i := range 3000 {
+			m.On(Close, fmt.Sprint(i, long[:1<<10]), func(context.Context) error { return errors.New(long[:1<<10]) })
+		}
+		m.On(Leave, "leave "+long, func(context.Context) error { return errors.New(long) })
+		for i := range 2 * recordTasks {
+			done, _ := m.Track(fmt.Sprint(i, " ", long))
+			defer done()
+		}
+		m.Begin(errors.New("cause " + long))
+		time.Sleep(3500 * time.Millisecond)
+		die(t, m)
+		require.Error(t, m.Wait())
+	})
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Less(t, info.Size(), int64(maxRecord))
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := recordEnv(aRun(2))
+		m, log := recording(t, path, e)
+		last, ok := m.LastRun()
+		require.True(t, ok)
+		require.Equal(t, Drain, last.Phase)
+		require.ErrorContains(t, last.Cause, "cause <<<")
+		require.True(t, strings.HasPrefix(last.Steps[1].Name, "leave <<<"))
+		require.True(t, strings.HasPrefix(last.Unfinished[0].Name, "0 <<<"))
+		require.True(t, strings.HasPrefix(last.Pending[0].Name, "2999<<<"))
+		end(t, m)
+		require.Contains(t, log.String(), "the last run was killed in drain")
+		require.NotContains(t, log.String(), "not written")
+	})
+}
+
+func TestWhatIsNoFileIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	require.NoError(t, os.Symlink(os.DevNull, path)) // which reads as an empty file
+	m, log := recording(t, path, processEnv())
+	_, ok := m.LastRun()
+	require.False(t, ok)
+	end(t, m)
+	require.Contains(t, log.String(), "no regular file")
+	to, err := os.Readlink(path)
+	require.NoError(t, err)
+	require.Equal(t, os.DevNull, to)
+}
+
+func TestTheRecordStaysWhereItWasWhenTheProgramChangesItsDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	path, err := filepath.Abs("record")
+	require.NoError(t, err)
+	m, _ := recording(t, "record", processEnv())
+	t.Chdir(t.TempDir())
+	end(t, m)
+	require.Equal(t, Done, readRecord(t, path).Report.Phase)
+	require.NoFileExists(t, "record")
 }
 
 func TestAnErrorThatCannotBePrintedCostsNoRecord(t *testing.T) {

@@ -119,7 +119,7 @@ func (c charter) groups() []group {
 	}
 	for _, s := range c.r.Pending {
 		g := &groups[s.Phase]
-		to := row{Name: s.Name, State: "pending"}
+		to := row{Name: shown(s.Name, maxName), State: "pending"}
 		switch {
 		case c.r.Forced != nil: // it will run, but when is another matter
 		case s.Phase == shutdown.Close:
@@ -141,7 +141,7 @@ func (c charter) groups() []group {
 
 // ran is the row of a hook that runs or has run.
 func (c charter) ran(s shutdown.Step) row {
-	run := row{Name: s.Name, Note: human(s.Took), State: "ok"}
+	run := row{Name: shown(s.Name, maxName), Note: human(s.Took), State: "ok"}
 	switch {
 	case s.LeftBehind:
 		run.State, run.Note = "bad", run.Note+", left behind"
@@ -150,7 +150,7 @@ func (c charter) ran(s shutdown.Step) row {
 	case s.Err != nil:
 		run.State, run.Note = "bad", run.Note+", failed"
 		var more bool
-		text := fmt.Sprint(s.Err) // which survives an Error that panics
+		text := shown(fmt.Sprint(s.Err), maxText) // Sprint survives an Error that panics
 		if run.Error, _, more = strings.Cut(text, "\n"); more {
 			run.Detail = text
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,9 +71,33 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body.Bytes())
 }
 
-// wantsJSON reports whether JSON is asked for, and HTML is not, or only behind it.
+// wantsJSON reports whether JSON is asked for, and HTML is not, or with a lower
+// weight, or the same and only behind it.
 func wantsJSON(accept []string) bool {
-	list := strings.ToLower(strings.Join(accept, ","))
-	j, h := strings.Index(list, "application/json"), strings.Index(list, "text/html")
-	return j >= 0 && (h < 0 || j < h)
+	var json, html float64
+	jsonFirst := false
+	for part := range strings.SplitSeq(strings.ToLower(strings.Join(accept, ",")), ",") {
+		kind, parameters, _ := strings.Cut(part, ";")
+		weight := weightOf(parameters)
+		switch strings.TrimSpace(kind) {
+		case "application/json":
+			json, jsonFirst = weight, html == 0
+		case "text/html":
+			html = weight
+		}
+	}
+	return json > html || json == html && json > 0 && jsonFirst
+}
+
+// weightOf is the q among the parameters of a media type; 1 if there is none
+// that makes sense.
+func weightOf(parameters string) float64 {
+	for p := range strings.SplitSeq(parameters, ";") {
+		if q, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
+			if f, err := strconv.ParseFloat(q, 64); err == nil && f >= 0 && f <= 1 {
+				return f
+			}
+		}
+	}
+	return 1
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -122,18 +123,65 @@ func TestThePageIsBoundedHoweverMuchIsInFlight(t *testing.T) {
 	require.Contains(t, page(t, h), "and 9950 younger")
 }
 
+func TestThePageIsBoundedHoweverLongNamesAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := strings.Repeat("x", 1<<20)
+		m := manager(t, shutdown.Config{})
+		for i := range 100 {
+			_, _ = m.Track(fmt.Sprint("task ", i, long))
+		}
+		fails := func(context.Context) error { return errors.New("broken" + long) }
+		m.On(shutdown.Leave, "leave"+long, fails)
+		m.On(shutdown.Close, "close"+long, fails)
+		h := admin.Handler(m, admin.Options{Debug: true})
+		size := func() int { return call(t.Context(), h, http.MethodGet, "/debug/shutdown").Body.Len() }
+		require.Less(t, size(), 100_000)
+		m.Begin(errors.New("cause" + long))
+		time.Sleep(time.Second)
+		require.Less(t, size(), 200_000)
+		require.Contains(t, page(t, h), "task 0xxx")
+		m.Force(errors.New("enough" + long))
+		_ = m.Wait()
+		require.Less(t, size(), 200_000)
+		require.Contains(t, page(t, h), "failed brokenxxx")
+	})
+}
+
+// A name with a right-to-left override would turn around what follows it.
+func TestANameCannotChangeHowTheRestReads(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	for _, name := range []string{"\u202egnp.exe", "caf\xe9 \u2066", "<b>bold"} {
+		_, _ = m.Track(name)
+		m.On(shutdown.Close, name, sleep(0))
+	}
+	h := admin.Handler(m, admin.Options{Debug: true})
+	w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
+	require.True(t, utf8.Valid(w.Body.Bytes()))
+	require.NotContains(t, w.Body.String(), "\u202e")
+	require.NotContains(t, w.Body.String(), "\u2066")
+	require.Equal(t, 2, strings.Count(w.Body.String(), "&lt;b&gt;bold"))
+	require.Equal(t, 2, strings.Count(w.Body.String(), "\ufffdgnp.exe"))
+	require.Equal(t, 2, strings.Count(w.Body.String(), "caf\ufffd \ufffd"))
+}
+
 func TestAProgramGetsAReport(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	m.On(shutdown.Close, "db", sleep(0))
 	_, _ = m.Track("<script>alert(1)</script>")
 	h := admin.Handler(m, admin.Options{Debug: true})
 	for accept, json := range map[string]bool{
-		"application/json":                       true,
-		"application/json, */*":                  true,
-		"text/html,application/xhtml+xml,*/*":    false,
-		"text/html, application/json;q=0.9, */*": false,
-		"*/*":                                    false,
-		"":                                       false,
+		"application/json":                        true,
+		"application/json, */*":                   true,
+		"text/html,application/xhtml+xml,*/*":     false,
+		"text/html, application/json;q=0.9, */*":  false,
+		"text/html;q=0.5, application/json":       true,
+		"application/json;q=0.5, text/html":       false,
+		"application/json; Q=0.8 ,text/html;q=.8": true,
+		"application/json;q=0":                    false,
+		"application/json;q=much":                 true,
+		"application/json-patch+json":             false,
+		"*/*":                                     false,
+		"":                                        false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/debug/shutdown", nil)
 		r.Header.Set("Accept", accept)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gracefulgo/shutdown"
 )
@@ -49,8 +50,12 @@ type task struct {
 	Percent   string // of the age of the oldest
 }
 
-// maxTasks are shown, the oldest; JSON has them all.
-const maxTasks = 50
+const (
+	maxTasks = 50 // are shown, the oldest; JSON has them all
+	// So many bytes of a name and of an error are shown; JSON has all of them.
+	maxName = 300
+	maxText = 16 << 10
+)
 
 var hostname = os.Hostname // in a pod, its name
 
@@ -101,14 +106,14 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 		}
 		p.Sentences = []string{sentence}
 		if why != nil {
-			p.Problem = fmt.Sprint(why)
+			p.Problem = shown(fmt.Sprint(why), maxText)
 		}
 		return
 	}
 
 	cause := "requested"
 	if r.Cause != nil {
-		cause, p.Problem, _ = strings.Cut(fmt.Sprint(r.Cause), "\n")
+		cause, p.Problem, _ = strings.Cut(shown(fmt.Sprint(r.Cause), maxText), "\n")
 	}
 	p.Refresh, p.Tone = 1, "busy"
 	switch r.Phase {
@@ -132,7 +137,7 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 	}
 	if r.Forced != nil {
 		p.Tone = "bad"
-		p.Problem = strings.TrimSpace(fmt.Sprint(r.Forced) + "\n" + p.Problem)
+		p.Problem = strings.TrimSpace(shown(fmt.Sprint(r.Forced), maxText) + "\n" + p.Problem)
 	}
 	p.Sentences = append(p.Sentences, "Cause: "+cause+".")
 }
@@ -142,11 +147,11 @@ func waitsFor(r shutdown.Report) string {
 	var list []string
 	for _, s := range r.Steps {
 		if s.Running && s.Name != "" {
-			list = append(list, s.Name)
+			list = append(list, shown(s.Name, maxName))
 		}
 	}
 	if n := len(r.Unfinished); n > 0 && r.Phase == shutdown.Drain {
-		list = append(list, fmt.Sprintf("%d in flight, the oldest %s", n, r.Unfinished[0].Name))
+		list = append(list, fmt.Sprintf("%d in flight, the oldest %s", n, shown(r.Unfinished[0].Name, maxName)))
 	}
 	if left := r.LameDuck - r.Took; r.Phase == shutdown.Leave && left > 0 {
 		list = append(list, "the end of the lame duck in "+human(left))
@@ -190,8 +195,23 @@ func (p *page) tasks(r shutdown.Report, now time.Time) {
 		if i == 0 {
 			age = oldest
 		}
-		p.Tasks = append(p.Tasks, task{t.Name, human(age), percent(age, oldest)})
+		p.Tasks = append(p.Tasks, task{shown(t.Name, maxName), human(age), percent(age, oldest)})
 	}
+}
+
+// shown is what the page has of a text that comes from anywhere: the template
+// escapes it, but the page loads itself each second, and who writes from right
+// to left could change how the words around it read.
+func shown(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r // also that for what is not UTF-8
+	}, s)
 }
 
 // human is for people: two or three digits and a unit.

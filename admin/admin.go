@@ -141,8 +141,10 @@ func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener) {
 	}
 }
 
-// answerBy bounds the rest of an answer: nobody who does not read holds on to a
-// connection for good.
+// answerBy bounds the rest of an answer: nobody who does not read, or does not
+// send the body that he has announced, holds on to a connection for good.
 func answerBy(w http.ResponseWriter, d time.Duration) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d)) // a ResponseWriter that cannot has bounds of its own
+	control, by := http.NewResponseController(w), time.Now().Add(d)
+	_ = control.SetWriteDeadline(by) // a ResponseWriter that cannot has bounds of its own
+	_ = control.SetReadDeadline(by)
 }

@@ -99,6 +99,17 @@ func TestACallerThatLeavesDoesNotEndTheShutdown(t *testing.T) {
 	})
 }
 
+func TestTheCauseNamesACallerOverIPv6(t *testing.T) {
+	m := manager(t, shutdown.Config{})
+	r := httptest.NewRequest(http.MethodPost, "/prestop", nil)
+	r.RemoteAddr = "[fe80::1%eth0]:41234"
+	w := httptest.NewRecorder()
+	admin.Handler(m, admin.Options{PreStop: true}).ServeHTTP(w, r)
+	require.Equal(t, http.StatusOK, w.Code)
+	require.NoError(t, m.Wait(), "a request, though Wait had not been called")
+	require.EqualError(t, m.Report().Cause, "preStop from fe80::1%eth0")
+}
+
 // A slowWriter is a client whose answer takes a while.
 type slowWriter struct {
 	http.ResponseWriter

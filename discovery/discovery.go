@@ -85,7 +85,8 @@ type Registrar[I any] interface {
 // succeeds that is a *shutdown.HookError, and stops nothing else.
 //
 // Each call registers: call it once for each instance, when the instance is
-// ready to serve.
+// ready to serve. To discovery/etcd and discovery/consul a second one for the
+// same instance is an error, and takes the first back as well.
 func Register[I any](ctx context.Context, m *shutdown.Manager, r Registrar[I], instance I) error {
 	if any(r) == nil {
 		return errors.New("discovery: register: the Registrar is nil")
@@ -93,6 +94,9 @@ func Register[I any](ctx context.Context, m *shutdown.Manager, r Registrar[I], i
 	name := nameOf(r, instance)
 	if m.Phase() != shutdown.Running {
 		return begun(m, name)
+	}
+	if ctx.Err() != nil { // not every Registrar would ask
+		return fmt.Errorf("discovery: register %s: %w", name, context.Cause(ctx))
 	}
 	callCtx, cancel := context.WithCancelCause(ctx)
 	g := &registration[I]{r: r, instance: instance, name: name, cancel: cancel, ended: make(chan struct{})}

@@ -129,6 +129,36 @@ func TestTheCallersContextBoundsTheRegistration(t *testing.T) {
 	})
 }
 
+func TestAContextThatHasEndedRegistersNothing(t *testing.T) {
+	m := newManager(t, shutdown.Config{})
+	r := &registry{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errRefused)
+
+	err := discovery.Register(ctx, m, r, instance{"orders-1"})
+
+	require.EqualError(t, err, "discovery: register discovery_test.registry orders-1: connection refused")
+	require.Zero(t, r.count("register"))
+	require.Zero(t, r.count("deregister"))
+	require.Empty(t, m.Report().Pending)
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
+// As a Registrar may do that takes an instance as it is.
+func TestAnInstanceThatIsNilIsAnError(t *testing.T) {
+	m := newManager(t, shutdown.Config{})
+	err := discovery.Register(t.Context(), m, pointers{}, nil)
+	require.ErrorContains(t, err, "discovery: register discovery_test.pointers <nil>: panic: ")
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
+type pointers struct{}
+
+func (pointers) Register(_ context.Context, i *instance) error   { return errors.New(i.id) }
+func (pointers) Deregister(_ context.Context, i *instance) error { return errors.New(i.id) }
+
 func TestARegistrationThatIgnoresItsContextIsLeftAndTakenBackWhenItReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{})

@@ -150,6 +150,19 @@ func TestEtcdASuccessorOnTheSameKeyStays(t *testing.T) {
 	require.Empty(t, must(listEtcd(client)(t.Context())))
 }
 
+func TestEtcdTheSameInstanceTwiceIsAnErrorAndTakesBothBack(t *testing.T) {
+	client := startEtcd(t).connect()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	r := &etcd.Registrar{Client: client, Logger: silent}
+	require.NoError(t, taken(t.Context(), m, r, orders("a")))
+
+	require.ErrorContains(t, taken(t.Context(), m, r, orders("a")), "it is registered already")
+
+	require.Empty(t, must(listEtcd(client)(t.Context())), "an error means that it is not registered")
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
 func TestEtcdThatIsNotThereIsAnErrorWithinTheContext(t *testing.T) {
 	server := startEtcd(t)
 	client := server.connect()

@@ -31,9 +31,8 @@
 //	   AcceptContext done                      WorkContext done ^    ^ Reserve: Close has it, whatever hangs
 //
 // Leave tells the world: the registry forgets the instance (package discovery),
-// readiness fails.
-// Serving goes on, for as long as the lame duck lasts, because those who send
-// requests need a moment to hear of it.
+// readiness fails. Serving goes on, for as long as the lame duck lasts, because
+// those who send requests need a moment to hear of it.
 //
 // Drain takes nothing new and finishes what is in flight: what [Manager.Track]
 // and [Manager.Go] have counted, and whatever its hooks wait for. While one of
@@ -71,10 +70,10 @@
 //
 // and the SIGTERM that follows the SIGHUP does not make it less graceful. A
 // SIGHUP or SIGINT that was ignored when the program started (nohup) stays
-// ignored. SIGKILL and SIGSTOP cannot be caught, and are refused; docker kill runs no
-// hook. When the shutdown has ended, signals are the operating system's again,
-// so one more ends a main that hangs behind Wait; and a main that never reaches
-// Wait dies, at Timeout, of the signal that it did not see.
+// ignored. SIGKILL and SIGSTOP cannot be caught, and are refused; docker kill
+// runs no hook. When the shutdown has ended, signals are the operating system's
+// again, so one more ends a main that hangs behind Wait; and a main that never
+// reaches Wait dies, at Timeout, of the signal that it did not see.
 //
 // From the beginning of the shutdown on SIGPIPE is caught as well: a log pipe
 // whose reader has gone must not end the process in mid-drain.
@@ -174,9 +173,9 @@
 //
 // Of several processes with one path the first has it, which takes a file system
 // with locks; when that has ended another takes over, as in a restart that starts
-// the new one first. On Linux the boot id and the start time
-// tell a process from another with its pid, which in a container is always 1,
-// and a restart of the machine from one of the program.
+// the new one first. On Linux the boot id and the start time tell a process from
+// another with its pid, which in a container is always 1, and a restart of the
+// machine from one of the program.
 //
 // In Kubernetes there is a post-mortem without a record too: if there is a file
 // /dev/termination-log, which every container has, a summary of at most 4 KB is
@@ -187,7 +186,7 @@
 //
 // # Testing
 //
-// With an empty Config.Signals and no Config.Record a Manager touches nothing in os/signal and
-// starts no goroutine until the shutdown begins, so it can be used in a
-// testing/synctest bubble; [Manager.Signal] stands in for signals.
+// With an empty Config.Signals and no Config.Record a Manager touches nothing in
+// os/signal and starts no goroutine until the shutdown begins, so it can be used
+// in a testing/synctest bubble; [Manager.Signal] stands in for signals.
 package shutdown

@@ -22,9 +22,10 @@ import (
 type Options struct {
 	// Ready is the service's own part in /readyz: nil means ready. It is called
 	// while nothing else stands in the way, for one probe at a time; probes that
-	// come meanwhile, and the status page, share its result. Its context carries the Manager and ends
-	// after 5 s, or when the shutdown begins. If it has not returned by then the
-	// service is not ready; a panic is an error, and logged with log/slog.
+	// come meanwhile, and the status page, share its result. Its context carries
+	// the Manager and ends after 5 s, or when the shutdown begins. If it has not
+	// returned by then the service is not ready; a panic is an error, and logged
+	// with log/slog.
 	Ready func(context.Context) error
 
 	// PreStop serves /prestop, which begins the shutdown.

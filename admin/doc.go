@@ -117,9 +117,10 @@
 // order in which they run and the time that each may take, out of how much, and
 // where that was learnt. It fetches nothing, needs no script, and loads itself
 // again: each second while the shutdown runs, every five before. When the process
-// has gone, so has the page; the log's last line has the timeline. To a program that accepts
-// application/json it is a [shutdown.Report], with what is in flight in
-// Unfinished.
+// has gone, so has the page; the log's last line has the timeline. It shows the 50
+// oldest tasks, and 300 bytes of a name. To a program that accepts
+// application/json, and not rather text/html, it is a [shutdown.Report] with all of
+// it; what is in flight is in Unfinished.
 //
 // It shows names of tasks and texts of errors to whoever can reach it, so it is
 // off by default. Keep it on loopback, with a Start of its own if the probes

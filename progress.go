@@ -136,8 +136,10 @@ func (m *Manager) dump(sig os.Signal) {
 		"stacks", stacks(maxDump))
 }
 
-// maxNamesInError is for the error of Wait; the Report has all.
-const maxNamesInError = 64
+const (
+	maxNamesInError = 64  // is for the error of Wait; the Report has all
+	maxTaskName     = 200 // so many letters of a name are in a line; the Report has all
+)
 
 // names lists at most limit tasks with their ages, and how many more there are.
 func names(tasks []Task, limit int) string {
@@ -150,7 +152,7 @@ func names(tasks []Task, limit int) string {
 		if i > 0 {
 			s.WriteString(", ")
 		}
-		fmt.Fprintf(&s, "%s (%v)", t.Name, round(time.Since(t.Since)))
+		fmt.Fprintf(&s, "%s (%v)", shorten(t.Name, maxTaskName), round(time.Since(t.Since)))
 	}
 	return s.String()
 }

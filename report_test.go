@@ -204,6 +204,9 @@ func TestLogLinesAreBoundedHoweverMuchIsInFlight(t *testing.T) {
 		waiting := log.lines(`msg="shutdown: waiting"`)
 		require.Contains(t, waiting[len(waiting)/2], "and ")
 		require.Contains(t, waiting[len(waiting)/2], " more")
+		for _, line := range waiting {
+			require.Less(t, len(line), 8<<10)
+		}
 		last := log.lines(`msg="shutdown: timed out"`)
 		require.Len(t, last, 1)
 		require.Less(t, len(last[0]), 16<<10)

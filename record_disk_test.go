@@ -217,6 +217,7 @@ func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
 		for i := range 2 * recordTasks {
 			done, _ := m.Track(fmt.Sprint(i, " ", long))
 			defer done()
+			time.Sleep(time.Millisecond)
 		}
 		m.Begin(errors.New("cause " + long))
 		time.Sleep(3500 * time.Millisecond)

@@ -182,7 +182,8 @@
 // kept in it from the beginning of the shutdown on, and kubectl describe pod
 // shows it as the message of the last state, also after SIGKILL. A message that
 // the program itself has written there stays. With another
-// terminationMessagePath there is none.
+// terminationMessagePath there is none; with the policy FallbackToLogsOnError the
+// summary is shown, and not the logs, because the file is not empty.
 //
 // # Testing
 //

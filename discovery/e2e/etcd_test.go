@@ -58,6 +58,25 @@ func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testin
 	require.False(t, leaveStep(t, m).LeftBehind)
 }
 
+// Its owner should close it in a Close hook.
+func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
+	client := startEtcd(t).connect()
+	m := newManager(t, shutdown.Config{GracePeriod: 6 * time.Second})
+	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
+	done := others(m)
+	require.NoError(t, client.Close())
+	time.Sleep(time.Second) // the keep-alive meets it too
+
+	begin := time.Now()
+	m.Begin(nil)
+	err := m.Wait()
+
+	require.ErrorContains(t, err, "revoke its lease")
+	require.True(t, done())
+	require.Less(t, time.Since(begin), m.Report().Timeout)
+	require.False(t, leaveStep(t, m).LeftBehind)
+}
+
 func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
 	server := startEtcd(t)
 	client := server.connect()

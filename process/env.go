@@ -11,8 +11,9 @@ import (
 // which descriptor leads to who started it.
 const reaperEnv = "SHUTDOWN_PROCESS_REAPER"
 
-// ownEnv is what configures package shutdown in the program that has it.
-var ownEnv = []string{"SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"}
+// ownEnv is what configures package shutdown in the program that has it, and the
+// secret with which its shutdown can be asked for.
+var ownEnv = []string{"SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP", "SHUTDOWN_PRESTOP_TOKEN"}
 
 // childEnv is the environment of cmd, less what is about this program. A value of
 // its own, which somebody chose for the child, stays.

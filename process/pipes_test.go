@@ -148,6 +148,7 @@ func TestTheLibrarysVariablesAreNotTheChilds(t *testing.T) {
 	t.Setenv("SHUTDOWN_GRACE_PERIOD", "60")
 	t.Setenv("SHUTDOWN_LAME_DUCK", "3s")
 	t.Setenv("SHUTDOWN_PRESTOP", "5s")
+	t.Setenv("SHUTDOWN_PRESTOP_TOKEN", "secret")
 	t.Setenv("OTHER", "kept")
 	env := func(set ...string) string {
 		var out bytes.Buffer

@@ -53,7 +53,8 @@
 //
 // A program that is a library in another one (-buildmode=c-shared) has no
 // executable to start again: Start says so. So it does where /proc is not
-// mounted, and where the user that the program has become may not execute it.
+// mounted or is that of another PID namespace, and where the user that the
+// program has become may not execute it.
 //
 // SysProcAttr is the child's, but for Ptrace and Foreground, which are refused,
 // and UseCgroupFD, which puts the reaper into the cgroup with it.

@@ -78,8 +78,8 @@ func runReaper(l *link) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		refuse(l, "become a subreaper", err)
 	}
-	if _, err := reaper.Below(os.Getpid()); err != nil {
-		refuse(l, "read /proc", err)
+	if err := reaper.CheckProc(); err != nil {
+		refuse(l, "look into this PID namespace's /proc to start", err)
 	}
 	pid, err := startChild(r)
 	if err != nil {

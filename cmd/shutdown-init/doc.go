@@ -37,7 +37,8 @@
 // # What it does
 //
 // As pid 1 it gets the orphans of the container; under another init, or in a
-// terminal, it makes itself a subreaper. It reaps them all. It needs /proc.
+// terminal, it makes itself a subreaper. It reaps them all. It needs the /proc of its PID
+// namespace.
 //
 // The SIGTERM that begins the stop goes to each process once, also to one that
 // loses its parent later; its repetition is not forwarded: a preStop hook or an

@@ -186,3 +186,11 @@ func TestAChildThatIgnoresEverything(t *testing.T) {
 		}
 	}
 }
+
+func TestAProcOfAnotherPIDNamespaceIsRefused(t *testing.T) {
+	r := asPID1(t, self(t, "--", "true")...)
+	r.cmd.Args[2] = `exec "$@"` // without a /proc of its own
+	code, _ := r.start().ends()
+	require.Equal(t, 126, code)
+	require.Contains(t, r.stderr.String(), "/proc is that of another PID namespace")
+}

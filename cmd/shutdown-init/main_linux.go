@@ -41,7 +41,7 @@ func run() int {
 			return exitCannotRun
 		}
 	}
-	if _, err := reaper.Below(os.Getpid()); err != nil {
+	if err := reaper.CheckProc(); err != nil {
 		say("looking for processes: %v; is /proc mounted?", err)
 		return exitCannotRun
 	}

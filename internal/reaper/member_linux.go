@@ -2,6 +2,7 @@ package reaper
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -47,6 +48,20 @@ type identity struct {
 }
 
 func (m Member) identity() identity { return identity{m.Pid, m.Start} }
+
+// CheckProc returns an error if what is below this process cannot be found.
+// The pids of a /proc that came along from another PID namespace are those of
+// other processes here: what it shows must not be signalled.
+func CheckProc() error {
+	self, err := os.Readlink("/proc/self")
+	if err != nil {
+		return err
+	}
+	if self != strconv.Itoa(os.Getpid()) {
+		return fmt.Errorf("/proc is that of another PID namespace, in which this process is %s: %w", self, unix.ESRCH)
+	}
+	return nil
+}
 
 // Below returns every process below pid, zombies too, parents before their
 // children. It reads the stat of every process there is, because

@@ -47,8 +47,8 @@
 // The program is started a second time, as far as this package's init function.
 // Package variables and init functions that come before it (those of packages
 // that it does not depend on run in the order of their import paths) run in the
-// reaper too, with an environment that is empty but for SHUTDOWN_PROCESS_REAPER
-// and GOMAXPROCS. One that ends the program for want of a variable makes Start
+// reaper too, with an environment that is empty but for SHUTDOWN_PROCESS_REAPER,
+// GOMAXPROCS and LD_LIBRARY_PATH. One that ends the program for want of a variable makes Start
 // fail; one that starts a server starts it there. Do such things in main.
 //
 // A program that is a library in another one (-buildmode=c-shared) has no

@@ -300,3 +300,18 @@ func TestWhatAReaperCannotGiveIsRefused(t *testing.T) {
 	require.Positive(t, fd)
 	require.NoError(t, unix.Close(fd))
 }
+
+// A program with cgo may need libraries that only LD_LIBRARY_PATH leads to.
+func TestTheReaperFindsTheProgramsLibraries(t *testing.T) {
+	t.Setenv("LD_LIBRARY_PATH", t.TempDir())
+	cmd := shell(`echo up; sleep 600`)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	tree, _ := start(t, cmd, process.Options{})
+	environ := func(pid int) string {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		require.NoError(t, err)
+		return string(text)
+	}
+	require.Contains(t, environ(reaperOf(t, tree.Pid())), "LD_LIBRARY_PATH="+os.Getenv("LD_LIBRARY_PATH")+"\x00")
+	require.NotContains(t, environ(tree.Pid()), "LD_LIBRARY_PATH")
+}

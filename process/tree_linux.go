@@ -82,6 +82,10 @@ func (t *Tree) start() (err error) {
 	return nil
 }
 
+// linkerEnv tells where this program's shared libraries are: with cgo, it may not
+// start again without it.
+const linkerEnv = "LD_LIBRARY_PATH"
+
 // startReaper starts this program again, with all that cmd gives its child. Its
 // environment is empty but for what makes it a reaper: this program's init
 // functions run in it, and must not take it for the program.
@@ -103,6 +107,9 @@ func (t *Tree) startReaper(control *os.File, tried <-chan struct{}) error {
 	}
 	cmd.Path, cmd.Args, cmd.Dir = "/proc/self/exe", []string{reaperName, t.command}, ""
 	cmd.Env = []string{reaperEnv + "=" + strconv.Itoa(3+len(extra)), "GOMAXPROCS=1"}
+	if libraries, ok := os.LookupEnv(linkerEnv); ok {
+		cmd.Env = append(cmd.Env, linkerEnv+"="+libraries)
+	}
 	cmd.ExtraFiles = append(extra[:len(extra):len(extra)], control)
 	// A group of its own, so that Ctrl-C, or a kill of the program's group, does
 	// not come to it. Not a session of its own: the child stays in the program's,

@@ -166,9 +166,3 @@ func (p *platform) order(o order) {
 	case <-p.done:
 	}
 }
-
-// releaseCmd closes cmd's pipes and ends its watch of its context.
-func (t *Tree) releaseCmd() {
-	_ = t.cmd.Wait() // about a process that has been reaped
-	t.cmd.WaitDelay = t.waitDelay
-}

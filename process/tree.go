@@ -312,6 +312,21 @@ func (t *Tree) release() error {
 	return copied
 }
 
+// releaseCmd closes cmd's pipes and ends its watch of its context, which Wait
+// does, whatever it says about the process. It is given one that was let go: the
+// real one has long been reaped, and where os.Process has no handle for it
+// (before Linux 5.4, or on macOS) its pid may be another child's, whose status
+// Wait would take. In a copy, because others may be using cmd.Process.
+func (t *Tree) releaseCmd() {
+	cmd := *t.cmd
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Release()
+		cmd.Process = self
+	}
+	_ = cmd.Wait()
+	t.cmd.WaitDelay = t.waitDelay
+}
+
 // oneLine is what cmd is called in the log.
 func oneLine(cmd *exec.Cmd) string {
 	const most = 80

@@ -275,15 +275,6 @@ func (p *platform) wake() {
 	}
 }
 
-// releaseCmd closes cmd's pipes and ends its watch of its context, which Wait
-// does, whatever it says about a process that has long been reaped.
-func (t *Tree) releaseCmd() {
-	child := t.cmd.Process
-	t.cmd.Process = t.platform.reaper // whose end is known: no pid is looked up
-	_ = t.cmd.Wait()
-	t.cmd.Process, t.cmd.WaitDelay = child, t.waitDelay
-}
-
 // canBeStartedAgain refuses where /proc/self/exe is another program, with us as
 // a library in it.
 func canBeStartedAgain() error {

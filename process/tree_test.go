@@ -158,6 +158,25 @@ func TestWaitWaitsForTheWholeTree(t *testing.T) {
 	isExit(t, <-ended, 4, 0)
 }
 
+// The race detector would see it.
+func TestCommandsProcessMayBeUsedWhileSomebodyWaits(t *testing.T) {
+	cmd := shell(`trap 'exit 0' TERM; trap : HUP; echo up; while :; do sleep 0.05; done`)
+	tree, _ := start(t, cmd, process.Options{})
+	ended := make(chan error, 1)
+	go func() { ended <- tree.Wait() }()
+	go func() { _ = tree.Stop(context.Background()) }() // Wait says how it ended
+	for {
+		_ = cmd.Process.Signal(syscall.SIGHUP) // it may have ended
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+			require.Equal(t, tree.Pid(), cmd.Process.Pid)
+			return
+		default:
+		}
+	}
+}
+
 func TestBadOptionsAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		o    process.Options

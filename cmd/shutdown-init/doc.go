@@ -21,8 +21,9 @@
 // --grace is the time from SIGTERM, SIGINT or SIGQUIT, or from a signal that is
 // forwarded as one of them, until SIGKILL for what is left. It has to be shorter
 // than what the platform grants, or the platform's SIGKILL comes first. Without
-// the flag it is the environment's SHUTDOWN_GRACE_PERIOD less a tenth, five
-// seconds at most; without that, 9s, which is Docker's ten seconds less a tenth.
+// the flag it is the environment's SHUTDOWN_GRACE_PERIOD, less SHUTDOWN_PRESTOP
+// if that is set, and less a tenth, five seconds at most; without it, 9s, which is
+// Docker's ten seconds less a tenth.
 //
 // --to tree, the default, forwards signals to all processes; a process without a
 // handler for SIGHUP or SIGUSR1 ends by it. --to child forwards them to the
@@ -37,8 +38,8 @@
 // # What it does
 //
 // As pid 1 it gets the orphans of the container; under another init, or in a
-// terminal, it makes itself a subreaper. It reaps them all. It needs the /proc of its PID
-// namespace.
+// terminal, it makes itself a subreaper. It reaps them all. It needs the /proc of
+// its PID namespace.
 //
 // The SIGTERM that begins the stop goes to each process once, also to one that
 // loses its parent later; its repetition is not forwarded: a preStop hook or an

@@ -39,7 +39,8 @@ run, 127 if there is none; 2 if the flags are wrong.
 `
 
 const (
-	envGrace = "SHUTDOWN_GRACE_PERIOD"
+	envGrace   = "SHUTDOWN_GRACE_PERIOD"
+	envPreStop = "SHUTDOWN_PRESTOP"
 	// Docker's ten seconds less a tenth.
 	defaultGrace = 9 * time.Second
 )
@@ -80,21 +81,35 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 }
 
 // graceFromEnv takes the grace period from where the program's own library would
-// take it, less a tenth, as that does. A malformed value counts as unset.
+// take it, less a preStop's part of it and a tenth, as that does. A malformed
+// value counts as unset.
 func graceFromEnv(getenv func(string) string, stderr io.Writer) time.Duration {
-	value := getenv(envGrace)
-	if value == "" {
+	grace, ok := durationFromEnv(envGrace, getenv, stderr)
+	if !ok || grace == 0 {
 		return defaultGrace
 	}
-	grace, err := time.ParseDuration(value)
-	if seconds, notSeconds := strconv.ParseFloat(value, 64); notSeconds == nil {
-		grace, err = time.Duration(seconds*float64(time.Second)), nil
-	}
-	if err != nil || grace <= 0 {
-		fmt.Fprintf(stderr, "shutdown-init: %s=%q is no duration: using %v\n", envGrace, value, defaultGrace)
-		return defaultGrace
+	// What a preStop takes is over when SIGTERM comes.
+	if preStop, ok := durationFromEnv(envPreStop, getenv, stderr); ok && preStop < grace {
+		grace -= preStop
 	}
 	return grace - min(grace/10, 5*time.Second)
+}
+
+// durationFromEnv reads "30s" or "30", which are seconds.
+func durationFromEnv(key string, getenv func(string) string, stderr io.Writer) (time.Duration, bool) {
+	value := getenv(key)
+	if value == "" {
+		return 0, false
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		d, err = time.ParseDuration(value + "s")
+	}
+	if err != nil || d < 0 {
+		fmt.Fprintf(stderr, "shutdown-init: %s=%q is no duration: ignored\n", key, value)
+		return 0, false
+	}
+	return d, true
 }
 
 func (c *config) addRewrite(value string) error {

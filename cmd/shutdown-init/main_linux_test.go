@@ -182,9 +182,14 @@ func TestTheGracePeriodIsThePlatformsLessATenth(t *testing.T) {
 		"soon": 9 * time.Second, "-3": 9 * time.Second, "0": 9 * time.Second,
 	} {
 		var stderr bytes.Buffer
-		c, err := parse([]string{"true"}, func(string) string { return value }, &stderr)
+		c, err := parse([]string{"true"}, func(key string) string { return map[string]string{envGrace: value}[key] }, &stderr)
 		require.NoError(t, err)
 		require.Equal(t, want, c.grace, value)
+	}
+	for preStop, want := range map[string]time.Duration{"": 27 * time.Second, "10": 18 * time.Second, "10s": 18 * time.Second, "30": 27 * time.Second, "soon": 27 * time.Second} {
+		c, err := parse([]string{"true"}, func(key string) string { return map[string]string{envGrace: "30", envPreStop: preStop}[key] }, new(bytes.Buffer))
+		require.NoError(t, err)
+		require.Equal(t, want, c.grace, "a preStop of %q is over when SIGTERM comes", preStop)
 	}
 	c, err := parse([]string{"--grace", "25s", "true"}, func(string) string { return "60" }, new(bytes.Buffer))
 	require.NoError(t, err)

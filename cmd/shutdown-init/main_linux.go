@@ -35,6 +35,7 @@ func run() int {
 	case err != nil:
 		return exitUsage
 	}
+	defer startSaying()()
 	if os.Getpid() != 1 {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			say("becoming a subreaper: %v", err)
@@ -104,11 +105,6 @@ func catch() <-chan os.Signal {
 	c := make(chan os.Signal, 64)
 	signal.Notify(c, sigs...)
 	return c
-}
-
-// say writes a line to stderr.
-func say(format string, args ...any) {
-	fmt.Fprintln(os.Stderr, "shutdown-init: "+fmt.Sprintf(format, args...))
 }
 
 // list is "2 processes: 7 ./app (1.2s), 9 sleep 600 (0s)".

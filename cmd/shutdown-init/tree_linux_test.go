@@ -116,3 +116,30 @@ func TestInATerminalTheChildHasTheForeground(t *testing.T) {
 	require.Equal(t, 4, code, r.stderr.String())
 	require.Equal(t, 1, strings.Count(r.text(), "INT\n"))
 }
+
+func TestAStderrThatNobodyReadsHoldsNothingUp(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	fd := int(w.Fd()) // which makes it blocking again
+	require.NoError(t, unix.SetNonblock(fd, true))
+	for _, chunk := range []int{4096, 1} {
+		for err = nil; err == nil; {
+			_, err = unix.Write(fd, make([]byte, chunk))
+		}
+		require.ErrorIs(t, err, unix.EAGAIN)
+	}
+	require.NoError(t, unix.SetNonblock(fd, false))
+
+	for script, want := range map[string]int{
+		`trap "echo TERM >>$LOG; exit 3" TERM; echo up >>$LOG; while :; do sleep 0.05; done`: 3,
+		`trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`:                         137,
+	} {
+		init := command(t, self(t, "--grace", "300ms", "--", "bash", "-c", "exec 2>/dev/null; "+script)...)
+		init.cmd.Stderr = w
+		code, took := init.start().says("up", 1).signal(syscall.SIGTERM).ends()
+		require.Equal(t, want, code, init.text())
+		require.Less(t, took, soon)
+	}
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// What is said waits here until it has been written. A stderr that nobody reads
+// any more must not keep a signal from being forwarded, nor anybody from being
+// reaped or killed; lines that find no room are dropped.
+var lines = make(chan string, 256)
+
+// say writes a line to stderr. It does not block.
+func say(format string, args ...any) {
+	select {
+	case lines <- fmt.Sprintf(format, args...):
+	default:
+	}
+}
+
+// startSaying begins to write. finish waits until everything has been written,
+// for a moment at most.
+func startSaying() (finish func()) {
+	ending, written := make(chan struct{}), make(chan struct{})
+	write := func(line string) { fmt.Fprintln(os.Stderr, "shutdown-init: "+line) }
+	go func() {
+		defer close(written)
+		for {
+			select {
+			case line := <-lines:
+				write(line)
+			case <-ending:
+				if len(lines) == 0 {
+					return
+				}
+			}
+		}
+	}()
+	return func() {
+		close(ending)
+		select {
+		case <-written:
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

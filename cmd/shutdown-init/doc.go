@@ -22,8 +22,9 @@
 // forwarded as one of them, until SIGKILL for what is left. It has to be shorter
 // than what the platform grants, or the platform's SIGKILL comes first. Without
 // the flag it is the environment's SHUTDOWN_GRACE_PERIOD, less SHUTDOWN_PRESTOP
-// if that is set, and less a tenth, five seconds at most; without it, 9s, which is
-// Docker's ten seconds less a tenth.
+// if that is set, and less a twentieth, 2.5 s at most; without it, 9.5s, which is
+// Docker's ten seconds less a twentieth. So a program with package shutdown, which
+// by default leaves twice as much, comes to its own end before.
 //
 // --to tree, the default, forwards signals to all processes; a process without a
 // handler for SIGHUP or SIGUSR1 ends by it. --to child forwards them to the

@@ -28,7 +28,8 @@ all of it has ended, with the exit code of command.
 
   --signal TERM=HUP  forward the one signal as the other; may be repeated
   --grace 25s        from SIGTERM, SIGINT or SIGQUIT to SIGKILL for what is left
-                     (default: %s less a tenth if that is set, else 9s)
+                     (default: %s less a twentieth if that is set,
+                     else 9.5s)
   --to tree|child    who gets signals: all processes, or command alone
                      (default tree)
   --ok 143           an exit code of command that counts as 0; may be repeated,
@@ -41,8 +42,8 @@ run, 127 if there is none; 2 if the flags are wrong.
 const (
 	envGrace   = "SHUTDOWN_GRACE_PERIOD"
 	envPreStop = "SHUTDOWN_PRESTOP"
-	// Docker's ten seconds less a tenth.
-	defaultGrace = 9 * time.Second
+	// Docker's ten seconds less a twentieth.
+	defaultGrace = 9500 * time.Millisecond
 )
 
 // parse reads the command line. It has told stderr what is wrong with it, if
@@ -81,8 +82,9 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 }
 
 // graceFromEnv takes the grace period from where the program's own library would
-// take it, less a preStop's part of it and a tenth, as that does. A malformed
-// value counts as unset.
+// take it, less a preStop's part of it. The library ends by default when a tenth
+// is left, and says on what; our kill comes after that and before the platform's.
+// A malformed value counts as unset.
 func graceFromEnv(getenv func(string) string, stderr io.Writer) time.Duration {
 	grace, ok := durationFromEnv(envGrace, getenv, stderr)
 	if !ok || grace == 0 {
@@ -92,7 +94,7 @@ func graceFromEnv(getenv func(string) string, stderr io.Writer) time.Duration {
 	if preStop, ok := durationFromEnv(envPreStop, getenv, stderr); ok && preStop < grace {
 		grace -= preStop
 	}
-	return grace - min(grace/10, 5*time.Second)
+	return grace - min(grace/20, 2500*time.Millisecond)
 }
 
 // durationFromEnv reads "30s" or "30", which are seconds.

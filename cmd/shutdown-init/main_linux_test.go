@@ -176,17 +176,17 @@ func TestSignalsAreParsed(t *testing.T) {
 	}
 }
 
-func TestTheGracePeriodIsThePlatformsLessATenth(t *testing.T) {
+func TestTheGracePeriodEndsAfterTheLibrarysTimeoutAndBeforeThePlatforms(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"": 9 * time.Second, "30": 27 * time.Second, "30s": 27 * time.Second, "2m": 115 * time.Second,
-		"soon": 9 * time.Second, "-3": 9 * time.Second, "0": 9 * time.Second,
+		"": 9500 * time.Millisecond, "30": 28500 * time.Millisecond, "30s": 28500 * time.Millisecond, "2m": 117500 * time.Millisecond,
+		"soon": 9500 * time.Millisecond, "-3": 9500 * time.Millisecond, "0": 9500 * time.Millisecond,
 	} {
 		var stderr bytes.Buffer
 		c, err := parse([]string{"true"}, func(key string) string { return map[string]string{envGrace: value}[key] }, &stderr)
 		require.NoError(t, err)
 		require.Equal(t, want, c.grace, value)
 	}
-	for preStop, want := range map[string]time.Duration{"": 27 * time.Second, "10": 18 * time.Second, "10s": 18 * time.Second, "30": 27 * time.Second, "soon": 27 * time.Second} {
+	for preStop, want := range map[string]time.Duration{"": 28500 * time.Millisecond, "10": 19 * time.Second, "10s": 19 * time.Second, "30": 28500 * time.Millisecond, "soon": 28500 * time.Millisecond} {
 		c, err := parse([]string{"true"}, func(key string) string { return map[string]string{envGrace: "30", envPreStop: preStop}[key] }, new(bytes.Buffer))
 		require.NoError(t, err)
 		require.Equal(t, want, c.grace, "a preStop of %q is over when SIGTERM comes", preStop)

@@ -65,7 +65,7 @@ func TestWhatAChildThatFailsLeavesIsStopped(t *testing.T) {
 	code, _ := r.ends()
 	require.Equal(t, 3, code)
 	require.Equal(t, "up\ntold\n", r.text())
-	require.Contains(t, r.stderr.String(), "ended with 3, with 9s to end for")
+	require.Contains(t, r.stderr.String(), "ended with 3, with 9.5s to end for")
 }
 
 func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {

@@ -28,6 +28,7 @@ func (e env) whoSwallowsTerm() (Finding, bool) {
 		return Finding{}, false
 	}
 	var chain []process
+	below := self
 	for pid := self.ppid; ; {
 		args := e.args(strconv.Itoa(pid))
 		p, ok := e.status(strconv.Itoa(pid)) // of 0, whom docker exec has as its parent, there is none
@@ -37,9 +38,14 @@ func (e env) whoSwallowsTerm() (Finding, bool) {
 		}
 		chain = append(chain, p)
 		if pid == 1 {
+			// A shell makes no sessions. Who has one of its own was left to it: by
+			// docker exec, in a development container that only waits.
+			if p.conduct == shell && below.session != p.session {
+				return Finding{}, false
+			}
 			break
 		}
-		pid = p.ppid
+		pid, below = p.ppid, p
 	}
 	slices.Reverse(chain)
 

@@ -128,6 +128,11 @@ func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
 	_, ok = e.whoSwallowsTerm()
 	require.False(t, ok)
 
+	e = fakeProc(chain...) // docker exec has ended, and left 2 to PID 1
+	e.proc.(fstest.MapFS)["2/status"].Data = []byte("Pid:\t2\nPPid:\t1\nNSsid:\t4711\t2\nSigCgt:\t0\n")
+	_, ok = e.whoSwallowsTerm()
+	require.False(t, ok)
+
 	e = fakeProc(chain...)
 	e.proc.(fstest.MapFS)["2/status"].Data = []byte("Pid:\t2\nPPid:\t0\nSigCgt:\t0\n") // docker exec
 	_, ok = e.whoSwallowsTerm()

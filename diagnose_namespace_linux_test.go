@@ -131,6 +131,22 @@ func TestWhatDockerExecStartsIsNotAskedAboutItsShell(t *testing.T) {
 	require.Empty(t, p.findings())
 }
 
+// A development container's PID 1 may be a shell that only waits. What docker
+// exec leaves in the background there is its child, and none of its doing.
+func TestWhatDockerExecLeavesToAShellIsNotAskedAboutIt(t *testing.T) {
+	t.Parallel()
+	container := inNamespace(t, "diagnose", []string{"./start.sh"})
+	container.out.await("ready")
+	require.Len(t, container.findings(), 1)
+	p := inNamespace(t, "diagnose", []string{"setsid"}, func(cmd *exec.Cmd) {
+		cmd.Args = []string{"sh", "-c", `exec nsenter --target "$0" --pid --mount setsid --fork "$APP"`, strconv.Itoa(container.cmd.Process.Pid)}
+		cmd.SysProcAttr = nil
+	})
+	t.Cleanup(func() { _ = container.cmd.Process.Kill() }) // the whole of it, before p is waited for
+	p.out.await("ready")
+	require.Empty(t, p.findings())
+}
+
 // A shell may start the program first, and set its trap a moment later.
 func TestAShellThatHasNotCaughtTermYetIsNotAccused(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ type process struct {
 	command         string // for a person to read
 	conduct         conduct
 	state           byte
+	session         int    // as this PID namespace numbers it; 0 if the kernel does not say
 	caught, ignored uint64 // signals, signal n as bit n-1
 }
 
@@ -33,6 +34,8 @@ func (e env) status(pid string) (p process, ok bool) {
 			p.pid, _ = strconv.Atoi(value)
 		case "PPid":
 			p.ppid, _ = strconv.Atoi(value)
+		case "NSsid":
+			p.session, _ = strconv.Atoi(value[strings.LastIndexByte(value, '\t')+1:])
 		case "SigIgn":
 			p.ignored, _ = strconv.ParseUint(value, 16, 64)
 		case "SigCgt":

@@ -99,6 +99,32 @@ func TestSignalsThatArriveAreNoFinding(t *testing.T) {
 	}
 }
 
+func TestASignalThatIsIgnoredFromTheStartIsFound(t *testing.T) {
+	t.Parallel()
+	p := inNamespace(t, "diagnose HUP", sh(`trap '' HUP; exec "$APP"`))
+	p.out.await("ready")
+	require.Len(t, p.findings(), 1)
+	require.Contains(t, p.findings()[0], "SIGHUP was ignored when the program started")
+	p.send(syscall.SIGTERM)
+	p.requireExit(0)
+
+	p = inNamespace(t, "diagnose HUP", sh(`exec "$APP"`))
+	p.out.await("ready")
+	require.Empty(t, p.findings())
+	p.send(syscall.SIGHUP)
+	p.requireExit(0)
+}
+
+func TestATimeoutWithoutAMarginIsFound(t *testing.T) {
+	t.Parallel()
+	p := inNamespace(t, "diagnose a margin", []string{"./app"})
+	p.out.await("ready")
+	require.Len(t, p.findings(), 1)
+	require.Contains(t, p.findings()[0], "leaves 50ms of the grace period of 1m0s")
+	p.send(syscall.SIGTERM)
+	p.requireExit(0)
+}
+
 // Here it is not PID 1 that is signalled, or not PID 1 alone, or nobody will.
 func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
 	t.Parallel()

@@ -88,6 +88,8 @@ func init() {
 		"diagnose with a child of its own": func() { must(exec.Command("sleep", "1000").Start()) },
 		"diagnose with an orphan":          func() {},
 		"diagnose at once":                 func() {},
+		"diagnose HUP":                     awaitParent,
+		"diagnose a margin":                awaitParent,
 	} {
 		childScenarios[name] = func() {
 			if base := filepath.Base(os.Args[0]); base == "npm" || base == "systemd" || base == "go" {
@@ -95,6 +97,12 @@ func init() {
 			}
 			before()
 			cfg := shutdown.Config{GracePeriod: time.Minute, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+			switch name {
+			case "diagnose HUP":
+				cfg.Signals = map[os.Signal]shutdown.Action{syscall.SIGTERM: shutdown.Graceful, syscall.SIGHUP: shutdown.Graceful}
+			case "diagnose a margin":
+				cfg.Timeout = cfg.GracePeriod - 50*time.Millisecond
+			}
 			m, err := shutdown.New(cfg)
 			must(err)
 			if name == "diagnose with an orphan" {

@@ -97,3 +97,10 @@ func (c *crowd) end(t testing.TB) {
 	go func() { defer close(ended); c.clients.Wait() }()
 	within(t, "every client refused", ended)
 }
+
+func (c *crowd) requireNoneLost(t testing.TB) {
+	t.Helper()
+	if err := c.first.Load(); err != nil {
+		require.Fail(t, "lost", "%d, and %d answered: %v", c.lost.Load(), c.answered.Load(), *err)
+	}
+}

@@ -40,8 +40,8 @@ func (l *output) lines(with string) (found []string) {
 	return found
 }
 
-// The budget of these tests: Drain ends after 3 s, WorkContext 0.6 s before it.
-var endlessBudget = shutdown.Config{GracePeriod: 5 * time.Second, Timeout: 4 * time.Second, Reserve: time.Second}
+// The budget of these tests: Drain ends after 7 s, WorkContext 1.4 s before it.
+var endlessBudget = shutdown.Config{GracePeriod: 10 * time.Second, Timeout: 8 * time.Second, Reserve: time.Second}
 
 // A handler of a stream that has no end, in the three kinds that there are.
 func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {

@@ -128,7 +128,7 @@ func TestAServerOnSeveralAddressesStopsWhenTheLastHasDrained(t *testing.T) {
 		require.NoError(t, end(t, m))
 		for _, c := range crowds {
 			c.end(t)
-			require.Zero(t, c.lost.Load())
+			c.requireNoneLost(t)
 		}
 		var names []string
 		for _, s := range m.Report().Steps {

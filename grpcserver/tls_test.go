@@ -83,9 +83,7 @@ func TestNoRPCIsLost(t *testing.T) {
 					c.warm(t)
 					require.NoError(t, end(t, m))
 					c.end(t)
-					if err := c.first.Load(); err != nil {
-						require.Fail(t, "lost", "%d of %d: %v", c.lost.Load(), c.answered.Load(), *err)
-					}
+					c.requireNoneLost(t)
 				})
 			}
 		}

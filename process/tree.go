@@ -58,7 +58,7 @@ type Tree struct {
 
 // Start starts cmd as cmd.Start would, and whatever it will start belongs to the
 // tree that is returned. It returns when cmd has been started, on Linux after
-// some 3 ms, or with the error that kept it from being started.
+// 3 to 7 ms, or with the error that kept it from being started.
 //
 // Wait with Tree.Wait, and not with cmd.Wait. StdinPipe, StdoutPipe and
 // StderrPipe go on working. If cmd was made by exec.CommandContext, the end of

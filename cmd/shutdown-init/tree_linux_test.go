@@ -69,9 +69,11 @@ func TestWhatAChildThatFailsLeavesIsStopped(t *testing.T) {
 }
 
 func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {
-	script := `setsid bash -c 'trap "echo told >>$LOG; exit 7" TERM; echo up >>$LOG; while :; do sleep 0.05; done' & exit 0`
+	// It is up when its parent, the child, has been reaped.
+	script := `export PARENT=$$; setsid bash -c 'trap "echo told >>$LOG; exit 7" TERM
+		while kill -0 $PARENT; do sleep 0.01; done 2>/dev/null
+		echo up >>$LOG; while :; do sleep 0.05; done' & exit 0`
 	r := command(t, self(t, "--", "sh", "-c", script)...).start().says("up", 1)
-	time.Sleep(200 * time.Millisecond)
 	code, _ := r.signal(syscall.SIGTERM).ends()
 	require.Equal(t, 0, code)
 	require.Equal(t, "up\ntold\n", r.text())

@@ -44,8 +44,8 @@ var trees = []struct {
 	{"forks sessions while being stopped", `ulimit -u 2500; trap '' TERM
 	echo up; for ((i = 0; i < 2000; i++)); do setsid sleep 600 & done; wait`, 20, process.Killed},
 	{"leaves its pid again and again", `ulimit -u 2500; trap '' TERM
-	hop() { if (($1 < 3000)); then hop $(($1 + 1)) & fi; }
-	echo up; hop 0`, 0, process.Killed},
+	hop() { if (($1 == 3)); then echo up; fi; if (($1 < 3000)); then hop $(($1 + 1)) & fi; }
+	hop 0`, 0, process.Killed}, // up when the root is no longer all of it
 	{"1,000 that end on TERM", `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Stopped},
 	{"1,000 that ignore TERM", `trap '' TERM; for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Killed},
 	{"a chain of 100", `trap '' TERM

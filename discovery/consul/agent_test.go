@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -17,9 +18,11 @@ import (
 	"github.com/gracefulgo/shutdown/discovery/consul"
 )
 
-// A fakeAgent does what a real one does only in bad moments.
+// A fakeAgent does what a real one does only in bad moments. It is reached
+// without a network, so that its time can be virtual.
 type fakeAgent struct {
-	hold chan struct{} // a registration waits for it, if it is not nil
+	hold     time.Duration // what a registration takes
+	requests sync.WaitGroup
 
 	mu      sync.Mutex // protects what follows
 	calls   []string
@@ -34,9 +37,9 @@ func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.calls = append(f.calls, what)
 	switch {
 	case what == "agent/service/register":
-		if hold := f.hold; hold != nil {
+		if hold := f.hold; hold > 0 {
 			f.mu.Unlock()
-			<-hold // whether or not somebody still waits for the answer
+			time.Sleep(hold) // whether or not somebody still waits for the answer
 			f.mu.Lock()
 		}
 		f.calls = append(f.calls, "registered")
@@ -54,6 +57,23 @@ func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown", http.StatusNotFound)
 	case strings.HasPrefix(what, "agent/service/"):
 		_ = json.NewEncoder(w).Encode(api.AgentService{ID: "orders-1"})
+	}
+}
+
+// RoundTrip has the agent answer. It goes on with what it has begun also if the
+// client does not wait for it.
+func (f *fakeAgent) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	answered := make(chan struct{})
+	f.requests.Go(func() {
+		defer close(answered)
+		f.ServeHTTP(answer, r)
+	})
+	select {
+	case <-answered:
+		return answer.Result(), nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
 	}
 }
 
@@ -76,87 +96,130 @@ func (f *fakeAgent) count(call string) int {
 }
 
 func (f *fakeAgent) registrar(t *testing.T) *consul.Registrar {
-	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
-	cfg := api.DefaultNonPooledConfig()
-	cfg.Address = server.Listener.Addr().String()
+	t.Cleanup(f.requests.Wait)
+	cfg := api.DefaultConfig()
+	cfg.HttpClient = &http.Client{Transport: f}
 	client, err := api.NewClient(cfg)
 	require.NoError(t, err)
-	return &consul.Registrar{Clients: []*api.Client{client}, TTL: 150 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	return &consul.Registrar{Clients: []*api.Client{client}, TTL: 15 * time.Second, Logger: slog.New(slog.DiscardHandler)}
 }
 
 var orders = &api.AgentServiceRegistration{ID: "orders-1", Name: "orders"}
 
 func TestDeregistrationReadsTheCatalogUntilTheInstanceHasGone(t *testing.T) {
-	f := &fakeAgent{catalog: 3}
-	r := f.registrar(t)
-	require.NoError(t, r.Register(t.Context(), orders))
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAgent{catalog: 3}
+		r := f.registrar(t)
+		require.NoError(t, r.Register(t.Context(), orders))
 
-	require.NoError(t, r.Deregister(t.Context(), orders))
+		require.NoError(t, r.Deregister(t.Context(), orders))
 
-	require.Equal(t, 4, f.count("catalog/service/orders"))
+		require.Equal(t, 4, f.count("catalog/service/orders"))
+	})
 }
 
 func TestAnInstanceThatStaysInTheCatalogIsAnError(t *testing.T) {
-	f := &fakeAgent{catalog: -1}
-	r := f.registrar(t)
-	require.NoError(t, r.Register(t.Context(), orders))
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAgent{catalog: -1}
+		r := f.registrar(t)
+		require.NoError(t, r.Register(t.Context(), orders))
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
 
-	err := r.Deregister(ctx, orders)
+		err := r.Deregister(ctx, orders)
 
-	require.ErrorContains(t, err, "consul: deregister orders-1: read it back: ")
-	f.change(func() { f.catalog = 0 })
-	require.NoError(t, r.Deregister(t.Context(), orders), "and may be tried again")
-	require.Equal(t, 2, f.count("agent/service/deregister/"))
+		require.ErrorContains(t, err, "consul: deregister orders-1: read it back: ")
+		f.change(func() { f.catalog = 0 })
+		require.NoError(t, r.Deregister(t.Context(), orders), "and may be tried again")
+		require.Equal(t, 2, f.count("agent/service/deregister/"))
+	})
 }
 
+// It takes as long as an agent does that has hardly any time to run.
 func TestARegistrationUnderWayInTheKeepAliveIsWaitedForBeforeDeregistration(t *testing.T) {
-	f := &fakeAgent{}
-	r := f.registrar(t)
-	require.NoError(t, r.Register(t.Context(), orders))
-	hold := make(chan struct{})
-	f.change(func() { f.agent, f.hold = false, hold }) // its memory is lost
-	require.Eventually(t, func() bool { return f.count("agent/service/register") == 2 }, 10*time.Second, time.Millisecond)
-	time.AfterFunc(100*time.Millisecond, func() { close(hold) })
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAgent{}
+		r := f.registrar(t)
+		require.NoError(t, r.Register(t.Context(), orders))
+		f.change(func() { f.agent, f.hold = false, 3*time.Second }) // its memory is lost
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 2, f.count("agent/service/register"))
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+		defer cancel()
 
-	require.NoError(t, r.Deregister(t.Context(), orders))
+		require.NoError(t, r.Deregister(ctx, orders))
 
-	f.change(func() {
-		require.False(t, f.agent, "in order: %v", f.calls)
-		require.Equal(t, "registered", f.calls[len(f.calls)-3])
+		f.change(func() {
+			require.False(t, f.agent, "in order: %v", f.calls)
+			require.Equal(t, "registered", f.calls[len(f.calls)-3])
+		})
+		time.Sleep(time.Minute)
+		require.Equal(t, 2, f.count("agent/service/register"), "and it stays like that")
+		f.change(func() { require.False(t, f.agent) })
 	})
-	time.Sleep(200 * time.Millisecond)
-	require.Equal(t, 2, f.count("agent/service/register"), "and it stays like that")
+}
+
+func TestARegistrationThatHangsInTheKeepAliveCostsHalfOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAgent{}
+		r := f.registrar(t)
+		require.NoError(t, r.Register(t.Context(), orders))
+		f.change(func() { f.agent, f.hold = false, time.Hour })
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 2, f.count("agent/service/register"))
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+
+		start := time.Now()
+		require.NoError(t, r.Deregister(ctx, orders))
+
+		require.Equal(t, 2500*time.Millisecond, time.Since(start), "and half a second")
+	})
+}
+
+// Which of several things that are ready a select takes is left to chance.
+func TestADeregistrationWithoutTimeStopsTheKeepAlive(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeAgent{}
+			r := f.registrar(t)
+			require.NoError(t, r.Register(t.Context(), orders))
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+
+			require.Error(t, r.Deregister(ctx, orders))
+
+			time.Sleep(time.Minute)
+			require.Zero(t, f.count("agent/check/update/"))
+		})
+	}
 }
 
 func TestTheEndOfTheContextLetsARegistrationFinish(t *testing.T) {
-	hold := make(chan struct{})
-	f := &fakeAgent{hold: hold}
-	r := f.registrar(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	registering := make(chan error, 1)
-	go func() { registering <- r.Register(ctx, orders) }()
-	require.Eventually(t, func() bool { return f.count("agent/service/register") == 1 }, 10*time.Second, time.Millisecond)
-	cancel()
-	time.AfterFunc(100*time.Millisecond, func() { close(hold) })
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAgent{hold: 500 * time.Millisecond}
+		r := f.registrar(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
 
-	require.NoError(t, <-registering)
+		require.NoError(t, r.Register(ctx, orders))
 
-	require.NoError(t, r.Deregister(t.Context(), orders))
-	f.change(func() { require.False(t, f.agent) })
+		require.NoError(t, r.Deregister(t.Context(), orders))
+		f.change(func() { require.False(t, f.agent) })
+	})
 }
 
 func TestAnAgentThatHangsIsGivenUpSoonAfterTheEndOfTheContext(t *testing.T) {
-	hold := make(chan struct{})
-	f := &fakeAgent{hold: hold}
-	r := f.registrar(t)
-	defer close(hold)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAgent{hold: time.Hour}
+		r := f.registrar(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
 
-	start := time.Now()
-	require.Error(t, r.Register(ctx, orders))
-	require.Less(t, time.Since(start), 5*time.Second)
+		start := time.Now()
+		require.Error(t, r.Register(ctx, orders))
+		require.Equal(t, 600*time.Millisecond, time.Since(start))
+	})
 }

@@ -33,8 +33,10 @@
 // left, on the same agent, give each an ID of its own.
 //
 // A request that is cut off may be carried out by the agent at any time. So the
-// end of a context gives a registration another 500 ms. What comes true later
-// than that goes with its TTL, which the default check has.
+// end of a context gives a registration another 500 ms, and one that is under
+// way because the agent had lost the instance has 5 s, or half of the time that
+// Deregister has if that is less. What comes true later than that goes with its
+// TTL, which the default check has.
 package consul
 
 import (
@@ -109,8 +111,9 @@ func (r *Registrar) Register(ctx context.Context, i *api.AgentServiceRegistratio
 		return fmt.Errorf("consul: register %s: %w", e.id, err)
 	}
 	keepAliveCtx, stop := context.WithCancel(context.Background())
-	e.stop, e.joined = stop, make(chan struct{})
-	go e.keepAlive(keepAliveCtx)
+	registerCtx, cut := context.WithCancel(context.Background())
+	e.stop, e.cut, e.joined = stop, cut, make(chan struct{})
+	go e.keepAlive(keepAliveCtx, registerCtx)
 	return nil
 }
 

@@ -29,7 +29,8 @@ type entry struct {
 	id     string
 	busy   chan struct{} // a mutex that can be waited for with a context
 	stop   context.CancelFunc
-	joined chan struct{} // closed when the keep-alive has ended; nil if there is none
+	cut    context.CancelFunc // of a registration that the keep-alive has under way
+	joined chan struct{}      // closed when the keep-alive has ended; nil if there is none
 
 	service    *api.AgentServiceRegistration
 	checks     []string      // the IDs of those with a TTL
@@ -40,6 +41,11 @@ type entry struct {
 }
 
 func (e *entry) acquire(ctx context.Context) error {
+	select {
+	case e.busy <- struct{}{}:
+		return nil
+	default: // also if ctx has ended: the keep-alive can be stopped
+	}
 	select {
 	case e.busy <- struct{}{}:
 		return nil
@@ -65,8 +71,9 @@ func (e *entry) register(ctx context.Context) error {
 	})
 }
 
-// keepAlive renews the checks until ctx ends.
-func (e *entry) keepAlive(ctx context.Context) {
+// keepAlive renews the checks until ctx ends. What it registers again meanwhile
+// is cut off by registerCtx alone.
+func (e *entry) keepAlive(ctx, registerCtx context.Context) {
 	defer close(e.joined)
 	const soon = time.Second
 	log, failing := e.r.logger(), false
@@ -78,7 +85,7 @@ func (e *entry) keepAlive(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		err := e.renew(ctx)
+		err := e.renew(ctx, registerCtx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -98,7 +105,7 @@ func (e *entry) keepAlive(ctx context.Context) {
 
 // renew renews the checks once, or registers again if the agent does not know
 // the instance.
-func (e *entry) renew(ctx context.Context) error {
+func (e *entry) renew(ctx, registerCtx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, max(e.ttl, time.Second))
 	defer cancel()
 	err := e.each(ctx, func(ctx context.Context, c *api.Client) error {
@@ -119,21 +126,28 @@ func (e *entry) renew(ctx context.Context) error {
 		}
 		return refused
 	})
-	if !unknown(err) {
+	if !unknown(err) || ctx.Err() != nil {
 		return err
 	}
 	e.r.logger().Warn("consul: the agent has lost the instance, registering again", "id", e.id)
-	return e.register(ctx)
+	return e.register(registerCtx)
 }
 
-// join stops the keep-alive and waits until it has stopped.
+// join stops the keep-alive and waits until it has stopped. A registration
+// under way has half of the time to finish.
 func (e *entry) join(ctx context.Context) error {
 	if e.joined == nil {
 		return nil
 	}
 	e.stop()
+	patience := maxAttempt
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	defer time.AfterFunc(patience, e.cut).Stop()
 	select {
 	case <-e.joined:
+		e.cut()
 		e.joined = nil
 		return nil
 	case <-ctx.Done():

@@ -30,6 +30,11 @@ func (e *entry) acquire(ctx context.Context) error {
 	select {
 	case e.busy <- struct{}{}:
 		return nil
+	default: // also if ctx has ended: the keep-alive can be stopped
+	}
+	select {
+	case e.busy <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for another call: %w", context.Cause(ctx))
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,4 +98,18 @@ func TestEtcdARegistrationWithoutAReplyIsTakenBack(t *testing.T) {
 	require.NoError(t, r.Deregister(t.Context(), orders("a")))
 
 	require.Empty(t, must(listEtcd(client)(t.Context())))
+}
+
+// Which of several things that are ready a select takes is left to chance.
+func TestEtcdADeregistrationWithoutTimeStopsTheKeepAlive(t *testing.T) {
+	client := startEtcd(t).connect()
+	r := &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n := range 20 {
+		require.NoError(t, r.Register(t.Context(), orders(fmt.Sprint(n))))
+		require.Error(t, r.Deregister(ctx, orders(fmt.Sprint(n))))
+	}
+
+	require.Eventually(t, finds(listEtcd(client), 0), patience, 10*time.Millisecond, "the leases end")
 }

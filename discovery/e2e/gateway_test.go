@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,12 +23,13 @@ const pollInterval = 50 * time.Millisecond
 type gateway struct {
 	list func(context.Context) ([]string, error)
 
-	addrs    atomic.Pointer[[]string]
-	next     atomic.Int64
 	answered atomic.Int64
 
-	mu   sync.Mutex // protects what follows
-	lost []string   // why
+	mu     sync.Mutex // protects what follows
+	addrs  []string   // as found last
+	next   int
+	unsent map[string]int // requests that are about to be sent to an address
+	lost   []string       // why
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -36,8 +39,7 @@ type gateway struct {
 // Half of the clients keep their connections.
 func startGateway(t *testing.T, list func(context.Context) ([]string, error)) *gateway {
 	ctx, cancel := context.WithCancel(context.Background())
-	g := &gateway{list: list, stop: cancel}
-	g.addrs.Store(&[]string{})
+	g := &gateway{list: list, stop: cancel, unsent: make(map[string]int)}
 	g.wg.Go(func() { g.poll(ctx) })
 	for n := range 8 {
 		g.wg.Go(func() { g.call(ctx, n%2 == 0) })
@@ -56,7 +58,9 @@ func (g *gateway) poll(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if found, err := g.list(ctx); err == nil {
-			g.addrs.Store(&found)
+			g.mu.Lock()
+			g.addrs = found
+			g.mu.Unlock()
 		}
 		select {
 		case <-tick.C:
@@ -67,25 +71,47 @@ func (g *gateway) poll(ctx context.Context) {
 }
 
 func (g *gateway) knows(addr string) bool {
-	for _, a := range *g.addrs.Load() {
-		if a == addr {
-			return true
-		}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Contains(g.addrs, addr)
+}
+
+// hasLeft reports whether nothing will be sent to addr any more: the gateway has
+// looked since its entry went, and has sent what it had chosen addr for before.
+func (g *gateway) hasLeft(addr string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !slices.Contains(g.addrs, addr) && g.unsent[addr] == 0
+}
+
+// pick chooses an address, if there is one; sent is called when the request is
+// on its way there, or has failed.
+func (g *gateway) pick() (addr string, sent func(), ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.addrs) == 0 {
+		return "", nil, false
 	}
-	return false
+	g.next++
+	addr = g.addrs[g.next%len(g.addrs)]
+	g.unsent[addr]++
+	return addr, sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.unsent[addr]--
+	}), true
 }
 
 func (g *gateway) call(ctx context.Context, keepAlive bool) {
 	transport := &http.Transport{DisableKeepAlives: !keepAlive}
 	defer transport.CloseIdleConnections()
 	for ctx.Err() == nil {
-		addrs := *g.addrs.Load()
-		if len(addrs) == 0 {
+		addr, sent, ok := g.pick()
+		if !ok {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		addr := addrs[int(g.next.Add(1))%len(addrs)]
-		if err := post(transport, addr); err != nil {
+		if err := post(transport, addr, sent); err != nil {
 			g.mu.Lock()
 			g.lost = append(g.lost, err.Error())
 			g.mu.Unlock()
@@ -96,9 +122,11 @@ func (g *gateway) call(ctx context.Context, keepAlive bool) {
 	}
 }
 
-func post(transport *http.Transport, addr string) error {
+func post(transport *http.Transport, addr string, sent func()) error {
+	defer sent()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent() }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/", strings.NewReader("an order"))
 	if err != nil {
 		return err

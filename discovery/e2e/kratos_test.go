@@ -18,7 +18,7 @@ var _ discovery.Registrar[*registry.ServiceInstance] = registry.Registrar(nil)
 
 func TestTheEtcdRegistrarOfKratosFitsAsItIs(t *testing.T) {
 	client := startEtcd(t).connect()
-	r := kratosetcd.New(client, kratosetcd.RegisterTTL(time.Second))
+	r := kratosetcd.New(client)
 	find := func() []*registry.ServiceInstance { return must(r.GetService(t.Context(), "orders")) }
 	m := newManager(t, shutdown.Config{GracePeriod: patience})
 	instance := &registry.ServiceInstance{ID: "1", Name: "orders", Endpoints: []string{"http://127.0.0.1:8080"}}

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -18,9 +20,20 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
 
-const patience = 20 * time.Second
+// A patient run waits for goroutines that are about to end, longer than the half
+// second that goleak has for them.
+type patient struct{ *testing.M }
+
+func (p patient) Run() int {
+	code := p.M.Run()
+	for end := time.Now().Add(patience); goleak.Find() != nil && time.Now().Before(end); {
+	}
+	return code
+}
+
+const patience = 30 * time.Second
 
 // newManager returns a Manager that catches no signals and logs nothing.
 func newManager(t *testing.T, cfg shutdown.Config) *shutdown.Manager {
@@ -43,12 +56,12 @@ func others(m *shutdown.Manager) (done func() bool) {
 	return func() bool { return drained.Load() && closed.Load() }
 }
 
-// leaveStep returns the Report's only hook of Leave.
+// leaveStep returns the Report's only hook of Leave, beside that of the tests.
 func leaveStep(t *testing.T, m *shutdown.Manager) shutdown.Step {
 	t.Helper()
 	var found []shutdown.Step
 	for _, s := range m.Report().Steps {
-		if s.Phase == shutdown.Leave && s.Name != "" {
+		if s.Phase == shutdown.Leave && s.Name != "" && s.Name != clientsHook {
 			found = append(found, s)
 		}
 	}
@@ -59,22 +72,38 @@ func leaveStep(t *testing.T, m *shutdown.Manager) shutdown.Step {
 // A service answers on a port of its own, until the shutdown of its Manager.
 type service struct {
 	*shutdown.Manager
-	addr string
+	addr        string
+	clientsLeft chan struct{} // see waitForClients
 }
 
 func startService(t *testing.T, lameDuck time.Duration) *service {
 	t.Helper()
-	m := newManager(t, shutdown.Config{GracePeriod: 20 * time.Second, LameDuck: lameDuck})
-	ln, err := listener.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	m := newManager(t, shutdown.Config{GracePeriod: patience, LameDuck: lameDuck})
+	ln, err := listener.Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
 	require.NoError(t, err)
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(2 * time.Millisecond)
 		_, _ = w.Write([]byte("thank you"))
 	})
 	require.NoError(t, httpserver.StartListener(m, &http.Server{Handler: answer}, ln))
-	s := &service{m, ln.Addr().String()}
+	s := &service{m, ln.Addr().String(), make(chan struct{})}
 	t.Cleanup(func() { s.end() })
 	return s
+}
+
+const clientsHook = "clients"
+
+// waitForClients has the service serve on until clientsLeft is closed, also if
+// that takes longer than the lame duck, because the machine stands still.
+func (s *service) waitForClients() {
+	s.On(shutdown.Leave, clientsHook, func(ctx context.Context) error {
+		select {
+		case <-s.clientsLeft:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
 }
 
 // end ends the service, or waits until it has ended.
@@ -85,7 +114,7 @@ func (s *service) end() error {
 
 // accepts reports whether the port of addr is open.
 func accepts(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return false
 	}
@@ -93,15 +122,21 @@ func accepts(addr string) bool {
 	return true
 }
 
-// freePorts returns ports on the loopback interface that nobody listens on.
+// freePorts returns ports on the loopback interface that nobody listens on. They
+// are lower than those that a system hands out to whoever does not care, so that
+// they stay free.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+	for tries := 0; len(ports) < n; tries++ {
+		require.Less(t, tries, 1000, "no port is free")
+		port := 10_000 + rand.N(20_000)
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
 		defer ln.Close()
-		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports
 }

@@ -17,7 +17,8 @@ import (
 
 const (
 	rejoiners = 50
-	renewal   = time.Second / 3 // of a TTL of a second
+	ttl       = 3 * time.Second // shorter, and 50 renewals are too much for a slow machine
+	renewal   = ttl / 3
 )
 
 // A rejoiner is about to register again what the registry has lost.
@@ -31,7 +32,8 @@ type rejoiner struct {
 func endAroundTheRenewal(t *testing.T, ms []rejoiner) {
 	var wg sync.WaitGroup
 	for n, m := range ms {
-		around := m.registered.Add(renewal + time.Duration(n-rejoiners/4)*200*time.Microsecond)
+		next := time.Since(m.registered).Truncate(renewal) + renewal
+		around := m.registered.Add(next + time.Duration(n-rejoiners/4)*200*time.Microsecond)
 		wg.Go(func() {
 			time.Sleep(time.Until(around))
 			m.Begin(nil)
@@ -49,8 +51,8 @@ func TestEtcdAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
 	client := startEtcd(t).connect()
 	var ms []rejoiner
 	for n := range rejoiners {
-		m := newManager(t, shutdown.Config{GracePeriod: patience})
-		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders(fmt.Sprint(n))))
+		m := newManager(t, shutdown.Config{GracePeriod: 2 * patience})
+		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders(fmt.Sprint(n))))
 		ms = append(ms, rejoiner{m, time.Now()})
 	}
 	for _, kv := range must(client.Get(t.Context(), prefix, clientv3.WithPrefix())).Kvs {
@@ -66,8 +68,8 @@ func TestConsulAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
 	client := startConsul(t).connect()
 	var ms []rejoiner
 	for n := range rejoiners {
-		m := newManager(t, shutdown.Config{GracePeriod: patience})
-		r := &consul.Registrar{Clients: []*api.Client{client}, TTL: time.Second, Logger: silent}
+		m := newManager(t, shutdown.Config{GracePeriod: 2 * patience})
+		r := &consul.Registrar{Clients: []*api.Client{client}, TTL: ttl, Logger: silent}
 		require.NoError(t, taken(t.Context(), m, r, ordersAt(t, fmt.Sprintf("127.0.0.1:%d", n+1))))
 		ms = append(ms, rejoiner{m, time.Now()})
 	}

@@ -32,8 +32,12 @@
 // leaves room for a poll that is slow. Without a lame duck even a service that
 // leaves first loses requests.
 //
-// Nobody hears of a removal that the registry has not made. What fails is tried
-// again until the phase ends, which takes until half of the time that Drain may
+// Nobody hears of a removal that the registry has not made. If that takes longer
+// than half of the lame duck, because the registry is slow or has failed for a
+// while, the service serves on for another half after it, as long as the phase
+// lasts.
+//
+// What fails is tried again until the phase ends, which takes until half of the time that Drain may
 // use is over, if that is longer than the lame duck. It is then recorded as a
 // failed hook, and the shutdown goes on.
 package discovery
@@ -100,7 +104,7 @@ func Register[I any](ctx context.Context, m *shutdown.Manager, r Registrar[I], i
 	}
 	callCtx, cancel := context.WithCancelCause(ctx)
 	g := &registration[I]{r: r, instance: instance, name: name, cancel: cancel, ended: make(chan struct{})}
-	g.remove = m.On(shutdown.Leave, name, g.leave)
+	g.remove = m.On(shutdown.Leave, name, func(ctx context.Context) error { return g.leave(ctx, m) })
 	go g.run(callCtx, m)
 
 	select {

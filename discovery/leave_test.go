@@ -54,6 +54,39 @@ func TestAFailedDeregistrationIsTriedAgainAtGrowingIntervals(t *testing.T) {
 	})
 }
 
+func TestClientsHaveHalfOfTheLameDuckToHearOfADeregistrationThatTookLong(t *testing.T) {
+	ms := time.Millisecond
+	for name, test := range map[string]struct{ lameDuck, takes, drain time.Duration }{
+		"quick":                             {time.Second, 10 * ms, time.Second},
+		"half of it":                        {time.Second, 500 * ms, time.Second},
+		"longer than half of it":            {time.Second, 700 * ms, 1200 * ms},
+		"longer than all of it":             {time.Second, 3 * time.Second, 3500 * ms},
+		"until the hooks' time is over":     {5 * time.Second, 9 * time.Second, 9800 * ms},
+		"without one nothing is waited for": {-1, 3 * time.Second, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: test.lameDuck})
+				r := &registry{deregister: func(_ context.Context, _ int, remove func()) error {
+					time.Sleep(test.takes)
+					remove()
+					return nil
+				}}
+				require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
+				var drain time.Duration
+				var begin time.Time
+				m.On(shutdown.Drain, "port", func(context.Context) error { drain = time.Since(begin); return nil })
+
+				begin = time.Now()
+				m.Begin(nil)
+				require.NoError(t, m.Wait())
+
+				require.Equal(t, test.drain, drain)
+			})
+		})
+	}
+}
+
 func TestADeregistrationThatNeverSucceedsIsRecordedAndStopsNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})

@@ -90,7 +90,7 @@ func (g *registration[I]) run(ctx context.Context, m *shutdown.Manager) {
 }
 
 // leave is the hook.
-func (g *registration[I]) leave(ctx context.Context) error {
+func (g *registration[I]) leave(ctx context.Context, m *shutdown.Manager) error {
 	wait := moment
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)/2)
@@ -107,7 +107,26 @@ func (g *registration[I]) leave(ctx context.Context) error {
 	if !g.there {
 		return nil
 	}
-	return g.deregister(ctx)
+	if err := g.deregister(ctx); err != nil {
+		return err
+	}
+	now := m.Report()
+	serveOn(ctx, time.Since(now.Begun), now.LameDuck)
+	return nil
+}
+
+// serveOn waits if the deregistration took so long that less than half of the
+// lame duck is left for clients to hear of it.
+func serveOn(ctx context.Context, took, lameDuck time.Duration) {
+	if took <= lameDuck/2 {
+		return
+	}
+	timer := time.NewTimer(lameDuck / 2)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 var errBegun = errors.New("discovery: the shutdown has begun")

@@ -38,7 +38,7 @@ func TestWhoLeavesFirstLosesNothingAndWhoLeavesLastDoes(t *testing.T) {
 }
 
 func TestTheVerdictIsBadIfLeavingFirstLosesOrLeavingLastDoesNot(t *testing.T) {
-	lost := func(n int) result { return result{answered: 100, lost: map[string]int{"refused": n}} }
+	lost := func(n int) result { return result{answered: 100, lost: map[string]int{"refused": n}, late: 1} }
 	for _, test := range []struct {
 		first, last int
 		ok          bool

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -56,12 +57,17 @@ func (r *registry) stop() {
 	_ = os.RemoveAll(r.dir) // in the directory for what is temporary
 }
 
-// freeURL is a port of the loopback interface on which nobody listens.
+// freeURL is a port of the loopback interface on which nobody listens. It is
+// lower than those that the system hands out, so that it stays free.
 func freeURL() (url.URL, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return url.URL{}, err
+	var last error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			return url.URL{Scheme: "http", Host: addr}, ln.Close()
+		}
+		last = err
 	}
-	defer ln.Close()
-	return url.URL{Scheme: "http", Host: ln.Addr().String()}, nil
+	return url.URL{}, fmt.Errorf("no port is free: %w", last)
 }

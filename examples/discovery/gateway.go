@@ -21,11 +21,24 @@ type gateway struct {
 	client *clientv3.Client
 	server *http.Server
 	addr   string
-	found  atomic.Pointer[[]string]
+	found  atomic.Pointer[look]
 	next   atomic.Int64
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 }
+
+// A look is what the registry has said.
+type look struct {
+	begun time.Time // when it was asked
+	addrs []string
+}
+
+type lookKey struct{}
+
+// tooLate is what becomes of a request whose instance had gone, and the gateway
+// had not looked for so long that this is its own fault, or that of a machine
+// that stood still: package discovery promises clients half of the lame duck.
+const tooLate = "too late"
 
 func startGateway(client *clientv3.Client) (*gateway, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,16 +47,22 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	g := &gateway{client: client, addr: ln.Addr().String(), stop: stop}
-	g.found.Store(&[]string{})
+	g.found.Store(&look{})
 	g.server = &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			found := g.found.Load()
+			r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), lookKey{}, found))
 			r.Out.URL.Scheme = "http"
-			r.Out.URL.Host = g.pick()
+			r.Out.URL.Host = g.pick(found.addrs)
 		},
 		// A connection a request, so that each request meets the port as it is.
 		Transport: &http.Transport{DisableKeepAlives: true},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, kind(err), http.StatusBadGateway)
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			why := kind(err)
+			if found, ok := r.Context().Value(lookKey{}).(*look); ok && why == refused && time.Since(found.begun) > lameDuck/2 {
+				why = tooLate
+			}
+			http.Error(w, why, http.StatusBadGateway)
 		},
 		ErrorLog: log.New(discard{}, "", 0),
 	}}
@@ -62,12 +81,12 @@ func (g *gateway) poll(ctx context.Context) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
+		found := &look{begun: time.Now()}
 		if answer, err := g.client.Get(ctx, prefix, clientv3.WithPrefix()); err == nil {
-			var addrs []string
 			for _, kv := range answer.Kvs {
-				addrs = append(addrs, string(kv.Value))
+				found.addrs = append(found.addrs, string(kv.Value))
 			}
-			g.found.Store(&addrs)
+			g.found.Store(found)
 		}
 		select {
 		case <-tick.C:
@@ -77,8 +96,7 @@ func (g *gateway) poll(ctx context.Context) {
 	}
 }
 
-func (g *gateway) pick() string {
-	addrs := *g.found.Load()
+func (g *gateway) pick(addrs []string) string {
 	if len(addrs) == 0 {
 		return "nobody"
 	}
@@ -89,7 +107,7 @@ func (g *gateway) pick() string {
 func (g *gateway) waitFor(ctx context.Context, addr string) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for !slices.Contains(*g.found.Load(), addr) {
+	for !slices.Contains(g.found.Load().addrs, addr) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -43,7 +43,7 @@ func instance(leaves, endpoint string) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1) // the parent has died, and nobody else would end this
 	}()
-	m, err := shutdown.New(shutdown.Config{GracePeriod: 10 * time.Second, LameDuck: lameDuck})
+	m, err := shutdown.New(shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: lameDuck})
 	if err != nil {
 		slog.Error("the configuration is wrong", "err", err)
 		os.Exit(1)
@@ -77,7 +77,7 @@ func start(m *shutdown.Manager, leaves, endpoint string) error {
 }
 
 func register(m *shutdown.Manager, leaves string, client *clientv3.Client, addr net.Addr) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	registrar := &etcd.Registrar{Client: client}
 	self := etcd.Instance{Key: prefix + addr.String(), Value: addr.String()}

@@ -20,6 +20,7 @@ const clients = 8
 type result struct {
 	answered int
 	lost     map[string]int // by kind
+	late     int            // because the gateway was; see tooLate
 }
 
 func (r result) losses() int {
@@ -66,11 +67,33 @@ func startLoad(gateway string) *load {
 func (l *load) count(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		l.result.answered++
-	} else {
+	case err.Error() == tooLate:
+		l.result.late++
+	default:
 		l.result.lost[err.Error()]++
 	}
+}
+
+// waitFor waits for n more answers: so long there is load.
+func (l *load) waitFor(ctx context.Context, n int) error {
+	answered := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.result.answered
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := answered() + n; answered() < end; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for answers: %w", context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 // end waits for the last answers.
@@ -82,7 +105,7 @@ func (l *load) end() result {
 
 // order sends one request. The error is why it was lost, in a word.
 func order(transport *http.Transport, gateway, what string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+gateway+"/orders", strings.NewReader(what))
 	if err != nil {
@@ -107,11 +130,13 @@ func order(transport *http.Transport, gateway, what string) error {
 	return nil
 }
 
+const refused = "refused"
+
 // kind is err in a word.
 func kind(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "refused"
+		return refused
 	case errors.Is(err, syscall.ECONNRESET):
 		return "reset"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

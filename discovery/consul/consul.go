@@ -28,6 +28,10 @@
 // deregisters it, and reads the catalog until the instance is not in it any
 // more: what clients read, not what the agent has been told.
 //
+// With ACLs the token needs service:write for the name and, to read back,
+// node:read: without that Consul shows nothing, and the instance counts as gone
+// when the agent says so.
+//
 // Consul knows an instance by its ID alone, so an instance that leaves takes a
 // successor with the same ID along. If the successor starts before this one has
 // left, on the same agent, give each an ID of its own.

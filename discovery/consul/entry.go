@@ -17,8 +17,10 @@ const (
 	maxAttempt = 5 * time.Second
 	// What a registration has to finish after the end of its context.
 	linger = 500 * time.Millisecond
-	// How often the catalog is looked at until an instance has gone.
-	lookInterval = 50 * time.Millisecond
+	// How often the catalog is looked at until an instance has gone: less and
+	// less often, because such a look is work for Consul's leader.
+	minLook = 50 * time.Millisecond
+	maxLook = time.Second
 )
 
 // An entry is one instance at an agent. Whoever holds busy owns it; while the
@@ -203,12 +205,12 @@ func (e *entry) deregister(ctx context.Context) error {
 		return failed
 	}
 	// An agent that could not reach its servers tells them when it can.
-	for {
+	for look := minLook; ; look = min(2*look, maxLook) {
 		err := e.inCatalog(ctx)
 		if err == nil {
 			return nil
 		}
-		timer := time.NewTimer(lookInterval)
+		timer := time.NewTimer(look)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -181,6 +181,21 @@ func TestConsulMaintenanceComesFirst(t *testing.T) {
 	require.Empty(t, all())
 }
 
+func TestConsulAMaintenanceThatWasCutShortEndsWithTheNextRegistration(t *testing.T) {
+	client := startConsul(t).connect()
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	i := ordersAt(t, somewhere)
+	require.NoError(t, client.Agent().ServiceRegister(i)) // by one that was killed
+	require.NoError(t, client.Agent().EnableServiceMaintenance(i.ID, "draining"))
+	require.Empty(t, must(listConsul(client)(t.Context())))
+
+	require.NoError(t, taken(t.Context(), m, &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}, i))
+
+	require.Len(t, must(listConsul(client)(t.Context())), 1)
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+}
+
 func TestConsulEachAddressIsTried(t *testing.T) {
 	server := startConsul(t)
 	nobody := server.connect(fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))

@@ -23,6 +23,9 @@
 // key whose lease is gone. If etcd cannot be reached until the end of the
 // phase, the entry goes with its lease, after the TTL at the latest.
 //
+// With authentication the user needs to read the key, and not only to write it.
+// A key that somebody deletes by hand stays deleted, because its lease is alive.
+//
 // A key that another instance has taken over in the meantime, such as the
 // successor on the same address, has that one's lease and stays.
 //

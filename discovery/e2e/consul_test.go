@@ -53,7 +53,7 @@ func TestConsulAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
 func TestConsulKilledBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
 	t.Parallel() // it takes its time
 	server := startConsul(t)
-	m := newManager(t, shutdown.Config{GracePeriod: 15 * time.Second})
+	m := newManager(t, shutdown.Config{GracePeriod: unhurried})
 	r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
 	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
 	done := others(m)

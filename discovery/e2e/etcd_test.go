@@ -40,7 +40,7 @@ func TestEtcdAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
 func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
 	t.Parallel() // it takes its time
 	server := startEtcd(t)
-	m := newManager(t, shutdown.Config{GracePeriod: 15 * time.Second})
+	m := newManager(t, shutdown.Config{GracePeriod: unhurried})
 	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: server.connect(), TTL: 5 * time.Second, Logger: silent}, orders("a")))
 	done := others(m)
 	server.stop()
@@ -64,7 +64,7 @@ func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testin
 func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
 	t.Parallel() // it takes its time
 	client := startEtcd(t).connect()
-	m := newManager(t, shutdown.Config{GracePeriod: 15 * time.Second})
+	m := newManager(t, shutdown.Config{GracePeriod: unhurried})
 	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
 	done := others(m)
 	require.NoError(t, client.Close())

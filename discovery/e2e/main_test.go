@@ -35,6 +35,10 @@ func (p patient) Run() int {
 
 const patience = 30 * time.Second
 
+// With this grace period Leave is long enough for a hook to have a whole second
+// to return when its time is up, also on a machine that stands still meanwhile.
+const unhurried = 30 * time.Second
+
 // newManager returns a Manager that catches no signals and logs nothing.
 func newManager(t *testing.T, cfg shutdown.Config) *shutdown.Manager {
 	t.Helper()

@@ -71,7 +71,7 @@ func (s *consulServer) start() {
 }
 
 func ready(ctx context.Context, client *api.Client) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for ctx.Err() == nil {
 		q := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)

@@ -47,7 +47,7 @@ func (s *etcdServer) start() {
 	s.etcd = started
 	select {
 	case <-started.Server.ReadyNotify():
-	case <-time.After(patience):
+	case <-time.After(startPatience):
 		s.t.Fatal("etcd is not ready")
 	}
 }

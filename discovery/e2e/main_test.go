@@ -33,7 +33,10 @@ func (p patient) Run() int {
 	return code
 }
 
-const patience = 30 * time.Second
+const (
+	patience      = 30 * time.Second
+	startPatience = 2 * time.Minute // for a registry to start
+)
 
 // With this grace period Leave is long enough for a hook to have a whole second
 // to return when its time is up, also on a machine that stands still meanwhile.

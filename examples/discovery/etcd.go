@@ -46,9 +46,9 @@ func startEtcd() (*registry, error) {
 	select {
 	case <-r.Server.ReadyNotify():
 		return r, nil
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		r.stop()
-		return nil, errors.New("etcd is not ready after 30 s")
+		return nil, errors.New("etcd is not ready after two minutes")
 	}
 }
 

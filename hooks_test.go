@@ -180,6 +180,6 @@ func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 				}
 			}
 			return true
-		}, 5*time.Second, time.Millisecond)
+		}, 30*time.Second, time.Millisecond)
 	}
 }

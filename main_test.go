@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		os.Exit(98)
 	}
 	// A child must not outlive a parent that was killed.
-	time.AfterFunc(time.Minute, func() { os.Exit(99) })
+	time.AfterFunc(3*time.Minute, func() { os.Exit(99) })
 	scenario()
 	fmt.Fprintf(os.Stderr, "scenario %q returned\n", name)
 	os.Exit(97)

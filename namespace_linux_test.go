@@ -191,9 +191,3 @@ func took(times int, do func()) time.Duration {
 	}
 	return least
 }
-
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}

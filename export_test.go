@@ -12,6 +12,22 @@ func NewInPod(cfg Config, path string) (*Manager, error) {
 	return newManager(cfg, e)
 }
 
+// AwaitRecord waits until m knows what the record says and has written its own.
+// LastRun does not wait for a disk, or a machine, that is as slow as it likes.
+func AwaitRecord(m *Manager) {
+	for _, k := range m.keepers {
+		for isSaving(k) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func isSaving(k *keeper) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.saving
+}
+
 // NewOverwriting is New on a disk that has nothing atomic about it: a record is
 // overwritten in place, piece by piece, as a slow disk does.
 func NewOverwriting(cfg Config) (*Manager, error) {

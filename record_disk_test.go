@@ -146,6 +146,7 @@ func TestARecordThatCannotBeWrittenIsAWarning(t *testing.T) {
 			_, ok := m.LastRun()
 			require.False(t, ok)
 			end(t, m)
+			settled(t, m)
 			require.Contains(t, log.String(), "Config.Record")
 			require.Contains(t, log.String(), path)
 			if name == "a directory" {
@@ -176,6 +177,7 @@ func TestARecordThatIsDamagedIsAWarningAndReplaced(t *testing.T) {
 			require.Contains(t, log.String(), "cannot be read")
 			require.Equal(t, Running, readRecord(t, path).Report.Phase)
 			end(t, m)
+			settled(t, m)
 		})
 	}
 }
@@ -194,6 +196,7 @@ func TestWhatIsNoRecordIsSomebodysDataAndStays(t *testing.T) {
 			_, ok := m.LastRun()
 			require.False(t, ok)
 			end(t, m)
+			settled(t, m)
 			require.Contains(t, log.String(), "Config.Record: not written")
 			there, err := os.ReadFile(path)
 			require.NoError(t, err)
@@ -250,6 +253,7 @@ func TestWhatIsNoFileIsNotReplaced(t *testing.T) {
 	_, ok := m.LastRun()
 	require.False(t, ok)
 	end(t, m)
+	settled(t, m)
 	require.Contains(t, log.String(), "no regular file")
 	to, err := os.Readlink(path)
 	require.NoError(t, err)
@@ -263,6 +267,7 @@ func TestTheRecordStaysWhereItWasWhenTheProgramChangesItsDirectory(t *testing.T)
 	m, _ := recording(t, "record", processEnv())
 	t.Chdir(t.TempDir())
 	end(t, m)
+	settled(t, m)
 	require.Equal(t, Done, readRecord(t, path).Report.Phase)
 	require.NoFileExists(t, "record")
 }
@@ -274,6 +279,7 @@ func TestAnErrorThatCannotBePrintedCostsNoRecord(t *testing.T) {
 	m.On(Close, "broken", func(context.Context) error { return (*unprintable)(nil) })
 	m.Begin(nil)
 	require.Error(t, m.Wait())
+	settled(t, m)
 	require.Equal(t, Done, readRecord(t, path).Report.Phase)
 }
 

@@ -38,6 +38,7 @@ func FuzzRecord(f *testing.F) {
 			require.NotEmpty(t, last.summary())
 		}
 		end(t, m)
+		settled(t, m)
 		after, err := os.ReadFile(path)
 		require.NoError(t, err)
 		if !isRecord(text) {

@@ -55,6 +55,7 @@ func init() {
 		"replaces itself": func() {
 			m := newRecordingManager(shutdown.New)
 			if _, again := os.LookupEnv("AGAIN"); again {
+				shutdown.AwaitRecord(m)
 				tellLastRun(m)
 				m.Begin(nil)
 				os.Exit(shutdown.ExitCode(m.Wait()))
@@ -73,7 +74,7 @@ func init() {
 			for err == nil {
 				_, err = fill.Write(make([]byte, 4096))
 			}
-			recordOnBadDisk()
+			recordOnBadDisk(shutdown.AwaitRecord)
 		},
 		"disk is read-only": func() {
 			mount("tmpfs", "tmpfs", "")
@@ -85,7 +86,7 @@ func init() {
 			if err := unix.Mount("", "disk", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 				panic(err)
 			}
-			recordOnBadDisk()
+			recordOnBadDisk(shutdown.AwaitRecord)
 		},
 		"disk is hanging": func() { // a file system whose server does not answer
 			server, err := unix.Open("/dev/fuse", unix.O_RDWR, 0)
@@ -93,7 +94,7 @@ func init() {
 				panic(err)
 			}
 			mount("fuse", "fuse", fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server))
-			recordOnBadDisk()
+			recordOnBadDisk(func(*shutdown.Manager) {}) // LastRun has to know when to give up
 		},
 	})
 }
@@ -112,15 +113,20 @@ func mount(source, fs, options string) {
 
 // recordOnBadDisk ends when the parent says so. A minute of grace would show if
 // anything waited for the disk.
-func recordOnBadDisk() {
+func recordOnBadDisk(await func(*shutdown.Manager)) {
 	if err := os.Setenv(recordEnv, "disk/record"); err != nil {
 		panic(err)
 	}
 	begun := time.Now()
 	m := newRecordingManager(shutdown.New)
-	if took := time.Since(begun); took > 200*time.Millisecond {
-		panic(fmt.Sprint("New took ", took))
+	least := time.Since(begun)
+	if least > 200*time.Millisecond { // by its own fault, or because the machine is busy?
+		least = took(10, func() { newRecordingManager(shutdown.New) })
 	}
+	if least > 200*time.Millisecond {
+		panic(fmt.Sprint("New took ", least))
+	}
+	await(m)
 	tellLastRun(m)
 	m.On(shutdown.Close, "close", func(ctx context.Context) error {
 		event := "close hook" + inTime(ctx)

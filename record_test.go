@@ -106,14 +106,13 @@ func recording(t *testing.T, path string, e env) (*Manager, *testLog) {
 // stands still meanwhile.
 func settled(t *testing.T, m *Manager) {
 	t.Helper()
+	const patience = 30 * time.Second
 	for _, k := range m.keepers {
-		require.Eventually(t, func() bool {
-			k.mu.Lock()
-			defer k.mu.Unlock()
-			return !k.saving
-		}, 10*time.Second, time.Millisecond)
+		for begun := time.Now(); isSaving(k); time.Sleep(time.Millisecond) {
+			require.Less(t, time.Since(begun), patience)
+		}
 	}
-	m.log.flush(10 * time.Second)
+	m.log.flush(patience)
 }
 
 func end(t *testing.T, m *Manager) {

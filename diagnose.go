@@ -29,7 +29,7 @@ type Finding struct {
 //   - Config.Timeout leaves next to nothing of the grace period.
 //
 // To that it adds what it sees now: if the program is PID 1, a child that has
-// ended and that nobody has waited for. It looks twice then, 50 ms apart; else it
+// ended and that nobody has waited for. It looks twice then, 200 ms apart; else it
 // returns at once. One that is there from the beginning of a shutdown to its
 // end is logged, too.
 //
@@ -49,9 +49,9 @@ func (m *Manager) Diagnose() []Finding {
 	return findings
 }
 
-// reapTime is what a program needs that waits for its children, at the most: it
-// is the same process as ours, so it is not slower than we are.
-const reapTime = 50 * time.Millisecond
+// reapTime is what a program needs that waits for its children, at the most, also
+// on a machine that is busy.
+const reapTime = 200 * time.Millisecond
 
 // watchUnreaped looks when the shutdown begins; warn looks at its end.
 func (m *Manager) watchUnreaped() (warn func()) {

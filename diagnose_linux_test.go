@@ -139,6 +139,30 @@ func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
 	require.False(t, ok)
 }
 
+func TestAZombieThatIsThereForAMomentIsNothing(t *testing.T) {
+	const status = "Name:\tsleep\nState:\t%s\nPid:\t7\nPPid:\t%d\nSigCgt:\t0\n"
+	for name, test := range map[string]struct {
+		later string
+		found bool
+	}{
+		"still there":       {fmt.Sprintf(status, "Z (zombie)", 1), true},
+		"reaped":            {"", false},
+		"its pid used anew": {fmt.Sprintf(status, "S (sleeping)", 1), false},
+		"and by a stranger": {fmt.Sprintf(status, "Z (zombie)", 3), false},
+	} {
+		e := fakeProc("./app")
+		files := e.proc.(fstest.MapFS)
+		files["self/task/1/children"] = &fstest.MapFile{Data: []byte("7 ")}
+		require.Nil(t, e.unreaped(), name)
+		files["7/status"] = &fstest.MapFile{Data: []byte(fmt.Sprintf(status, "Z (zombie)", 1))}
+		child := e.unreaped()
+		require.NotNil(t, child, name)
+		files["7/status"].Data = []byte(test.later)
+		_, found := e.stillUnreaped(child)
+		require.Equal(t, test.found, found, name)
+	}
+}
+
 func TestWithoutTermInTheTableNobodyIsAskedWhoPassesItOn(t *testing.T) {
 	for want, table := range map[int]map[os.Signal]Action{
 		0: {syscall.SIGHUP: Graceful},

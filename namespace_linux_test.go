@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,18 +79,21 @@ func (p *process) findings() (found []string) {
 	return found
 }
 
-// cleanUp is how long the children need to end.
-const cleanUp = 300 * time.Millisecond
+// cleanUpEnv is how long a child needs to end, if that is not cleanUp.
+const (
+	cleanUpEnv = "SHUTDOWN_TEST_CLEAN_UP"
+	cleanUp    = 300 * time.Millisecond
+)
 
 func init() {
 	for name, before := range map[string]func(){
-		"diagnose":                         awaitParent,
-		"diagnose as nobody":               func() { awaitParent(); becomeNobody() },
+		"diagnose":                         awaitAncestors,
+		"diagnose as nobody":               func() { awaitAncestors(); becomeNobody() },
 		"diagnose with a child of its own": func() { must(exec.Command("sleep", "1000").Start()) },
 		"diagnose with an orphan":          func() {},
 		"diagnose at once":                 func() {},
-		"diagnose HUP":                     awaitParent,
-		"diagnose a margin":                awaitParent,
+		"diagnose HUP":                     awaitAncestors,
+		"diagnose a margin":                awaitAncestors,
 	} {
 		childScenarios[name] = func() {
 			if base := filepath.Base(os.Args[0]); base == "npm" || base == "systemd" || base == "go" {
@@ -111,29 +115,52 @@ func init() {
 			for _, f := range m.Diagnose() {
 				say("finding: " + f.String())
 			}
-			m.On(shutdown.Close, "clean up", func(context.Context) error {
-				time.Sleep(cleanUp)
+			m.On(shutdown.Leave, "told", func(context.Context) error {
 				must(os.Chdir(os.Getenv("EVENTS")))
+				record("told")
+				return nil
+			})
+			m.On(shutdown.Close, "clean up", func(context.Context) error {
+				d, err := time.ParseDuration(os.Getenv(cleanUpEnv))
+				if err != nil {
+					d = cleanUp
+				}
+				time.Sleep(d)
 				record("cleaned up")
 				return nil
 			})
 			cfg.Logger = slog.New(slog.DiscardHandler)
 			say("ready")
-			say("New took " + took(20, func() { _, _ = shutdown.New(cfg) }).String())
+			least := took(20, func() { _, _ = shutdown.New(cfg) })
+			for range 500 { // on a machine that is busy something comes in between each time
+				if least < time.Millisecond {
+					break
+				}
+				least = min(least, took(1, func() { _, _ = shutdown.New(cfg) }))
+			}
+			say("New took " + least.String())
 			os.Exit(shutdown.ExitCode(m.Wait()))
 		}
 	}
 }
 
-// awaitParent waits until the shell that has started us waits for us: one that
-// runs is not accused.
-func awaitParent() {
-	for range 1000 {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", os.Getppid()))
-		if err != nil || strings.Contains(string(status), "State:\tS") {
-			return
+// awaitAncestors waits until whoever is above us waits: a shell that runs is not
+// accused.
+func awaitAncestors() {
+	for pid := os.Getppid(); pid > 0; {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return // it has gone
 		}
-		time.Sleep(5 * time.Millisecond)
+		status := string(text)
+		if !strings.Contains(status, "State:\tS") {
+			time.Sleep(5 * time.Millisecond)
+			continue
+		}
+		_, parent, _ := strings.Cut(status, "PPid:\t")
+		parent, _, _ = strings.Cut(parent, "\n")
+		pid, err = strconv.Atoi(parent)
+		must(err)
 	}
 }
 
@@ -174,7 +201,7 @@ func orphan() {
 	}
 	for {
 		status, err := os.ReadFile("/proc/" + pid + "/status")
-		if err != nil || strings.Contains(string(status), "State:\tZ") {
+		if err != nil || strings.Contains(string(status), "State:\tZ") && os.Getenv("REAP") == "" {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 				signal.Notify(make(chan os.Signal, 1), sig)
 			}
 		}
+		time.Local = time.UTC // in which tests read times from a log
 		goleak.VerifyTestMain(m)
 		return
 	}

@@ -104,18 +104,14 @@ func newRecorder(path string, m *Manager) *recorder {
 //
 // ok is false if the last run ended, whatever its result, if there is no record
 // or none that can be read, and as long as another process that uses it is
-// alive. LastRun waits for the disk, but no longer than 250 ms after New; later
-// calls return the same at once, or what has become known since.
+// alive. LastRun waits for the disk, but no longer than 250 ms after New, or a
+// little longer on a machine without CPU to spare; later calls return the same
+// at once, or what has become known since.
 func (m *Manager) LastRun() (last Report, ok bool) {
 	if m.record == nil {
 		return Report{}, false
 	}
-	timer := time.NewTimer(time.Until(m.started.Add(diskPatience)))
-	defer timer.Stop()
-	select {
-	case <-m.record.known:
-	case <-timer.C:
-	}
+	closedWithin(m.record.known, time.Until(m.started.Add(diskPatience)))
 	m.record.mu.Lock()
 	defer m.record.mu.Unlock()
 	if m.record.lastRun == nil {

@@ -244,12 +244,13 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 }
 
 func TestWaitReturnsAtTheTimeoutInRealTime(t *testing.T) {
-	const repetitions, timeout = 100, 4 * time.Second
+	const repetitions, timeout = 40, 4 * time.Second
 	var all sync.WaitGroup
 	var worst atomic.Int64
+	check := make(chan func(), repetitions)
 	late := lateness(t)
 	for range repetitions {
-		time.Sleep(timeout / 400) // so that all of them run at a time, and end one by one
+		time.Sleep(timeout / 160) // so that all of them run at a time, and end one by one
 		all.Go(func() {
 			m, _ := newManager(t, shutdown.Config{Timeout: timeout, Reserve: 3 * timeout / 4})
 			release := make(chan struct{})
@@ -265,14 +266,20 @@ func TestWaitReturnsAtTheTimeoutInRealTime(t *testing.T) {
 					break
 				}
 			}
-			requireStuckNamed(t, m, err, file)
+			check <- func() { requireStuckNamed(t, m, err, file) }
 		})
 	}
 	all.Wait()
+	close(check)
+	for ok := range check {
+		if late() < 250*time.Millisecond { // else even a hook that does not hang may have no time
+			ok()
+		}
+	}
 	// On a machine with nothing else to do it is less than 50 ms; see go test
 	// -v. The test above says the same exactly, in virtual time.
 	t.Logf("the furthest from the timeout was %v; a mere sleep was up to %v late", time.Duration(worst.Load()), late())
-	require.Less(t, time.Duration(worst.Load()), time.Second+10*late())
+	require.Less(t, time.Duration(worst.Load()), time.Second+5*late())
 }
 
 // lateness measures how late the machine is by itself, until it is asked.

@@ -31,13 +31,13 @@ import (
 const childEnv = "PRESTOP_TEST_CHILD"
 
 // soon bounds what ought to happen at once; no test waits for it to pass.
-const soon = 20 * time.Second
+const soon = 50 * time.Second
 
 var command string // the built one
 
 func TestMain(m *testing.M) {
 	if table := os.Getenv(childEnv); table != "" {
-		time.AfterFunc(time.Minute, func() { os.Exit(99) }) // a child must not outlive a parent that was killed
+		time.AfterFunc(3*time.Minute, func() { os.Exit(99) }) // a child must not outlive a parent that was killed
 		service(table)
 	}
 	for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} { // under nohup the children would inherit it
@@ -90,7 +90,9 @@ func service(table string) {
 		return nil
 	})
 	if os.Getpid() == 1 { // the command is run where it is in a pod: beside pid 1
+		done, _ := m.Track("the command") // or the end of pid 1 could be its own
 		go func() {
+			defer done()
 			out, err := exec.Command(os.Args[1], "--wait", "200ms").CombinedOutput()
 			fmt.Println("prestop", string(out), err)
 		}()
@@ -162,9 +164,10 @@ func (c *child) term(t *testing.T) {
 	c.out.await(t, "got terminated")
 }
 
-// end lets the service finish, and returns what it did.
+// end lets the service finish in its drain, and returns what it did.
 func (c *child) end(t *testing.T) []string {
 	t.Helper()
+	c.out.await(t, "drain")
 	_ = c.stdin.Close()
 	require.NoError(t, c.cmd.Wait(), c.out.String())
 	did := strings.Split(strings.TrimSpace(c.out.String()), "\n")
@@ -214,6 +217,7 @@ func TestATermAfterItsTermChangesNothingWithTheDefaultTable(t *testing.T) {
 	c := startService(t, "default")
 	status, said, _ := prestop(t, "--pid", c.pid, "--signal", "sigterm", "--wait", "350ms")
 	require.Zero(t, status, said)
+	c.out.await(t, "got terminated")
 	require.Equal(t, 1, strings.Count(c.out.String(), "got terminated"))
 	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
 	require.Eventually(t, func() bool { return strings.Count(c.out.String(), "got terminated") == 2 }, soon, 5*time.Millisecond)
@@ -234,7 +238,7 @@ func TestAHupThatIsNotInTheTableKills(t *testing.T) {
 func TestItReturnsWhenTheProcessHasEnded(t *testing.T) {
 	c := startService(t, "default")
 	_ = c.stdin.Close()
-	status, said, took := prestop(t, "--pid", c.pid, "--signal", "15", "--wait", "20s")
+	status, said, took := prestop(t, "--pid", c.pid, "--signal", "15", "--wait", soon.String())
 	require.Zero(t, status, said)
 	require.GreaterOrEqual(t, took, 250*time.Millisecond, "the lame duck")
 	require.Less(t, took, soon)

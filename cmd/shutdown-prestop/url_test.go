@@ -64,7 +64,7 @@ func TestItCallsAndWaits(t *testing.T) {
 	status, said, _ = prestop(t, "--url", srv.URL+"/moved")
 	require.Equal(t, 1, status)
 	require.Contains(t, said, "302 Found")
-	status, said, _ = prestop(t, "--url", srv.URL+"/hangs", "--wait", "200ms")
+	status, said, _ = prestop(t, "--url", srv.URL+"/hangs", "--wait", "2s")
 	require.Equal(t, 1, status)
-	require.Contains(t, said, "no answer within 200ms; the service may have been told")
+	require.Contains(t, said, "no answer within 2s; the service may have been told")
 }

@@ -30,7 +30,7 @@ func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const timeout = 2500 * time.Millisecond
+			const timeout = 5500 * time.Millisecond
 			m, g := manager(t, shutdown.Config{Timeout: timeout, Reserve: 500 * time.Millisecond}), newGate(t)
 			mux := http.NewServeMux()
 			mux.Handle("/stuck/{name}", g)
@@ -49,7 +49,7 @@ func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
 			ended := wait(m)
 			begin(m)
 			err := within(t, "the end", ended)
-			require.Less(t, time.Since(began), timeout+500*time.Millisecond, "half a second is for a busy machine")
+			require.Less(t, time.Since(began), timeout+5*time.Second, "five seconds are for a busy machine")
 
 			require.NotNil(t, hookError(err), "%v", err)
 			if name == "at the end of Drain" {

@@ -390,6 +390,17 @@ func (c *h2) read2(a, b byte) frame {
 // client has sent by the time that it reads it is answered.
 func TestOnTheWireTheFirstGoAwayNamesNoLimit(t *testing.T) {
 	t.Parallel()
+	for range 20 {
+		if firstGoAway(t) {
+			return
+		}
+	}
+	t.Fatal("the answers came before the GOAWAY, each time")
+}
+
+// firstGoAway reports false if the machine is so busy that the answers were not
+// held until both were ready.
+func firstGoAway(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
 	entered, next := make(chan struct{}), make(chan struct{})
 	c, addr := startH2(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -402,9 +413,13 @@ func TestOnTheWireTheFirstGoAwayNamesNoLimit(t *testing.T) {
 	m.Begin(nil)
 	waitRefused(t, addr)
 	// One answer alone is held until the other is ready.
+	ready := time.Now()
 	next <- struct{}{}
 	next <- struct{}{}
 	f := c.read2(frameHeaders, frameGoAway)
+	if f.kind == frameHeaders && time.Since(ready) > 90*time.Millisecond {
+		return false
+	}
 	require.Equal(t, byte(frameGoAway), f.kind, "it comes before the answers")
 	require.Equal(t, uint32(1<<31-1), binary.BigEndian.Uint32(f.payload))
 	onItsWay := c.get("/")
@@ -413,6 +428,7 @@ func TestOnTheWireTheFirstGoAwayNamesNoLimit(t *testing.T) {
 	ended, _, _ := c.rest()
 	require.ElementsMatch(t, []uint32{one, other, onItsWay}, ended)
 	require.NoError(t, end(t, m))
+	return true
 }
 
 // An answer is not held forever because another stream has none.
@@ -426,10 +442,11 @@ func TestOnTheWireAnAnswerIsHeldForAMomentOnly(t *testing.T) {
 	within(t, "the request", g.entered)
 	m.Begin(nil)
 	waitRefused(t, addr)
-	quick, asked := c.get("/"), time.Now()
+	asked := time.Now()
+	quick := c.get("/")
 	require.Equal(t, quick, c.read(frameHeaders, 0).stream)
 	require.GreaterOrEqual(t, time.Since(asked), 80*time.Millisecond, "it is held")
-	require.Less(t, time.Since(asked), 3*time.Second, "but not for long")
+	require.Less(t, time.Since(asked), soon/2, "but not for long")
 	g.Open()
 	c.rest()
 	require.NoError(t, end(t, m))

@@ -50,9 +50,14 @@ func startWatch(t testing.TB) stopwatch {
 // requireLinger fails if more time has passed than the linger may take.
 func (w stopwatch) requireLinger() {
 	w.t.Helper()
+	w.requireLess(lingerBound)
+}
+
+func (w stopwatch) requireLess(bound time.Duration) {
+	w.t.Helper()
 	w.stop()
 	took := time.Duration(w.ticks.Load()) * 5 * time.Millisecond
-	require.Less(w.t, took, lingerBound)
+	require.Less(w.t, took, bound)
 }
 
 func TestWhoHasNoRequestDoesNotHoldTheDrain(t *testing.T) {
@@ -116,14 +121,22 @@ func silent(t testing.TB, addr string, n int) (conns []rawConn) {
 // golang/go#22682
 func TestTheControlShutdownOfNetHTTPIsHeldBySilentConnections(t *testing.T) {
 	t.Parallel()
-	srv := handle(func(http.ResponseWriter, *http.Request) {})
-	addr := serve(t, srv)
-	silent(t, addr, 100)
-	// Answered: those before it have been accepted.
-	require.Equal(t, 200, get(t, newClient(t), "http://"+addr).status)
-	ctx, cancel := context.WithTimeout(t.Context(), lingerBound)
-	defer cancel()
-	require.ErrorIs(t, srv.Shutdown(ctx), context.DeadlineExceeded)
+	for range 20 {
+		dialled := time.Now()
+		srv := handle(func(http.ResponseWriter, *http.Request) {})
+		addr := serve(t, srv)
+		silent(t, addr, 100)
+		// Answered: those before it have been accepted.
+		require.Equal(t, 200, get(t, newClient(t), "http://"+addr).status)
+		ctx, cancel := context.WithTimeout(t.Context(), lingerBound)
+		err := srv.Shutdown(ctx)
+		cancel()
+		if time.Since(dialled) < 5*time.Second { // else net/http has closed them
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			return
+		}
+	}
+	t.Skip("this machine is too busy to tell")
 }
 
 func TestWhoSpeaksInTheLingerIsAnswered(t *testing.T) {
@@ -144,20 +157,29 @@ func TestWhoSpeaksInTheLingerIsAnswered(t *testing.T) {
 	for name, connect := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := manager(t, shutdown.Config{})
-			addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
-			c := connect(t, addr)
-			m.Begin(nil)
-			waitPhase(t, m, shutdown.Drain)
-			if name == "one in the middle of a header" {
-				time.Sleep(200 * time.Millisecond) // longer than silent ones have
-				c.send("\r\n")
-			} else {
-				c.get("/")
+			for range 20 {
+				m := manager(t, shutdown.Config{})
+				addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
+				c := connect(t, addr)
+				begun, linger := time.Now(), 40*time.Millisecond // less than it is
+				m.Begin(nil)
+				waitPhase(t, m, shutdown.Drain)
+				request := "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+				if name == "one in the middle of a header" {
+					linger = 450 * time.Millisecond
+					time.Sleep(200 * time.Millisecond) // longer than silent ones have
+					request = "\r\n"
+				}
+				_, _ = c.Write([]byte(request))
+				if time.Since(begun) > linger {
+					continue // we spoke too late
+				}
+				require.Equal(t, reply{status: 200, close: true}, c.response())
+				c.requireEnd()
+				require.NoError(t, end(t, m))
+				return
 			}
-			require.Equal(t, reply{status: 200, close: true}, c.response())
-			c.requireEnd()
-			require.NoError(t, end(t, m))
+			t.Skip("this machine is too busy to tell")
 		})
 	}
 }
@@ -194,7 +216,7 @@ func TestClientsThatSpeakNowAndThenDoNotHoldTheDrain(t *testing.T) {
 	watch := startWatch(t)
 	ended := wait(m)
 	m.Begin(nil)
-	speakInTurn(conns, 30*time.Millisecond, ended)
+	_ = speakInTurn(conns, 30*time.Millisecond, ended)
 	require.NoError(t, within(t, "the end", ended))
 	watch.requireLinger()
 }
@@ -202,32 +224,43 @@ func TestClientsThatSpeakNowAndThenDoNotHoldTheDrain(t *testing.T) {
 func slowly(http.ResponseWriter, *http.Request) { time.Sleep(15 * time.Millisecond) }
 
 // speakInTurn lets one connection after another send a request, until the
-// shutdown has ended.
-func speakInTurn(conns []rawConn, pause time.Duration, ended <-chan error) {
+// shutdown has ended. It returns the longest silence.
+func speakInTurn(conns []rawConn, pause time.Duration, ended <-chan error) (silence time.Duration) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+	spoke := time.Now()
 	for _, c := range conns {
 		<-tick.C
 		if len(ended) > 0 {
-			return
+			return silence
 		}
 		_, _ = c.Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n"))
+		silence, spoke = max(silence, time.Since(spoke)), time.Now()
 	}
+	return silence
 }
 
 // The package comment: silent connections are closed after "50 ms in which no
 // silent connection anywhere began to speak".
 func TestNoSilentConnectionIsClosedWhileOthersBeginToSpeak(t *testing.T) {
 	t.Parallel()
-	m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
-	addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
-	conns, quiet := silent(t, addr, 50), dialRaw(t, addr)
-	ended := wait(m)
-	m.Begin(nil)
-	speakInTurn(conns, 10*time.Millisecond, ended) // for half a second
-	require.Equal(t, shutdown.Drain, m.Phase())
-	quiet.get("/")
-	require.Equal(t, reply{status: 200, close: true}, quiet.response())
+	for range 20 {
+		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
+		conns, quiet := silent(t, addr, 50), dialRaw(t, addr)
+		ended := wait(m)
+		m.Begin(nil)
+		silence := speakInTurn(conns, 10*time.Millisecond, ended) // for half a second
+		phase := m.Phase()
+		_, _ = quiet.Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n"))
+		if silence > 40*time.Millisecond {
+			continue // the clients have been slow
+		}
+		require.Equal(t, shutdown.Drain, phase)
+		require.Equal(t, reply{status: 200, close: true}, quiet.response())
+		return
+	}
+	t.Skip("this machine is too busy to tell")
 }
 
 // The caller's tls.NewListener is such a listener.
@@ -268,9 +301,9 @@ func TestTheDrainEndsWithTheLastReply(t *testing.T) {
 	waitRefused(t, addr)
 	g.Open()
 	require.NoError(t, within(t, "the reply", replies).err)
-	replied := time.Now()
+	watch := startWatch(t)
 	require.NoError(t, within(t, "the end", ended))
-	require.Less(t, time.Since(replied), time.Second, "net/http would look again in half a second") // wait_bench_test.go measures it
+	watch.requireLess(time.Second) // wait_bench_test.go measures it
 }
 
 func TestAnIdleHTTP2ConnectionLingersAsLongAsAnyOther(t *testing.T) {
@@ -280,6 +313,7 @@ func TestAnIdleHTTP2ConnectionLingersAsLongAsAnyOther(t *testing.T) {
 	c.get("/")
 	c.read(frameHeaders, flagEndHeaders)
 	c.ping()
+	watch := startWatch(t)
 	require.NoError(t, end(t, m))
-	require.Less(t, m.Report().Took, 300*time.Millisecond)
+	watch.requireLess(500 * time.Millisecond) // half of lingerMax
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.
-const soon = 20 * time.Second
+const soon = 50 * time.Second
 
 // manager makes a Manager that catches no signals. It has ended before the test
 // has.
@@ -175,12 +175,16 @@ func end(t testing.TB, m *shutdown.Manager) error {
 }
 
 func refused(network, addr string) bool {
-	// The SYN is not answered while the listener drains.
-	conn, err := net.DialTimeout(network, addr, 200*time.Millisecond)
-	if err == nil {
-		conn.Close()
+	for deadline := time.Now().Add(soon); ; {
+		// The SYN is not answered while the listener drains.
+		conn, err := net.DialTimeout(network, addr, 200*time.Millisecond)
+		if err == nil {
+			conn.Close()
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || time.Now().After(deadline) {
+			return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
+		}
 	}
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 }
 
 func waitRefused(t testing.TB, addr string) {

@@ -2,11 +2,13 @@ package httpserver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,6 +223,8 @@ func (w *world) look() (v view) {
 
 func seen(r reply) string {
 	switch {
+	case errors.Is(r.err, syscall.ECONNREFUSED):
+		return "refused"
 	case r.err != nil:
 		return r.err.Error()
 	case r.close:
@@ -253,7 +257,7 @@ type opaque struct{ net.Listener }
 
 func TestTheLameDuckServesOn(t *testing.T) {
 	t.Parallel()
-	const lameDuck = 400 * time.Millisecond
+	const lameDuck = 1500 * time.Millisecond
 	m := manager(t, shutdown.Config{LameDuck: lameDuck})
 	addr := start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Phase", m.Phase().String())

@@ -210,9 +210,14 @@ func TestNobodyIsLostUnderLoad(t *testing.T) {
 		require.Empty(t, lost)
 	})
 	t.Run("the control: not with Close", func(t *testing.T) {
-		lost, total := loadAndStop(t, own, (*listener.Listener).Close)()
-		t.Logf("lost %d of %d", len(lost), total)
-		require.NotEmpty(t, lost)
+		for range 10 {
+			lost, total := loadAndStop(t, own, (*listener.Listener).Close)()
+			t.Logf("lost %d of %d", len(lost), total)
+			if len(lost) > 0 {
+				return
+			}
+		}
+		require.Fail(t, "Close lost nobody")
 	})
 }
 

@@ -118,6 +118,15 @@ func (r *Run) Count() int {
 	return n
 }
 
+// Lost returns how many requests have been lost so far.
+func (r *Run) Lost() int {
+	n := 0
+	for _, c := range r.clients {
+		n += int(c.lost.Load())
+	}
+	return n
+}
+
 // Warm waits until each client has had n answers. It returns an error if one of
 // them ends before that, or ctx does.
 func (r *Run) Warm(ctx context.Context, n int) error {
@@ -196,6 +205,7 @@ type client struct {
 	timeout   time.Duration
 	transport *http.Transport
 	answered  atomic.Int64
+	lost      atomic.Int64
 	result    Result        // the client's own until ended is closed
 	ended     chan struct{} // closed when the client has ended
 }
@@ -227,6 +237,7 @@ func (c *client) request() (gone bool) {
 	default:
 		c.result.Requests++
 		c.result.lose(kind(err))
+		c.lost.Add(1)
 	}
 	return false
 }

@@ -38,7 +38,7 @@ func deaf(t *testing.T) (addr string) {
 	require.NoError(t, err)
 	addr = fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		cancel()
 		if err != nil {

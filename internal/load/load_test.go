@@ -37,6 +37,7 @@ func TestEveryModeUsesConnectionsAsItSays(t *testing.T) {
 				}
 			})
 
+			begun := time.Now()
 			run, stop := start(t, load.Clients{Mode: mode, N: clients, Addr: srv.addr})
 			require.NoError(t, run.Warm(t.Context(), 3))
 			require.GreaterOrEqual(t, run.Count(), 3*clients)
@@ -47,10 +48,12 @@ func TestEveryModeUsesConnectionsAsItSays(t *testing.T) {
 			require.Empty(t, result.Kinds())
 			require.EqualValues(t, requests.Load(), result.Requests)
 			require.Equal(t, result.Requests, run.Count())
-			require.WithinDuration(t, time.Now(), result.LastReply, time.Second)
+			require.WithinRange(t, result.LastReply, begun, time.Now())
 			switch mode {
 			case load.NewConn:
-				require.EqualValues(t, result.Requests, conns.Load())
+				// One more for each dial that was given up at the end.
+				require.GreaterOrEqual(t, conns.Load(), int64(result.Requests))
+				require.LessOrEqual(t, conns.Load(), int64(result.Requests+clients))
 			case load.HTTP2Shared:
 				require.EqualValues(t, 1, conns.Load())
 			default:
@@ -115,16 +118,13 @@ func TestAWrongEchoIsLost(t *testing.T) {
 
 func TestSilenceIsATimeout(t *testing.T) {
 	addr := accept(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-	requireOnlyKind(t, "timeout", loseSome(t, load.Clients{N: 2, Addr: addr, Timeout: 20 * time.Millisecond}))
+	requireOnlyKind(t, "timeout", loseSome(t, load.Clients{N: 2, Addr: addr, Timeout: 300 * time.Millisecond}))
 }
 
 func TestClientsEndAtARefusedDialAndLoseNothing(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {
-			ln := listen(t)
-			require.NoError(t, ln.Close())
-
-			run := load.Clients{Mode: mode, N: 4, Addr: ln.Addr().String()}.Start(t.Context())
+			run := load.Clients{Mode: mode, N: 4, Addr: "127.0.0.1:1"}.Start(t.Context())
 			require.Error(t, run.Warm(t.Context(), 1))
 			result := run.Wait()
 
@@ -285,6 +285,9 @@ func start(t *testing.T, clients load.Clients) (*load.Run, context.CancelFunc) {
 func loseSome(t *testing.T, clients load.Clients) load.Result {
 	run, stop := start(t, clients)
 	time.Sleep(100 * time.Millisecond) // the losses come by themselves; any number will do
+	for begun := time.Now(); run.Lost() == 0; time.Sleep(time.Millisecond) {
+		require.Less(t, time.Since(begun), 30*time.Second)
+	}
 	stop()
 	return run.Wait()
 }

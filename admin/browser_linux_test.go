@@ -26,7 +26,7 @@ var screenshots = flag.String("screenshots", "", "take the pictures for the READ
 
 // The page in a browser, in each phase of a shutdown.
 func TestTheStatusPageInABrowser(t *testing.T) {
-	script, gateway, grace, lameDuck := "<script>alert(1)</script>", "gateway <script>alert(2)</script>", "600", time.Second
+	script, gateway, grace, lameDuck := "<script>alert(1)</script>", "gateway <script>alert(2)</script>", "3600", time.Second
 	if *screenshots != "" {
 		script, gateway, grace, lameDuck = "GET /orders", "gateway", "30", 5*time.Second
 	}
@@ -54,9 +54,8 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	}
 	shoot := func(name string) {
 		t.Helper()
-		picture := b.picture()
 		if *screenshots != "" {
-			small := fewerColours(t, picture)
+			small := fewerColours(t, b.picture())
 			require.Less(t, len(small), 150_000)
 			require.NoError(t, os.WriteFile(filepath.Join(*screenshots, name), small, 0o644))
 		}

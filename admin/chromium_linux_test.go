@@ -112,6 +112,16 @@ func (b *browser) read(from *os.File) {
 // call sends a command and waits for its result.
 func (b *browser) call(method string, params, result any) {
 	b.t.Helper()
+	m := b.try(method, params)
+	require.Empty(b.t, string(m.Error), method)
+	if result != nil {
+		require.NoError(b.t, json.Unmarshal(m.Result, result))
+	}
+}
+
+// try is call for a command that may fail.
+func (b *browser) try(method string, params any) message {
+	b.t.Helper()
 	b.next++
 	text, err := json.Marshal(params)
 	require.NoError(b.t, err)
@@ -123,11 +133,7 @@ func (b *browser) call(method string, params, result any) {
 	b.mu.Unlock()
 	_, err = b.to.Write(append(command, 0))
 	require.NoError(b.t, err)
-	m := within(b.t, method, reply)
-	require.Empty(b.t, string(m.Error), method)
-	if result != nil {
-		require.NoError(b.t, json.Unmarshal(m.Result, result))
-	}
+	return within(b.t, method, reply)
 }
 
 // open loads url and returns what the browser complained of meanwhile: that
@@ -164,16 +170,25 @@ func (b *browser) event(method string) {
 	}
 }
 
-// eval returns the value of an expression in the page.
+// eval returns the value of an expression in the page. A page that loads itself
+// once a second may be in the middle of that.
 func (b *browser) eval(expression string) (value any) {
 	b.t.Helper()
-	var r struct {
-		Result           struct{ Value any }
-		ExceptionDetails json.RawMessage
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		var r struct {
+			Result           struct{ Value []any }
+			ExceptionDetails json.RawMessage
+		}
+		m := b.try("Runtime.evaluate", map[string]any{"expression": "document.readyState == 'complete' ? [" + expression + "] : []", "returnByValue": true})
+		if len(m.Error) == 0 {
+			require.NoError(b.t, json.Unmarshal(m.Result, &r))
+			require.Empty(b.t, string(r.ExceptionDetails), expression)
+		}
+		if len(r.Result.Value) > 0 {
+			return r.Result.Value[0]
+		}
+		require.Less(b.t, time.Since(begun), soon, "%s: %s", expression, m.Error)
 	}
-	b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &r)
-	require.Empty(b.t, string(r.ExceptionDetails), expression)
-	return r.Result.Value
 }
 
 // text is what a person reads in an element.

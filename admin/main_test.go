@@ -30,7 +30,7 @@ var childScenarios = map[string]func(){}
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(childEnv); name != "" {
-		time.AfterFunc(time.Minute, func() { os.Exit(99) }) // a child must not outlive a parent that was killed
+		time.AfterFunc(3*time.Minute, func() { os.Exit(99) }) // a child must not outlive a parent that was killed
 		childScenarios[name]()
 		os.Exit(97)
 	}
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.
-const soon = 20 * time.Second
+const soon = 50 * time.Second
 
 // manager makes a Manager that catches no signals. It has ended before the test
 // has.

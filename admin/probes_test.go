@@ -33,8 +33,7 @@ func TestTheWholeTimeline(t *testing.T) {
 		return errors.New("the cache is cold")
 	}})
 	plain := serve(t, m, admin.Options{})
-	service := freePort(t)
-
+	var service string
 	all := func(readyz, strictReadyz, page string, serves bool) {
 		t.Helper()
 		require.Equal(t, "200 alive", get(t, url+"/livez"))
@@ -58,7 +57,12 @@ func TestTheWholeTimeline(t *testing.T) {
 
 	m.On(shutdown.Close, "close", closing.hook)
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
-	require.NoError(t, httpserver.Start(m, &http.Server{Addr: service, Handler: hello}))
+	bound := make(chan string, 1)
+	require.NoError(t, httpserver.Start(m, &http.Server{Addr: "127.0.0.1:0", Handler: hello, BaseContext: func(ln net.Listener) context.Context {
+		bound <- ln.Addr().String()
+		return context.Background()
+	}}))
+	service = within(t, "the address", bound)
 	m.On(shutdown.Leave, "leave", leave.hook)
 
 	all("503 starting", "503 starting", "Starting", true)
@@ -99,15 +103,6 @@ func TestTheWholeTimeline(t *testing.T) {
 	require.Equal(t, "200 the lame duck is over", get(t, url+"/prestop"), "at once, when all is over")
 	require.Equal(t, "200 the lame duck is over", get(t, url+"//prestop"), "as kubelets used to spell it")
 	require.EqualError(t, m.Report().Cause, "preStop from 127.0.0.1")
-}
-
-// freePort is one that was free a moment ago.
-func freePort(t *testing.T) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, ln.Close())
-	return ln.Addr().String()
 }
 
 // running are the names of the hooks that run.

@@ -202,7 +202,7 @@ func TestATermWithoutPreStopTakesTheSameWay(t *testing.T) {
 // The control: it is preStop that makes an immediate SIGTERM graceful.
 func TestAnImmediateTermWithoutPreStopIsNotGraceful(t *testing.T) {
 	c := startChild(t, "term is immediate")
-	c.term()
+	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM)) // its end may come before the word that it got it
 	c.await("report ")
 	require.Error(t, c.cmd.Wait())
 	require.Equal(t, 128+int(syscall.SIGTERM), c.cmd.ProcessState.ExitCode())

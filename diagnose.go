@@ -21,7 +21,8 @@ type Finding struct {
 // logged as warnings:
 //
 //   - On Linux: a shell or a runner such as go run is PID 1, or stands between
-//     an init and this program, and does not pass SIGTERM on.
+//     an init and this program, and does not pass SIGTERM on; or not while it
+//     runs another command, after which it may set a trap.
 //   - A signal in Config.Signals was ignored when the program started, and so
 //     stays ignored.
 //   - On Linux: the program is PID 1 and was given a child, by a script that

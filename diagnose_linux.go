@@ -59,6 +59,11 @@ func (e env) whoSwallowsTerm() (Finding, bool) {
 	} else {
 		f.Problem = fmt.Sprintf("PID 1 is %s, and %s below it ends on SIGTERM without waiting for this program", chain[0].command, culprit.command)
 	}
+	below = append(chain, self)[first+1]
+	if other := e.waitsFor(culprit, below); other != nil {
+		f.Problem += " while it runs " + readable(e.args(strconv.Itoa(other.pid)))
+		f.Remedy = "set its trap before that, or " + f.Remedy
+	}
 	for _, p := range chain[first+1:] {
 		if p.conduct != passesOn && e.swallows(p) {
 			f.Problem += fmt.Sprintf("; nor does %s below that pass it on", p.command)
@@ -100,6 +105,22 @@ func (e env) swallows(p process) bool {
 		}
 	}
 	return false
+}
+
+// waitsFor returns the command that a shell runs after it has started below in
+// the background, if there is one: it may set its trap when that has ended. A
+// shell without job control lets what it starts in the background ignore SIGINT.
+func (e env) waitsFor(sh, below process) *process {
+	const interrupt = 1 << (syscall.SIGINT - 1)
+	if sh.conduct != shell || below.ignored&interrupt == 0 {
+		return nil
+	}
+	for _, pid := range e.childrenOf(strconv.Itoa(sh.pid)) {
+		if p, ok := e.status(pid); ok && p.ppid == sh.pid && p.state != 'Z' && p.ignored&interrupt == 0 {
+			return &p
+		}
+	}
+	return nil
 }
 
 // givenChild tells of a child that was there before this program: a script

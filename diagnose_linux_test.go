@@ -139,6 +139,34 @@ func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
 	require.False(t, ok)
 }
 
+// ./app & ./wait-for-db; trap 'kill -TERM $pid' TERM; wait
+func TestAShellThatRunsSomethingElseMeanwhileIsAccusedOfThatOnly(t *testing.T) {
+	const status = "State:\tS (sleeping)\nPid:\t%d\nPPid:\t1\nSigIgn:\t%016x\nSigCgt:\t0\n"
+	const background, foreground = 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1), 0
+	const plain = "PID 1 is sh start.sh, which does not pass SIGTERM on: end the script with"
+	const weak = "PID 1 is sh start.sh, which does not pass SIGTERM on while it runs ./wait-for-db -v: set its trap before that, or end the script with"
+	for name, test := range map[string]struct {
+		we, other int
+		want      string
+	}{
+		"we are in the background":           {background, foreground, weak},
+		"both are":                           {background, background, plain},
+		"a pipe to a log":                    {foreground, foreground, plain},
+		"the other one is in the background": {foreground, background, plain},
+	} {
+		e := fakeProc("sh start.sh", "./app")
+		files := e.proc.(fstest.MapFS)
+		files["self/status"].Data = fmt.Appendf(nil, status, 2, test.we)
+		files["1/task/1/children"] = &fstest.MapFile{Data: []byte("2 7 ")}
+		files["7/status"] = &fstest.MapFile{Data: fmt.Appendf(nil, status, 7, test.other)}
+		files["7/cmdline"] = &fstest.MapFile{Data: []byte("./wait-for-db\x00-v\x00")}
+		files["2/status"] = files["self/status"]
+		f, ok := e.whoSwallowsTerm()
+		require.True(t, ok, name)
+		require.Contains(t, f.String(), test.want, name)
+	}
+}
+
 func TestAZombieThatIsThereForAMomentIsNothing(t *testing.T) {
 	const status = "Name:\tsleep\nState:\t%s\nPid:\t7\nPPid:\t%d\nSigCgt:\t0\n"
 	for name, test := range map[string]struct {
@@ -152,7 +180,7 @@ func TestAZombieThatIsThereForAMomentIsNothing(t *testing.T) {
 	} {
 		e := fakeProc("./app")
 		files := e.proc.(fstest.MapFS)
-		files["self/task/1/children"] = &fstest.MapFile{Data: []byte("7 ")}
+		files["1/task/1/children"] = &fstest.MapFile{Data: []byte("7 ")}
 		require.Nil(t, e.unreaped(), name)
 		files["7/status"] = &fstest.MapFile{Data: []byte(fmt.Sprintf(status, "Z (zombie)", 1))}
 		child := e.unreaped()

@@ -65,7 +65,11 @@ func (e env) children() []string {
 	if self, ok := e.status("self"); !ok || self.pid != 1 { // /proc is that of another PID namespace
 		return nil
 	}
-	pids := strings.Fields(e.read("self/task/1/children"))
+	return e.childrenOf("1")
+}
+
+func (e env) childrenOf(pid string) []string {
+	pids := strings.Fields(e.read(pid + "/task/" + pid + "/children"))
 	return pids[:min(len(pids), mostChildren)]
 }
 
@@ -118,5 +122,5 @@ func readable(args []string) string {
 	if len(line) > most {
 		line = strings.ToValidUTF8(line[:most], "") + "..."
 	}
-	return line
+	return graphic(line)
 }

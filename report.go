@@ -6,11 +6,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // A Report says how a shutdown went, or how far it has come. String draws the
-// timeline; in a log it is a group; in JSON durations are seconds, errors are
-// their text, and what MarshalJSON wrote UnmarshalJSON reads.
+// timeline; in a log it is a group; in both, names and errors are shortened, and
+// what is not to be seen, such as control characters, is replaced. In JSON
+// durations are seconds, errors are their text, and what MarshalJSON wrote
+// UnmarshalJSON reads.
 type Report struct {
 	Phase       Phase
 	Cause       error     // given to Begin; nil for a request
@@ -128,7 +131,7 @@ func (r Report) String() string {
 		fmt.Fprintf(&s, ", %s", firstLine(r.Forced))
 	}
 	fmt.Fprintf(&s, "\ngrace period %v (%s), timeout %v, reserve %v, lame duck %v\n",
-		round(r.GracePeriod), r.GraceSource, round(r.Timeout), round(r.Reserve), round(r.LameDuck))
+		round(r.GracePeriod), graphic(r.GraceSource), round(r.Timeout), round(r.Reserve), round(r.LameDuck))
 
 	scale := newScale(r)
 	if len(r.Steps) > 0 {
@@ -235,7 +238,7 @@ func (r Report) ages(tasks []Task) string {
 func (r Report) inShort() string {
 	after := "a request"
 	if isRequest(r.Cause) {
-		after = r.Cause.Error()
+		after = firstLine(r.Cause)
 	} else if r.Cause != nil {
 		after = fmt.Sprintf("an error (%s)", firstLine(r.Cause))
 	}
@@ -306,11 +309,25 @@ func firstLine(err error) string {
 	return shorten(line, maxReason)
 }
 
+// shorten makes a name or an error fit for a line; all of the program's pass here.
+// A client may have had a say in it, and must not forge lines, move the cursor
+// or turn around what follows.
 func shorten(s string, limit int) string {
 	if r := []rune(s); len(r) > limit {
-		return string(r[:limit-3]) + "..."
+		s = string(r[:limit-3]) + "..."
 	}
-	return s
+	return graphic(s)
+}
+
+// graphic replaces what is not to be seen: control characters and the like, and
+// bytes that are no UTF-8.
+func graphic(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 func atMost(n int, list []string) string {

@@ -80,6 +80,42 @@ func TestTheReportIsLiveWhileTheShutdownRuns(t *testing.T) {
 	})
 }
 
+// A name that a client chose, on a terminal or in a log.
+func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		const evil = "x\nshutdown: finished\r\x1b[2J\u202e\xffü"
+		const shown = "x\ufffdshutdown: finished\ufffd\ufffd[2J\ufffd\ufffdü"
+		m.On(shutdown.Leave, "l "+evil, func(context.Context) error { return errors.New("e \x1b[31m\nmore") })
+		m.On(shutdown.Close, evil, func(context.Context) error { return nil })
+		_, _ = m.Track("t " + evil)
+		m.Begin(errors.New("c \x07" + evil))
+		time.Sleep(1500 * time.Millisecond)
+		draining := m.Report()
+		err := m.Wait()
+		for _, r := range []shutdown.Report{draining, m.Report()} {
+			text := r.String()
+			for _, control := range []string{"\r", "\x1b", "\x07", "\u202e", "\xff"} {
+				require.NotContains(t, text, control)
+			}
+			require.NotContains(t, text, "\nshutdown: finished", "no line of theirs")
+			require.Contains(t, text, "still in flight: t "+shown)
+			require.Contains(t, text, "cause: c \ufffdx\n")
+		}
+		require.Contains(t, draining.String(), "pending: close "+shown)
+		require.Contains(t, log.lines(`msg="shutdown: waiting"`)[0], "t "+shown)
+		require.ErrorContains(t, err, "still in flight: t "+shown)
+
+		// To programs it is what it was, but for what is no UTF-8.
+		text, err := json.Marshal(m.Report())
+		require.NoError(t, err)
+		var back shutdown.Report
+		require.NoError(t, json.Unmarshal(text, &back))
+		require.Equal(t, "t "+strings.ToValidUTF8(evil, "\ufffd"), back.Unfinished[0].Name)
+		require.Equal(t, m.Report().String(), back.String())
+	})
+}
+
 func TestTheReportSurvivesJSON(t *testing.T) {
 	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
 		_ = m.Wait()

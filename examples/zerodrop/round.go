@@ -13,7 +13,7 @@ import (
 
 // roundLimit is how long a service may live before it is killed. A round takes
 // some 0.2 s.
-const roundLimit = 20 * time.Second
+const roundLimit = time.Minute
 
 // A round is one life of a service.
 type round struct {

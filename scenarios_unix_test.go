@@ -1,0 +1,383 @@
+//go:build unix
+
+package shutdown_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/probe"
+)
+
+// The children of signals_process_test.go, and what all children use.
+
+// A shutdown that hangs ends at shortTimeout, for which a test has to wait;
+// shortGrace is when a platform would kill, and so the latest that a test
+// allows.
+const (
+	shortTimeout = 1200 * time.Millisecond
+	shortGrace   = 15 * time.Second
+)
+
+func init() {
+	graceful := map[os.Signal]shutdown.Action{syscall.SIGTERM: shutdown.Graceful}
+	immediate := map[os.Signal]shutdown.Action{syscall.SIGHUP: shutdown.Graceful, syscall.SIGTERM: shutdown.Immediate}
+	short := func(signals map[os.Signal]shutdown.Action, log slog.Handler) shutdown.Config {
+		return shutdown.Config{GracePeriod: shortGrace, Timeout: shortTimeout, Signals: signals, Logger: slog.New(log)}
+	}
+	long := func(signals map[os.Signal]shutdown.Action, log slog.Handler) shutdown.Config {
+		return shutdown.Config{GracePeriod: 4 * shortGrace, Signals: signals, Logger: slog.New(log)}
+	}
+	text := slog.NewTextHandler(os.Stderr, nil)
+
+	maps.Copy(childScenarios, map[string]func(){
+		"default signals":   func() { serve(shutdown.Config{GracePeriod: time.Hour, Signals: shutdown.DefaultSignals()}) },
+		"term is immediate": func() { serve(shutdown.Config{GracePeriod: time.Minute, Signals: immediate}) },
+		"logger blocks":     func() { serve(long(graceful, blockingLog{})) },
+		"logger panics":     func() { serve(long(graceful, panickingLog{})) },
+		"logger blocks, term is immediate": func() {
+			cfg := long(immediate, blockingLog{})
+			cfg.Reserve = shortGrace / 2
+			serve(cfg)
+		},
+		"logger blocks and a hook hangs": func() {
+			m := newChildManager(short(graceful, blockingLog{}))
+			m.On(shutdown.Close, "quick", hook("close hook"))
+			m.On(shutdown.Close, "hangs", func(context.Context) error { record("close hook hangs"); sleepOn(); return nil })
+			exitSlowly(m)
+		},
+		"cause panics": func() {
+			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
+			m.On(shutdown.Close, "first", hook("close hook"))
+			say("ready")
+			var cause *brokenError
+			m.Begin(cause)
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		},
+		"close hook hangs": func() {
+			m := newChildManager(shutdown.Config{GracePeriod: time.Hour, Signals: shutdown.DefaultSignals()})
+			m.On(shutdown.Close, "hangs", func(context.Context) error { say("close hook hangs"); sleepOn(); return nil })
+			m.Go("task", taskUntilStdinEnds)
+			say("ready")
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		},
+		"hup is graceful": func() {
+			serve(shutdown.Config{GracePeriod: time.Minute, Signals: map[os.Signal]shutdown.Action{
+				syscall.SIGHUP: shutdown.Graceful, syscall.SIGTERM: shutdown.Graceful,
+				syscall.SIGUSR1: func(m *shutdown.Manager, _ os.Signal) {
+					// A shutdown that has begun comes to Drain and stays there.
+					for m.Phase() == shutdown.Leave {
+						time.Sleep(time.Millisecond)
+					}
+					say("phase " + m.Phase().String())
+				},
+			}})
+		},
+		"usr1 dumps": func() {
+			serve(shutdown.Config{GracePeriod: time.Minute, Signals: map[os.Signal]shutdown.Action{
+				syscall.SIGTERM: shutdown.Graceful, syscall.SIGUSR1: shutdown.Dump,
+			}})
+		},
+
+		"start-up goes on": func() {
+			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
+			closed := make(chan struct{})
+			m.On(shutdown.Close, "first", func(context.Context) error { record("close hook"); close(closed); return nil })
+			say("ready")
+			<-m.AcceptContext().Done()
+			record("AcceptContext is done: " + context.Cause(m.AcceptContext()).Error())
+			m.Go("consumer", func(context.Context) error { record("consumer ran"); return nil })
+			<-closed // the shutdown does not wait for the start-up to end
+			time.Sleep(100 * time.Millisecond)
+			record("start-up has ended")
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		},
+		"hangs after Wait": func() {
+			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
+			m.On(shutdown.Close, "first", hook("close hook"))
+			say("ready")
+			_ = m.Wait()
+			say("Wait has returned")
+			sleepOn()
+		},
+		"hangs before Wait": func() {
+			m := newChildManager(short(graceful, text))
+			m.On(shutdown.Close, "first", hook("close hook"))
+			say("ready")
+			sleepOn()
+		},
+		"hangs before Wait, after preStop": func() {
+			term := make(chan struct{})
+			cfg := short(map[os.Signal]shutdown.Action{syscall.SIGTERM: func(m *shutdown.Manager, sig os.Signal) {
+				shutdown.Graceful(m, sig)
+				close(term)
+			}}, text)
+			cfg.Timeout = 3 * time.Second // the signal has to come before that
+			m := newChildManager(cfg)
+			m.On(shutdown.Close, "first", func(context.Context) error { <-term; record("close hook"); return nil })
+			m.Begin(nil) // as preStop does
+			say("ready")
+			must(syscall.Kill(os.Getpid(), syscall.SIGTERM)) // not by the parent, which may be slow
+			sleepOn()
+		},
+
+		"logs into a pipe": func() {
+			serve(shutdown.Config{GracePeriod: time.Minute}, func(m *shutdown.Manager) {
+				m.On(shutdown.Close, "writer", func(context.Context) error {
+					_, err := fmt.Fprintln(os.Stderr, "closing")
+					record("stderr: " + errno(err))
+					_, err = fmt.Fprintln(os.Stdout, "closing")
+					record("stdout: " + errno(err))
+					return nil
+				})
+			})
+		},
+		"logs into a pipe at once": func() {
+			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
+			m.On(shutdown.Close, "first", hook("close hook"))
+			for range 50_000 { // to end as many contexts takes a while
+				_, cancel := context.WithCancel(m.AcceptContext())
+				defer cancel()
+			}
+			m.Go("quick", func(ctx context.Context) error {
+				<-ctx.Done()
+				_, _ = os.Stderr.WriteString("stopping\n")
+				return nil
+			})
+			say("ready")
+			os.Exit(shutdown.ExitCode(m.Wait()))
+		},
+		"logs into a pipe, no manager": func() {
+			term := make(chan os.Signal, 1)
+			signal.Notify(term, syscall.SIGTERM)
+			say("ready")
+			<-term
+			_, _ = fmt.Fprintln(os.Stderr, "closing")
+			record("close hook")
+			os.Exit(0)
+		},
+
+		"stopped by its action": func() {
+			doNotFinish(short(map[os.Signal]shutdown.Action{syscall.SIGTERM: func(m *shutdown.Manager, sig os.Signal) {
+				shutdown.Graceful(m, sig)
+				stop()
+			}}, text))
+		},
+		"stopped in leave":         func() { doNotFinish(short(graceful, text), shutdown.Leave) },
+		"stopped in drain":         func() { doNotFinish(short(graceful, text), shutdown.Drain) },
+		"stopped in close":         func() { stopInClose(short(graceful, text)) },
+		"stopped in close, forced": func() { stopInClose(short(immediate, text)) },
+
+		"no manager": func() {
+			say("ready")
+			sleepOn()
+		},
+		"no signals": func() { countGoroutines(map[os.Signal]shutdown.Action{}) },
+		"term only":  func() { countGoroutines(graceful) },
+	})
+}
+
+// serve is a program with a hook in each phase and one task, which goes on
+// until the parent says so: nothing here depends on how fast the machine is.
+func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
+	m := newChildManager(cfg)
+	addHooks(m, shutdown.Leave, shutdown.Drain, shutdown.Close)
+	for _, add := range more {
+		add(m)
+	}
+	m.Go("task", taskUntilStdinEnds)
+	<-taskBegun
+	readyInWait(m)
+	os.Exit(shutdown.ExitCode(m.Wait()))
+}
+
+// readyInWait says so when main waits: if it came to that later than to its end,
+// it would be a main that hangs.
+func readyInWait(m *shutdown.Manager) {
+	go func() {
+		<-probe.Of(m.AcceptContext()).Waiting
+		say("ready")
+	}()
+}
+
+// exitSlowly leaves time to a signal that is raised by mistake.
+func exitSlowly(m *shutdown.Manager) {
+	readyInWait(m)
+	code := shutdown.ExitCode(m.Wait())
+	time.Sleep(200 * time.Millisecond)
+	os.Exit(code)
+}
+
+func newChildManager(cfg shutdown.Config) *shutdown.Manager {
+	if cfg.Signals == nil {
+		cfg.Signals = shutdown.DefaultSignals()
+	}
+	cfg.Signals = announced(cfg.Signals)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	m, err := shutdown.New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// announced tells the parent when an Action has run: a signal that is sent
+// before the last of its kind was taken is lost, in any program.
+func announced(table map[os.Signal]shutdown.Action) map[os.Signal]shutdown.Action {
+	wrapped := make(map[os.Signal]shutdown.Action)
+	for sig, action := range table {
+		wrapped[sig] = func(m *shutdown.Manager, sig os.Signal) {
+			action(m, sig)
+			say(got(sig))
+		}
+	}
+	return wrapped
+}
+
+func got(sig os.Signal) string { return "got " + unix.SignalName(sig.(syscall.Signal)) }
+
+func addHooks(m *shutdown.Manager, phases ...shutdown.Phase) {
+	for _, p := range phases {
+		m.On(p, p.String()+" hook", hook(p.String()+" hook"))
+	}
+}
+
+func hook(event string) func(context.Context) error {
+	return func(context.Context) error {
+		record(event)
+		say(event)
+		return nil
+	}
+}
+
+var taskBegun = make(chan struct{})
+
+func taskUntilStdinEnds(context.Context) error {
+	close(taskBegun)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	record("task")
+	return nil
+}
+
+func countGoroutines(signals map[os.Signal]shutdown.Action) {
+	before := runtime.NumGoroutine()
+	m, err := shutdown.New(shutdown.Config{GracePeriod: time.Minute, Signals: announced(signals)})
+	if err != nil {
+		panic(err)
+	}
+	m.On(shutdown.Close, "first", hook("close hook"))
+	say(fmt.Sprintf("%d goroutines more", runtime.NumGoroutine()-before))
+	say("ready")
+	os.Exit(shutdown.ExitCode(m.Wait()))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// say tells the parent; record writes to a file, which no dead pipe loses.
+func say(line string) { _, _ = fmt.Println(line) }
+
+func record(event string) {
+	f, err := os.OpenFile("events", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(event + "\n"); err != nil {
+		panic(err)
+	}
+}
+
+// inTime says whether a Close hook was given time when it was started. It may be
+// over when a busy machine comes to run it.
+func inTime(ctx context.Context) string {
+	m, _ := shutdown.FromContext(ctx)
+	deadline, _ := ctx.Deadline()
+	r := m.Report()
+	for _, s := range r.Steps {
+		if s.Phase == shutdown.Close && s.Running && s.Name != "" && deadline.After(r.Begun.Add(s.At)) {
+			return ", in time"
+		}
+	}
+	return ", too late"
+}
+
+// stop is what SIGSTOP does at just this point. The parent lets us go on.
+func stop() {
+	say("stops")
+	must(syscall.Kill(os.Getpid(), syscall.SIGSTOP))
+}
+
+func errno(err error) string {
+	if n := syscall.Errno(0); errors.As(err, &n) {
+		return n.Error()
+	}
+	return fmt.Sprint(err)
+}
+
+// sleepOn is not select{}, in which the runtime may see a deadlock.
+func sleepOn() { time.Sleep(time.Hour) }
+
+type blockingLog struct{ slog.Handler }
+
+func (blockingLog) Enabled(context.Context, slog.Level) bool  { return true }
+func (blockingLog) Handle(context.Context, slog.Record) error { sleepOn(); return nil }
+
+// A brokenError cannot be printed if it is nil.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+
+type panickingLog struct{ slog.Handler }
+
+func (panickingLog) Enabled(context.Context, slog.Level) bool  { return true }
+func (panickingLog) Handle(context.Context, slog.Record) error { panic("the log is broken") }
+
+// doNotFinish is stopped in the hook of phase in, if there is one.
+func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
+	m := newChildManager(cfg)
+	addHooks(m, shutdown.Leave, shutdown.Drain)
+	for _, p := range in {
+		m.On(p, "stops", func(context.Context) error { stop(); return nil })
+	}
+	m.On(shutdown.Close, "first", func(ctx context.Context) error { record("close hook" + inTime(ctx)); return nil })
+	m.Go("task", taskUntilStdinEnds)
+	exitSlowly(m)
+}
+
+// stopInClose is stopped while its first Close hook runs.
+func stopInClose(cfg shutdown.Config) {
+	cfg.Reserve = shortTimeout / 2 // what is frozen gets half a second, or Reserve if that is less
+	m := newChildManager(cfg)
+	for _, name := range []string{"first", "second"} {
+		m.On(shutdown.Close, name, func(ctx context.Context) error {
+			record(name + " begins" + inTime(ctx))
+			time.Sleep(50 * time.Millisecond) // a hook of the same time would begin now
+			record(name + " ends")
+			return nil
+		})
+	}
+	m.On(shutdown.Close, "third", func(ctx context.Context) error {
+		stop()
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	exitSlowly(m)
+}

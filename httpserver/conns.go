@@ -44,6 +44,8 @@ type conn struct {
 	idleAt  atomic.Uint64            // reads when the last request had ended
 	started atomic.Uint64            // writes; one is under way if ended is less
 	ended   atomic.Uint64
+	writing sync.Mutex // protects frames, and is held by each write
+	frames  frames
 	closing atomic.Bool // a closer has it
 	renewed atomic.Bool // a closer wants it to linger once more
 	streams streams     // of HTTP/2
@@ -219,7 +221,7 @@ func (c *conn) close(reads uint64) error {
 		return nil
 	}
 	// HTTP/2 is idle when the end of the last answer is in a buffer.
-	if c.started.Load() != c.ended.Load() {
+	if c.started.Load() != c.ended.Load() || c.midFrame() {
 		return nil
 	}
 	if c.isHTTP2() && c.streams.byeIfIdle() {

@@ -141,9 +141,8 @@ func (s *streams) byeIfIdle() bool {
 // byeLocked writes with the lock held: begin waits, so no answer can come in
 // between. It does not block, because it writes only where there is room.
 func (s *streams) byeLocked() {
-	if s.saidBye.IsZero() && writable(s.conn.inner) {
+	if s.saidBye.IsZero() && writable(s.conn.inner) && s.conn.writeFrame(bye) {
 		s.saidBye = time.Now()
-		_, _ = (*s.conn.outer.Load()).Write(bye) // if the connection is gone, so are its requests
 	}
 }
 

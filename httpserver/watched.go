@@ -35,9 +35,7 @@ type tcpConn struct {
 
 func (c *tcpConn) Read(p []byte) (int, error) { return c.info.count(c.TCPConn.Read(p)) }
 func (c *tcpConn) Write(p []byte) (int, error) {
-	c.info.started.Add(1)
-	defer c.info.ended.Add(1)
-	return c.TCPConn.Write(p)
+	return c.info.write(c.TCPConn, p)
 }
 func (c *tcpConn) watched() *conn { return c.info }
 func (c *tcpConn) bare() net.Conn { return c.TCPConn }
@@ -49,9 +47,7 @@ type unixConn struct {
 
 func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.Read(p)) }
 func (c *unixConn) Write(p []byte) (int, error) {
-	c.info.started.Add(1)
-	defer c.info.ended.Add(1)
-	return c.UnixConn.Write(p)
+	return c.info.write(c.UnixConn, p)
 }
 func (c *unixConn) watched() *conn { return c.info }
 func (c *unixConn) bare() net.Conn { return c.UnixConn }
@@ -64,12 +60,20 @@ type otherConn struct {
 
 func (c *otherConn) Read(p []byte) (int, error) { return c.info.count(c.Conn.Read(p)) }
 func (c *otherConn) Write(p []byte) (int, error) {
-	c.info.started.Add(1)
-	defer c.info.ended.Add(1)
-	return c.Conn.Write(p)
+	return c.info.write(c.Conn, p)
 }
 func (c *otherConn) watched() *conn { return c.info }
 func (c *otherConn) bare() net.Conn { return c.Conn }
+
+func (c *conn) write(to net.Conn, p []byte) (n int, err error) {
+	c.started.Add(1)
+	defer c.ended.Add(1)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	n, err = to.Write(p)
+	c.frames.wrote(p[:n])
+	return n, err
+}
 
 func (c *conn) count(n int, err error) (int, error) {
 	if n > 0 {

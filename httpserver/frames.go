@@ -1,0 +1,70 @@
+package httpserver
+
+// frames follows the HTTP/2 frames in what is written to a connection. net/http
+// writes one in several pieces, and may be kept from the next for as long as it
+// pleases the scheduler.
+type frames struct {
+	header [9]byte
+	have   int  // bytes of header
+	left   int  // bytes of the frame behind it
+	more   bool // its CONTINUATION has to be the next
+}
+
+func (f *frames) wrote(p []byte) {
+	for len(p) > 0 {
+		if f.left > 0 {
+			n := min(f.left, len(p))
+			f.left, p = f.left-n, p[n:]
+			continue
+		}
+		n := copy(f.header[f.have:], p)
+		f.have, p = f.have+n, p[n:]
+		if f.have == len(f.header) {
+			f.have, f.left = 0, int(f.header[0])<<16|int(f.header[1])<<8|int(f.header[2])
+			const headers, pushPromise, continuation, endHeaders = 0x1, 0x5, 0x9, 0x4
+			switch f.header[3] {
+			case headers, pushPromise, continuation:
+				f.more = f.header[4]&endHeaders == 0
+			}
+		}
+	}
+}
+
+// between reports whether another frame may follow what was written.
+func (f *frames) between() bool { return f.have == 0 && f.left == 0 && !f.more }
+
+// midFrame reports whether a frame of HTTP/2 in clear text is being written. Of
+// one in TLS nobody can know.
+func (c *conn) midFrame() bool {
+	if !c.clearHTTP2() {
+		return false
+	}
+	if !c.writing.TryLock() {
+		return true
+	}
+	defer c.writing.Unlock()
+	return !c.frames.between()
+}
+
+func (c *conn) clearHTTP2() bool {
+	_, clear := (*c.outer.Load()).(watched)
+	return clear && c.streams.used.Load()
+}
+
+// writeFrame writes a frame of our own past net/http. It reports false, and does
+// not, if another one is being written.
+func (c *conn) writeFrame(frame []byte) bool {
+	if !c.clearHTTP2() {
+		_, _ = (*c.outer.Load()).Write(frame) // if the connection is gone, so are its requests
+		return true
+	}
+	if !c.writing.TryLock() {
+		return false
+	}
+	defer c.writing.Unlock()
+	if !c.frames.between() {
+		return false
+	}
+	_, _ = c.inner.Write(frame)
+	return true
+}

@@ -47,8 +47,8 @@ func (c *conn) midFrame() bool {
 }
 
 func (c *conn) clearHTTP2() bool {
-	_, clear := (*c.outer.Load()).(watched)
-	return clear && c.streams.used.Load()
+	_, plain := (*c.outer.Load()).(watched)
+	return plain && c.streams.used.Load()
 }
 
 // writeFrame writes a frame of our own past net/http. It reports false, and does

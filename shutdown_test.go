@@ -244,13 +244,13 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 }
 
 func TestWaitReturnsAtTheTimeoutInRealTime(t *testing.T) {
-	const repetitions, timeout = 40, 4 * time.Second
+	const repetitions, timeout = 200, 4 * time.Second
 	var all sync.WaitGroup
 	var worst atomic.Int64
 	check := make(chan func(), repetitions)
 	late := lateness(t)
 	for range repetitions {
-		time.Sleep(timeout / 160) // so that all of them run at a time, and end one by one
+		time.Sleep(timeout / 160) // so that 160 of them run at a time, and end one by one
 		all.Go(func() {
 			m, _ := newManager(t, shutdown.Config{Timeout: timeout, Reserve: 3 * timeout / 4})
 			release := make(chan struct{})

@@ -4,6 +4,8 @@ package httpserver
 // writes one in several pieces, and may be kept from the next for as long as it
 // pleases the scheduler.
 type frames struct {
+	first  bool // has been seen
+	other  bool // what is written is not HTTP/2 in clear text
 	header [9]byte
 	have   int  // bytes of header
 	left   int  // bytes of the frame behind it
@@ -11,7 +13,7 @@ type frames struct {
 }
 
 func (f *frames) wrote(p []byte) {
-	for len(p) > 0 {
+	for len(p) > 0 && !f.other {
 		if f.left > 0 {
 			n := min(f.left, len(p))
 			f.left, p = f.left-n, p[n:]
@@ -21,7 +23,11 @@ func (f *frames) wrote(p []byte) {
 		f.have, p = f.have+n, p[n:]
 		if f.have == len(f.header) {
 			f.have, f.left = 0, int(f.header[0])<<16|int(f.header[1])<<8|int(f.header[2])
-			const headers, pushPromise, continuation, endHeaders = 0x1, 0x5, 0x9, 0x4
+			const settings, headers, pushPromise, continuation, endHeaders = 0x4, 0x1, 0x5, 0x9, 0x4
+			if !f.first { // RFC 9113 3.4; a status line and a record of TLS are not like that
+				f.first = true
+				f.other = f.header[3] != settings || [4]byte(f.header[5:]) != [4]byte{}
+			}
 			switch f.header[3] {
 			case headers, pushPromise, continuation:
 				f.more = f.header[4]&endHeaders == 0

@@ -11,12 +11,16 @@ import (
 // one: a frame of ours comes between two of its frames, or not at all.
 func TestAFrameOfOursNeverComesInTheMiddleOfAnother(t *testing.T) {
 	frame := func(kind, flags byte, size int) []byte {
-		return append([]byte{byte(size >> 16), byte(size >> 8), byte(size), kind, flags, 0, 0, 0, 1}, make([]byte, size)...)
+		id := byte(0)
+		if kind != 4 { // SETTINGS are the connection's
+			id = 1
+		}
+		return append([]byte{byte(size >> 16), byte(size >> 8), byte(size), kind, flags, 0, 0, 0, id}, make([]byte, size)...)
 	}
 	var stream []byte
 	between := map[int]bool{0: true} // after so many bytes
 	for _, f := range [][]byte{
-		frame(4, 0, 0), frame(1, 4, 20), frame(0, 0, 5000), frame(1, 0, 300), frame(9, 0, 7), frame(9, 4, 0), frame(0, 1, 70_000), frame(0, 1, 1),
+		frame(4, 0, 12), frame(1, 4, 20), frame(0, 0, 5000), frame(1, 0, 300), frame(9, 0, 7), frame(9, 4, 0), frame(0, 1, 70_000), frame(0, 1, 1),
 	} {
 		stream = append(stream, f...)
 		kind, flags := f[3], f[4]
@@ -43,6 +47,14 @@ func TestAFrameOfOursNeverComesInTheMiddleOfAnother(t *testing.T) {
 		require.True(t, info.midFrame())
 		require.False(t, info.writeFrame([]byte("ours")))
 		info.writing.Unlock()
+	}
+}
+
+func TestWhatIsNotHTTP2IsNotLookedThrough(t *testing.T) {
+	for _, begins := range []string{"HTTP/1.1 200 OK\r\n", "\x16\x03\x03\x00\x7a\x02\x00\x00\x76", "\x16\x03\x03\x04\x00\x02\x00\x00\x76"} {
+		var f frames
+		f.wrote([]byte(begins))
+		require.True(t, f.other, "%q", begins)
 	}
 }
 

@@ -136,7 +136,7 @@ func TestTheControlShutdownOfNetHTTPIsHeldBySilentConnections(t *testing.T) {
 			return
 		}
 	}
-	t.Skip("this machine is too busy to tell")
+	t.Fatal("this machine is too busy to tell")
 }
 
 func TestWhoSpeaksInTheLingerIsAnswered(t *testing.T) {
@@ -179,7 +179,7 @@ func TestWhoSpeaksInTheLingerIsAnswered(t *testing.T) {
 				require.NoError(t, end(t, m))
 				return
 			}
-			t.Skip("this machine is too busy to tell")
+			t.Fatal("this machine is too busy to tell")
 		})
 	}
 }
@@ -260,7 +260,7 @@ func TestNoSilentConnectionIsClosedWhileOthersBeginToSpeak(t *testing.T) {
 		require.Equal(t, reply{status: 200, close: true}, quiet.response())
 		return
 	}
-	t.Skip("this machine is too busy to tell")
+	t.Fatal("this machine is too busy to tell")
 }
 
 // The caller's tls.NewListener is such a listener.

@@ -122,11 +122,16 @@ func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
 	_ = cmd.Wait()
 }
 
+// Forked right after the group had the signal, it looks as if it had been there.
 func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
-	tree, _ := start(t, shell(`trap 'setsid sleep 600 & exit 0' TERM; echo up; while :; do sleep 0.05; done`), process.Options{Grace: time.Hour})
-	require.NoError(t, tree.Stop(soonContext(t)))
-	require.Equal(t, process.Stopped, tree.State())
-	require.NoError(t, tree.Wait())
+	for _, leaves := range []string{"sleep 600", "setsid sleep 600"} {
+		for range 5 {
+			tree, _ := start(t, shell(`trap '`+leaves+` & exit 0' TERM; echo up; while :; do sleep 0.05; done`), process.Options{Grace: time.Hour})
+			require.NoError(t, tree.Stop(soonContext(t)), leaves)
+			require.Equal(t, process.Stopped, tree.State())
+			require.NoError(t, tree.Wait())
+		}
+	}
 }
 
 // The signal goes to the group in one call, and to each of the others; who leaves
@@ -137,7 +142,7 @@ func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
 		repetitions = 10
 	}
 	for range repetitions {
-		tree, _ := start(t, shell(`echo up; for i in 1 2 3 4 5 6; do setsid sleep 600 & done`), process.Options{Grace: 5 * time.Second})
+		tree, _ := start(t, shell(`echo up; for i in 1 2 3 4 5 6; do setsid sleep 600 & done`), process.Options{Grace: soon})
 		require.NoError(t, tree.Stop(soonContext(t)))
 		_ = tree.Wait() // however it ended
 	}

@@ -17,6 +17,8 @@ type Member struct {
 	Group       int    // the process group
 	Start       uint64 // clock ticks since boot; a pid comes back, a pid and its start do not
 	State       byte   // R, S, D, T (stopped), Z (zombie) ...
+	name        string // the first 15 bytes of its program's
+	caught      uint64 // the signals from 1 to 31 that it has a handler for
 }
 
 // Age is how long the member has been running.
@@ -24,15 +26,15 @@ func (m Member) Age() time.Duration {
 	return time.Duration(max(0, int64(now())-int64(m.Start))) * time.Second / ticksPerSecond
 }
 
-// Command is what the member was started as, cut to a line.
+// Command is what the member was started as, cut to a line. It may block: the
+// kernel reads that from the member's memory, and waits for whoever has locked
+// the map of it, which a thread that hangs in a page fault may have.
 func (m Member) Command() string {
 	const most = 80
-	dir := "/proc/" + strconv.Itoa(m.Pid)
-	line, _ := os.ReadFile(dir + "/cmdline")
+	line, _ := os.ReadFile("/proc/" + strconv.Itoa(m.Pid) + "/cmdline")
 	command := strings.TrimSpace(strings.Map(printable, string(line)))
 	if command == "" { // a zombie, a kernel thread, or in the middle of exec
-		comm, _ := os.ReadFile(dir + "/comm")
-		command = "[" + strings.Map(printable, strings.TrimSpace(string(comm))) + "]"
+		return m.Name()
 	}
 	if len(command) > most {
 		command = strings.ToValidUTF8(command[:most-3], "") + "..."
@@ -40,7 +42,13 @@ func (m Member) Command() string {
 	return command
 }
 
+// Name is all that can be said of the member without waiting for it.
+func (m Member) Name() string { return "[" + strings.Map(printable, m.name) + "]" }
+
 func (m Member) alive() bool { return m.State != 'Z' && m.State != 'X' }
+
+// handles says whether the member has a handler for sig, or may have one.
+func (m Member) handles(sig unix.Signal) bool { return sig > 31 || m.caught>>(sig-1)&1 != 0 }
 
 type identity struct {
 	pid   int
@@ -112,12 +120,15 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 		return m, false
 	}
 	// "pid (comm) state ppid ...", and comm may have blanks and parentheses. The
-	// start time is the 22nd field, which is the 20th behind comm.
+	// start time is the 22nd field, which is the 20th behind comm, and what is
+	// caught the 34th.
 	line := buf[:n]
-	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
-	if len(fields) < 20 {
+	begin, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	fields := bytes.Fields(line[end+1:])
+	if begin < 0 || len(fields) < 32 {
 		return m, false
 	}
+	m.name = string(line[begin+1 : end])
 	m.Pid, _ = strconv.Atoi(name)
 	m.State = fields[0][0]
 	if m.State == 'Z' && string(fields[17]) != "1" {
@@ -125,6 +136,7 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 	}
 	m.Parent, _ = strconv.Atoi(string(fields[1]))
 	m.Group, _ = strconv.Atoi(string(fields[2]))
+	m.caught, _ = strconv.ParseUint(string(fields[31]), 10, 64)
 	m.Start, err = strconv.ParseUint(string(fields[19]), 10, 64)
 	return m, err == nil
 }

@@ -43,15 +43,16 @@ func (r *Reaper) kill() {
 	}
 	r.phase, r.gaveUp, r.deadline, r.refusedSince = Killed, false, time.Now().Add(killBound), time.Time{}
 	members := r.members()
-	if len(members) > 0 {
-		r.report(Event{Kind: Killing, Count: len(members), Processes: r.inWords(members, fewProcesses)})
-	}
+	killing := Event{Kind: Killing, Count: len(members), Processes: r.inWords(members, fewProcesses)} // the dead have no command
 	if group := r.sendGroup(unix.SIGKILL); group != 0 {
 		for _, m := range members {
 			if m.Group == group {
 				r.killed[m.identity()] = true
 			}
 		}
+	}
+	if len(members) > 0 {
+		r.report(killing)
 	}
 	r.passAt(time.Now())
 }
@@ -158,10 +159,13 @@ func (r *Reaper) isDue(m Member, first bool) bool {
 	if first {
 		return true
 	}
+	orphan := m.Parent == unix.Getpid()
 	if r.inGroup(m) {
-		return false
+		// Forked at that very moment, before or after. If its parent is gone and
+		// it has no handler, after: the signal would have ended it.
+		return orphan && !m.handles(r.signal)
 	}
-	if m.Parent == unix.Getpid() {
+	if orphan {
 		return true
 	}
 	parentHad, had := r.signalledPid[m.Parent]

@@ -42,15 +42,49 @@ const (
 	manyProcesses = 1000
 )
 
+// namesBound is how long a report waits for names.
+const namesBound = 100 * time.Millisecond
+
 // inWords describes the first members, oldest first.
 func (r *Reaper) inWords(members []Member, most int) []Process {
+	if len(members) == 0 {
+		return nil
+	}
 	members = slices.Clone(members)
 	slices.SortFunc(members, func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Pid, b.Pid))
 	})
-	var words []Process
-	for _, m := range members[:min(len(members), most)] {
-		words = append(words, Process{m.Pid, m.Command(), m.Age(), r.refused[m.identity()]})
+	members = members[:min(len(members), most)]
+	words := make([]Process, len(members))
+	for i, m := range members {
+		words[i] = Process{m.Pid, m.Name(), m.Age(), r.refused[m.identity()]}
 	}
-	return words
+	// Nobody's end may wait for a name: they are read by a goroutine of their
+	// own. While one hangs there is no other, and short names have to do.
+	select {
+	case r.naming <- struct{}{}:
+	default:
+		return words
+	}
+	commands := make(chan string, len(members))
+	go func() {
+		defer close(commands)
+		defer func() { <-r.naming }()
+		for _, m := range members {
+			commands <- r.command(m)
+		}
+	}()
+	bound := time.NewTimer(namesBound)
+	defer bound.Stop()
+	for i := 0; ; i++ {
+		select {
+		case command, more := <-commands:
+			if !more {
+				return words
+			}
+			words[i].Command = command
+		case <-bound.C:
+			return words
+		}
+	}
 }

@@ -38,6 +38,9 @@ type Reaper struct {
 	leader int
 	report func(Event)
 
+	command func(Member) string // Member.Command, which may block
+	naming  chan struct{}       // full while somebody is in it
+
 	mu    sync.Mutex // protects queue
 	queue []func()
 	wake  chan struct{} // something is in queue
@@ -73,6 +76,7 @@ type Reaper struct {
 func New(leader int, report func(Event)) *Reaper {
 	return &Reaper{
 		leader: leader, report: report, wake: make(chan struct{}, 1),
+		command: Member.Command, naming: make(chan struct{}, 1),
 		signalled: make(map[identity]uint64), signalledPid: make(map[int]uint64),
 		byGroup: make(map[identity]bool),
 		frozen:  make(map[identity]bool), killed: make(map[identity]bool),

@@ -18,7 +18,8 @@
 // whose parents have gone, processes that fork while they are being stopped. They
 // are found by who started them and held by pidfd and start time, not by name or
 // by pid alone. No privilege is needed; a member that has become another user,
-// whom we may not signal, is a survivor, and everybody else is gone.
+// whom we may not signal, is a survivor, and everybody else is gone. What a /proc
+// mounted with hidepid does not show gets its signal once its parent has ended.
 //
 // Each tree has a reaper: this program, started again from /proc/self/exe. It is
 // called shutdown-reaper, makes itself the subreaper of what it starts, and is

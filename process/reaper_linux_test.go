@@ -26,7 +26,11 @@ func init() {
 	childScenarios["program"] = func() {
 		cmd := shell(os.Getenv("PROCESS_TEST_SCRIPT"))
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		tree, err := process.Start(cmd, process.Options{Logger: quiet, Grace: 300 * time.Millisecond})
+		grace, err := time.ParseDuration(os.Getenv("PROCESS_TEST_GRACE"))
+		if err != nil {
+			grace = 300 * time.Millisecond
+		}
+		tree, err := process.Start(cmd, process.Options{Logger: quiet, Grace: grace})
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)

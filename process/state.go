@@ -56,7 +56,11 @@ type Survivor struct {
 func (e *SurvivorsError) Error() string {
 	const few = 5
 	var b strings.Builder
-	fmt.Fprintf(&b, "process: tree %d (%s): %s could not be ended", e.Root, e.Command, processes(len(e.Survivors)))
+	who := processes(len(e.Survivors))
+	if len(e.Survivors) == 0 { // hidepid, and a kernel without CONFIG_PROC_CHILDREN
+		who = "what /proc does not show"
+	}
+	fmt.Fprintf(&b, "process: tree %d (%s): %s could not be ended", e.Root, e.Command, who)
 	for i, s := range e.Survivors[:min(few, len(e.Survivors))] {
 		separator := ", "
 		if i == 0 {

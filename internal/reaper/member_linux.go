@@ -15,7 +15,7 @@ import (
 type Member struct {
 	Pid, Parent int
 	Group       int    // the process group
-	Start       uint64 // clock ticks since boot; a pid comes back, a pid and its start do not
+	Start       uint64 // clock ticks since boot; a pid comes back, a pid and its start do not. 0: hidden
 	State       byte   // R, S, D, T (stopped), Z (zombie) ...
 	name        string // the first 15 bytes of its program's
 	caught      uint64 // the signals from 1 to 31 that it has a handler for
@@ -23,6 +23,9 @@ type Member struct {
 
 // Age is how long the member has been running.
 func (m Member) Age() time.Duration {
+	if m.Start == 0 {
+		return 0
+	}
 	return time.Duration(max(0, int64(now())-int64(m.Start))) * time.Second / ticksPerSecond
 }
 

@@ -60,13 +60,17 @@ func (r *Reaper) kill() {
 // members are those alive.
 func (r *Reaper) members() []Member {
 	all, _ := Below(unix.Getpid()) // no /proc, nobody to be seen: killBound is for that too
+	var unseen []Member
+	if r.procHides {
+		unseen = hidden(all)
+	}
 	alive := all[:0]
 	for _, m := range all {
 		if m.alive() {
 			alive = append(alive, m)
 		}
 	}
-	return alive
+	return append(alive, unseen...)
 }
 
 // pass looks at all members and does to them what the phase asks for.
@@ -137,6 +141,7 @@ func (r *Reaper) signalPass(members []Member) {
 }
 
 func (r *Reaper) had(m Member, at uint64) {
+	r.told = true
 	r.signalled[m.identity()], r.signalledPid[m.Pid] = at, at
 }
 

@@ -50,6 +50,7 @@ type Reaper struct {
 	result      Result
 	leaderOnly  bool
 	toldAll     bool // the first pass over all members has been made
+	told        bool // somebody has been sent the signal
 	signal      unix.Signal
 	deadline    time.Time // Stopping: the end of the grace period. Killed: when to give up
 	nextPass    time.Time // zero: none is due
@@ -58,6 +59,7 @@ type Reaper struct {
 	nextWaiting time.Time
 	gaveUp      bool
 	quit        bool // Run returns when it has given up
+	procHides   bool // there may be members that /proc does not show
 
 	group        int // the leader's, if the signal went to it, at groupAt
 	groupAt      uint64
@@ -123,6 +125,7 @@ func (r *Reaper) Run() Result {
 	defer signal.Stop(children)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	r.procHides = procHides()
 	for {
 		r.mu.Lock()
 		queue := r.queue
@@ -136,7 +139,7 @@ func (r *Reaper) Run() Result {
 			switch {
 			case r.phase == Killed && len(r.killed) > 0:
 				r.result.Phase = Killed
-			case len(r.signalled) > 0:
+			case r.told:
 				r.result.Phase = Stopping
 			}
 			return r.result
@@ -176,6 +179,9 @@ func (r *Reaper) reap() {
 			return
 		}
 		reaped++
+		hidden := identity{pid: pid} // without a start, so the next with this pid is no other
+		delete(r.signalled, hidden)
+		delete(r.byGroup, hidden)
 		if pid == r.leader {
 			r.leader, leaderEnded = 0, true // the pid may come back
 			r.result.LeaderEnded, r.result.Status = true, status

@@ -16,19 +16,24 @@ import (
 
 func TestAllOfItIsWaitedFor(t *testing.T) {
 	for _, to := range []string{"tree", "child"} {
-		r := command(t, self(t, "--to", to, "--", "sh", "-c", noExec)...).start().says("up", 1)
+		r := command(t, self(t, "--grace", "25s", "--to", to, "--", "sh", "-c", noExec)...).start().says("up", 1)
 		code, took := r.signal(syscall.SIGTERM).ends()
 		require.Equal(t, "up\nTERM\nsaved\n", r.text())
 		require.Equal(t, 143, code, "the shell's own end")
 		require.GreaterOrEqual(t, took, time.Second)
 		require.Contains(t, r.stderr.String(), "ended by SIGTERM; waiting for")
-		require.Contains(t, r.stderr.String(), "all ended after 1.")
+		_, said, _ := strings.Cut(r.stderr.String(), "all ended after ")
+		said, _, _ = strings.Cut(said, ",")
+		after, err := time.ParseDuration(said)
+		require.NoError(t, err, r.stderr.String())
+		require.GreaterOrEqual(t, after, time.Second)
+		require.LessOrEqual(t, after, took+time.Millisecond, "which it rounds")
 	}
 }
 
 func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
 	script := `bash -c 'trap "echo TERM >>$LOG" TERM; trap "echo INT >>$LOG" INT; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done'; exit $?`
-	r := command(t, self(t, "--", "bash", "-c", "trap : TERM INT HUP; "+script)...).start().says("up", 1)
+	r := command(t, self(t, "--grace", "25s", "--", "bash", "-c", "trap : TERM INT HUP; "+script)...).start().says("up", 1)
 	r.signal(syscall.SIGTERM).says("TERM", 1)
 	r.signal(syscall.SIGTERM).signal(syscall.SIGINT).says("INT", 1)
 	r.signal(syscall.SIGINT).says("INT", 2)
@@ -39,7 +44,7 @@ func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
 
 func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
 	script := `trap "echo INT >>$LOG" INT; trap "echo TERM >>$LOG" TERM; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done`
-	r := command(t, self(t, "--", "bash", "-c", script)...).start().says("up", 1)
+	r := command(t, self(t, "--grace", "25s", "--", "bash", "-c", script)...).start().says("up", 1)
 	r.signal(syscall.SIGINT).says("INT", 1)
 	r.signal(syscall.SIGTERM).says("TERM", 1)
 	r.signal(syscall.SIGTERM).signal(syscall.SIGINT).says("INT", 2)
@@ -49,12 +54,12 @@ func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
 }
 
 func TestASignalThatDoesNotAskForTheEndIsForwardedOnly(t *testing.T) {
-	script := `trap "echo reloaded >>$LOG" HUP; trap "exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done`
+	script := `trap "echo reloaded >>$LOG" HUP; trap "exit 0" USR1; echo up >>$LOG; while :; do sleep 0.05; done`
 	r := command(t, self(t, "--grace", "100ms", "--to", "child", "--", "bash", "-c", script)...).start().says("up", 1)
 	r.signal(syscall.SIGHUP).says("reloaded", 1)
 	time.Sleep(300 * time.Millisecond) // longer than the grace period, which has not begun
 	r.signal(syscall.SIGHUP).says("reloaded", 2)
-	code, _ := r.signal(syscall.SIGTERM).ends()
+	code, _ := r.signal(syscall.SIGUSR1).ends() // which SIGTERM would give 100 ms for
 	require.Equal(t, 0, code)
 }
 
@@ -80,15 +85,23 @@ func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {
 }
 
 func TestItSaysWhatItWaitsFor(t *testing.T) {
-	r := command(t, self(t, "--grace", "1500ms", "--", "bash", "-c", `trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`)...).start().says("up", 1)
-	code, took := r.signal(syscall.SIGTERM).ends()
-	require.Equal(t, 137, code)
-	require.GreaterOrEqual(t, took, 1500*time.Millisecond)
-	for _, want := range []string{
-		"SIGTERM: SIGTERM to all processes, and at most 1.5s to end",
-		"waiting for ", fmt.Sprintf("the %v are over: killing", 1500*time.Millisecond), "of them killed, exit code 137",
-	} {
-		require.Contains(t, r.stderr.String(), want)
+	// Where it did not run between the first second and the end of the grace
+	// period, it had nothing to wait for.
+	for try := 1; ; try++ {
+		r := command(t, self(t, "--grace", "1500ms", "--", "bash", "-c", `trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`)...).start().says("up", 1)
+		code, took := r.signal(syscall.SIGTERM).ends()
+		require.Equal(t, 137, code)
+		require.GreaterOrEqual(t, took, 1500*time.Millisecond)
+		for _, want := range []string{
+			"SIGTERM: SIGTERM to all processes, and at most 1.5s to end",
+			"the 1.5s are over: killing", "of them killed, exit code 137",
+		} {
+			require.Contains(t, r.stderr.String(), want)
+		}
+		if strings.Contains(r.stderr.String(), "waiting for ") {
+			return
+		}
+		require.Less(t, try, 10, r.stderr.String())
 	}
 }
 
@@ -134,14 +147,17 @@ func TestAStderrThatNobodyReadsHoldsNothingUp(t *testing.T) {
 	}
 	require.NoError(t, unix.SetNonblock(fd, false))
 
-	for script, want := range map[string]int{
-		`trap "echo TERM >>$LOG; exit 3" TERM; echo up >>$LOG; while :; do sleep 0.05; done`: 3,
-		`trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`:                         137,
+	for _, c := range []struct {
+		grace, script string
+		want          int
+	}{
+		{"25s", `trap "echo TERM >>$LOG; exit 3" TERM; echo up >>$LOG; while :; do sleep 0.05; done`, 3},
+		{"300ms", `trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`, 137},
 	} {
-		init := command(t, self(t, "--grace", "300ms", "--", "bash", "-c", "exec 2>/dev/null; "+script)...)
+		init := command(t, self(t, "--grace", c.grace, "--", "bash", "-c", "exec 2>/dev/null; "+c.script)...)
 		init.cmd.Stderr = w
 		code, took := init.start().says("up", 1).signal(syscall.SIGTERM).ends()
-		require.Equal(t, want, code, init.text())
+		require.Equal(t, c.want, code, init.text())
 		require.Less(t, took, soon)
 	}
 }

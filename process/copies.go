@@ -14,7 +14,7 @@ import (
 type copies struct {
 	child   []*os.File // our copies of the child's ends, until it has been started
 	ours    []*os.File // our ends
-	inputs  []func() error
+	inputs  []func(done chan<- error)
 	outputs []func() error
 	errs    chan error // one for each output
 	input   chan error // at most one
@@ -32,10 +32,10 @@ func (c *copies) pipe(cmd *exec.Cmd) (restore func(), err error) {
 		}
 		cmd.Stdin = r
 		c.child, c.ours = append(c.child, r), append(c.ours, w)
-		c.inputs = append(c.inputs, func() error {
+		c.inputs = append(c.inputs, func(done chan<- error) {
 			_, err := io.Copy(w, stdin)
+			done <- err // before the child can end because of it
 			w.Close()
-			return err
 		})
 	}
 	if cmd.Stdout, err = c.output(stdout); err != nil {
@@ -72,7 +72,7 @@ func (c *copies) run() {
 	c.errs, c.input = make(chan error, len(c.outputs)), make(chan error, len(c.inputs))
 	for _, copy := range c.inputs {
 		// Nobody waits for it: it is in the hands of the caller's Reader.
-		go func() { c.input <- copy() }()
+		go copy(c.input)
 	}
 	for _, copy := range c.outputs {
 		go func() { c.errs <- copy() }()

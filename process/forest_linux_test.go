@@ -64,7 +64,7 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 
 			cmd := unprivileged(shell(c.script))
 			m := marked(cmd)
-			var o process.Options // a grace period that is long enough where nobody is to be killed
+			o := process.Options{Grace: soon} // where nobody is to be killed
 			if c.stopped == process.Killed {
 				o.Grace = 200 * time.Millisecond
 			}

@@ -4,9 +4,18 @@ package process_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/process"
 )
 
 // A journal keeps a log's lines.
@@ -28,3 +37,51 @@ func (j *journal) lines() []string {
 }
 
 func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+
+func TestEveryStepIsLogged(t *testing.T) {
+	var j journal
+	tree, _ := start(t, shell(`trap '' TERM; sleep 600 & echo up; exit 0`), process.Options{Grace: time.Hour, Logger: j.logger()})
+	says := func(step string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(j.lines(), func(line string) bool { return strings.Contains(line, step) })
+		}
+	}
+	require.Eventually(t, func() bool { _, there := statOf(tree.Pid()); return !there }, soon, 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- tree.Stop(ctx) }()
+	require.Eventually(t, says("process: waiting"), soon, 10*time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-stopped, process.ErrKilled)
+	_ = tree.Wait() // however it ended
+	require.Eventually(t, says("process: killed"), soon, 10*time.Millisecond)
+	waiting := 0
+	lines := slices.DeleteFunc(j.lines(), func(line string) bool { // a slow machine waits more than once
+		if strings.Contains(line, "process: waiting") {
+			waiting++
+		}
+		return waiting > 1 && strings.Contains(line, "process: waiting")
+	})
+	wants := []string{"started", "the child has ended", "signalled", "waiting", "killing", "killed"}
+	require.Len(t, lines, len(wants), "%v", lines)
+	for i, want := range wants {
+		require.Contains(t, lines[i], "process: "+want)
+		require.Contains(t, lines[i], fmt.Sprintf("pid=%d", tree.Pid()))
+		require.Contains(t, lines[i], "time=")
+	}
+	require.Contains(t, lines[2], "signal=SIGTERM members=1")
+	require.Contains(t, lines[3], "sleep 600")
+	require.Contains(t, lines[4], "signal=SIGKILL members=1")
+}
+
+func TestALoggerThatBlocksHoldsNothingUp(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{Logger: slog.New(slog.NewTextHandler(stuck{release}, nil))})
+	require.NoError(t, tree.Stop(soonContext(t)))
+}
+
+type stuck struct{ until <-chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) { <-s.until; return len(p), nil }

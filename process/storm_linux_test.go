@@ -166,12 +166,14 @@ func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
 		}
 	}()
 	trees := 0
+	var ended chan end // nil before the first tree
 	for got := 0; got < others; {
 		select {
-		case e := <-ends:
+		case e := <-ended:
 			require.Equal(t, e.want, e.code)
 			got++
 		default:
+			ended = ends
 			tree, _ := start(t, shell(`sleep 600 & setsid sleep 600 & trap '' TERM; echo up; exit 9`), process.Options{})
 			require.NoError(t, tree.Stop(soonContext(t)))
 			isExit(t, tree.Wait(), 9, 0)

@@ -16,7 +16,7 @@ func TestOnlyAnExecOrAnInitThatWaitsLetsTheCleanUpRun(t *testing.T) {
 	if os.Getuid() != 0 && exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--map-root-user", "true").Run() != nil {
 		t.Skip("neither root nor allowed to make a user namespace")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // with a cold build cache
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // with a cold build cache
 	defer cancel()
 	run := exec.CommandContext(ctx, "./run.sh")
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) } // it clears up behind itself

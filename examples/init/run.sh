@@ -3,7 +3,6 @@
 # Go, and root or the right to make user namespaces.
 set -eu
 cd "$(dirname "$0")"
-grace=3 # what the engine grants; Docker's 10 s would show the same
 
 work=$(mktemp -d)
 engine=
@@ -18,7 +17,7 @@ app
 echo "start.sh: the app has ended"
 EOF
 chmod +x "$work/start.sh"
-export PATH="$work:$PATH" SHUTDOWN_GRACE_PERIOD="$grace"
+export PATH="$work:$PATH"
 
 as_root=--
 [ "$(id -u)" = 0 ] || as_root=--map-root-user
@@ -26,11 +25,14 @@ as_root=--
 # said TEXT tells whether the image has written TEXT.
 said() { if grep -q "$1" "$log"; then echo yes; else echo no; fi; }
 
-# image NAME COMMAND... runs COMMAND as PID 1, sends it SIGTERM when the app is
-# ready, and SIGKILL at the end of the grace period.
+# image NAME GRACE COMMAND... runs COMMAND as PID 1, sends it SIGTERM when the app
+# is ready, and SIGKILL when the grace period of so many seconds is over. Docker's
+# is 10; where nothing ends before it, 3 show the same.
 image() {
 	name=$1
-	shift
+	grace=$2
+	shift 2
+	export SHUTDOWN_GRACE_PERIOD="$grace"
 	log=$work/$name.log
 	unshare --pid --fork --mount-proc --kill-child $as_root "$@" >"$log" 2>&1 </dev/null &
 	engine=$!
@@ -60,17 +62,17 @@ image() {
 
 printf '%-32s%-17s%-11s%-6s%s\n' IMAGE 'APP GOT SIGTERM' CLEANED-UP EXIT AFTER
 # CMD ["app"]
-image 'exec form' app
+image 'exec form' 10 app
 # CMD app; echo "the app has ended"
-image 'shell form, more after it' sh -c 'app; echo "the app has ended"'
+image 'shell form, more after it' 3 sh -c 'app; echo "the app has ended"'
 # CMD ["start.sh"]
-image 'start script without exec' start.sh
+image 'start script without exec' 3 start.sh
 # ENTRYPOINT ["shutdown-init", "--ok", "143", "--"]
 # CMD ["start.sh"]
 #
 # All processes get the signal: start.sh, too, which ends on it (143) and leaves
 # the app to shutdown-init.
-image 'start script, shutdown-init' shutdown-init --ok 143 -- start.sh
+image 'start script, shutdown-init' 10 shutdown-init --ok 143 -- start.sh
 
 echo
 echo 'What the library said at the start:'

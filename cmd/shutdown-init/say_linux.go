@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What is said waits here until it has been written. A stderr that nobody reads
@@ -20,7 +22,7 @@ func say(format string, args ...any) {
 }
 
 // startSaying begins to write. finish waits until everything has been written,
-// for a moment at most.
+// for a moment only if stderr takes nothing.
 func startSaying() (finish func()) {
 	ending, written := make(chan struct{}), make(chan struct{})
 	write := func(line string) { fmt.Fprintln(os.Stderr, "shutdown-init: "+line) }
@@ -39,9 +41,21 @@ func startSaying() (finish func()) {
 	}()
 	return func() {
 		close(ending)
-		select {
-		case <-written:
-		case <-time.After(200 * time.Millisecond):
+		for range 10 {
+			select {
+			case <-written:
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+			if !takesMore(2) {
+				return
+			} // else it is this process that did not run
 		}
 	}
+}
+
+func takesMore(fd int) bool {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(poll, 0)
+	return err != nil || n > 0
 }

@@ -50,7 +50,9 @@ type answer struct {
 type link struct {
 	file *os.File
 	dec  *json.Decoder
-	mu   sync.Mutex // one message at a time
+
+	mu     sync.Mutex // one message at a time
+	unsent []byte     // what found no room: half a message would spoil the next
 }
 
 func newLink(file *os.File) *link { return &link{file: file, dec: json.NewDecoder(file)} }
@@ -58,6 +60,8 @@ func newLink(file *os.File) *link { return &link{file: file, dec: json.NewDecode
 // writeBound is for an other end that is stopped, with its buffer full.
 const writeBound = time.Second
 
+// send gives up when it has been waiting for bound; what has not been sent then
+// comes before the next message.
 func (l *link) send(message any, bound time.Duration) error {
 	text, err := json.Marshal(message)
 	if err != nil {
@@ -66,7 +70,9 @@ func (l *link) send(message any, bound time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.file.SetWriteDeadline(time.Now().Add(bound))
-	_, err = l.file.Write(append(text, '\n'))
+	l.unsent = append(append(l.unsent, text...), '\n')
+	n, err := l.file.Write(l.unsent)
+	l.unsent = l.unsent[n:]
 	return err
 }
 

@@ -92,10 +92,10 @@ func runReaper(l *link) {
 	go func() { // until the process ends
 		obey(l, loop, told, r)
 	}()
-	_ = l.send(answer{Started: pid}, writeBound)
+	_ = l.send(answer{Started: pid}, startBound)
 	<-told
 	result := loop.Run()
-	_ = l.send(answer{Done: &result}, writeBound)
+	_ = l.send(answer{Done: &result}, answerBound)
 	endAs(result)
 }
 
@@ -171,6 +171,6 @@ func letGo(files []bool) {
 func refuse(l *link, doing string, err error) {
 	errno := unix.EINVAL
 	_ = errors.As(err, &errno)
-	_ = l.send(answer{Errno: errno, Doing: doing}, writeBound)
+	_ = l.send(answer{Errno: errno, Doing: doing}, startBound)
 	unix.Exit(1)
 }

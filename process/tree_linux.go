@@ -78,7 +78,7 @@ func (t *Tree) start() (err error) {
 		}
 	}
 	t.begin(t.watch)
-	_ = t.platform.link.send(order{Go: true}, writeBound) // if the reaper is gone, watch will say so
+	_ = t.platform.link.send(order{Go: true}, startBound) // if the reaper is gone, watch will say so
 	return nil
 }
 

@@ -1,0 +1,35 @@
+//go:build !processgroup
+
+package process
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A program that is stopped does not read what its reapers say.
+func TestWhatFoundNoRoomComesBeforeTheNextMessage(t *testing.T) {
+	a, b, err := socketPair()
+	require.NoError(t, err)
+	defer a.Close()
+	defer b.Close()
+	from, to := newLink(a), newLink(b)
+	sent := 0
+	for err == nil {
+		err = from.send(answer{Started: sent, Doing: strings.Repeat("x", 30_000)}, 10*time.Millisecond)
+		sent++
+	}
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	last := make(chan error, 1)
+	go func() { last <- from.send(answer{Started: sent}, time.Minute) }()
+	for want := range sent + 1 {
+		var got answer
+		require.NoError(t, to.receive(&got))
+		require.Equal(t, want, got.Started)
+	}
+	require.NoError(t, <-last)
+}

@@ -18,8 +18,9 @@
 // whose parents have gone, processes that fork while they are being stopped. They
 // are found by who started them and held by pidfd and start time, not by name or
 // by pid alone. No privilege is needed; a member that has become another user,
-// whom we may not signal, is a survivor, and everybody else is gone. What a /proc
-// mounted with hidepid does not show gets its signal once its parent has ended.
+// whom we may not signal, is a survivor, and everybody else is gone. A member
+// that /proc does not show its user (hidepid) gets the signal with the child's
+// process group, or when its parent has ended.
 //
 // Each tree has a reaper: this program, started again from /proc/self/exe. It is
 // called shutdown-reaper, makes itself the subreaper of what it starts, and is
@@ -30,7 +31,8 @@
 // the start, where exec.Cmd takes a tenth of that, and 1 MB.
 //
 // The program itself may end by SIGKILL, or without a Stop: the reaper sees that,
-// sends the signal, and kills what is left after half a second.
+// sends the signal, and kills what is left after half a second, or after
+// Options.Grace if that is shorter.
 //
 // The reaper has a process group of its own and catches what can be caught. So a
 // terminal's Ctrl-C, or the SIGTERM that systemd sends to a whole cgroup, does
@@ -49,8 +51,9 @@
 // Package variables and init functions that come before it (those of packages
 // that it does not depend on run in the order of their import paths) run in the
 // reaper too, with an environment that is empty but for SHUTDOWN_PROCESS_REAPER,
-// GOMAXPROCS and LD_LIBRARY_PATH. One that ends the program for want of a variable makes Start
-// fail; one that starts a server starts it there. Do such things in main.
+// GOMAXPROCS and LD_LIBRARY_PATH. One that ends the program for want of a
+// variable makes Start fail; one that starts a server starts it there. Do such
+// things in main.
 //
 // A program that is a library in another one (-buildmode=c-shared) has no
 // executable to start again: Start says so. So it does where /proc is not

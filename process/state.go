@@ -37,7 +37,8 @@ func (s State) over() bool { return s >= Ended }
 // killed were about to save is lost.
 var ErrKilled = errors.New("killed")
 
-// A SurvivorsError lists what Stop or Kill could not end.
+// A SurvivorsError lists what Stop or Kill could not end. Survivors is empty if
+// the kernel says that somebody is left, and nothing that it shows us says who.
 type SurvivorsError struct {
 	Root      int    // the pid of the tree's root, dead or alive
 	Command   string // what it was started as

@@ -217,6 +217,12 @@ type mute struct{}
 
 func (*mute) Read([]byte) (int, error) { return 0, errors.New("nothing to read") }
 
+func TestASurvivorWithoutANameIsSaid(t *testing.T) {
+	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app"}, "process: tree 7 (app): what /proc does not show could not be ended")
+	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app", Survivors: []process.Survivor{{Pid: 9, Command: "x", Err: fs.ErrPermission}}},
+		"process: tree 7 (app): 1 process could not be ended: 9 x (permission denied)")
+}
+
 func TestStatesHaveNames(t *testing.T) {
 	require.Equal(t, "running stopping killing survived ended stopped killed State(9)", fmt.Sprintf("%v %v %v %v %v %v %v %v",
 		process.Running, process.Stopping, process.Killing, process.Survived, process.Ended, process.Stopped, process.Killed, process.State(9)))

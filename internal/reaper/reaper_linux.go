@@ -182,6 +182,7 @@ func (r *Reaper) reap() {
 		hidden := identity{pid: pid} // without a start, so the next with this pid is no other
 		delete(r.signalled, hidden)
 		delete(r.byGroup, hidden)
+		delete(r.refused, hidden)
 		if pid == r.leader {
 			r.leader, leaderEnded = 0, true // the pid may come back
 			r.result.LeaderEnded, r.result.Status = true, status

@@ -18,7 +18,7 @@ type Member struct {
 	Start       uint64 // clock ticks since boot; a pid comes back, a pid and its start do not. 0: hidden
 	State       byte   // R, S, D, T (stopped), Z (zombie) ...
 	name        string // the first 15 bytes of its program's
-	caught      uint64 // the signals from 1 to 31 that it has a handler for
+	caught      uint64 // the signals from 1 to 31 that it has a handler for, or blocks, to fetch them
 }
 
 // Age is how long the member has been running.
@@ -123,8 +123,8 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 		return m, false
 	}
 	// "pid (comm) state ppid ...", and comm may have blanks and parentheses. The
-	// start time is the 22nd field, which is the 20th behind comm, and what is
-	// caught the 34th.
+	// start time is the 22nd field, which is the 20th behind comm, what is blocked
+	// the 32nd, and what is caught the 34th.
 	line := buf[:n]
 	begin, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	fields := bytes.Fields(line[end+1:])
@@ -139,7 +139,9 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 	}
 	m.Parent, _ = strconv.Atoi(string(fields[1]))
 	m.Group, _ = strconv.Atoi(string(fields[2]))
-	m.caught, _ = strconv.ParseUint(string(fields[31]), 10, 64)
+	blocked, _ := strconv.ParseUint(string(fields[29]), 10, 64)
+	caught, _ := strconv.ParseUint(string(fields[31]), 10, 64)
+	m.caught = blocked | caught
 	m.Start, err = strconv.ParseUint(string(fields[19]), 10, 64)
 	return m, err == nil
 }

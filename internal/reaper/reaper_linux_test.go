@@ -70,6 +70,28 @@ func TestAPidThatHasComeBackIsNotSignalled(t *testing.T) {
 	require.NoError(t, send(m, unix.SIGKILL))
 }
 
+func TestWhoCatchesASignalIsKnown(t *testing.T) {
+	cmd := exec.Command("sh", "-c", `trap : HUP TERM; echo up; read -r word`)
+	in, err := cmd.StdinPipe() // nothing comes
+	require.NoError(t, err)
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // by our signal
+	}()
+	_, err = out.Read(make([]byte, 3))
+	require.NoError(t, err)
+	m, ok := find(t, cmd.Process.Pid)
+	require.True(t, ok)
+	require.Equal(t, "[sh]", m.Name())
+	for sig, want := range map[unix.Signal]bool{unix.SIGHUP: true, unix.SIGTERM: true, unix.SIGUSR1: false, unix.SIGUSR2: false, 40: true} {
+		require.Equal(t, want, m.handles(sig), sig)
+	}
+}
+
 func TestWhatIsPrintedIsOneLine(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "read -r word # \n\t\x1b[31m a comment that is longer than a line of the log ought to be, and goes on and on")
 	in, err := cmd.StdinPipe() // nothing comes

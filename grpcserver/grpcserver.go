@@ -17,11 +17,12 @@
 //  1. Watch streams of the health service end: they are no work.
 //  2. The listener stops the handshakes, hands out every connection that had
 //     completed one, and is closed. See package listener.
-//  3. HTTP/2 (and TLS) handshakes end. A connection that has not sent a byte is
-//     closed after 100 ms in which no other such connection began to speak, or
-//     after 1 s, and one that stops half way after 500 ms. Otherwise a port scan
-//     would hold GracefulStop up, and Stop too, for the 120 s of
-//     grpc.ConnectionTimeout. Who has just connected has 100 ms for a first RPC.
+//  3. HTTP/2 (and TLS) handshakes end, and who has connected within the last
+//     10 s without calling has the time for a first RPC. A connection that has
+//     not sent a byte is closed, and one that has not called is no longer waited
+//     for, when for 250 ms none of these came further, or after 1 s. A handshake
+//     that stops half way is closed after 500 ms. Otherwise a port scan would
+//     hold GracefulStop up, and Stop too, for the 120 s of grpc.ConnectionTimeout.
 //     On a machine without CPU to spare all of this takes longer, because it is
 //     counted in wake-ups.
 //  4. GracefulStop sends a GOAWAY to everyone who is left, and waits for the
@@ -39,6 +40,14 @@
 // A client that does not answer GracefulStop's PING, because it is frozen or its
 // network is gone, is waited for as long as gRPC does, which is 6 s: 5 for the
 // PING, and 1 for the client to close.
+//
+// # What is lost
+//
+// As long as there is time, no RPC that has been sent. What cannot be helped is the client that has
+// connected, and is held up on its side for longer than step 3 waits before it
+// sends its first RPC. It sends it on no other connection to this server: gRPC
+// retries it elsewhere if there is somewhere else, and if not it is Unavailable,
+// with the same error as if the client had come a moment later and been refused.
 //
 // # Long streams
 //

@@ -11,13 +11,13 @@ import (
 // a tick comes as late as they do.
 const (
 	lingerTick     = 5 * time.Millisecond
-	lingerSilent   = 20  // ticks in which no silent connection spoke
+	lingerQuiet    = 50  // ticks in which none of them came further
 	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a handshake
-	lingerMax      = 200 // ticks in all, for either
-	lingerReady    = 20  // ticks from the handshake to the first RPC
+	lingerMax      = 200 // ticks in all, for each
 
-	// A client has connected for an RPC, if it is not long ago.
-	justReady = time.Second
+	// Who connected longer ago than this has not done so for an RPC that is still
+	// to come. It is long, because it is no count of wake-ups.
+	justReady = 10 * time.Second
 )
 
 // lingered is for the goroutine in linger alone.
@@ -25,13 +25,16 @@ type lingered struct {
 	reads    uint64 // of the socket at the last tick
 	quiet    int    // ticks without a byte
 	speaking int    // ticks since the first byte
-	ready    int    // ticks since the handshakes
+	ready    bool   // at the last tick
 }
 
 // linger waits for the handshakes, and then for the first RPC of those who have
 // just connected. It closes the connections whose handshakes do not come to an
 // end: when it returns there is none that GracefulStop would wait for, and none
 // that it would close. When ctx has ended, it closes all that are left.
+//
+// Clients that have the processor to themselves in turn come further in turn, so
+// as long as one does, all are waited for.
 func (s *conns) linger(ctx context.Context) {
 	s.mu.Lock()
 	s.changed = make(chan struct{}, 1)
@@ -40,7 +43,11 @@ func (s *conns) linger(ctx context.Context) {
 	defer tick.Stop()
 	young := s.all() // no more will come
 	for ticks, quiet := 0, 0; ; {
-		young = slices.DeleteFunc(young, func(c *conn) bool { return !c.young() })
+		before := len(young)
+		young = slices.DeleteFunc(young, func(c *conn) bool { return c.closed.Load() || c.settled() })
+		if len(young) < before {
+			quiet = 0
+		}
 		if len(young) == 0 {
 			return
 		}
@@ -61,9 +68,11 @@ func (s *conns) linger(ctx context.Context) {
 				quiet = 0
 			}
 		}
+		over := quiet > lingerQuiet || ticks >= lingerMax
+		young = slices.DeleteFunc(young, func(c *conn) bool { return over && c.lingered.ready })
 		for _, c := range young {
 			switch {
-			case !c.stuck(quiet > lingerSilent || ticks >= lingerMax):
+			case !c.stuck(over):
 			case c.lingered.speaking == 0:
 				endIfSilent(c.raw.Conn)
 			default:
@@ -73,26 +82,25 @@ func (s *conns) linger(ctx context.Context) {
 	}
 }
 
-// young reports whether c is worth waiting for.
-func (c *conn) young() bool {
-	return !c.closed.Load() && !c.settled() && c.lingered.ready < lingerReady
-}
-
 // settled reports whether c has had the time for a first RPC, or the RPC.
 func (c *conn) settled() bool {
 	ready := c.ready.Load()
 	return ready != nil && (c.spoken.Load() || time.Since(*ready) > justReady)
 }
 
-// look is for each tick. It reports whether c has begun to speak since the last.
-func (c *conn) look() (began bool) {
+// look is for each tick. It reports whether c has come further since the last:
+// has begun to speak, or to the end of its handshakes.
+func (c *conn) look() (further bool) {
 	l := &c.lingered
-	arrived := readable(c.raw.Conn) // and gRPC has not got round to it
-	if c.ready.Load() != nil && !arrived {
-		l.ready++
+	if c.ready.Load() != nil {
+		further = !l.ready
+		l.ready = true
+		return further
 	}
 	reads := c.raw.reads.Load()
-	if l.quiet++; reads != l.reads || arrived {
+	l.quiet++
+	// What has arrived, and gRPC has not got round to, is no silence.
+	if reads != l.reads || readable(c.raw.Conn) {
 		l.reads, l.quiet = reads, 0
 	}
 	if reads > 0 {
@@ -108,7 +116,7 @@ func (c *conn) stuck(closeSilent bool) bool {
 		return false
 	}
 	if l.speaking == 0 {
-		return closeSilent && l.quiet >= lingerSilent
+		return closeSilent && l.quiet >= lingerQuiet
 	}
 	return l.quiet >= lingerSpeaking || l.speaking >= lingerMax
 }

@@ -7,13 +7,16 @@ import (
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 
 	"github.com/gracefulgo/shutdown"
 )
@@ -106,6 +109,57 @@ func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
 	}
 }
 
+// Neither a connection that only the kernel has made, nor one whose client has
+// not come to call, is turned away for its client's slowness. The controls say
+// where that ends.
+func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		after []time.Duration // Drain has begun each client gets its processor
+		mute  bool            // and its handshake is still to come then
+		lost  int
+	}{
+		"it has 250 ms":                   {after: ms(240)},
+		"it has 250 ms for its preface":   {after: ms(240), mute: true},
+		"as long as others come further":  {after: ms(240, 480, 720, 960)},
+		"further with a handshake, too":   {after: ms(240, 480, 720, 960), mute: true},
+		"control: no longer if none does": {after: ms(240, 600), lost: 1},
+		"control: nor for its preface":    {after: ms(240, 600), mute: true, lost: 1},
+		"control: a second in all":        {after: ms(240, 480, 720, 960, 1200), lost: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := manager(t, shutdown.Config{})
+				memory := serveInMemory(t, m, newServer(m, service{}))
+				begin := time.Now().Add(5 * time.Second)
+				results := make(chan error, len(c.after))
+				for _, after := range c.after {
+					cc := memory.dial(t, func(conn net.Conn) net.Conn {
+						if c.mute {
+							return &mute{Conn: conn, until: begin.Add(after)}
+						}
+						return conn
+					})
+					cc.Connect()
+					go func() {
+						time.Sleep(time.Until(begin.Add(after)))
+						results <- call(t, pb.NewTestServiceClient(cc))
+					}()
+				}
+				time.Sleep(time.Until(begin))
+				require.NoError(t, end(t, m))
+				lost := 0
+				for range c.after {
+					if err := within(t, "the answer", results); err != nil {
+						require.Equal(t, codes.Unavailable, status.Code(err))
+						lost++
+					}
+				}
+				require.Equal(t, c.lost, lost)
+			})
+		})
+	}
+}
+
 // What has been sent and lies in the kernel, because gRPC has not got round to it,
 // is no silence.
 func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {
@@ -119,7 +173,7 @@ func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
 	silent := m.Report().Begun
-	eventually(t, "the silent ones' time to pass, twice", func() bool { return time.Since(silent) > 300*time.Millisecond })
+	eventually(t, "the silent ones' time to pass, twice", func() bool { return time.Since(silent) > 600*time.Millisecond })
 	slow.gate.Open()
 	require.NoError(t, within(t, "the answer", answer))
 	require.NoError(t, within(t, "the end", ended))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -43,9 +44,10 @@ func (l *output) lines(with string) (found []string) {
 // The budget of these tests: Drain ends after 7 s, WorkContext 1.4 s before it.
 var endlessBudget = shutdown.Config{GracePeriod: 10 * time.Second, Timeout: 8 * time.Second, Reserve: time.Second}
 
+const drainEnd = 7 * time.Second
+
 // A handler of a stream that has no end, in the three kinds that there are.
 func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
-	t.Parallel()
 	for name, handler := range map[string]func(pb.TestService_FullDuplexCallServer) error{
 		"it looks at its context": func(s pb.TestService_FullDuplexCallServer) error {
 			<-s.Context().Done()
@@ -64,8 +66,7 @@ func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		virtually(t, name, func(t *testing.T) {
 			var log output
 			cfg := endlessBudget
 			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -79,19 +80,19 @@ func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
 			}
 			inside, cancelled := make(chan struct{}), make(chan struct{})
 			m.On(shutdown.Close, "db", func(context.Context) error { happens("db closed"); return nil })
-			c := client(t, start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+			c := serveInMemory(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 				close(inside)
 				defer happens("handler ended")
 				context.AfterFunc(s.Context(), func() { close(cancelled) })
 				return handler(s)
-			}})))
+			}})).client(t)
 			stream, err := c.FullDuplexCall(t.Context())
 			require.NoError(t, err)
 			within(t, "the stream", inside)
 
 			begun := time.Now()
 			require.NoError(t, ignoreCut(end(t, m)))
-			require.Less(t, time.Since(begun), cfg.Timeout+2*time.Second)
+			require.Less(t, time.Since(begun), drainEnd)
 			within(t, "the end of the context", cancelled)
 			require.Equal(t, []string{"handler ended", "db closed"}, order)
 			for err == nil {
@@ -115,7 +116,10 @@ func ignoreCut(err error) error {
 }
 
 func TestAHandlerThatIgnoresEverythingIsLeftBehindByName(t *testing.T) {
-	t.Parallel()
+	synctest.Test(t, leavesBehind)
+}
+
+func leavesBehind(t *testing.T) {
 	var log output
 	cfg := endlessBudget
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -123,17 +127,17 @@ func TestAHandlerThatIgnoresEverythingIsLeftBehindByName(t *testing.T) {
 	closed := make(chan shutdown.Report, 1)
 	m.On(shutdown.Close, "db", func(context.Context) error { closed <- m.Report(); return nil })
 	handlerEnded := make(chan struct{})
-	c := client(t, start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+	c := serveInMemory(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 		defer close(handlerEnded)
 		return g.pass(s.Context())
-	}})))
+	}})).client(t)
 	stream, err := c.FullDuplexCall(t.Context())
 	require.NoError(t, err)
 	within(t, "the stream", g.entered)
 
 	begun := time.Now()
 	err = end(t, m)
-	require.Less(t, time.Since(begun), cfg.Timeout+2*time.Second)
+	require.LessOrEqual(t, time.Since(begun), cfg.Timeout)
 	require.ErrorIs(t, err, shutdown.ErrTimeout)
 	require.ErrorContains(t, err, "still in flight: "+streamName)
 	within(t, "Close runs", closed)

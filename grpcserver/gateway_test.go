@@ -18,10 +18,10 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// gateway is an HTTP server whose handler calls addr, after a while.
-func gateway(t testing.TB, addr string, pause func()) *http.Server {
+// gateway is a handler that calls addr, after a while.
+func gateway(t testing.TB, addr string, pause func()) http.Handler {
 	c := client(t, addr)
-	return &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pause()
 		resp, err := c.UnaryCall(r.Context(), &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("called")}})
 		if err != nil {
@@ -29,7 +29,7 @@ func gateway(t testing.TB, addr string, pause func()) *http.Server {
 			return
 		}
 		_, _ = w.Write(resp.GetPayload().GetBody())
-	})}
+	})
 }
 
 type answer struct {
@@ -67,16 +67,15 @@ func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, g := manager(t, shutdown.Config{}), newGate(t)
-			ln := listen(t)
-			addr := ln.Addr().String()
-			ln.Close()
-			front := gateway(t, addr, func() { _ = g.pass(t.Context()) })
+			front := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
 			srv := newServer(m, service{})
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, addr))
+				require.NoError(t, grpcserver.StartBehind(m, front, srv, "127.0.0.1:0"))
 			} else {
-				require.NoError(t, grpcserver.Start(m, srv, addr))
+				require.NoError(t, grpcserver.Start(m, srv, "127.0.0.1:0"))
 			}
+			addr := address(t, m)
+			front.Handler = gateway(t, addr, func() { _ = g.pass(t.Context()) })
 			httpLn := listen(t)
 			require.NoError(t, httpserver.StartListener(m, front, httpLn))
 			held := get(t, "http://"+httpLn.Addr().String())

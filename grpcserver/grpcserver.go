@@ -43,11 +43,11 @@
 //
 // # What is lost
 //
-// As long as there is time, no RPC that has been sent. What cannot be helped is the client that has
-// connected, and is held up on its side for longer than step 3 waits before it
-// sends its first RPC. It sends it on no other connection to this server: gRPC
-// retries it elsewhere if there is somewhere else, and if not it is Unavailable,
-// with the same error as if the client had come a moment later and been refused.
+// As long as there is time, no RPC that has been sent. What cannot be helped is
+// the client that has connected, and is held up on its side for longer than step
+// 3 waits before it sends its first RPC. gRPC then tries another connection for
+// it. If there is no other server, that is Unavailable, with the error of a client
+// that came a moment later and was refused.
 //
 // # Long streams
 //

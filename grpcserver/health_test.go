@@ -3,73 +3,96 @@ package grpcserver_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/grpcserver"
 )
 
+// In virtual time, in which nothing takes any but what waits: so these 100 ms are
+// there on a slow machine too.
 func TestHealthSaysNotServingWhileServingGoesOn(t *testing.T) {
-	t.Parallel()
-	const lameDuck = time.Second
-	m := manager(t, shutdown.Config{LameDuck: lameDuck})
-	srv, h := newServer(m, service{}), health.NewServer()
-	healthpb.RegisterHealthServer(srv, h)
-	services := []string{"", "grpc.testing.TestService", "another"}
-	for _, s := range services {
-		h.SetServingStatus(s, healthpb.HealthCheckResponse_SERVING)
-	}
-	grpcserver.Health(m, h)
-	cc := dial(t, start(t, m, srv))
-	asker := healthpb.NewHealthClient(cc)
-	var watches []grpc.ServerStreamingClient[healthpb.HealthCheckResponse]
-	for _, s := range services {
-		w, err := asker.Watch(t.Context(), &healthpb.HealthCheckRequest{Service: s})
-		require.NoError(t, err)
-		first, err := w.Recv()
-		require.NoError(t, err)
-		require.Equal(t, healthpb.HealthCheckResponse_SERVING, first.GetStatus())
-		watches = append(watches, w)
-	}
-
-	begun := time.Now()
-	m.Begin(nil)
-	for i, w := range watches {
-		next, err := w.Recv()
-		require.NoError(t, err)
-		require.Equal(t, healthpb.HealthCheckResponse_NOT_SERVING, next.GetStatus())
-		got, err := asker.Check(t.Context(), &healthpb.HealthCheckRequest{Service: services[i]})
-		require.NoError(t, err)
-		require.Equal(t, healthpb.HealthCheckResponse_NOT_SERVING, got.GetStatus())
-	}
-	t.Logf("NOT_SERVING after %v", time.Since(begun))
-	require.Less(t, time.Since(begun), lameDuck)
-	require.Equal(t, shutdown.Leave, m.Phase())
-
-	// Nobody turns it back, and the server serves.
-	h.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
-	served, c := 0, pb.NewTestServiceClient(cc)
-	for m.Phase() == shutdown.Leave {
-		failed := call(t, c)
-		got, err := asker.Check(t.Context(), &healthpb.HealthCheckRequest{})
-		if m.Phase() == shutdown.Leave { // and not only when we called
-			require.NoError(t, failed)
-			served++
-			require.NoError(t, err)
-			require.Equal(t, healthpb.HealthCheckResponse_NOT_SERVING, got.GetStatus())
+	synctest.Test(t, func(t *testing.T) {
+		const lameDuck = 5 * time.Second
+		m := manager(t, shutdown.Config{LameDuck: lameDuck})
+		srv, h := newServer(m, service{}), health.NewServer()
+		healthpb.RegisterHealthServer(srv, h)
+		services := []string{"", "grpc.testing.TestService", "another"}
+		for _, s := range services {
+			h.SetServingStatus(s, healthpb.HealthCheckResponse_SERVING)
 		}
-		time.Sleep(time.Millisecond)
+		grpcserver.Health(m, h)
+		memory := serveInMemory(t, m, srv)
+		asker := healthpb.NewHealthClient(memory.dial(t))
+		var watches []grpc.ServerStreamingClient[healthpb.HealthCheckResponse]
+		for _, s := range services {
+			w, err := asker.Watch(t.Context(), &healthpb.HealthCheckRequest{Service: s})
+			require.NoError(t, err)
+			requireStatus(t, healthpb.HealthCheckResponse_SERVING, w.Recv)
+			watches = append(watches, w)
+		}
+		// Whoever calls before the end of the lame duck is answered, on a connection
+		// that he has and on a new one. He does not call in the moment in which it ends.
+		stays, served := memory.client(t), 0
+		require.NoError(t, call(t, stays))
+		time.Sleep(500 * time.Microsecond)
+
+		begun := time.Now()
+		m.Begin(nil)
+		for i, w := range watches {
+			requireStatus(t, healthpb.HealthCheckResponse_NOT_SERVING, w.Recv)
+			requireStatus(t, healthpb.HealthCheckResponse_NOT_SERVING, check(t, asker, services[i]))
+		}
+		require.Less(t, time.Since(begun), 100*time.Millisecond)
+
+		h.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) // nobody turns it back
+		time.Sleep(500 * time.Microsecond)
+		for time.Since(begun) < lameDuck {
+			require.Equal(t, shutdown.Leave, m.Phase())
+			require.NoError(t, call(t, stays))
+			require.NoError(t, call(t, memory.client(t)))
+			requireStatus(t, healthpb.HealthCheckResponse_NOT_SERVING, check(t, asker, ""))
+			served++
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.Equal(t, 500, served)
+		require.NoError(t, within(t, "the end", wait(m)))
+		_, err := watches[0].Recv()
+		require.Error(t, err)
+	})
+}
+
+// The negative control.
+func TestWithoutHealthNobodyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{LameDuck: time.Second})
+		srv := newServer(m, service{})
+		healthpb.RegisterHealthServer(srv, health.NewServer())
+		asker := healthpb.NewHealthClient(serveInMemory(t, m, srv).dial(t))
+		m.Begin(nil)
+		time.Sleep(100 * time.Millisecond)
+		requireStatus(t, healthpb.HealthCheckResponse_SERVING, check(t, asker, ""))
+	})
+}
+
+// check is what Recv is to a Watch.
+func check(t *testing.T, asker healthpb.HealthClient, service string) func() (*healthpb.HealthCheckResponse, error) {
+	return func() (*healthpb.HealthCheckResponse, error) {
+		return asker.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
 	}
-	require.Positive(t, served)
-	require.NoError(t, within(t, "the end", wait(m)))
-	_, err := watches[0].Recv()
-	require.Error(t, err)
+}
+
+func requireStatus(t *testing.T, want healthpb.HealthCheckResponse_ServingStatus, ask func() (*healthpb.HealthCheckResponse, error)) {
+	t.Helper()
+	got, err := ask()
+	require.NoError(t, err)
+	require.Equal(t, want, got.GetStatus())
 }
 
 func TestHealthAfterTheBeginningIsToldAtOnce(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -29,16 +30,13 @@ func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
 func TestStartServesWhenItReturns(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	ln := listen(t)
-	addr := ln.Addr().String()
-	ln.Close()
-	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), addr))
+	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), "127.0.0.1:0"))
+	addr := address(t, m)
 	dialRaw(t, addr)
 	require.NoError(t, call(t, client(t, addr)))
 	require.Equal(t, []shutdown.Step{{Phase: shutdown.Drain, Name: "grpc " + addr}}, m.Report().Pending)
 	require.NoError(t, end(t, m))
-	_, err := net.Dial("tcp", addr)
-	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	waitRefused(t, addr)
 }
 
 func TestAfterTheBeginningStartListensOnNothing(t *testing.T) {
@@ -52,8 +50,7 @@ func TestAfterTheBeginningStartListensOnNothing(t *testing.T) {
 	require.ErrorIs(t, err, cause)
 	require.ErrorContains(t, err, addr)
 	require.ErrorIs(t, grpcserver.Start(m, newServer(m, service{}), addr), cause)
-	_, err = net.Dial("tcp", addr)
-	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	waitRefused(t, addr)
 }
 
 func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
@@ -75,14 +72,11 @@ func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
 			t.Parallel()
 			m := manager(t, shutdown.Config{})
 			srv := newServer(m, service{})
-			ln := serving{listen(t), make(chan struct{})}
+			ln := &serving{Listener: listen(t), accepts: make(chan struct{})}
 			require.NoError(t, grpcserver.StartListener(m, srv, ln))
 			within(t, "Serve", ln.accepts) // or it would be stopped before
 			stop(srv)
-			eventually(t, "the port to close", func() bool {
-				_, err := net.Dial("tcp", ln.Addr().String())
-				return errors.Is(err, syscall.ECONNREFUSED)
-			})
+			waitRefused(t, ln.Addr().String())
 			require.NoError(t, end(t, m))
 		})
 	}
@@ -91,11 +85,12 @@ func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
 // serving says when it is accepted from.
 type serving struct {
 	net.Listener
+	once    sync.Once
 	accepts chan struct{}
 }
 
-func (l serving) Accept() (net.Conn, error) {
-	close(l.accepts)
+func (l *serving) Accept() (net.Conn, error) {
+	l.once.Do(func() { close(l.accepts) })
 	return l.Listener.Accept()
 }
 
@@ -150,10 +145,7 @@ func TestOneAddressThatIsSlowHoldsTheOther(t *testing.T) {
 	ended := wait(m)
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
-	eventually(t, "the other's port to close", func() bool {
-		_, err := net.Dial("tcp", quick)
-		return errors.Is(err, syscall.ECONNREFUSED)
-	})
+	waitRefused(t, quick)
 	require.Equal(t, shutdown.Drain, m.Phase())
 	g.Open()
 	require.NoError(t, within(t, "the answer", answer))

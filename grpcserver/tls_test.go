@@ -65,7 +65,7 @@ func TestNoRPCIsLost(t *testing.T) {
 		"over TLS, with Creds": {[]grpc.ServerOption{grpc.Creds(grpcserver.Creds(tlsCreds))}, true, both},
 		// On a slow machine a connection may come of age before its first RPC.
 		"with keepalive and MaxConnectionAge": {[]grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: time.Second, Time: time.Second, Timeout: time.Second,
+			MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: crowded, Time: time.Second, Timeout: crowded,
 		})}, false, []bool{false}},
 		"with workers":                  {[]grpc.ServerOption{grpc.NumStreamWorkers(4)}, false, both},
 		"with WaitForHandlers":          {[]grpc.ServerOption{grpc.WaitForHandlers(true)}, false, both},

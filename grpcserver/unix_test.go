@@ -35,7 +35,13 @@ func TestAUnixSocketIsServedAndDrained(t *testing.T) {
 	ended := wait(m)
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
-	eventually(t, "the path to go", func() bool { _, err := net.Dial("unix", path); return err != nil })
+	eventually(t, "the path to go", func() bool {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
 	g.Open()
 	require.NoError(t, within(t, "the answer", answer))
 	require.NoError(t, within(t, "the end", ended))

@@ -125,7 +125,7 @@ func TestAFrontThatNeverStartedIsNotWaitedFor(t *testing.T) {
 // WorkContext leaves to everyone.
 func TestAFrontThatHangsDoesNotHoldTheServerBehindIt(t *testing.T) {
 	t.Parallel()
-	m, g := manager(t, endlessBudget), newGate(t)
+	m, g := manager(t, roomyBudget), newGate(t)
 	front := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(t.Context()) })}
 	httpLn := listen(t)
 	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), "127.0.0.1:0"))

@@ -142,7 +142,6 @@ func (s withContext) Context() context.Context { return s.ctx }
 // What a client hears when its handler gives up: Unavailable if it was for the
 // shutdown, and anything else as it is.
 func TestTheStatusSaysWhoseFaultItWas(t *testing.T) {
-	t.Parallel()
 	own := status.Error(codes.DataLoss, "the handler's own")
 	for name, handle := range map[string]struct {
 		returns func(context.Context) error
@@ -155,15 +154,14 @@ func TestTheStatusSaysWhoseFaultItWas(t *testing.T) {
 		"something of the handler's": {func(context.Context) error { return own }, codes.DataLoss},
 		"nothing":                    {func(context.Context) error { return nil }, codes.OK},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		virtually(t, name, func(t *testing.T) {
 			m := manager(t, shutdown.Config{})
 			inside := make(chan struct{})
-			c := client(t, start(t, m, newServer(m, service{unary: func(ctx context.Context) error {
+			c := serveInMemory(t, m, newServer(m, service{unary: func(ctx context.Context) error {
 				close(inside)
 				<-ctx.Done()
 				return handle.returns(ctx)
-			}})))
+			}})).client(t)
 			answer := later(t, c)
 			within(t, "the call", inside)
 			m.Force(nil)

@@ -78,11 +78,12 @@ func (c hangingCreds) Clone() credentials.TransportCredentials { return c }
 // One connection that takes no GOAWAY must not hold up all the others, and the
 // drain.
 //
-// Not in virtual time, which stands still where a mutex is waited for; so WorkContext
-// ends 2 s before Drain does, for a slow machine.
+// Not in virtual time, which stands still where a mutex is waited for.
 func TestAConnectionThatTakesNothingDoesNotHoldTheDrain(t *testing.T) {
 	t.Parallel()
-	m := manager(t, shutdown.Config{GracePeriod: 13 * time.Second, Timeout: 12 * time.Second, Reserve: time.Second, LameDuck: 100 * time.Millisecond})
+	cfg := roomyBudget
+	cfg.LameDuck = 100 * time.Millisecond
+	m := manager(t, cfg)
 	ln := blockingListener{listen(t)}
 	require.NoError(t, grpcserver.StartListener(m, newServer(m, service{}), ln))
 	require.NoError(t, call(t, client(t, ln.Addr().String())))

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
@@ -180,25 +178,6 @@ func TestBehindNetHTTPAnRPCIsARequest(t *testing.T) {
 	_, err = stream.Recv()
 	require.ErrorIs(t, err, io.EOF)
 	require.NoError(t, within(t, "the end", ended))
-}
-
-// A request like others would hold the drain up until WorkContext ends.
-func TestBehindNetHTTPAWatchEndsWhenDrainBegins(t *testing.T) {
-	t.Parallel()
-	m := manager(t, shutdown.Config{})
-	srv := newServer(m, service{})
-	healthpb.RegisterHealthServer(srv, health.NewServer())
-	front := &http.Server{Handler: srv, Protocols: new(http.Protocols)}
-	front.Protocols.SetUnencryptedHTTP2(true)
-	ln := listen(t)
-	require.NoError(t, httpserver.StartListener(m, front, ln))
-	watch, err := healthpb.NewHealthClient(dial(t, ln.Addr().String())).Watch(t.Context(), &healthpb.HealthCheckRequest{})
-	require.NoError(t, err)
-	_, err = watch.Recv()
-	require.NoError(t, err)
-	require.NoError(t, end(t, m))
-	_, err = watch.Recv()
-	require.Error(t, err)
 }
 
 // The same server on a port of its own as well: GracefulStop cuts off the RPCs of

@@ -14,7 +14,8 @@
 //
 // In Drain:
 //
-//  1. Watch streams of the health service end: they are no work.
+//  1. Streams that ask about the server itself, as health Watches and reflection
+//     do, end: they are no work. See [Options].
 //  2. The listener stops the handshakes, hands out every connection that had
 //     completed one, and is closed. See package listener.
 //  3. HTTP/2 (and TLS) handshakes end, and who has connected within the last

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -27,8 +26,10 @@ import (
 // elsewhere, and not Canceled, which would be the client's own doing. An RPC
 // that comes after the end of the drain is answered Unavailable.
 //
-// RPCs of the health service are not counted, and a Watch ends when Drain
-// begins: it has no other end, and probes are no work.
+// RPCs that ask about the server itself are not counted, and their streams end
+// when Drain begins, with Unavailable: they have no other end, and probes are no
+// work. They are those of grpc.health.v1.Health, grpc.reflection.v1.ServerReflection,
+// the same of v1alpha, and xds.service.orca.v3.OpenRcaService.
 func Options(m *shutdown.Manager) []grpc.ServerOption {
 	t := &tracking{m: m, draining: make(chan struct{})}
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(t.unary), grpc.ChainStreamInterceptor(t.stream)}
@@ -42,7 +43,7 @@ type tracking struct {
 }
 
 func (t *tracking) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if t.counted(ctx) || isHealth(info.FullMethod) {
+	if t.counted(ctx) || isProbe(info.FullMethod) {
 		return handle(ctx, req)
 	}
 	done, ok := t.m.Track("grpc " + info.FullMethod)
@@ -57,7 +58,7 @@ func (t *tracking) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 }
 
 func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	if isHealth(info.FullMethod) {
+	if isProbe(info.FullMethod) {
 		return t.probe(srv, ss, handle) // under net/http too: httpserver would wait for it
 	}
 	if t.counted(ss.Context()) {
@@ -71,28 +72,6 @@ func (t *tracking) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	ctx, cancel := t.context(ss.Context())
 	defer cancel()
 	return t.answer(handle(srv, streamWith{ss, ctx}))
-}
-
-// probe is a stream that ends when Drain begins.
-func (t *tracking) probe(srv any, ss grpc.ServerStream, handle grpc.StreamHandler) error {
-	t.watch.Do(func() {
-		t.m.On(shutdown.Drain, "grpc health watches", func(context.Context) error {
-			close(t.draining)
-			return nil
-		})
-	})
-	ctx, cancel := context.WithCancel(ss.Context())
-	ended := make(chan struct{})
-	var waiter sync.WaitGroup
-	waiter.Go(func() {
-		select {
-		case <-t.draining:
-			cancel()
-		case <-ended:
-		}
-	})
-	defer func() { close(ended); waiter.Wait(); cancel() }()
-	return handle(srv, streamWith{ss, ctx})
 }
 
 // streamWith is a stream with another context.
@@ -109,8 +88,6 @@ func (t *tracking) counted(ctx context.Context) bool {
 	m, ok := shutdown.FromContext(ctx)
 	return ok && m == t.m && ctx.Value(http.ServerContextKey) != nil
 }
-
-func isHealth(method string) bool { return strings.HasPrefix(method, "/grpc.health.v1.Health/") }
 
 // context returns the context of a handler.
 func (t *tracking) context(ctx context.Context) (_ context.Context, cancel func()) {

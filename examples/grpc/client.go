@@ -33,10 +33,9 @@ type client struct {
 	servers *manual.Resolver // stands for a discovery service
 	log     func(text string)
 
-	mu      sync.Mutex // protects tally
-	tally   tally
-	spoke   sync.Once
-	talking chan struct{} // closed when the first line has been heard
+	mu     sync.Mutex // protects tally
+	tally  tally
+	joined chan struct{} // gets one when the first line of a chat has been heard
 }
 
 // A tally is what became of what a client did.
@@ -47,7 +46,7 @@ type tally struct {
 }
 
 func newClient(log func(string), addr string) (*client, error) {
-	c := &client{servers: manual.NewBuilderWithScheme("chat"), log: log, talking: make(chan struct{})}
+	c := &client{servers: manual.NewBuilderWithScheme("chat"), log: log, joined: make(chan struct{}, 100)}
 	c.servers.InitialState(addresses(addr))
 	var err error
 	c.conn, err = grpc.NewClient("chat:///", grpc.WithResolvers(c.servers),
@@ -91,6 +90,7 @@ func (c *client) join(accept, work context.Context) error {
 	talking.Go(func() { c.talk(talk, stream) })
 	defer talking.Wait()
 	defer hangUp()
+	heard := false
 	for first := true; ; first = false {
 		event, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -110,7 +110,10 @@ func (c *client) join(accept, work context.Context) error {
 			continue
 		}
 		c.count(func(t *tally) { t.heard++ })
-		c.spoke.Do(func() { close(c.talking) })
+		if !heard {
+			heard = true
+			c.joined <- struct{}{}
+		}
 	}
 }
 

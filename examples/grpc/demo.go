@@ -55,18 +55,15 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	going, stop := context.WithCancel(ctx)
 	defer stop()
 	clients.Go(func() { c.chat(going, ctx) })
-	select {
-	case <-c.talking: // with server 1, the only one it knows
-	case <-ctx.Done():
-		return o, context.Cause(ctx)
-	}
+	waitFor(ctx, c.joined) // server 1, the only one that it knows
 	c.servers.UpdateState(addresses(first.addr, second.addr))
 	for range searchers {
 		clients.Go(func() { c.search(going, ctx) })
 		sleep(ctx, searching/searchers)
 	}
-	watched := make(chan []string, 1)
-	go func() { watched <- watch(ctx, out, first) }()
+	serving, watched := make(chan struct{}, 2), make(chan []string, 1)
+	go func() { watched <- watch(ctx, out, first, serving) }()
+	waitFor(ctx, serving)
 	sleep(ctx, time.Second)
 
 	out.line("demo", "SIGTERM to server 1")
@@ -74,6 +71,7 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	o.exits[0] = first.end()
 	o.took = time.Since(begun)
 	o.health = <-watched
+	waitFor(ctx, c.joined) // server 2
 	sleep(ctx, time.Second)
 	stop()
 	clients.Wait()
@@ -83,9 +81,17 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	return o, context.Cause(ctx)
 }
 
+// waitFor returns when something has happened, or ctx has ended.
+func waitFor(ctx context.Context, happened <-chan struct{}) {
+	select {
+	case <-happened:
+	case <-ctx.Done():
+	}
+}
+
 // watch returns what the health service of a server has said when the server
-// has ended, or ctx.
-func watch(ctx context.Context, out *output, p *process) (said []string) {
+// has ended, or ctx. Each time that is one for says.
+func watch(ctx context.Context, out *output, p *process, says chan<- struct{}) (said []string) {
 	conn, err := grpc.NewClient(p.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil // and that is seen
@@ -102,5 +108,9 @@ func watch(ctx context.Context, out *output, p *process) (said []string) {
 		}
 		said = append(said, resp.GetStatus().String())
 		out.line("health", fmt.Sprintf("%s is %v", p.name, resp.GetStatus()))
+		select {
+		case says <- struct{}{}:
+		default: // nobody waits for it
+		}
 	}
 }

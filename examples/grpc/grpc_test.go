@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // bound is for what a slow machine makes slow; no test waits for it to pass.
-const bound = time.Minute
+const bound = 3 * time.Minute
 
 func run(t *testing.T, silent bool) (o outcome, output string) {
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -69,9 +69,9 @@ func TestWithoutAGoodByeTheChatHoldsTheDrainUntilItsContextEnds(t *testing.T) {
 	require.Equal(t, 1, o.brokenOff)
 	require.Contains(t, output, "the chat broke off: rpc error: code = Unavailable desc = the server is shutting down")
 	require.Equal(t, 1, strings.Count(output, "the chat ended with io.EOF"), "on server 2, where the client itself hangs up")
-	// 6 s less a tenth less a fifth is 4.32 s, and RPCs have four fifths of what
+	// 10 s less a tenth less a fifth is 7.2 s, and RPCs have four fifths of what
 	// that leaves behind the lame duck.
-	require.Greater(t, o.took, 3500*time.Millisecond)
+	require.Greater(t, o.took, 5500*time.Millisecond)
 	require.Regexp(t, `server 1 \| .*shutdown: waiting phase=drain waiting_for="grpc /chat\.Chat/Join \([0-9.]+s\)`, output)
 	require.Zero(t, o.unanswered, "searches are shorter than that")
 	require.Equal(t, [2]int{0, 0}, o.exits)

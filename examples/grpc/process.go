@@ -14,10 +14,12 @@ import (
 	"time"
 )
 
-// gracePeriod and lameDuck are what whoever deploys the servers tells them.
+// gracePeriod and lameDuck are what whoever deploys the servers tells them. If
+// nobody says good-bye it is the grace period that ends a chat.
 const (
-	gracePeriod = "SHUTDOWN_GRACE_PERIOD=6s"
-	lameDuck    = "SHUTDOWN_LAME_DUCK=500ms"
+	gracePeriod       = "SHUTDOWN_GRACE_PERIOD=30s"
+	silentGracePeriod = "SHUTDOWN_GRACE_PERIOD=10s"
+	lameDuck          = "SHUTDOWN_LAME_DUCK=500ms"
 )
 
 // A process is a server that runs as a child.
@@ -36,9 +38,13 @@ func startServer(ctx context.Context, out *output, name string, silent bool) (*p
 		return nil, err
 	}
 	p := &process{name: name, cmd: exec.CommandContext(ctx, self, "-server", "127.0.0.1:0", fmt.Sprintf("-silent=%t", silent))}
-	p.cmd.Env = append(os.Environ(), gracePeriod, lameDuck)
+	grace := gracePeriod
+	if silent {
+		grace = silentGracePeriod
+	}
+	p.cmd.Env = append(os.Environ(), grace, lameDuck)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
-	p.cmd.WaitDelay = 10 * time.Second
+	p.cmd.WaitDelay = 30 * time.Second
 	addr := make(chan string, 1)
 	w := &lineWriter{line: func(text string) {
 		out.line(name, text)
@@ -53,7 +59,7 @@ func startServer(ctx context.Context, out *output, name string, silent bool) (*p
 	select {
 	case p.addr = <-addr:
 		return p, nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return nil, errors.Join(fmt.Errorf("%s does not listen", name), p.cmd.Process.Kill(), p.cmd.Wait())
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), p.cmd.Wait())

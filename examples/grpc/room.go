@@ -17,7 +17,7 @@ const (
 	searching = 2 * time.Second
 	// patience is for a client that does not hang up when it has heard the
 	// good-bye.
-	patience = 2 * time.Second
+	patience = 5 * time.Second
 )
 
 // A room is where all who are connected to this server hear each other.

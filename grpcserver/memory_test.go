@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	pb "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/grpcserver"
@@ -22,14 +21,47 @@ func virtually(t *testing.T, name string, f func(*testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// A network is one in memory, for time that is virtual.
-type network struct{ *bufconn.Listener }
+// A network is a listener in memory, for time that is virtual. It is not gRPC's
+// bufconn, whose timers of no duration crash Go 1.26 in a bubble under -race.
+type network struct {
+	accepts chan net.Conn
+	closed  chan struct{}
+	once    *sync.Once
+}
 
 func serveInMemory(t *testing.T, m *shutdown.Manager, srv *grpc.Server) network {
 	t.Helper()
-	ln := bufconn.Listen(1 << 16)
-	require.NoError(t, grpcserver.StartListener(m, srv, ln))
-	return network{ln}
+	n := network{make(chan net.Conn), make(chan struct{}), new(sync.Once)}
+	require.NoError(t, grpcserver.StartListener(m, srv, n))
+	return n
+}
+
+func (n network) Accept() (net.Conn, error) {
+	select {
+	case conn := <-n.accepts:
+		return conn, nil
+	case <-n.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (n network) Close() error {
+	n.once.Do(func() { close(n.closed) })
+	return nil
+}
+
+func (n network) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
+
+func (n network) connect(ctx context.Context) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case n.accepts <- server:
+		return client, nil
+	case <-n.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // dial makes a client that reaches the server.
@@ -39,7 +71,7 @@ func (n network) dial(t *testing.T, opts ...grpc.DialOption) *grpc.ClientConn {
 
 func (n network) dialThrough(t *testing.T, wrap func(net.Conn) net.Conn, opts ...grpc.DialOption) *grpc.ClientConn {
 	return dial(t, "memory", append(opts, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		conn, err := n.DialContext(ctx)
+		conn, err := n.connect(ctx)
 		if err != nil {
 			return nil, err
 		}

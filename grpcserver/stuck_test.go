@@ -52,7 +52,7 @@ func hangs(t *testing.T) {
 	require.NoError(t, err)
 	within(t, "the stream", inside)
 	creds.hang.Store(true)
-	_, err = memory.Dial()
+	_, err = memory.connect(t.Context())
 	require.NoError(t, err)
 	within(t, "the handshake", creds.gate.entered)
 	require.Empty(t, unfinished(t, m))

@@ -66,6 +66,7 @@ func goodByes(t *testing.T, secure, creds bool) (told [duckParts + 1]int) {
 		require.NoError(t, call(t, pb.NewTestServiceClient(cc)))
 		list = append(list, cc)
 	}
+	synctest.Wait() // a client is ready a moment after it has called
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	left := make(chan time.Time, flock)

@@ -417,7 +417,8 @@ func firstGoAway(t *testing.T) bool {
 	next <- struct{}{}
 	next <- struct{}{}
 	f := c.read2(frameHeaders, frameGoAway)
-	if f.kind == frameHeaders && time.Since(ready) > 90*time.Millisecond {
+	ours := f.kind == frameGoAway && binary.BigEndian.Uint32(f.payload) == 1<<31-1
+	if !ours && time.Since(ready) > 90*time.Millisecond { // net/http has its own, before or after an answer
 		return false
 	}
 	require.Equal(t, byte(frameGoAway), f.kind, "it comes before the answers")

@@ -37,9 +37,9 @@
 // while, the service serves on for another half after it, as long as the phase
 // lasts.
 //
-// What fails is tried again until the phase ends, which takes until half of the time that Drain may
-// use is over, if that is longer than the lame duck. It is then recorded as a
-// failed hook, and the shutdown goes on.
+// What fails is tried again until the phase ends, which takes until half of the
+// time that Drain may use is over, if that is longer than the lame duck. It is
+// then recorded as a failed hook, and the shutdown goes on.
 package discovery
 
 import (

@@ -37,7 +37,7 @@ func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
 		"shell form of a script":  {sh(`./start.sh; true`), "; nor does /bin/sh ./start.sh below that pass it on"},
 		"a package runner":        {[]string{"./npm", "start", "--", "sh", "-c", `"$APP"; true`}, "PID 1 is ./npm start"},
 		"a trap that comes late":  {sh(`"$APP" & pid=$!; sleep 1000; trap 'kill -TERM $pid' TERM; wait $pid`), ", which does not pass SIGTERM on while it runs "},
-		"two commands, no trap":   {sh(`"$APP" & sleep 1000 & wait`), "& wait, which does not pass SIGTERM on: end"},
+		"two commands, no trap":   {sh(`"$APP" & sleep 1000 & ` + awaitExec("sleep") + `; wait`), "..., which does not pass SIGTERM on: end"},
 		"go run":                  {[]string{"go", "run", "main.go"}, "PID 1 is go run main.go, which does not pass SIGTERM on: build the program"},
 		"flock":                   {[]string{"flock", "lock", "./exec.sh"}, "PID 1 is flock lock ./exec.sh, which does not pass SIGTERM on: start the program itself"},
 		"tini and a script":       {[]string{"tini", "./start.sh"}, "PID 1 is tini ./start.sh, and /bin/sh ./start.sh below it ends on SIGTERM"},

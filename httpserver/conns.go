@@ -231,7 +231,9 @@ func (c *conn) close(reads uint64) error {
 	// Either way net/http sees it, and says StateClosed.
 	outer := *c.outer.Load()
 	if _, ok := outer.(watched); ok {
-		endIfSilent(c.inner)
+		endIfSilent(c.inner, func() bool { // net/http may have been quicker
+			return c.useless() && reads == c.reads.Load() && c.started.Load() == c.ended.Load()
+		})
 		return nil
 	}
 	return outer.Close()

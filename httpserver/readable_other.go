@@ -9,4 +9,8 @@ func readable(net.Conn) bool { return false }
 
 func writable(net.Conn) bool { return true }
 
-func endIfSilent(c net.Conn) { _ = c.Close() }
+func endIfSilent(c net.Conn, still func() bool) {
+	if still() {
+		_ = c.Close()
+	}
+}

@@ -23,12 +23,13 @@ func writable(c net.Conn) (is bool) {
 	return is
 }
 
-// endIfSilent ends c in both directions unless it is readable. There is next to
-// nothing between looking and ending; a Close would first wait for its turn.
-// Whoever reads from c sees the end, and closes it.
-func endIfSilent(c net.Conn) {
+// endIfSilent ends c in both directions unless it is readable, or what was
+// readable has been read, which still denies. There is next to nothing between
+// looking and ending; a Close would first wait for its turn. Whoever reads from c
+// sees the end, and closes it.
+func endIfSilent(c net.Conn, still func() bool) {
 	control(c, func(fd int) {
-		if !ready(fd, unix.POLLIN) {
+		if !ready(fd, unix.POLLIN) && still() {
 			_ = unix.Shutdown(fd, unix.SHUT_RDWR) // an error means that the client has ended it
 		}
 	})

@@ -29,12 +29,13 @@ const (
 // losesNothing restarts a service again and again while a gateway polls the
 // registry and calls what it finds there.
 func (r registryUnderTest) losesNothing(t *testing.T) {
-	soonest := patience
+	soonest, late := patience, 0
 	lost, answered := r.restart(t, restarts, func(s *service) {
 		require.NoError(t, r.register(t.Context(), t, s.Manager, s.addr))
 		s.waitForClients()
 	}, func(g *gateway, s *service) {
 		// The entry is gone while the port is open.
+		begun := time.Now()
 		s.Begin(nil)
 		for slices.Contains(r.find(t), s.addr) {
 			require.NotEqual(t, shutdown.Done, s.Phase(), "the service has ended, and the entry is there")
@@ -42,6 +43,9 @@ func (r registryUnderTest) losesNothing(t *testing.T) {
 		}
 		require.Eventually(t, func() bool { return g.hasLeft(s.addr) }, patience, time.Millisecond)
 		require.True(t, accepts(s.addr), "the port was closed when the entry was seen to be gone")
+		if time.Since(begun) > lameDuck { // without waitForClients it might have lost something
+			late++
+		}
 		close(s.clientsLeft)
 		require.NoError(t, s.Wait())
 		require.False(t, accepts(s.addr))
@@ -52,7 +56,9 @@ func (r registryUnderTest) losesNothing(t *testing.T) {
 	})
 	t.Logf("%d requests answered, %d lost in %d restarts", answered, len(lost), restarts)
 	t.Logf("the entry was gone, by reading it back, %v or more before the port began to close", soonest)
+	t.Logf("the gateway took longer than the lame duck in %d of %d restarts", late, restarts+1)
 	require.Empty(t, lost)
+	require.Less(t, late, restarts/2, "the lame duck is to be long enough by itself")
 }
 
 // timesOf returns when the deregistration had succeeded, and when Drain began,

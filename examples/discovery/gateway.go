@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"slices"
 	"sync"
@@ -33,7 +34,7 @@ type look struct {
 	addrs []string
 }
 
-type lookKey struct{}
+type ageKey struct{}
 
 // tooLate is what becomes of a request whose instance had gone, and the gateway
 // had not looked for so long that this is its own fault, or that of a machine
@@ -51,7 +52,11 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 	g.server = &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			found := g.found.Load()
-			r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), lookKey{}, found))
+			var age atomic.Int64 // of the look, when the connection is begun
+			ctx := httptrace.WithClientTrace(r.Out.Context(), &httptrace.ClientTrace{
+				ConnectStart: func(string, string) { age.Store(int64(time.Since(found.begun))) },
+			})
+			r.Out = r.Out.WithContext(context.WithValue(ctx, ageKey{}, &age))
 			r.Out.URL.Scheme = "http"
 			r.Out.URL.Host = g.pick(found.addrs)
 		},
@@ -59,7 +64,8 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 		Transport: &http.Transport{DisableKeepAlives: true},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			why := kind(err)
-			if found, ok := r.Context().Value(lookKey{}).(*look); ok && why == refused && time.Since(found.begun) > lameDuck/2 {
+			age, _ := r.Context().Value(ageKey{}).(*atomic.Int64)
+			if why == refused && age != nil && time.Duration(age.Load()) > lameDuck/2 {
 				why = tooLate
 			}
 			http.Error(w, why, http.StatusBadGateway)

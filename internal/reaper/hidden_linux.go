@@ -26,8 +26,8 @@ func procHides() bool {
 
 // hidden are those children of this process that are alive and not among the
 // shown. What is below them comes to us when they have ended. Nothing is known of
-// them but their pids, which are their own until we reap them. Without the
-// kernel's CONFIG_PROC_CHILDREN there are none to be found.
+// those that /proc hides but their pids, which are their own until we reap them.
+// Without the kernel's CONFIG_PROC_CHILDREN there are none to be found.
 func hidden(shown []Member) []Member {
 	known := make(map[int]bool, len(shown))
 	for _, m := range shown {
@@ -36,11 +36,20 @@ func hidden(shown []Member) []Member {
 	const tasks = "/proc/self/task/"
 	threads, _ := os.ReadDir(tasks)
 	var found []Member
+	var buf [1024]byte
 	for _, thread := range threads {
 		children, _ := os.ReadFile(tasks + thread.Name() + "/children")
 		for field := range strings.FieldsSeq(string(children)) {
 			pid, err := strconv.Atoi(field)
 			if err != nil || known[pid] || hasEnded(pid) {
+				continue
+			}
+			// One that came to us after the others were looked up is shown by now. It
+			// must not be taken for somebody else later, and have the signal twice.
+			if m, ok := readStat(field, buf[:]); ok {
+				if m.alive() {
+					found = append(found, m)
+				}
 				continue
 			}
 			group, _ := unix.Getpgid(pid)

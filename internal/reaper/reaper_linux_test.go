@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -54,6 +55,21 @@ func TestANameCannotFeignAStatus(t *testing.T) {
 	require.True(t, m.alive())
 	require.Less(t, m.Age().Minutes(), 1.0)
 	require.Contains(t, m.Command(), "600")
+}
+
+// Else it would be another one in the next picture, and have the signal again.
+func TestWhoCameAfterThePictureAndIsNotHiddenIsHimself(t *testing.T) {
+	cmd := sleeper(t, "late")
+	m, ok := find(t, cmd.Process.Pid)
+	require.True(t, ok)
+	pids := make(map[int]identity)
+	for _, h := range hidden(nil) {
+		pids[h.Pid] = h.identity()
+	}
+	require.Equal(t, m.identity(), pids[m.Pid])
+	require.Empty(t, hidden([]Member{m}), "who is in the picture")
+	require.NoError(t, cmd.Process.Kill())
+	require.Eventually(t, func() bool { return len(hidden(nil)) == 0 }, 10*time.Second, time.Millisecond, "who has ended")
 }
 
 func TestAPidThatHasComeBackIsNotSignalled(t *testing.T) {

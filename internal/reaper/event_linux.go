@@ -42,8 +42,12 @@ const (
 	manyProcesses = 1000
 )
 
-// namesBound is how long a report waits for names.
-const namesBound = 100 * time.Millisecond
+// How long a report waits for names, in all. It is counted in wake-ups: a machine
+// that stands still for a moment is not a name that cannot be read.
+const (
+	namesTick  = 10 * time.Millisecond
+	namesTicks = 10
+)
 
 // inWords describes the first members, oldest first.
 func (r *Reaper) inWords(members []Member, most int) []Process {
@@ -74,17 +78,19 @@ func (r *Reaper) inWords(members []Member, most int) []Process {
 			commands <- r.command(m)
 		}
 	}()
-	bound := time.NewTimer(namesBound)
-	defer bound.Stop()
-	for i := 0; ; i++ {
+	tick := time.NewTicker(namesTick)
+	defer tick.Stop()
+	for read, ticks := 0, 0; ticks < namesTicks; {
 		select {
 		case command, more := <-commands:
 			if !more {
 				return words
 			}
-			words[i].Command = command
-		case <-bound.C:
-			return words
+			words[read].Command = command
+			read++
+		case <-tick.C:
+			ticks++
 		}
 	}
+	return words
 }

@@ -116,12 +116,14 @@ func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		after []time.Duration // Drain has begun each client gets its processor
 		mute  bool            // and its handshake is still to come then
+		calls time.Duration   // so long after that
 		lost  int
 	}{
 		"it has 250 ms":                   {after: ms(240)},
 		"it has 250 ms for its preface":   {after: ms(240), mute: true},
 		"as long as others come further":  {after: ms(240, 480, 720, 960)},
 		"further with a handshake, too":   {after: ms(240, 480, 720, 960), mute: true},
+		"further without an RPC, too":     {after: ms(240), mute: true, calls: 240 * time.Millisecond},
 		"control: no longer if none does": {after: ms(240, 600), lost: 1},
 		"control: nor for its preface":    {after: ms(240, 600), mute: true, lost: 1},
 		"control: a second in all":        {after: ms(240, 480, 720, 960, 1200), lost: 1},
@@ -141,7 +143,7 @@ func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
 					})
 					cc.Connect()
 					go func() {
-						time.Sleep(time.Until(begin.Add(after)))
+						time.Sleep(time.Until(begin.Add(after + c.calls)))
 						results <- call(t, pb.NewTestServiceClient(cc))
 					}()
 				}

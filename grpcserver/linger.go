@@ -43,11 +43,12 @@ func (s *conns) linger(ctx context.Context) {
 	defer tick.Stop()
 	young := s.all() // no more will come
 	for ticks, quiet := 0, 0; ; {
-		before := len(young)
-		young = slices.DeleteFunc(young, func(c *conn) bool { return c.closed.Load() || c.settled() })
-		if len(young) < before {
-			quiet = 0
-		}
+		young = slices.DeleteFunc(young, func(c *conn) bool {
+			if c.spoken.Load() {
+				quiet = 0
+			}
+			return c.closed.Load() || c.settled()
+		})
 		if len(young) == 0 {
 			return
 		}

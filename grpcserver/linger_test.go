@@ -162,6 +162,25 @@ func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
 	}
 }
 
+// Who grows too old to be waited for, or hangs up, has not come further.
+func TestWhoIsWaitedForNoLongerHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{})
+		memory := serveInMemory(t, m, newServer(m, service{}))
+		begin := time.Now().Add(10 * time.Second)
+		for _, old := range ms(9900, 9700, 9500, 0) {
+			time.Sleep(time.Until(begin.Add(-old)))
+			memory.dial(t).Connect()
+		}
+		leaver := memory.dial(t)
+		leaver.Connect()
+		synctest.Wait()
+		time.AfterFunc(240*time.Millisecond, func() { _ = leaver.Close() })
+		require.NoError(t, end(t, m))
+		require.Less(t, time.Since(begin), 400*time.Millisecond)
+	})
+}
+
 // What has been sent and lies in the kernel, because gRPC has not got round to it,
 // is no silence.
 func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {

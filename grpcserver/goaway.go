@@ -47,8 +47,9 @@ func (s *conns) spreadGoAway(m *shutdown.Manager, stop <-chan struct{}) {
 // instance would be told at each tick.
 func (s *conns) untold(end time.Time) (list []*framed) {
 	for _, c := range s.all() {
-		// Who has just connected would have to dial again for the first RPC.
-		if f := c.frames.Load(); c.settled() && c.ready.Load().Before(end) && f.untold() {
+		// Who has just connected would have to dial again for the first RPC. That
+		// costs time and nothing else, so it is not for long.
+		if f := c.frames.Load(); c.settled(time.Second) && c.ready.Load().Before(end) && f.untold() {
 			list = append(list, f)
 		}
 	}

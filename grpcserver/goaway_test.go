@@ -37,6 +37,20 @@ func TestInLameDuckClientsAreToldToLeaveOneAfterAnother(t *testing.T) {
 	}
 }
 
+func TestInLameDuckWhoHasConnectedAndNotCalledIsToldToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{LameDuck: duck})
+		cc := serveInMemory(t, m, newServer(m, service{})).dial(t)
+		cc.Connect()
+		time.Sleep(2 * time.Second)
+		require.Equal(t, connectivity.Ready, cc.GetState())
+		m.Begin(nil)
+		require.True(t, cc.WaitForStateChange(t.Context(), connectivity.Ready))
+		require.Equal(t, shutdown.Leave, m.Phase())
+		require.NoError(t, within(t, "the end", wait(m)))
+	})
+}
+
 // Over TLS without Creds, all are told when Drain begins; and so are all by
 // plain gRPC.
 func TestOverTLSWithoutCredsAllAreToldAtTheEnd(t *testing.T) {

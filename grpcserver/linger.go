@@ -47,7 +47,7 @@ func (s *conns) linger(ctx context.Context) {
 			if c.spoken.Load() {
 				quiet = 0
 			}
-			return c.closed.Load() || c.settled()
+			return c.closed.Load() || c.settled(justReady)
 		})
 		if len(young) == 0 {
 			return
@@ -83,10 +83,10 @@ func (s *conns) linger(ctx context.Context) {
 	}
 }
 
-// settled reports whether c has had the time for a first RPC, or the RPC.
-func (c *conn) settled() bool {
+// settled reports whether c has had so much time for a first RPC, or the RPC.
+func (c *conn) settled(after time.Duration) bool {
 	ready := c.ready.Load()
-	return ready != nil && (c.spoken.Load() || time.Since(*ready) > justReady)
+	return ready != nil && (c.spoken.Load() || time.Since(*ready) > after)
 }
 
 // look is for each tick. It reports whether c has come further since the last:

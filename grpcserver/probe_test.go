@@ -1,6 +1,7 @@
 package grpcserver_test
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -105,7 +106,7 @@ func TestAReflectionThatIsClosedEndsWell(t *testing.T) {
 		stream := reflect(t, serveInMemory(t, m, srv).dial(t))
 		require.NoError(t, stream.CloseSend())
 		_, err := stream.Recv()
-		require.ErrorContains(t, err, "EOF")
+		require.ErrorIs(t, err, io.EOF)
 		require.NoError(t, end(t, m))
 	})
 }

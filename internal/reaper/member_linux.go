@@ -53,6 +53,14 @@ func (m Member) alive() bool { return m.State != 'Z' && m.State != 'X' }
 // handles says whether the member has a handler for sig, or may have one.
 func (m Member) handles(sig unix.Signal) bool { return sig > 31 || m.caught>>(sig-1)&1 != 0 }
 
+// showsCaught says whether /proc tells what is caught. In gVisor that is 0 for
+// everybody; and we have handlers, because Go has.
+func showsCaught() bool {
+	var buf [1024]byte
+	self, _ := readStat(strconv.Itoa(unix.Getpid()), buf[:])
+	return self.caught != 0
+}
+
 type identity struct {
 	pid   int
 	start uint64

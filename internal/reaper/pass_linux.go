@@ -168,7 +168,7 @@ func (r *Reaper) isDue(m Member, first bool) bool {
 	if r.inGroup(m) {
 		// Forked at that very moment, before or after. If its parent is gone and
 		// it has no handler, after: the signal would have ended it.
-		return orphan && !m.handles(r.signal)
+		return orphan && r.showsCaught && !m.handles(r.signal)
 	}
 	if orphan {
 		return true

@@ -60,6 +60,7 @@ type Reaper struct {
 	gaveUp      bool
 	quit        bool // Run returns when it has given up
 	procHides   bool // there may be members that /proc does not show
+	showsCaught bool // /proc says who has a handler
 
 	group        int // the leader's, if the signal went to it, at groupAt
 	groupAt      uint64
@@ -125,7 +126,7 @@ func (r *Reaper) Run() Result {
 	defer signal.Stop(children)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	r.procHides = procHides()
+	r.procHides, r.showsCaught = procHides(), showsCaught()
 	for {
 		r.mu.Lock()
 		queue := r.queue

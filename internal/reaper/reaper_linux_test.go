@@ -108,6 +108,22 @@ func TestWhoCatchesASignalIsKnown(t *testing.T) {
 	}
 }
 
+// It was forked when its group got the signal, and its parent has ended.
+func TestWhoMayHaveHadTheSignalDoesNotGetIt(t *testing.T) {
+	require.True(t, showsCaught())
+	const term = 1 << (unix.SIGTERM - 1)
+	for _, c := range []struct {
+		caught uint64
+		shows  bool
+		due    bool
+	}{{0, true, true}, {term, true, false}, {0, false, false}} {
+		r := New(7, nil)
+		r.signal, r.group, r.groupAt, r.showsCaught = unix.SIGTERM, 7, 1000, c.shows
+		m := Member{Pid: 9, Parent: os.Getpid(), Group: 7, Start: 1000, State: 'S', caught: c.caught}
+		require.Equal(t, c.due, r.isDue(m, false), c)
+	}
+}
+
 func TestWhatIsPrintedIsOneLine(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "read -r word # \n\t\x1b[31m a comment that is longer than a line of the log ought to be, and goes on and on")
 	in, err := cmd.StdinPipe() // nothing comes

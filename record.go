@@ -213,14 +213,15 @@ func (r *recorder) replace() error {
 	if err != nil {
 		return err
 	}
+	if !isRecord(text) {
+		return errors.New("what is there is no record, and stays as it is")
+	}
 	var old record
 	err = json.Unmarshal(text, &old)
 	if err == nil && old.Format != recordFormat {
 		err = fmt.Errorf("its format is %d, and not %d", old.Format, recordFormat)
 	}
 	switch {
-	case err != nil && !isRecord(text):
-		return errors.New("what is there is no record, and stays as it is")
 	case err != nil:
 		r.log.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.path, "err", err)
 	case old.Report.Phase == Done || old.Run.is(r.me): // it ended, or became this program

@@ -92,6 +92,7 @@ func TestAfterBeginNothingIsStarted(t *testing.T) {
 			}
 			m.On(shutdown.Leave, "freeze", freeze.hook)
 			m.Begin(why)
+			within(t, "the Leave hook", freeze.entered)
 			waitPhase(t, m, phase)
 
 			free := netListen(t)

@@ -232,7 +232,7 @@ func speakInTurn(conns []rawConn, pause time.Duration, ended <-chan error) (sile
 	for _, c := range conns {
 		<-tick.C
 		if len(ended) > 0 {
-			return silence
+			return max(silence, time.Since(spoke))
 		}
 		_, _ = c.Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n"))
 		silence, spoke = max(silence, time.Since(spoke)), time.Now()

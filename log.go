@@ -132,12 +132,3 @@ func stacks(limit int) string {
 	}
 	return truncate(strings.Join(append(hooks, others...), "\n\n"), limit)
 }
-
-// truncate cuts s to at most limit bytes and says so.
-func truncate(s string, limit int) string {
-	const cut = "\n... (cut)"
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit-len(cut)], "") + cut
-}

@@ -216,11 +216,16 @@ type frame struct {
 	payload     []byte
 }
 
-// newH2 has exchanged settings with the server when it returns, so that nothing
-// is on its way.
 func newH2(t testing.TB, addr string) *h2 {
 	t.Helper()
-	c := &h2{dialRaw(t, addr), 1}
+	return h2On(dialRaw(t, addr))
+}
+
+// h2On has exchanged settings with the server when it returns, so that nothing
+// is on its way.
+func h2On(conn rawConn) *h2 {
+	conn.t.Helper()
+	c := &h2{conn, 1}
 	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	c.write(frame{kind: frameSettings})
 	c.read(frameSettings, 0)

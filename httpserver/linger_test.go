@@ -3,11 +3,13 @@ package httpserver_test
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -50,14 +52,9 @@ func startWatch(t testing.TB) stopwatch {
 // requireLinger fails if more time has passed than the linger may take.
 func (w stopwatch) requireLinger() {
 	w.t.Helper()
-	w.requireLess(lingerBound)
-}
-
-func (w stopwatch) requireLess(bound time.Duration) {
-	w.t.Helper()
 	w.stop()
 	took := time.Duration(w.ticks.Load()) * 5 * time.Millisecond
-	require.Less(w.t, took, bound)
+	require.Less(w.t, took, lingerBound)
 }
 
 func TestWhoHasNoRequestDoesNotHoldTheDrain(t *testing.T) {
@@ -240,27 +237,57 @@ func speakInTurn(conns []rawConn, pause time.Duration, ended <-chan error) (sile
 	return silence
 }
 
-// The package comment: silent connections are closed after "50 ms in which no
-// silent connection anywhere began to speak".
-func TestNoSilentConnectionIsClosedWhileOthersBeginToSpeak(t *testing.T) {
-	t.Parallel()
-	for range 20 {
-		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
-		addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
-		conns, quiet := silent(t, addr, 50), dialRaw(t, addr)
-		ended := wait(m)
-		m.Begin(nil)
-		silence := speakInTurn(conns, 10*time.Millisecond, ended) // for half a second
-		phase := m.Phase()
-		_, _ = quiet.Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n"))
-		if silence > 40*time.Millisecond {
-			continue // the clients have been slow
-		}
-		require.Equal(t, shutdown.Drain, phase)
-		require.Equal(t, reply{status: 200, close: true}, quiet.response())
-		return
+// What the package comment says of step 3.
+func TestTheTimesOfTheLinger(t *testing.T) {
+	const request = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+	// When a client that has sent its first bytes speaks again, from the moment
+	// in which the last connection was accepted; the last of them ends its request.
+	silent, half := "", "GET / HTTP/1.1\r\nHost: test\r\n"
+	for name, c := range map[string]struct {
+		first    string
+		others   []time.Duration // when others begin to speak, and are answered
+		speaks   []time.Duration
+		answered bool
+	}{
+		"a silent one has 50 ms":                           {first: silent, speaks: ms(49), answered: true},
+		"a silent one has no more":                         {first: silent, speaks: ms(61)},
+		"50 ms since another one spoke":                    {first: silent, others: ms(45, 90, 135, 180, 225), speaks: ms(270), answered: true},
+		"no more since another one spoke":                  {first: silent, others: ms(45, 90, 135, 180, 225), speaks: ms(290)},
+		"not if the others do not speak in time":           {first: silent, others: ms(45, 110), speaks: ms(112)},
+		"1 s if others speak all the time":                 {first: silent, others: every(40, 990), speaks: ms(990), answered: true},
+		"no more if others speak all the time":             {first: silent, others: every(40, 1100), speaks: ms(1020)},
+		"one with half a request has 500 ms":               {first: half, speaks: ms(490), answered: true},
+		"one with half a request has no more":              {first: half, speaks: ms(520)},
+		"one with half a request has 500 ms for each byte": {first: half, speaks: ms(490, 970), answered: true},
+		"one with half a request has 1 s in all":           {first: half, speaks: ms(490, 970, 1020)},
+	} {
+		virtually(t, name, func(t *testing.T) {
+			m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+			memory := serveInMemory(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
+			// The listener waits for 50 ms without a connection, as it cannot look
+			// into its queue.
+			begin := time.Now().Add(50 * time.Millisecond)
+			conn := memory.dial(t)
+			conn.send(c.first)
+			for _, at := range c.others {
+				other := memory.dial(t)
+				go func() { _, _ = io.Copy(io.Discard, other) }()
+				time.AfterFunc(time.Until(begin.Add(at)), func() { _, _ = io.WriteString(other, request) })
+			}
+			ended := wait(m)
+			m.Begin(nil)
+			rest := request[len(c.first):]
+			for i, at := range c.speaks {
+				time.Sleep(time.Until(begin.Add(at)))
+				if i < len(c.speaks)-1 {
+					conn.send("X: y\r\n")
+					continue
+				}
+				require.Equal(t, c.answered, conn.answered(rest))
+			}
+			require.NoError(t, <-ended)
+		})
 	}
-	t.Fatal("this machine is too busy to tell")
 }
 
 // The caller's tls.NewListener is such a listener.
@@ -291,29 +318,34 @@ func TestClientsThatKeepDiallingDoNotHoldTheDrainOfAListenerThatNobodyCanLookInt
 }
 
 func TestTheDrainEndsWithTheLastReply(t *testing.T) {
-	t.Parallel()
-	m, g := manager(t, shutdown.Config{}), newGate(t)
-	addr := start(t, m, &http.Server{Handler: g})
-	replies := later(t, newClient(t), "http://"+addr)
-	within(t, "the request", g.entered)
-	ended := wait(m)
-	m.Begin(nil)
-	waitRefused(t, addr)
-	g.Open()
-	require.NoError(t, within(t, "the reply", replies).err)
-	watch := startWatch(t)
-	require.NoError(t, within(t, "the end", ended))
-	watch.requireLess(time.Second) // wait_bench_test.go measures it
+	synctest.Test(t, func(t *testing.T) {
+		m, g := manager(t, shutdown.Config{GracePeriod: 30 * time.Second}), newGate(t)
+		replies := later(t, serveInMemory(t, m, &http.Server{Handler: g}).client(t), "http://memory")
+		within(t, "the request", g.entered)
+		ended := wait(m)
+		m.Begin(nil)
+		time.Sleep(10*time.Second + time.Millisecond) // beside every tick
+		opened := time.Now()
+		g.Open()
+		require.NoError(t, within(t, "the reply", replies).err)
+		require.NoError(t, within(t, "the end", ended))
+		require.Zero(t, time.Since(opened)) // wait_bench_test.go measures it
+	})
 }
 
+// The GOAWAY takes a second look, 50 ms after the first.
 func TestAnIdleHTTP2ConnectionLingersAsLongAsAnyOther(t *testing.T) {
-	t.Parallel()
-	m := manager(t, shutdown.Config{})
-	c, _ := startH2(t, m, http.NotFoundHandler())
-	c.get("/")
-	c.read(frameHeaders, flagEndHeaders)
-	c.ping()
-	watch := startWatch(t)
-	require.NoError(t, end(t, m))
-	watch.requireLess(500 * time.Millisecond) // half of lingerMax
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{})
+		srv := &http.Server{Handler: http.NotFoundHandler(), Protocols: new(http.Protocols)}
+		srv.Protocols.SetUnencryptedHTTP2(true)
+		c := h2On(serveInMemory(t, m, srv).dial(t))
+		c.get("/")
+		c.read(frameHeaders, flagEndHeaders)
+		c.ping()
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		begun := time.Now()
+		require.NoError(t, end(t, m))
+		require.Less(t, time.Since(begun), 200*time.Millisecond) // 50 ms of it are the listener's
+	})
 }

@@ -26,13 +26,16 @@ func writable(c net.Conn) (is bool) {
 // endIfSilent ends c in both directions unless it is readable, or what was
 // readable has been read, which still denies. There is next to nothing between
 // looking and ending; a Close would first wait for its turn. Whoever reads from c
-// sees the end, and closes it.
+// sees the end, and closes it. What is no socket cannot be looked at, and is closed.
 func endIfSilent(c net.Conn, still func() bool) {
-	control(c, func(fd int) {
+	isSocket := control(c, func(fd int) {
 		if !ready(fd, unix.POLLIN) && still() {
 			_ = unix.Shutdown(fd, unix.SHUT_RDWR) // an error means that the client has ended it
 		}
 	})
+	if !isSocket && still() {
+		_ = c.Close()
+	}
 }
 
 func ready(fd int, events int16) bool {
@@ -40,14 +43,16 @@ func ready(fd int, events int16) bool {
 	return err == nil && n > 0
 }
 
-// control calls f with the socket of c, if it has one.
-func control(c net.Conn, f func(fd int)) {
+// control calls f with the socket of c, and reports whether it has one.
+func control(c net.Conn, f func(fd int)) (isSocket bool) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // as a tls.Conn has it
 		c = t.NetConn()
 	}
-	if sc, ok := c.(syscall.Conn); ok {
+	sc, ok := c.(syscall.Conn)
+	if ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // an error means that it is closed
 		}
 	}
+	return ok
 }

@@ -213,29 +213,18 @@ func TestClientsThatSpeakNowAndThenDoNotHoldTheDrain(t *testing.T) {
 	watch := startWatch(t)
 	ended := wait(m)
 	m.Begin(nil)
-	_ = speakInTurn(conns, 30*time.Millisecond, ended)
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	for len(ended) == 0 && len(conns) > 0 {
+		<-tick.C
+		_, _ = conns[0].Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n"))
+		conns = conns[1:]
+	}
 	require.NoError(t, within(t, "the end", ended))
 	watch.requireLinger()
 }
 
 func slowly(http.ResponseWriter, *http.Request) { time.Sleep(15 * time.Millisecond) }
-
-// speakInTurn lets one connection after another send a request, until the
-// shutdown has ended. It returns the longest silence.
-func speakInTurn(conns []rawConn, pause time.Duration, ended <-chan error) (silence time.Duration) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	spoke := time.Now()
-	for _, c := range conns {
-		<-tick.C
-		if len(ended) > 0 {
-			return max(silence, time.Since(spoke))
-		}
-		_, _ = c.Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n"))
-		silence, spoke = max(silence, time.Since(spoke)), time.Now()
-	}
-	return silence
-}
 
 // What the package comment says of step 3.
 func TestTheTimesOfTheLinger(t *testing.T) {

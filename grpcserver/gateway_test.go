@@ -68,9 +68,9 @@ func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 			front := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
 			srv := newServer(m, service{})
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, "127.0.0.1:0"))
+				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback()))
 			} else {
-				require.NoError(t, grpcserver.Start(m, srv, "127.0.0.1:0"))
+				require.NoError(t, grpcserver.Start(m, srv, loopback()))
 			}
 			addr := address(t, m)
 			front.Handler = gateway(t, addr, func() { _ = g.pass(t.Context()) })
@@ -110,7 +110,7 @@ func TestAFrontThatNeverStartedIsNotWaitedFor(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	busy := listen(t)
 	front := &http.Server{Addr: busy.Addr().String()}
-	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), "127.0.0.1:0"))
+	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback()))
 	err := httpserver.Start(m, front)
 	require.Error(t, err)
 	begun := time.Now()
@@ -126,7 +126,7 @@ func TestAFrontThatHangsDoesNotHoldTheServerBehindIt(t *testing.T) {
 	m, g := manager(t, roomyBudget), newGate(t)
 	front := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(t.Context()) })}
 	httpLn := listen(t)
-	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), "127.0.0.1:0"))
+	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback()))
 	require.NoError(t, httpserver.StartListener(m, front, httpLn))
 	held := get(t, "http://"+httpLn.Addr().String())
 	within(t, "the request", g.entered)
@@ -196,9 +196,9 @@ func TestAServerThatAlsoServesHTTPDrainsBehindIt(t *testing.T) {
 			front := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0)}
 			front.Protocols.SetUnencryptedHTTP2(true)
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, "127.0.0.1:0"))
+				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback()))
 			} else {
-				require.NoError(t, grpcserver.Start(m, srv, "127.0.0.1:0"))
+				require.NoError(t, grpcserver.Start(m, srv, loopback()))
 			}
 			ln := listen(t)
 			require.NoError(t, httpserver.StartListener(m, front, ln))

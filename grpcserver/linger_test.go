@@ -68,7 +68,7 @@ func TestConnectionsWithoutAHandshakeDoNotHoldTheEnd(t *testing.T) {
 // it has not ended when the library's end, in the same time, long has.
 func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", loopback())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, service{})

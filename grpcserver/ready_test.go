@@ -15,7 +15,7 @@ import (
 
 // Without ReadOnReady it is five times as much.
 func TestAnIdleConnectionTakesNoMoreMemoryThanUnderServe(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", loopback())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, service{})

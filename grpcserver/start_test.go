@@ -30,7 +30,7 @@ func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
 func TestStartServesWhenItReturns(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), "127.0.0.1:0"))
+	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), loopback()))
 	addr := address(t, m)
 	dialRaw(t, addr)
 	require.NoError(t, call(t, client(t, addr)))
@@ -97,8 +97,8 @@ func (l *serving) Accept() (net.Conn, error) {
 func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
 	t.Parallel()
 	m, other := manager(t, shutdown.Config{}), manager(t, shutdown.Config{})
-	require.ErrorContains(t, grpcserver.Start(m, nil, "127.0.0.1:0"), "the grpc.Server is nil")
-	require.ErrorContains(t, grpcserver.StartBehind(m, nil, newServer(m, service{}), "127.0.0.1:0"), "front is nil")
+	require.ErrorContains(t, grpcserver.Start(m, nil, loopback()), "the grpc.Server is nil")
+	require.ErrorContains(t, grpcserver.StartBehind(m, nil, newServer(m, service{}), loopback()), "front is nil")
 	srv := newServer(m, service{})
 	start(t, m, srv)
 	ln := listen(t)
@@ -113,25 +113,27 @@ func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
 func TestAServerOnSeveralAddressesStopsWhenTheLastHasDrained(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		m := manager(t, shutdown.Config{})
-		srv := newServer(m, service{})
-		crowds := []*crowd{{addr: start(t, m, srv), perCall: true}, {addr: start(t, m, srv), perCall: true}}
-		for _, c := range crowds {
-			c.start(t)
-			c.warm(t)
-		}
-		require.NoError(t, end(t, m))
-		for _, c := range crowds {
-			c.end(t)
-			c.requireNoneLost(t)
-		}
-		var names []string
-		for _, s := range m.Report().Steps {
-			if strings.HasPrefix(s.Name, "grpc ") {
-				names = append(names, s.Name)
+		loseNobody(t, func() []*crowd {
+			m := manager(t, shutdown.Config{})
+			srv := newServer(m, service{})
+			crowds := []*crowd{{addr: start(t, m, srv), perCall: true}, {addr: start(t, m, srv), perCall: true}}
+			for _, c := range crowds {
+				c.start(t)
+				c.warm(t)
 			}
-		}
-		require.ElementsMatch(t, []string{"grpc " + crowds[0].addr, "grpc " + crowds[1].addr}, names)
+			require.NoError(t, end(t, m))
+			for _, c := range crowds {
+				c.end(t)
+			}
+			var names []string
+			for _, s := range m.Report().Steps {
+				if strings.HasPrefix(s.Name, "grpc ") {
+					names = append(names, s.Name)
+				}
+			}
+			require.ElementsMatch(t, []string{"grpc " + crowds[0].addr, "grpc " + crowds[1].addr}, names)
+			return crowds
+		})
 	}
 }
 

@@ -49,7 +49,7 @@ func clientTLS(t testing.TB) credentials.TransportCredentials {
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
-	return credentials.NewTLS(&tls.Config{RootCAs: pool})
+	return credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "memory"})
 }
 
 // No RPC is lost, however the server is made.
@@ -74,16 +74,18 @@ func TestNoRPCIsLost(t *testing.T) {
 		for _, lameDuck := range []time.Duration{0, 200 * time.Millisecond} {
 			for _, perCall := range server.perCall {
 				t.Run(name+map[bool]string{true: ", a connection for each call"}[perCall]+map[bool]string{true: ", lame duck"}[lameDuck > 0], func(t *testing.T) {
-					m := manager(t, shutdown.Config{LameDuck: lameDuck})
-					c := &crowd{addr: start(t, m, newServer(m, service{}, server.opts...)), perCall: perCall}
-					if server.secure {
-						c.creds = clientTLS(t)
-					}
-					c.start(t)
-					c.warm(t)
-					require.NoError(t, end(t, m))
-					c.end(t)
-					c.requireNoneLost(t)
+					loseNobody(t, func() []*crowd {
+						m := manager(t, shutdown.Config{LameDuck: lameDuck})
+						c := &crowd{addr: start(t, m, newServer(m, service{}, server.opts...)), perCall: perCall}
+						if server.secure {
+							c.creds = clientTLS(t)
+						}
+						c.start(t)
+						c.warm(t)
+						require.NoError(t, end(t, m))
+						c.end(t)
+						return []*crowd{c}
+					})
 				})
 			}
 		}

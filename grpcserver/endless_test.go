@@ -45,8 +45,23 @@ var endlessBudget = shutdown.Config{GracePeriod: 10 * time.Second, Timeout: 8 * 
 
 const drainEnd = 7 * time.Second
 
-// For real time, on a slow machine: Drain ends after 11 s, WorkContext 2 s before.
-var roomyBudget = shutdown.Config{GracePeriod: 13 * time.Second, Timeout: 12 * time.Second, Reserve: time.Second}
+// For real time, on a slow machine: Drain ends after 11 s, WorkContext 2 s before,
+// and what comes then has time.
+var roomyBudget = shutdown.Config{GracePeriod: 65 * time.Second, Timeout: time.Minute, Reserve: 49 * time.Second}
+
+// notHeldUp repeats a round that needs two seconds of roomyBudget to end well,
+// because the machine may stand still for these.
+func notHeldUp(t *testing.T, round func() error) {
+	t.Helper()
+	for try := 1; ; try++ {
+		err := round()
+		if err == nil {
+			return
+		}
+		require.Less(t, try, 5, "%v", err)
+		t.Log("again: ", err)
+	}
+}
 
 // A handler of a stream that has no end, in the three kinds that there are.
 func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
@@ -122,7 +137,7 @@ func ignoreCut(err error) error {
 func TestAHandlerThatIgnoresEverythingIsLeftBehindByName(t *testing.T) {
 	t.Parallel()
 	var log output
-	cfg := endlessBudget
+	cfg := roomyBudget
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	m, g := manager(t, cfg), newGate(t)
 	closed := make(chan shutdown.Report, 1)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,19 +95,42 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	require.NoError(t, within(t, "Serve", served))
 }
 
-// A client that has connected and not called yet is not turned away.
+// inTime is less than what a client has that nobody comes further beside.
+const inTime = 200 * time.Millisecond
+
+// A client that has connected and not called yet is not turned away, if it does
+// call in time.
 func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
 	t.Parallel()
-	for range 20 {
-		m := manager(t, shutdown.Config{})
-		cc := dial(t, start(t, m, newServer(m, service{})))
-		cc.Connect()
-		eventually(t, "the connection", func() bool { return cc.GetState().String() == "READY" })
-		m.Begin(nil)
-		waitPhase(t, m, shutdown.Drain)
-		require.NoError(t, call(t, pb.NewTestServiceClient(cc)))
-		require.NoError(t, within(t, "the end", wait(m)))
+	for late, inTime := 0, 0; inTime < 20; {
+		if calls(t) {
+			inTime++
+			continue
+		}
+		late++
+		require.Less(t, late, 10*tries)
 	}
+}
+
+// calls reports whether a client that has just connected was answered. If not, it
+// was too late.
+func calls(t *testing.T) bool {
+	m := manager(t, shutdown.Config{})
+	cc := dial(t, start(t, m, newServer(m, service{})))
+	connecting := time.Now()
+	cc.Connect()
+	eventually(t, "the connection", func() bool { return cc.GetState().String() == "READY" })
+	begun := time.Now()
+	m.Begin(nil)
+	waitPhase(t, m, shutdown.Drain)
+	err := call(t, pb.NewTestServiceClient(cc))
+	late := time.Since(begun) > inTime || time.Since(connecting) > 9*time.Second
+	require.NoError(t, within(t, "the end", wait(m)))
+	if err != nil && late {
+		return false
+	}
+	require.NoError(t, err)
+	return true
 }
 
 // Neither a connection that only the kernel has made, nor one whose client has
@@ -185,19 +209,52 @@ func TestWhoIsWaitedForNoLongerHoldsNobodyUp(t *testing.T) {
 // is no silence.
 func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {
 	t.Parallel()
+	for late := 0; !calledBeforeTheHandshake(t); late++ {
+		require.Less(t, late, tries)
+	}
+}
+
+// calledBeforeTheHandshake reports whether a client was answered that had called,
+// as far as it can, before the server came to its handshake. If not, it took too
+// long afterwards, when it was its turn.
+func calledBeforeTheHandshake(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
 	slow := slowCreds{insecure.NewCredentials(), newGate(t)}
 	addr := start(t, m, newServer(m, service{}, grpc.Creds(slow)))
-	answer := later(t, client(t, addr))
+	wrote := make(chan struct{})
+	answer := later(t, client(t, addr, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		return &saying{Conn: conn, wrote: sync.OnceFunc(func() { close(wrote) })}, err
+	})))
+	within(t, "the client's preface", wrote)
 	within(t, "the handshake", slow.gate.entered)
 	ended := wait(m)
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
 	silent := m.Report().Begun
 	eventually(t, "the silent ones' time to pass, twice", func() bool { return time.Since(silent) > 600*time.Millisecond })
+	opened := time.Now()
 	slow.gate.Open()
-	require.NoError(t, within(t, "the answer", answer))
+	err := within(t, "the answer", answer)
+	late := time.Since(opened) > inTime
 	require.NoError(t, within(t, "the end", ended))
+	if err != nil && late {
+		return false
+	}
+	require.NoError(t, err)
+	return true
+}
+
+// saying is a connection that says when its first write has been done.
+type saying struct {
+	net.Conn
+	wrote func()
+}
+
+func (c *saying) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.wrote()
+	return n, err
 }
 
 // slowCreds do not come to the handshake until the gate is opened.

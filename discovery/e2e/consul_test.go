@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -29,6 +30,7 @@ func consulUnderTest(t *testing.T) registryUnderTest {
 			return func(ctx context.Context) error { return r.Deregister(ctx, i) }, r.Register(ctx, i)
 		},
 		list: listConsul(client),
+		cut:  true,
 	}
 }
 
@@ -50,28 +52,31 @@ func TestConsulAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
 	consulUnderTest(t).leavesNothingBehind(t, 100, 5*time.Millisecond)
 }
 
+// In virtual time, which stands still while Consul is asked: so each hook returns
+// when its time is up, however slow the machine.
 func TestConsulKilledBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
-	t.Parallel() // it takes its time
 	server := startConsul(t)
-	m := newManager(t, shutdown.Config{GracePeriod: unhurried})
-	r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
-	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
-	done := others(m)
-	server.kill()
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
+		r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
+		require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+		done := others(m)
+		server.kill()
 
-	begin := time.Now()
-	m.Begin(nil)
-	err := m.Wait()
+		begin := time.Now()
+		m.Begin(nil)
+		err := m.Wait()
 
-	var hook *shutdown.HookError
-	require.ErrorAs(t, err, &hook)
-	require.Equal(t, shutdown.Leave, hook.Phase)
-	require.ErrorContains(t, err, "consul: deregister orders-1: ")
-	require.ErrorContains(t, err, "connection refused")
-	require.True(t, done())
-	require.Less(t, time.Since(begin), m.Report().Timeout)
-	require.ErrorContains(t, leaveStep(t, m).Err, "connection refused")
-	require.False(t, leaveStep(t, m).LeftBehind)
+		var hook *shutdown.HookError
+		require.ErrorAs(t, err, &hook)
+		require.Equal(t, shutdown.Leave, hook.Phase)
+		require.ErrorContains(t, err, "consul: deregister orders-1: ")
+		require.ErrorContains(t, err, "connection refused")
+		require.True(t, done())
+		require.Less(t, time.Since(begin), m.Report().Timeout)
+		require.ErrorContains(t, leaveStep(t, m).Err, "connection refused")
+		require.False(t, leaveStep(t, m).LeftBehind)
+	})
 }
 
 func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
@@ -82,8 +87,8 @@ func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := startConsul(t)
 			list := listConsul(server.connect())
-			m := newManager(t, shutdown.Config{GracePeriod: patience})
-			r := &consul.Registrar{Clients: []*api.Client{server.connect()}, TTL: 3 * time.Second, Logger: silent}
+			m := newManager(t, shutdown.Config{GracePeriod: enough})
+			r := &consul.Registrar{Clients: []*api.Client{server.connect()}, TTL: 9 * time.Second, Logger: silent}
 			i := ordersAt(t, somewhere)
 			i.Checks = checks
 			require.NoError(t, taken(t.Context(), m, r, i))
@@ -119,8 +124,8 @@ func TestConsulTheCheckIsRenewedUntilTheShutdown(t *testing.T) {
 	t.Parallel() // it takes its time, so that a machine that stands still loses no check
 	server := startConsul(t)
 	client := server.connect()
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
-	const ttl = 5 * time.Second
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
+	const ttl = 9 * time.Second
 	r := &consul.Registrar{Clients: []*api.Client{client}, TTL: ttl, Logger: silent}
 	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
 
@@ -154,8 +159,8 @@ func TestConsulMaintenanceComesFirst(t *testing.T) {
 	t.Parallel() // it takes its time
 	server := startConsul(t)
 	client := server.connect()
-	m := newManager(t, shutdown.Config{GracePeriod: 2 * patience})
-	const maintenance = 4 * time.Second
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
+	const maintenance = 8 * time.Second
 	r := &consul.Registrar{Clients: []*api.Client{client}, Maintenance: maintenance, Logger: silent}
 	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
 	all := func() []*api.ServiceEntry {
@@ -183,7 +188,7 @@ func TestConsulMaintenanceComesFirst(t *testing.T) {
 
 func TestConsulAMaintenanceThatWasCutShortEndsWithTheNextRegistration(t *testing.T) {
 	client := startConsul(t).connect()
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	i := ordersAt(t, somewhere)
 	require.NoError(t, client.Agent().ServiceRegister(i)) // by one that was killed
 	require.NoError(t, client.Agent().EnableServiceMaintenance(i.ID, "draining"))
@@ -200,7 +205,7 @@ func TestConsulEachAddressIsTried(t *testing.T) {
 	server := startConsul(t)
 	nobody := server.connect(fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
 	first, second := startProxy(t, server.addr), startProxy(t, server.addr)
-	m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
 	r := &consul.Registrar{
 		Clients: []*api.Client{nobody, server.connect(first.addr), server.connect(second.addr)},
 		Logger:  silent,
@@ -221,7 +226,7 @@ func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
 	server := startConsul(t)
 	client := server.connect()
 	server.kill()
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
 
 	start := time.Now()
@@ -240,7 +245,7 @@ func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
 
 func TestConsulTheInstanceIsNotChanged(t *testing.T) {
 	server := startConsul(t)
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
 	i := ordersAt(t, somewhere)
 	i.Check = &api.AgentServiceCheck{TTL: "20s"}

@@ -69,12 +69,18 @@ func (s *etcdServer) forget() {
 // connect returns a client, of this etcd unless endpoints say otherwise.
 func (s *etcdServer) connect(endpoints ...string) *clientv3.Client {
 	s.t.Helper()
+	return s.dial(s.t, endpoints...)
+}
+
+// dial is connect for a test that is inside of the server's.
+func (s *etcdServer) dial(t *testing.T, endpoints ...string) *clientv3.Client {
+	t.Helper()
 	if len(endpoints) == 0 {
 		endpoints = []string{s.client.Host}
 	}
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { _ = client.Close() })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 

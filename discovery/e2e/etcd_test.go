@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -37,47 +38,60 @@ func TestEtcdAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
 	etcdUnderTest(t).leavesNothingBehind(t, 100, 2*time.Millisecond)
 }
 
+// In virtual time, which stands still while etcd is asked: so each hook returns
+// when its time is up, however slow the machine.
 func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
-	t.Parallel() // it takes its time
 	server := startEtcd(t)
-	m := newManager(t, shutdown.Config{GracePeriod: unhurried})
-	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: server.connect(), TTL: 5 * time.Second, Logger: silent}, orders("a")))
-	done := others(m)
-	server.stop()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // in real time
+		defer close(stopped)
+		<-stop
+		server.stop()
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		client := server.dial(t)
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
+		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 5 * time.Second, Logger: silent}, orders("a")))
+		done := others(m)
+		close(stop)
+		<-stopped
 
-	begin := time.Now()
-	m.Begin(nil)
-	err := m.Wait()
+		begin := time.Now()
+		m.Begin(nil)
+		err := m.Wait()
 
-	var hook *shutdown.HookError
-	require.ErrorAs(t, err, &hook)
-	require.Equal(t, shutdown.Leave, hook.Phase)
-	require.ErrorContains(t, err, `leave hook "etcd.Registrar /services/orders/a"`)
-	require.ErrorContains(t, err, "its lease ends in 5s at the latest")
-	require.True(t, done())
-	require.Less(t, time.Since(begin), m.Report().Timeout)
-	require.ErrorContains(t, leaveStep(t, m).Err, "revoke its lease")
-	require.False(t, leaveStep(t, m).LeftBehind)
+		var hook *shutdown.HookError
+		require.ErrorAs(t, err, &hook)
+		require.Equal(t, shutdown.Leave, hook.Phase)
+		require.ErrorContains(t, err, `leave hook "etcd.Registrar /services/orders/a"`)
+		require.ErrorContains(t, err, "its lease ends in 5s at the latest")
+		require.True(t, done())
+		require.Less(t, time.Since(begin), m.Report().Timeout)
+		require.ErrorContains(t, leaveStep(t, m).Err, "revoke its lease")
+		require.False(t, leaveStep(t, m).LeftBehind)
+	})
 }
 
 // Its owner should close it in a Close hook.
 func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
-	t.Parallel() // it takes its time
-	client := startEtcd(t).connect()
-	m := newManager(t, shutdown.Config{GracePeriod: unhurried})
-	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
-	done := others(m)
-	require.NoError(t, client.Close())
-	time.Sleep(time.Second) // the keep-alive meets it too
+	server := startEtcd(t)
+	synctest.Test(t, func(t *testing.T) {
+		client := server.dial(t)
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
+		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
+		done := others(m)
+		require.NoError(t, client.Close())
+		time.Sleep(time.Second) // the keep-alive meets it too
 
-	begin := time.Now()
-	m.Begin(nil)
-	err := m.Wait()
+		begin := time.Now()
+		m.Begin(nil)
+		err := m.Wait()
 
-	require.ErrorContains(t, err, "revoke its lease")
-	require.True(t, done())
-	require.Less(t, time.Since(begin), m.Report().Timeout)
-	require.False(t, leaveStep(t, m).LeftBehind)
+		require.ErrorContains(t, err, "revoke its lease")
+		require.True(t, done())
+		require.Less(t, time.Since(begin), m.Report().Timeout)
+		require.False(t, leaveStep(t, m).LeftBehind)
+	})
 }
 
 func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
@@ -91,7 +105,7 @@ func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
 		}
 		return err
 	})
-	m := newManager(t, shutdown.Config{GracePeriod: time.Minute})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
 	server.stop()
 
@@ -114,7 +128,7 @@ func TestEtcdALostLeaseIsReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := startEtcd(t)
 			client := server.connect()
-			m := newManager(t, shutdown.Config{GracePeriod: patience})
+			m := newManager(t, shutdown.Config{GracePeriod: enough})
 			require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
 
 			old := leaseOf(client, "a")
@@ -145,8 +159,8 @@ func leaseOf(client *clientv3.Client, addr string) clientv3.LeaseID {
 func TestEtcdTheLeaseIsKeptAlive(t *testing.T) {
 	t.Parallel() // it takes its time, so that a machine that stands still loses no lease
 	client := startEtcd(t).connect()
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
-	const ttl = 5 * time.Second
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
+	const ttl = 9 * time.Second
 	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders("a")))
 	lease := leaseOf(client, "a")
 
@@ -165,7 +179,7 @@ func TestEtcdAFrozenEndpointCostsItsShareOfTheTime(t *testing.T) {
 	server := startEtcd(t)
 	one, two := startProxy(t, server.client.Host), startProxy(t, server.client.Host)
 	client := server.connect(one.addr, two.addr)
-	m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+	m := newManager(t, shutdown.Config{GracePeriod: patience})
 	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
 	const greeting = 200                // more than what a connection begins with
 	require.Eventually(t, func() bool { // until both are in use
@@ -182,7 +196,7 @@ func TestEtcdAFrozenEndpointCostsItsShareOfTheTime(t *testing.T) {
 
 func TestEtcdASuccessorOnTheSameKeyStays(t *testing.T) {
 	client := startEtcd(t).connect()
-	old, successor := newManager(t, shutdown.Config{GracePeriod: patience}), newManager(t, shutdown.Config{GracePeriod: patience})
+	old, successor := newManager(t, shutdown.Config{GracePeriod: enough}), newManager(t, shutdown.Config{GracePeriod: enough})
 	require.NoError(t, taken(t.Context(), old, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
 	require.NoError(t, taken(t.Context(), successor, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
 
@@ -197,7 +211,7 @@ func TestEtcdASuccessorOnTheSameKeyStays(t *testing.T) {
 
 func TestEtcdTheSameInstanceTwiceIsAnErrorAndTakesBothBack(t *testing.T) {
 	client := startEtcd(t).connect()
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &etcd.Registrar{Client: client, Logger: silent}
 	require.NoError(t, taken(t.Context(), m, r, orders("a")))
 
@@ -212,7 +226,7 @@ func TestEtcdThatIsNotThereIsAnErrorWithinTheContext(t *testing.T) {
 	server := startEtcd(t)
 	client := server.connect()
 	server.stop()
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &etcd.Registrar{Client: client, Logger: silent}
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -30,6 +30,7 @@ type gateway struct {
 	next   int
 	unsent map[string]int // requests that are about to be sent to an address
 	lost   []string       // why
+	gap    time.Duration  // the longest between the ends of two looks
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -56,12 +57,16 @@ func (g *gateway) end() {
 func (g *gateway) poll(ctx context.Context) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	for {
-		if found, err := g.list(ctx); err == nil {
-			g.mu.Lock()
+	for last := time.Now(); ; {
+		found, err := g.list(ctx)
+		now := time.Now()
+		g.mu.Lock()
+		if err == nil {
 			g.addrs = found
-			g.mu.Unlock()
 		}
+		g.gap = max(g.gap, now.Sub(last))
+		g.mu.Unlock()
+		last = now
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -74,6 +79,19 @@ func (g *gateway) knows(addr string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Contains(g.addrs, addr)
+}
+
+// looksInTime forgets for how long the gateway has not looked; the result reports
+// whether it has looked as often as it should since then.
+func (g *gateway) looksInTime() func() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gap = 0
+	return func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.gap <= 2*pollInterval
+	}
 }
 
 // hasLeft reports whether nothing will be sent to addr any more: the gateway has

@@ -20,7 +20,7 @@ func TestTheEtcdRegistrarOfKratosFitsAsItIs(t *testing.T) {
 	client := startEtcd(t).connect()
 	r := kratosetcd.New(client)
 	find := func() []*registry.ServiceInstance { return must(r.GetService(t.Context(), "orders")) }
-	m := newManager(t, shutdown.Config{GracePeriod: patience})
+	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	instance := &registry.ServiceInstance{ID: "1", Name: "orders", Endpoints: []string{"http://127.0.0.1:8080"}}
 
 	require.NoError(t, discovery.Register(t.Context(), m, r, instance))
@@ -35,7 +35,7 @@ func TestTheEtcdRegistrarOfKratosFitsAsItIs(t *testing.T) {
 func TestAShutdownDuringARegistrationWithKratosLeavesNoEntry(t *testing.T) {
 	client := startEtcd(t).connect()
 	for n := range 50 {
-		m := newManager(t, shutdown.Config{GracePeriod: patience})
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		r := kratosetcd.New(client)
 		instance := &registry.ServiceInstance{ID: "1", Name: "orders"}
 		time.AfterFunc(time.Duration(n)*40*time.Microsecond, func() { m.Begin(nil) })

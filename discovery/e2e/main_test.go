@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,13 +35,13 @@ func (p patient) Run() int {
 }
 
 const (
-	patience      = 30 * time.Second
+	patience      = 50 * time.Second
 	startPatience = 2 * time.Minute // for a registry to start
 )
 
-// With this grace period Leave is long enough for a hook to have a whole second
-// to return when its time is up, also on a machine that stands still meanwhile.
-const unhurried = 30 * time.Second
+// enough is a grace period whose phases last longer than a machine stands still,
+// where what is to happen in one is not that its time is over.
+const enough = 5 * time.Minute
 
 // newManager returns a Manager that catches no signals and logs nothing.
 func newManager(t *testing.T, cfg shutdown.Config) *shutdown.Manager {
@@ -85,7 +86,7 @@ type service struct {
 
 func startService(t *testing.T, lameDuck time.Duration) *service {
 	t.Helper()
-	m := newManager(t, shutdown.Config{GracePeriod: patience, LameDuck: lameDuck})
+	m := newManager(t, shutdown.Config{GracePeriod: enough, LameDuck: lameDuck})
 	ln, err := listener.Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
 	require.NoError(t, err)
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -129,6 +130,10 @@ func accepts(addr string) bool {
 	return true
 }
 
+// given are the ports that freePorts has returned: who has one may want it again,
+// after a restart.
+var given sync.Map
+
 // freePorts returns ports on the loopback interface that nobody listens on. They
 // are lower than those that a system hands out to whoever does not care, so that
 // they stay free.
@@ -136,8 +141,11 @@ func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int
 	for tries := 0; len(ports) < n; tries++ {
-		require.Less(t, tries, 1000, "no port is free")
+		require.Less(t, tries, 10_000, "no port is free")
 		port := 10_000 + rand.N(20_000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue

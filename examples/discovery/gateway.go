@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -34,10 +35,29 @@ type look struct {
 	addrs []string
 }
 
-type ageKey struct{}
+type sendingKey struct{}
 
-// tooLate is what becomes of a request whose instance had gone, and the gateway
-// had not looked for so long that this is its own fault, or that of a machine
+// A sending is a request on its way to an instance.
+type sending struct {
+	look     time.Time
+	dialing  atomic.Int64 // the age of the look, when the dial began
+	finished atomic.Int64 // and when the request had been written
+}
+
+// late reports, of a request that is lost, whether it was.
+func (s *sending) late(refused bool) bool {
+	age := s.dialing.Load() // and not later: a port that is closing says nothing for a second
+	if !refused {
+		age = s.finished.Load()
+	}
+	if age == 0 {
+		age = int64(time.Since(s.look))
+	}
+	return time.Duration(age) > lameDuck/2
+}
+
+// tooLate is what becomes of a request that was lost, and that the gateway had not
+// sent before its look was so old that this is its own fault, or that of a machine
 // that stood still: package discovery promises clients half of the lame duck.
 const tooLate = "too late"
 
@@ -49,23 +69,32 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &gateway{client: client, addr: ln.Addr().String(), stop: stop}
 	g.found.Store(&look{})
+	dialer := &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+		if s, ok := ctx.Value(sendingKey{}).(*sending); ok {
+			s.dialing.Store(int64(time.Since(s.look)))
+		}
+		return nil
+	}}
 	g.server = &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			found := g.found.Load()
-			var age atomic.Int64 // of the look, when the connection is begun
+			s := &sending{look: found.begun}
 			ctx := httptrace.WithClientTrace(r.Out.Context(), &httptrace.ClientTrace{
-				ConnectStart: func(string, string) { age.Store(int64(time.Since(found.begun))) },
+				WroteRequest: func(info httptrace.WroteRequestInfo) {
+					if info.Err == nil {
+						s.finished.Store(int64(time.Since(found.begun)))
+					}
+				},
 			})
-			r.Out = r.Out.WithContext(context.WithValue(ctx, ageKey{}, &age))
+			r.Out = r.Out.WithContext(context.WithValue(ctx, sendingKey{}, s))
 			r.Out.URL.Scheme = "http"
 			r.Out.URL.Host = g.pick(found.addrs)
 		},
 		// A connection a request, so that each request meets the port as it is.
-		Transport: &http.Transport{DisableKeepAlives: true},
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			why := kind(err)
-			age, _ := r.Context().Value(ageKey{}).(*atomic.Int64)
-			if why == refused && age != nil && time.Duration(age.Load()) > lameDuck/2 {
+			if s, ok := r.Context().Value(sendingKey{}).(*sending); ok && s.late(why == refused) {
 				why = tooLate
 			}
 			http.Error(w, why, http.StatusBadGateway)

@@ -12,7 +12,7 @@
 // It exits with status 1 if a request was lost by those that leave first, or
 // none by those that leave last, because then nothing has been shown.
 //
-// What the gateway sends to an instance that has gone, half of the lame duck
+// What the gateway sends to an instance that goes, half of the lame duck or more
 // after it looked at the registry, is counted by itself: then the gateway was
 // late, as on a machine that stands still for a while, and no instance.
 //
@@ -73,7 +73,7 @@ func measure(ctx context.Context, restarts int) ([]row, error) {
 	var rows []row
 	for _, leaves := range []string{leavesLast, leavesFirst} {
 		result, err := rollout(ctx, registry.endpoint, leaves, restarts)
-		for try := 1; try < 5 && err == nil && leaves == leavesLast && result.losses() == 0; try++ {
+		for try := 1; try < 5 && err == nil && leaves == leavesLast && result.lost[refused] == 0; try++ {
 			result, err = rollout(ctx, registry.endpoint, leaves, restarts) // that was luck
 		}
 		if err != nil {
@@ -93,7 +93,7 @@ func printTable(w io.Writer, rows []row) {
 	t.Flush()
 	for _, r := range rows {
 		if r.late > 0 {
-			fmt.Fprintf(w, "%d more were refused because the gateway had not looked for %v: the machine stood still.\n", r.late, lameDuck/2)
+			fmt.Fprintf(w, "%d more were lost because the gateway had not looked for %v: the machine stood still.\n", r.late, lameDuck/2)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (r *room) sayGoodbye(context.Context) error {
 // instead of being hung up on, so that what it has said meanwhile is heard.
 func (r *room) Join(stream grpc.BidiStreamingServer[chat.Line, chat.Event]) error {
 	ctx := stream.Context()
-	me := make(member, 100)
+	me := make(member, 1000)
 	r.enter(me)
 	defer r.leave(me)
 	said, hungUp := receive(stream)

@@ -120,12 +120,26 @@ func (l *line) heldUp() bool {
 	if l.last == nil || l.used >= l.last.dial {
 		return false
 	}
-	ended := time.Now()
-	if at := l.last.ended.Load(); at != nil {
-		ended = *at
-	}
-	return ended.Sub(l.last.dialed) > 200*time.Millisecond
+	return l.last.lasted(l.last.dialed) > inTime
 }
+
+// lasted returns for how long it has been a connection since then.
+func (l *link) lasted(since time.Time) time.Duration {
+	if at := l.ended.Load(); at != nil {
+		return at.Sub(since)
+	}
+	return time.Since(since)
+}
+
+// connection is the last that there was.
+func (l *line) connection() *link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// inTime is less than what a client has that nobody comes further beside.
+const inTime = 200 * time.Millisecond
 
 const (
 	clients = 32

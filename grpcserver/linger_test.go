@@ -95,9 +95,6 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	require.NoError(t, within(t, "Serve", served))
 }
 
-// inTime is less than what a client has that nobody comes further beside.
-const inTime = 200 * time.Millisecond
-
 // A client that has connected and not called yet is not turned away, if it does
 // call in time.
 func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
@@ -116,15 +113,16 @@ func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
 // was too late.
 func calls(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
-	cc := dial(t, start(t, m, newServer(m, service{})))
-	connecting := time.Now()
+	l := new(line)
+	cc := dial(t, start(t, m, newServer(m, service{})), grpc.WithContextDialer(l.dial))
 	cc.Connect()
 	eventually(t, "the connection", func() bool { return cc.GetState().String() == "READY" })
 	begun := time.Now()
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
+	time.Sleep(inTime / 10) // a server that does not wait has said good-bye by then
 	err := call(t, pb.NewTestServiceClient(cc))
-	late := time.Since(begun) > inTime || time.Since(connecting) > 9*time.Second
+	late := l.connection().lasted(begun) > inTime || time.Since(l.connection().dialed) > 9*time.Second
 	require.NoError(t, within(t, "the end", wait(m)))
 	if err != nil && late {
 		return false
@@ -222,8 +220,9 @@ func calledBeforeTheHandshake(t *testing.T) bool {
 	slow := slowCreds{insecure.NewCredentials(), newGate(t)}
 	addr := start(t, m, newServer(m, service{}, grpc.Creds(slow)))
 	wrote := make(chan struct{})
+	l := new(line)
 	answer := later(t, client(t, addr, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		conn, err := l.dial(ctx, addr)
 		return &saying{Conn: conn, wrote: sync.OnceFunc(func() { close(wrote) })}, err
 	})))
 	within(t, "the client's preface", wrote)
@@ -236,7 +235,7 @@ func calledBeforeTheHandshake(t *testing.T) bool {
 	opened := time.Now()
 	slow.gate.Open()
 	err := within(t, "the answer", answer)
-	late := time.Since(opened) > inTime
+	late := l.connection().lasted(opened) > inTime
 	require.NoError(t, within(t, "the end", ended))
 	if err != nil && late {
 		return false

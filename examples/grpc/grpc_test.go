@@ -43,7 +43,7 @@ func run(t *testing.T, silent bool) (o outcome, output string) {
 
 // tries bounds how often the demonstration is repeated because a machine that
 // stood still has made another one of it. A bug fails each of them.
-const tries = 5
+const tries = 10
 
 func TestAChatEndsWithAGoodByeAndGoesOnElsewhere(t *testing.T) {
 	t.Parallel()

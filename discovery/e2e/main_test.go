@@ -95,7 +95,12 @@ func startService(t *testing.T, lameDuck time.Duration) *service {
 	})
 	require.NoError(t, httpserver.StartListener(m, &http.Server{Handler: answer}, ln))
 	s := &service{m, ln.Addr().String(), make(chan struct{})}
-	t.Cleanup(func() { s.end() })
+	t.Cleanup(func() {
+		if t.Failed() { // before the clients have left
+			s.Force(nil)
+		}
+		_ = s.end()
+	})
 	return s
 }
 

@@ -145,16 +145,26 @@ func (m *Manager) catch() {
 		for {
 			select {
 			case sig := <-m.caught:
-				if m.ended() {
-					m.oneMore = sig
-				} else {
-					m.Signal(sig)
-				}
+				m.take(sig)
 			case <-m.released:
+				// What came before that may still be there: this goroutine was not
+				// scheduled meanwhile, and select looks at both.
+				for len(m.caught) > 0 {
+					m.take(<-m.caught)
+				}
 				return
 			}
 		}
 	})
+}
+
+// take is what the arrival of a signal does, on the goroutine of catch.
+func (m *Manager) take(sig os.Signal) {
+	if m.ended() {
+		m.oneMore = sig
+	} else {
+		m.Signal(sig)
+	}
 }
 
 // catchBrokenPipe keeps a log pipe whose reader has gone from killing the

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -195,6 +196,35 @@ func TestOneMoreSignalBehindWaitIsRaisedIfMainIsStillThere(t *testing.T) {
 		raised, _ = f.wasRaised()
 		require.Equal(t, syscall.SIGTERM, raised)
 	})
+}
+
+// The goroutine that reads the signals may not be scheduled from the end of the
+// shutdown until the signals are given back. Here it waits for a lock that long,
+// in real time: in a bubble nothing may wait for a mutex. Several, because half of
+// them once did it right by chance.
+func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for range 20 {
+		e, f := fakeEnv(), &fakeSignals{caught: make(map[os.Signal]chan<- os.Signal)}
+		e.signals = f
+		m, err := newManager(Config{Logger: slog.New(slog.DiscardHandler)}, e)
+		require.NoError(t, err)
+		all.Go(func() {
+			m.actions.mu.Lock()
+			m.caught <- syscall.SIGHUP // has no Action
+			for len(m.caught) > 0 {
+				time.Sleep(time.Millisecond)
+			}
+			m.Begin(nil)
+			_ = m.Wait()
+			m.caught <- syscall.SIGTERM
+			<-m.released
+			m.actions.mu.Unlock()
+			m.catching.Wait()
+			assert.Equal(t, syscall.SIGTERM, m.oneMore)
+		})
+	}
 }
 
 func TestBrokenPipesAreCaughtFromTheBeginningOn(t *testing.T) {

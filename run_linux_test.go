@@ -35,6 +35,6 @@ func TestAProcessIsToldFromOthersByItsStart(t *testing.T) {
 	require.NotZero(t, child.Start)
 	require.True(t, isAlive(child))
 	require.NoError(t, cmd.Process.Kill())
-	require.Eventually(t, func() bool { return !isAlive(child) }, 10*time.Second, time.Millisecond, "a zombie is dead")
+	require.Eventually(t, func() bool { return !isAlive(child) }, 50*time.Second, time.Millisecond, "a zombie is dead")
 	require.Error(t, cmd.Wait())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -190,8 +191,12 @@ func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
 
 func TestTrackAllocatesAtMostOnce(t *testing.T) {
 	var tr shutdown.Tracker
-	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
-		done, _ := tr.Track("work")
-		done()
-	}), 1.0)
+	least := math.Inf(1) // what goroutines of other tests allocate meanwhile counts too
+	for range 20 {
+		least = min(least, testing.AllocsPerRun(1000, func() {
+			done, _ := tr.Track("work")
+			done()
+		}))
+	}
+	require.LessOrEqual(t, least, 1.0)
 }

@@ -22,6 +22,10 @@ func AwaitRecord(m *Manager) {
 	}
 }
 
+// AwaitLog waits until what m has to log is written. At the end of a shutdown m
+// waits 100 ms for a log that is late, or less.
+func AwaitLog(m *Manager) { m.log.flush(time.Minute) }
+
 func isSaving(k *keeper) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

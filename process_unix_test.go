@@ -5,6 +5,7 @@ package shutdown_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -31,6 +32,8 @@ type process struct {
 	begun    time.Time // when the first signal was sent
 	ended    chan struct{}
 	endedAt  time.Time
+
+	stoppedAt time.Time // when it had stopped itself, or a little later
 }
 
 func start(t *testing.T, scenario string, change ...func(*exec.Cmd)) *process {
@@ -124,11 +127,23 @@ func (p *process) signal(sig syscall.Signal) {
 func thaw(d time.Duration, children ...*process) {
 	for _, p := range children {
 		p.out.await("stops")
+		p.awaitStop()
 	}
 	time.Sleep(d)
 	for _, p := range children {
-		p.send(syscall.SIGCONT)
+		_ = p.cmd.Process.Signal(syscall.SIGCONT) // it may have ended before it stopped
 	}
+}
+
+// awaitStop waits until the child does not run. Where there is no /proc, what it
+// has said must do.
+func (p *process) awaitStop() {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		return err != nil || bytes.Contains(stat, []byte(") T ")) || bytes.Contains(stat, []byte(") Z "))
+	}, patience, time.Millisecond)
+	p.stoppedAt = time.Now()
 }
 
 func (p *process) finishTask() { _ = p.stdin.Close() }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	shortTimeout = 1200 * time.Millisecond
 	shortGrace   = 15 * time.Second
 )
+
+// What is stopped in the middle of its shutdown has time to come that far.
+const stopTimeout = 4 * time.Second
 
 func init() {
 	graceful := map[os.Signal]shutdown.Action{syscall.SIGTERM: shutdown.Graceful}
@@ -54,9 +58,10 @@ func init() {
 		},
 		"logger blocks and a hook hangs": func() {
 			m := newChildManager(short(graceful, blockingLog{}))
-			m.On(shutdown.Close, "quick", hook("close hook"))
-			m.On(shutdown.Close, "hangs", func(context.Context) error { record("close hook hangs"); sleepOn(); return nil })
-			exitSlowly(m)
+			hangs, closed := make(chan struct{}), make(chan struct{})
+			m.On(shutdown.Close, "quick", func(context.Context) error { <-hangs; record("close hook"); close(closed); return nil })
+			m.On(shutdown.Close, "hangs", func(context.Context) error { record("close hook hangs"); close(hangs); sleepOn(); return nil })
+			exitSlowly(m, func() { <-closed })
 		},
 		"cause panics": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
@@ -64,14 +69,14 @@ func init() {
 			say("ready")
 			var cause *brokenError
 			m.Begin(cause)
-			os.Exit(shutdown.ExitCode(m.Wait()))
+			exit(m)
 		},
 		"close hook hangs": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Hour, Signals: shutdown.DefaultSignals()})
 			m.On(shutdown.Close, "hangs", func(context.Context) error { say("close hook hangs"); sleepOn(); return nil })
 			m.Go("task", taskUntilStdinEnds)
 			say("ready")
-			os.Exit(shutdown.ExitCode(m.Wait()))
+			exit(m)
 		},
 		"hup is graceful": func() {
 			serve(shutdown.Config{GracePeriod: time.Minute, Signals: map[os.Signal]shutdown.Action{
@@ -102,7 +107,7 @@ func init() {
 			<-closed // the shutdown does not wait for the start-up to end
 			time.Sleep(100 * time.Millisecond)
 			record("start-up has ended")
-			os.Exit(shutdown.ExitCode(m.Wait()))
+			exit(m)
 		},
 		"hangs after Wait": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
@@ -124,7 +129,7 @@ func init() {
 				shutdown.Graceful(m, sig)
 				close(term)
 			}}, text)
-			cfg.Timeout = 3 * time.Second // the signal has to come before that
+			cfg.Timeout = 6 * time.Second // the signal has to come before that
 			m := newChildManager(cfg)
 			m.On(shutdown.Close, "first", func(context.Context) error { <-term; record("close hook"); return nil })
 			m.Begin(nil) // as preStop does
@@ -157,7 +162,7 @@ func init() {
 				return nil
 			})
 			say("ready")
-			os.Exit(shutdown.ExitCode(m.Wait()))
+			exit(m)
 		},
 		"logs into a pipe, no manager": func() {
 			term := make(chan os.Signal, 1)
@@ -200,8 +205,24 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 	m.Go("task", taskUntilStdinEnds)
 	<-taskBegun
 	readyInWait(m)
-	os.Exit(shutdown.ExitCode(m.Wait()))
+	if cfg.Logger != nil && cfg.Logger.Handler() == slog.Handler(blockingLog{}) {
+		os.Exit(shutdown.ExitCode(m.Wait()))
+	}
+	exit(m)
 }
+
+// exit ends the child as any main does, but that what a test reads is all there:
+// the Manager waits a moment, and no longer, for hooks that it leaves behind and
+// for its log.
+func exit(m *shutdown.Manager) {
+	code := shutdown.ExitCode(m.Wait())
+	hooksRan.Wait()
+	shutdown.AwaitLog(m)
+	os.Exit(code)
+}
+
+// hooksRan waits for those of addHooks.
+var hooksRan sync.WaitGroup
 
 // readyInWait says so when main waits: if it came to that later than to its end,
 // it would be a main that hangs.
@@ -213,9 +234,10 @@ func readyInWait(m *shutdown.Manager) {
 }
 
 // exitSlowly leaves time to a signal that is raised by mistake.
-func exitSlowly(m *shutdown.Manager) {
+func exitSlowly(m *shutdown.Manager, await func()) {
 	readyInWait(m)
 	code := shutdown.ExitCode(m.Wait())
+	await()
 	time.Sleep(200 * time.Millisecond)
 	os.Exit(code)
 }
@@ -252,7 +274,9 @@ func got(sig os.Signal) string { return "got " + unix.SignalName(sig.(syscall.Si
 
 func addHooks(m *shutdown.Manager, phases ...shutdown.Phase) {
 	for _, p := range phases {
-		m.On(p, p.String()+" hook", hook(p.String()+" hook"))
+		run := hook(p.String() + " hook")
+		hooksRan.Add(1)
+		m.On(p, p.String()+" hook", func(ctx context.Context) error { defer hooksRan.Done(); return run(ctx) })
 	}
 }
 
@@ -282,7 +306,7 @@ func countGoroutines(signals map[os.Signal]shutdown.Action) {
 	m.On(shutdown.Close, "first", hook("close hook"))
 	say(fmt.Sprintf("%d goroutines more", runtime.NumGoroutine()-before))
 	say("ready")
-	os.Exit(shutdown.ExitCode(m.Wait()))
+	exit(m)
 }
 
 func must(err error) {
@@ -311,13 +335,28 @@ func inTime(ctx context.Context) string {
 	m, _ := shutdown.FromContext(ctx)
 	deadline, _ := ctx.Deadline()
 	r := m.Report()
+	var started, before time.Duration // when this hook was, and when what was before it had ended
 	for _, s := range r.Steps {
-		if s.Phase == shutdown.Close && s.Running && s.Name != "" && deadline.After(r.Begun.Add(s.At)) {
-			return ", in time"
+		switch {
+		case s.Phase == shutdown.Close && s.Running && s.Name != "":
+			started = s.At
+		case !s.Running:
+			before = max(before, s.At+s.Took)
 		}
+	}
+	switch {
+	case started == 0:
+		return ", left behind"
+	case deadline.After(r.Begun.Add(started)):
+		return ", in time"
+	case started-before > 100*time.Millisecond: // it takes no time: the Manager itself was not scheduled
+		return stalled
 	}
 	return ", too late"
 }
+
+// stalled is in an event that says nothing, because the machine stood still.
+const stalled = ", once more"
 
 // stop is what SIGSTOP does at just this point. The parent lets us go on.
 func stop() {
@@ -352,6 +391,7 @@ func (panickingLog) Handle(context.Context, slog.Record) error { panic("the log 
 
 // doNotFinish is stopped in the hook of phase in, if there is one.
 func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
+	cfg.Timeout = stopTimeout
 	m := newChildManager(cfg)
 	addHooks(m, shutdown.Leave, shutdown.Drain)
 	for _, p := range in {
@@ -359,12 +399,12 @@ func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
 	}
 	m.On(shutdown.Close, "first", func(ctx context.Context) error { record("close hook" + inTime(ctx)); return nil })
 	m.Go("task", taskUntilStdinEnds)
-	exitSlowly(m)
+	exitSlowly(m, func() { hooksRan.Wait(); shutdown.AwaitLog(m) })
 }
 
 // stopInClose is stopped while its first Close hook runs.
 func stopInClose(cfg shutdown.Config) {
-	cfg.Reserve = shortTimeout / 2 // what is frozen gets half a second, or Reserve if that is less
+	cfg.Timeout, cfg.Reserve = stopTimeout, stopTimeout/2
 	m := newChildManager(cfg)
 	for _, name := range []string{"first", "second"} {
 		m.On(shutdown.Close, name, func(ctx context.Context) error {
@@ -379,5 +419,5 @@ func stopInClose(cfg shutdown.Config) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	exitSlowly(m)
+	exitSlowly(m, func() { shutdown.AwaitLog(m) })
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -166,26 +167,44 @@ func TestOneMoreTermEndsAMainThatHangsAfterWait(t *testing.T) {
 
 func TestTheFirstTermEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
-	p := start(t, "hangs before Wait")
-	p.signal(syscall.SIGTERM)
-	took := p.requireKilledBy(syscall.SIGTERM)
-	require.GreaterOrEqual(t, took, shortTimeout, "a start-up that goes on is no hang")
-	require.Less(t, took, shortGrace)
+	requireLastWords(t, func() *process {
+		p := start(t, "hangs before Wait")
+		p.signal(syscall.SIGTERM)
+		took := p.requireKilledBy(syscall.SIGTERM)
+		require.GreaterOrEqual(t, took, shortTimeout, "a start-up that goes on is no hang")
+		require.Less(t, took, shortGrace)
+		return p
+	})
+}
+
+// requireLastWords is for children that are killed at the timeout. By then they
+// have a second for the hook, and 100 ms for the last line of the log: on a
+// machine that stands still as long, another one has to show it.
+func requireLastWords(t *testing.T, killed func() *process) {
+	t.Helper()
+	var p *process
+	for range 5 {
+		p = killed()
+		if len(p.events()) > 0 && strings.Contains(p.log.String(), "nobody has called Wait") {
+			break
+		}
+	}
 	require.Equal(t, []string{"close hook"}, p.events())
-	p.log.await("nobody has called Wait")
+	require.Contains(t, p.log.String(), "nobody has called Wait")
 }
 
 // Kubernetes runs preStop, which may begin the shutdown, and then sends SIGTERM
 // once: if that changes nothing, only SIGKILL is left.
 func TestATermThatDidNotBeginTheShutdownEndsAMainThatHangsBeforeWaitToo(t *testing.T) {
 	t.Parallel()
-	p := start(t, "hangs before Wait, after preStop")
-	p.out.await("ready")
-	p.begun = time.Now()
-	took := p.requireKilledBy(syscall.SIGTERM)
-	require.Less(t, took, shortGrace)
-	require.Equal(t, []string{"close hook"}, p.events())
-	p.log.await("nobody has called Wait")
+	requireLastWords(t, func() *process {
+		p := start(t, "hangs before Wait, after preStop")
+		p.out.await("ready")
+		p.begun = time.Now()
+		took := p.requireKilledBy(syscall.SIGTERM)
+		require.Less(t, took, shortGrace)
+		return p
+	})
 }
 
 // app | head -1
@@ -272,45 +291,66 @@ func TestALoggerThatPanicsCostsNoHook(t *testing.T) {
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 }
 
-// frozen is long enough for a tick of the log to be more than 2 s late.
-const frozen = 3700 * time.Millisecond
+// spoilt reports whether the machine has spoilt what a child was to show: it
+// stopped itself later than the phase for that may end, or was not scheduled when
+// it had gone on.
+func (p *process) spoilt(end time.Duration) bool {
+	return p.stoppedAt.Sub(p.begun) >= end || strings.Contains(strings.Join(p.events(), "\n"), stalled)
+}
 
 func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
 	t.Parallel()
-	var several []*process
-	for _, name := range []string{"stopped by its action", "stopped in leave", "stopped in drain"} {
-		several = append(several, start(t, name), start(t, name))
+	names := []string{"stopped by its action", "stopped in leave", "stopped in drain"}
+	names = append(names, names...)
+	for range 10 {
+		var several []*process
+		for _, name := range names {
+			several = append(several, start(t, name))
+		}
+		for _, p := range several {
+			p.out.await("ready")
+			p.send(syscall.SIGTERM)
+		}
+		thaw(stopTimeout+2500*time.Millisecond, several...) // for a tick of the log to be more than 2 s late
+		var again []string
+		for i, p := range several {
+			p.requireExit(1)
+			if p.spoilt(stopTimeout * 4 / 5) { // which is the end of Drain
+				again = append(again, names[i])
+				continue
+			}
+			require.ElementsMatch(t, []string{"leave hook", "drain hook", "close hook, in time"}, p.events())
+			p.log.await("did not run for a while")
+			p.log.await(`msg="shutdown: timed out"`)
+			require.NotContains(t, p.log.String(), "nobody has called Wait")
+		}
+		if names = again; len(names) == 0 {
+			return
+		}
 	}
-	for _, p := range several {
-		p.out.await("ready")
-		p.send(syscall.SIGTERM)
-	}
-	thaw(frozen, several...)
-	for _, p := range several {
-		p.requireExit(1)
-		require.ElementsMatch(t, []string{"leave hook", "drain hook", "close hook, in time"}, p.events())
-		p.log.await("did not run for a while")
-		p.log.await(`msg="shutdown: timed out"`)
-		require.NotContains(t, p.log.String(), "nobody has called Wait")
-	}
+	require.Fail(t, "the machine has spoilt ten rounds", "%q", names)
 }
 
 func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *testing.T) {
 	t.Parallel()
 	for name, code := range map[string]int{"stopped in close": 1, "stopped in close, forced": 128 + int(syscall.SIGTERM)} {
-		var p *process
-		for range 10 {
-			p = start(t, name)
-			p.signal(syscall.SIGTERM)
-			thaw(shortTimeout+300*time.Millisecond, p)
-			p.requireExit(code)
-			// The rest has half a second. On a busy machine 50 ms may take that long.
-			if !regexp.MustCompile(`close hook \\"(second|first)\\": did not return in time`).MatchString(p.log.String()) {
-				break
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var p *process
+			for range 10 {
+				p = start(t, name)
+				p.signal(syscall.SIGTERM)
+				thaw(stopTimeout+300*time.Millisecond, p)
+				p.requireExit(code)
+				// The rest has half a second. On a busy machine 50 ms may take that long.
+				late := regexp.MustCompile(`close hook \\"(second|first)\\": did not return in time`).MatchString(p.log.String())
+				if !late && !p.spoilt(stopTimeout/5) { // with Force the first hook of three has a second
+					break
+				}
 			}
-		}
-		require.Equal(t, []string{"second begins, in time", "second ends", "first begins, in time", "first ends"}, p.events())
-		require.NotContains(t, p.log.String(), "nobody has called Wait")
+			require.Equal(t, []string{"second begins, in time", "second ends", "first begins, in time", "first ends"}, p.events())
+			require.NotContains(t, p.log.String(), "nobody has called Wait")
+		})
 	}
 }
 

@@ -175,6 +175,20 @@ func (p *process) wait() (status syscall.WaitStatus, took time.Duration) {
 	return p.cmd.ProcessState.Sys().(syscall.WaitStatus), p.endedAt.Sub(p.begun)
 }
 
+// warnings are those in the child's log that are not about a machine that stood
+// still.
+func (p *process) warnings() []string { return warnings(p.log.String()) }
+
+func warnings(log string) (lines []string) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "level=WARN") &&
+			!strings.Contains(line, "the process did not run for a while") && !strings.Contains(line, "the disk does not answer") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // events are what the child has recorded.
 func (p *process) events() []string {
 	text, err := os.ReadFile(filepath.Join(p.cmd.Dir, "events"))

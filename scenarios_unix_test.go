@@ -58,10 +58,16 @@ func init() {
 		},
 		"logger blocks and a hook hangs": func() {
 			m := newChildManager(short(graceful, blockingLog{}))
-			hangs, closed := make(chan struct{}), make(chan struct{})
-			m.On(shutdown.Close, "quick", func(context.Context) error { <-hangs; record("close hook"); close(closed); return nil })
-			m.On(shutdown.Close, "hangs", func(context.Context) error { record("close hook hangs"); close(hangs); sleepOn(); return nil })
-			exitSlowly(m, func() { <-closed })
+			closed, hangs := make(chan struct{}), make(chan struct{})
+			m.On(shutdown.Close, "hangs", func(context.Context) error {
+				<-closed
+				record("close hook hangs")
+				close(hangs)
+				sleepOn()
+				return nil
+			})
+			m.On(shutdown.Close, "quick", func(context.Context) error { record("close hook"); close(closed); return nil })
+			exitSlowly(m, func() { <-hangs })
 		},
 		"cause panics": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})

@@ -257,7 +257,7 @@ func TestAProgramThatTimedOutExitsWithItsOwnStatus(t *testing.T) {
 	for _, p := range several {
 		took := p.requireExit(1)
 		require.Less(t, took, shortGrace)
-		require.Equal(t, []string{"close hook hangs", "close hook"}, p.events())
+		require.Equal(t, []string{"close hook", "close hook hangs"}, p.events())
 	}
 }
 

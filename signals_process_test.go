@@ -339,7 +339,8 @@ func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *tes
 			var p *process
 			for range 10 {
 				p = start(t, name)
-				p.signal(syscall.SIGTERM)
+				p.out.await("ready")
+				p.send(syscall.SIGTERM) // and not signal: it may stop before it says that it got that
 				thaw(stopTimeout+300*time.Millisecond, p)
 				p.requireExit(code)
 				// The rest has half a second. On a busy machine 50 ms may take that long.

@@ -251,14 +251,17 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 // a machine that may let any goroutine, or the disk, wait; so one round of three
 // has to show it.
 func TestWaitReturnsAtTheTimeoutInRealTime(t *testing.T) {
-	for range 2 {
-		if round := timeoutsInRealTime(t); len(round.failed) == 0 {
+	limit := time.Hour
+	for n := range 3 {
+		late, worst, round := timeoutsInRealTime(t)
+		limit = min(limit, time.Second+5*late) // a slower machine excuses no earlier round
+		assert.Less(round, worst, limit)
+		if len(round.failed) == 0 {
 			return
-		} else {
-			t.Log("once more: ", round.failed[0])
 		}
+		require.Less(t, n, 2, "%s", round.failed[0])
+		t.Log("once more: ", round.failed[0])
 	}
-	require.Empty(t, timeoutsInRealTime(t).failed)
 }
 
 // A trial is a test that may fail.
@@ -275,14 +278,15 @@ func (r *trial) Errorf(format string, args ...any) {
 
 func (*trial) FailNow() { runtime.Goexit() }
 
-func timeoutsInRealTime(t *testing.T) *trial {
+// timeoutsInRealTime returns the furthest from the timeout, and what else failed.
+func timeoutsInRealTime(t *testing.T) (late, furthest time.Duration, round *trial) {
 	t.Helper()
 	const repetitions, timeout = 200, 4 * time.Second
-	round := &trial{}
+	round = &trial{}
 	var all sync.WaitGroup
 	var worst atomic.Int64
 	check := make(chan func(), repetitions)
-	late := lateness(t)
+	latest := lateness(t)
 	for range repetitions {
 		time.Sleep(timeout / 160) // so that 160 of them run at a time, and end one by one
 		all.Go(func() {
@@ -294,9 +298,7 @@ func timeoutsInRealTime(t *testing.T) *trial {
 			m.Begin(nil)
 			err := m.Wait()
 			off := time.Since(began) - timeout
-			// No machine makes it return too early, or this late.
-			assert.Greater(t, off, -50*time.Millisecond)
-			assert.Less(t, off, 30*time.Second)
+			assert.Greater(t, off, -50*time.Millisecond) // no machine makes it return too early
 			for {
 				was := worst.Load()
 				if int64(off) <= was || worst.CompareAndSwap(was, int64(off)) {
@@ -308,16 +310,16 @@ func timeoutsInRealTime(t *testing.T) *trial {
 	}
 	all.Wait()
 	close(check)
+	late, furthest = latest(), time.Duration(worst.Load())
 	for ok := range check {
-		if late() < 250*time.Millisecond { // else even a hook that does not hang may have no time
+		if late < 250*time.Millisecond { // else even a hook that does not hang may have no time
 			all.Go(ok)
 		}
 	}
 	all.Wait()
 	// On a machine with nothing else to do it is less than 50 ms; see go test -v.
-	t.Logf("the furthest from the timeout was %v; a mere sleep and a file took up to %v longer", time.Duration(worst.Load()), late())
-	assert.Less(round, time.Duration(worst.Load()), time.Second+5*late())
-	return round
+	t.Logf("the furthest from the timeout was %v; a mere sleep and a file took up to %v longer", furthest, late)
+	return late, furthest, round
 }
 
 // lateness measures how late the machine is by itself, until it is asked: with a

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,13 +32,14 @@ type conns struct {
 	useless atomic.Int64  // connections that have none
 
 	mu      sync.Mutex         // protects what follows
-	open    map[net.Conn]*conn // by what the listener returned
+	open    map[net.Conn]*conn // by what add returned
 	drained chan struct{}      // closed when open is empty; made by drain
 }
 
 // A conn is what is known about a connection.
 type conn struct {
 	inner   net.Conn                 // what the listener returned
+	added   net.Conn                 // what add returned
 	outer   atomic.Pointer[net.Conn] // what net/http has: a tls.Conn around it, or itself
 	state   atomic.Int64             // http.ConnState
 	reads   atomic.Uint64            // that returned bytes
@@ -78,6 +80,7 @@ func (c *conn) writes() (n uint64, ended bool) {
 func (s *conns) add(inner net.Conn) net.Conn {
 	c := &conn{inner: inner}
 	outer := watch(inner, c)
+	c.added = outer
 	c.outer.Store(&outer)
 	s.useless.Add(1) // it is StateNew
 	c.streams.conn = c
@@ -97,7 +100,13 @@ func (s *conns) find(c net.Conn) *conn {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open[c]
+	if info, ok := s.open[c]; ok {
+		return info
+	}
+	if t, ok := c.(*tls.Conn); ok && reflect.ValueOf(t.NetConn()).Comparable() { // by net/http, around one of the caller's kind
+		return s.open[t.NetConn()]
+	}
+	return nil
 }
 
 // changed is http.Server.ConnState.
@@ -124,7 +133,7 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 		s.spoke.Add(1)
 	case http.StateClosed, http.StateHijacked:
 		s.mu.Lock()
-		delete(s.open, key(c))
+		delete(s.open, info.added)
 		s.emptyLocked()
 		s.mu.Unlock()
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,10 +21,10 @@ type session struct {
 
 // hijack starts a server that upgrades, and a client that has upgraded. The
 // handler returns when the client says bye or when its context ends.
-func hijack(t testing.TB, m *shutdown.Manager) session {
+func hijack(t testing.TB, connect func(*http.Server) rawConn) session {
 	t.Helper()
 	s := session{began: make(chan net.Conn, 1), ctxEnd: make(chan error, 1)}
-	addr := start(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
+	srv := handle(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
@@ -43,8 +44,8 @@ func hijack(t testing.TB, m *shutdown.Manager) session {
 			}
 			_, _ = conn.Write([]byte(line))
 		}
-	}))
-	s.client = dialRaw(t, addr)
+	})
+	s.client = connect(srv)
 	s.client.send("GET /session HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n")
 	resp, err := http.ReadResponse(s.client.r, nil)
 	require.NoError(t, err)
@@ -55,7 +56,7 @@ func hijack(t testing.TB, m *shutdown.Manager) session {
 func TestAHijackedConnectionIsWaitedForUntilItsHandlerReturns(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	s := hijack(t, m)
+	s := hijack(t, func(srv *http.Server) rawConn { return dialRaw(t, start(t, m, srv)) })
 	require.IsType(t, &net.TCPConn{}, within(t, "the handler", s.began))
 	ended := wait(m)
 	m.Begin(nil)
@@ -89,9 +90,15 @@ func running(r shutdown.Report) (names []string) {
 
 func TestTheContextOfAHijackedConnectionEndsWithWorkContext(t *testing.T) {
 	t.Parallel()
-	m := manager(t, short)
-	s := hijack(t, m)
-	require.NoError(t, end(t, m))
-	require.ErrorIs(t, within(t, "the end of the context", s.ctxEnd), shutdown.ErrTimeout)
-	s.client.requireEnd()
+	synctest.Test(t, func(t *testing.T) {
+		m, network := manager(t, short), newPipeNet()
+		s := hijack(t, func(srv *http.Server) rawConn {
+			startOn(t, m, srv, network)
+			return network.dialRaw(t)
+		})
+		require.NoError(t, end(t, m))
+		require.Equal(t, shortWork, m.Report().Took)
+		require.ErrorIs(t, within(t, "the end of the context", s.ctxEnd), shutdown.ErrTimeout)
+		s.client.requireEnd()
+	})
 }

@@ -36,12 +36,16 @@ var protocols = map[string]protocol{
 	"h2c":             {version: 2, h2c: true},
 }
 
-// serve prepares srv for the protocol, has it started, and returns its URL.
-func (p protocol) serve(t testing.TB, srv *http.Server, start func(net.Listener)) (url string) {
-	t.Helper()
-	scheme := "http://"
+func (p protocol) scheme() string {
 	if p.tls {
-		scheme = "https://"
+		return "https://"
+	}
+	return "http://"
+}
+
+// configure prepares srv for the protocol.
+func (p protocol) configure(srv *http.Server) {
+	if p.tls {
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
 	}
 	srv.Protocols = new(http.Protocols)
@@ -53,9 +57,15 @@ func (p protocol) serve(t testing.TB, srv *http.Server, start func(net.Listener)
 	default:
 		srv.Protocols.SetHTTP1(true)
 	}
+}
+
+// serve prepares srv for the protocol, has it started, and returns its URL.
+func (p protocol) serve(t testing.TB, srv *http.Server, start func(net.Listener)) (url string) {
+	t.Helper()
+	p.configure(srv)
 	ln := listen(t)
 	start(ln)
-	return scheme + ln.Addr().String()
+	return p.scheme() + ln.Addr().String()
 }
 
 func (p protocol) client(t testing.TB) *http.Client {
@@ -89,7 +99,7 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		NotAfter:     time.Now().Add(24 * time.Hour),
+		NotAfter:     time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), // in bubbles of synctest it is the year 2000
 		DNSNames:     []string{"localhost"},
 		IsCA:         true, BasicConstraintsValid: true,
 	}

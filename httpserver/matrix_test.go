@@ -246,7 +246,7 @@ func steps(r shutdown.Report) (steps []string) {
 
 func netListen(t testing.TB) *net.TCPListener {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", loopback())
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	return ln.(*net.TCPListener)

@@ -19,10 +19,10 @@ import (
 )
 
 // startAnywhere is Start on a port that the kernel chooses.
-func startAnywhere(t testing.TB, m *shutdown.Manager, srv *http.Server, addr string) string {
+func startAnywhere(t testing.TB, m *shutdown.Manager, srv *http.Server) (addr string) {
 	t.Helper()
 	bound := make(chan string, 1)
-	srv.Addr = addr
+	srv.Addr = loopback()
 	srv.BaseContext = func(ln net.Listener) context.Context {
 		bound <- ln.Addr().String()
 		return context.Background()
@@ -34,7 +34,7 @@ func startAnywhere(t testing.TB, m *shutdown.Manager, srv *http.Server, addr str
 func TestStartServesFromTheMomentItReturnsUntilTheEndOfTheDrain(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	addr := startAnywhere(t, m, handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }), "127.0.0.1:0")
+	addr := startAnywhere(t, m, handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	require.Equal(t, reply{status: 200, proto: 1, body: "hello"}, get(t, newClient(t), "http://"+addr))
 	require.Equal(t, []shutdown.Step{{Phase: shutdown.Drain, Name: "http " + addr}}, m.Report().Pending)
 	require.NoError(t, end(t, m))
@@ -46,7 +46,7 @@ func TestStartServesTLSIfThereAreCertificates(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	srv := handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
-	addr := startAnywhere(t, m, srv, "127.0.0.1:0")
+	addr := startAnywhere(t, m, srv)
 	require.Equal(t, reply{status: 200, proto: 2, body: "hello"}, get(t, protocols["HTTP/2 over TLS"].client(t), "https://"+addr))
 	require.Equal(t, reply{status: 200, proto: 1, body: "hello"}, get(t, protocols["HTTPS"].client(t), "https://"+addr))
 	require.Equal(t, "https "+addr, m.Report().Pending[0].Name)
@@ -75,7 +75,7 @@ func TestABusyPortIsAnErrorAtOnceAndChangesNothing(t *testing.T) {
 
 	// The same server can be tried again.
 	require.NoError(t, busy.Close())
-	addr := startAnywhere(t, m, srv, "127.0.0.1:0")
+	addr := startAnywhere(t, m, srv)
 	require.Equal(t, 404, get(t, newClient(t), "http://"+addr).status)
 }
 
@@ -201,7 +201,7 @@ func TestACallerThatClosesTheServerDoesNotBeginTheShutdown(t *testing.T) {
 func TestAServerHasOneListener(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	srv := &http.Server{Addr: "127.0.0.1:0"}
+	srv := &http.Server{Addr: loopback()}
 	require.NoError(t, httpserver.Start(m, srv))
 	require.ErrorContains(t, httpserver.Start(m, srv), "has been started before")
 	require.Len(t, m.Report().Pending, 1)

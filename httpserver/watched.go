@@ -108,14 +108,6 @@ func watchedConn(c net.Conn) watched {
 	return w
 }
 
-// key is what add has returned for c.
-func key(c net.Conn) net.Conn {
-	if w := watchedConn(c); w != nil {
-		return w
-	}
-	return c
-}
-
 // bare is the connection as it came from the listener, for the user's code,
 // which may know its type.
 func bare(c net.Conn) net.Conn {

@@ -51,7 +51,7 @@ func shutdownUnderLoad(t *testing.T, mode load.Mode) (all load.Result) {
 	for range rounds {
 		m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
-		ln, err := listener.Listen(context.Background(), "tcp", "127.0.0.1:0")
+		ln, err := listener.Listen(context.Background(), "tcp", loopback())
 		require.NoError(t, err)
 		require.NoError(t, httpserver.StartListener(m, echo(), ln))
 		all.Add(underLoad(t, mode, ln.Addr().String(), func() error {
@@ -67,7 +67,7 @@ func shutdownUnderLoad(t *testing.T, mode load.Mode) (all load.Result) {
 func plainUnderLoad(t *testing.T, mode load.Mode) (all load.Result) {
 	t.Helper()
 	for range rounds {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := net.Listen("tcp", loopback())
 		require.NoError(t, err)
 		srv := echo()
 		served := make(chan error, 1)

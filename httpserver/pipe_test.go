@@ -1,0 +1,167 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A pipeNet is a network of one server without a kernel in it, for tests in a
+// bubble of testing/synctest: time stands still there while anything is still
+// to be done, so nothing can be late.
+type pipeNet struct {
+	conns chan net.Conn
+	close sync.Once
+	ended chan struct{}
+}
+
+func newPipeNet() *pipeNet {
+	return &pipeNet{conns: make(chan net.Conn), ended: make(chan struct{})}
+}
+
+// Accept is net.Listener's, as the next two are.
+func (n *pipeNet) Accept() (net.Conn, error) {
+	select {
+	case c := <-n.conns:
+		return c, nil
+	case <-n.ended:
+		return nil, net.ErrClosed
+	}
+}
+
+func (n *pipeNet) Close() error {
+	n.close.Do(func() { close(n.ended) })
+	return nil
+}
+
+func (n *pipeNet) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }
+
+func (n *pipeNet) dial() (net.Conn, error) {
+	up, down := newPipe(), newPipe()
+	select {
+	case n.conns <- &pipeConn{from: up, to: down}:
+		return &pipeConn{from: down, to: up}, nil
+	case <-n.ended:
+		return nil, syscall.ECONNREFUSED
+	}
+}
+
+// dialRaw is what it is on a real network.
+func (n *pipeNet) dialRaw(t testing.TB) rawConn {
+	t.Helper()
+	c, err := n.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw(t, c)
+}
+
+// client is the one of the protocol.
+func (n *pipeNet) client(t testing.TB, p protocol) *http.Client {
+	c := p.client(t)
+	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return n.dial() }
+	return c
+}
+
+// A pipeConn has room for whatever is written, unlike those of net.Pipe, with
+// which two that write to each other stand still.
+type pipeConn struct{ from, to *pipe }
+
+func (c *pipeConn) Read(p []byte) (int, error)  { return c.from.read(p) }
+func (c *pipeConn) Write(p []byte) (int, error) { return c.to.write(p) }
+
+func (c *pipeConn) Close() error {
+	c.from.close()
+	c.to.close()
+	return nil
+}
+
+func (c *pipeConn) LocalAddr() net.Addr  { return pipeAddr{} }
+func (c *pipeConn) RemoteAddr() net.Addr { return pipeAddr{} }
+
+func (c *pipeConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+func (c *pipeConn) SetReadDeadline(t time.Time) error {
+	c.from.setDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline has nothing to do: no write waits.
+func (c *pipeConn) SetWriteDeadline(time.Time) error { return nil }
+
+// A pipe is one direction.
+type pipe struct {
+	mu       sync.Mutex // protects what follows
+	changed  sync.Cond
+	bytes    bytes.Buffer
+	closed   bool // by either side
+	deadline time.Time
+	timer    *time.Timer
+}
+
+func newPipe() *pipe {
+	p := &pipe{}
+	p.changed.L = &p.mu
+	return p
+}
+
+func (p *pipe) read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		switch {
+		case !p.deadline.IsZero() && !time.Now().Before(p.deadline):
+			return 0, os.ErrDeadlineExceeded
+		case p.bytes.Len() > 0:
+			return p.bytes.Read(b)
+		case p.closed:
+			return 0, io.EOF
+		}
+		p.changed.Wait()
+	}
+}
+
+func (p *pipe) write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0, syscall.EPIPE
+	}
+	p.changed.Broadcast()
+	return p.bytes.Write(b)
+}
+
+func (p *pipe) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.changed.Broadcast()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+func (p *pipe) setDeadline(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deadline = t
+	p.changed.Broadcast()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if !t.IsZero() {
+		p.timer = time.AfterFunc(time.Until(t), p.changed.Broadcast)
+	}
+}

@@ -97,6 +97,25 @@ func TestAForcedEndReachesTheRequests(t *testing.T) {
 	require.ErrorIs(t, err, why)
 }
 
+// In so short a Drain hooks give up before WorkContext ends; on a busy machine,
+// in any.
+func TestTheEndOfAConnectionThatIsCutOffIsNotTheCause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, network := manager(t, shutdown.Config{Timeout: 150 * time.Millisecond, Reserve: 100 * time.Millisecond}), newPipeNet()
+		began, cause := make(chan struct{}), make(chan error, 1)
+		startOn(t, m, handle(func(_ http.ResponseWriter, r *http.Request) {
+			close(began)
+			<-r.Context().Done()
+			cause <- context.Cause(r.Context())
+		}), network)
+		network.dialRaw(t).get("/")
+		within(t, "the request", began)
+		require.Error(t, end(t, m))
+		require.ErrorIs(t, within(t, "the request", cause), shutdown.ErrTimeout)
+	})
+}
+
 type ctxKey string
 
 func TestTheCallersOwnHooksAreStillCalled(t *testing.T) {

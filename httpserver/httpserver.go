@@ -60,6 +60,7 @@
 package httpserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -136,8 +137,10 @@ func StartListener(m *shutdown.Manager, srv *http.Server, ln net.Listener) error
 	m.On(shutdown.Drain, name, s.drain)
 	go func() {
 		defer close(s.served)
-		defer l.Close() // ServeTLS leaves it open if the certificates are wrong
 		err := serve(accepter{l, &s.conns})
+		// ServeTLS leaves it open if the certificates are wrong. A Close that came
+		// after Begin would interrupt the drain, which is an error.
+		_ = l.Close()
 		if !s.draining.Load() && !errors.Is(err, http.ErrServerClosed) {
 			m.Begin(fmt.Errorf("httpserver: serve %s: %w", name, err))
 		}
@@ -155,6 +158,7 @@ type server struct {
 	served   chan struct{} // closed when Serve has returned
 	drained  chan struct{} // closed when drain has returned
 	draining atomic.Bool
+	endWork  atomic.Pointer[context.CancelCauseFunc] // for the contexts of all requests; nil before Serve
 }
 
 // servers are those that serve or drain, by their *http.Server.
@@ -205,6 +209,7 @@ func (s *server) wrap() {
 			ctx = base(ln)
 		}
 		ctx, cancel := context.WithCancelCause(context.WithValue(shutdown.NewContext(ctx, s.m), trackedKey{}, s.m))
+		s.endWork.Store(&cancel)
 		// WorkContext ends in every shutdown, so nothing is left behind here.
 		context.AfterFunc(s.m.WorkContext(), func() { cancel(context.Cause(s.m.WorkContext())) })
 		return ctx
@@ -249,6 +254,11 @@ func (s *server) drain(ctx context.Context) error {
 		err = errors.Join(err, s.srv.Shutdown(ctx))
 	}
 	if err != nil {
+		// WorkContext may just have ended, or be about to. What it ends, ends
+		// before the connections do: their end would be another cause.
+		if endWork := s.endWork.Load(); endWork != nil && ctx.Err() != nil {
+			(*endWork)(cmp.Or(context.Cause(s.m.WorkContext()), context.Cause(ctx)))
+		}
 		_ = s.srv.Close() // there is no better error to be had than the one that led here
 		<-s.served
 	}

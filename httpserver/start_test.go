@@ -170,13 +170,26 @@ func TestAServerWhoseTLSIsImpossibleBeginsTheShutdown(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	ln := listen(t)
+	var phase shutdown.Phase
 	startOn(t, m, &http.Server{TLSConfig: &tls.Config{
 		Certificates: []tls.Certificate{certificate()},
 		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}, // HTTP/2 requires another
 		MaxVersion:   tls.VersionTLS12,
-	}}, ln)
+	}}, closing{ln, func() { phase = m.Phase() }})
 	require.ErrorContains(t, within(t, "the end", wait(m)), "HTTP/2-required")
+	require.Equal(t, shutdown.Running, phase, "closed before the drain can be interrupted by it")
 	require.True(t, refused("tcp", ln.Addr().String()))
+}
+
+// A closing listener says when.
+type closing struct {
+	net.Listener
+	closes func()
+}
+
+func (l closing) Close() error {
+	l.closes()
+	return l.Listener.Close()
 }
 
 func TestACallerThatClosesTheServerDoesNotBeginTheShutdown(t *testing.T) {

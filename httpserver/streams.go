@@ -27,6 +27,8 @@ type streams struct {
 	most       int        // unanswered at once, ever
 	moves      int        // begins and ends, ever
 	saidBye    time.Time  // when our GOAWAY was written
+	settled    func()    // says good-bye if nothing has moved since settleLocked
+	settlesAt  time.Time // when that is to be called
 	released   chan struct{}
 	over       bool // released is closed
 }
@@ -90,7 +92,7 @@ func (s *streams) leave() (tell bool) {
 		time.AfterFunc(byeWait, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.releaseLocked()
+			s.expireLocked()
 		})
 	}
 	s.held++
@@ -114,16 +116,30 @@ func (s *streams) settleLocked() {
 	if s.held >= s.most {
 		settle = settleFull
 	}
-	time.AfterFunc(settle, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	s.settlesAt = time.Now().Add(settle)
+	s.settled = func() {
 		if s.moves == moves && !s.over {
 			if now, ended := s.conn.writes(); s.open == s.held && ended && now == writes {
 				s.byeLocked()
 			}
 			s.releaseLocked()
 		}
+	}
+	settled := s.settled
+	time.AfterFunc(settle, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		settled()
 	})
+}
+
+// expireLocked releases the answers at the end of byeWait. In a process that was
+// frozen the other timer may be late as well: it was the first.
+func (s *streams) expireLocked() {
+	if s.settled != nil && !time.Now().Before(s.settlesAt) {
+		s.settled()
+	}
+	s.releaseLocked()
 }
 
 // byeIfIdle says good-bye on an HTTP/2 connection without requests. It reports

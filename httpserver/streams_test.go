@@ -1,0 +1,40 @@
+package httpserver
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// As in a process that was frozen for as long as an answer may be held: both
+// timers are late, and nobody knows which of their goroutines runs first.
+func TestALateGoodByeIsNotForgotten(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+
+	info := &conn{inner: client}
+	outer := watch(client, info)
+	info.outer.Store(&outer)
+	s := &info.streams
+	s.conn = info
+	s.begin()
+	left := make(chan bool)
+	go func() { left <- s.leave() }()
+	for held := false; !held; time.Sleep(100 * time.Microsecond) {
+		s.mu.Lock()
+		if held = s.held > 0; held {
+			time.Sleep(time.Until(s.settlesAt)) // no timer gets any further meanwhile
+			s.expireLocked()
+			require.False(t, s.saidBye.IsZero())
+			require.True(t, s.over)
+		}
+		s.mu.Unlock()
+	}
+	<-left
+}

@@ -27,8 +27,8 @@ type streams struct {
 	most       int        // unanswered at once, ever
 	moves      int        // begins and ends, ever
 	saidBye    time.Time  // when our GOAWAY was written
-	settled    func()    // says good-bye if nothing has moved since settleLocked
-	settlesAt  time.Time // when that is to be called
+	settled    func()     // says good-bye if nothing has moved since settleLocked
+	settlesAt  time.Time  // when that is to be called
 	released   chan struct{}
 	over       bool // released is closed
 }

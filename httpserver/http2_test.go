@@ -141,7 +141,8 @@ func TestHTTP2RequestsInFlightFinishAndTheClientIsToldToGoAway(t *testing.T) {
 			})
 			freeze.Open()
 			require.NoError(t, end(t, m))
-			require.ErrorIs(t, get(t, c, url).err, syscall.ECONNREFUSED)
+			// The old client may not have seen yet that its connection has ended.
+			require.ErrorIs(t, get(t, proto.client(t), url).err, syscall.ECONNREFUSED)
 		})
 	}
 }
@@ -405,46 +406,55 @@ func (c *h2) read2(a, b byte) frame {
 // client has sent by the time that it reads it is answered.
 func TestOnTheWireTheFirstGoAwayNamesNoLimit(t *testing.T) {
 	t.Parallel()
-	for range 20 {
-		if firstGoAway(t) {
+	var good, bad int
+	for range 50 {
+		switch ours, late := firstGoAway(t); {
+		case ours:
+			good++
+		case !late:
+			bad++ // once it may be a goroutine of net/http's that stands still behind a write
+		}
+		require.Less(t, bad, 2, "the answers came before the GOAWAY")
+		if good == 3 {
 			return
 		}
 	}
 	t.Fatal("the answers came before the GOAWAY, each time")
 }
 
-// firstGoAway reports false if the machine is so busy that the answers were not
-// held until both were ready.
-func firstGoAway(t *testing.T) bool {
+// firstGoAway reports whether the GOAWAY that comes first is ours, and if not,
+// whether the machine is so busy that the answers were not held until both were
+// ready.
+func firstGoAway(t *testing.T) (ours, late bool) {
 	m := manager(t, shutdown.Config{})
 	entered, next := make(chan struct{}), make(chan struct{})
-	c, addr := startH2(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	c, _ := startH2(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		entered <- struct{}{}
 		<-next
 	}))
 	one, other := c.get("/"), c.get("/")
 	within(t, "the request", entered)
 	within(t, "the request", entered)
-	m.Begin(nil)
-	waitRefused(t, addr)
+	freeze := frozen(t, m) // in the drain the connection would be closed if the last request were late
 	// One answer alone is held until the other is ready.
 	ready := time.Now()
 	next <- struct{}{}
 	next <- struct{}{}
 	f := c.read2(frameHeaders, frameGoAway)
-	ours := f.kind == frameGoAway && binary.BigEndian.Uint32(f.payload) == 1<<31-1
-	if !ours && time.Since(ready) > 90*time.Millisecond { // net/http has its own, before or after an answer
-		return false
+	ours = f.kind == frameGoAway && binary.BigEndian.Uint32(f.payload) == 1<<31-1
+	if !ours {
+		late = time.Since(ready) > 90*time.Millisecond // net/http has its own, before or after an answer
+		freeze.Open()
+		return ours, late
 	}
-	require.Equal(t, byte(frameGoAway), f.kind, "it comes before the answers")
-	require.Equal(t, uint32(1<<31-1), binary.BigEndian.Uint32(f.payload))
 	onItsWay := c.get("/")
 	within(t, "the request that was on its way", entered)
 	next <- struct{}{}
+	freeze.Open()
 	ended, _, _ := c.rest()
 	require.ElementsMatch(t, []uint32{one, other, onItsWay}, ended)
 	require.NoError(t, end(t, m))
-	return true
+	return ours, late
 }
 
 // An answer is not held forever because another stream has none.

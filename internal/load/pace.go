@@ -1,0 +1,59 @@
+package load
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A heardConn knows for how long its client may have been silent, as the server
+// sees it: from before a write, or the dial, to after the next one, or the end.
+// All that a busy machine does to the client in between is in it.
+type heardConn struct {
+	net.Conn
+	silence *longest // of all connections
+
+	mu    sync.Mutex // protects what follows
+	spoke time.Time  // when the last write began
+}
+
+func (c *heardConn) Write(p []byte) (int, error) {
+	began := time.Now()
+	n, err := c.Conn.Write(p)
+	c.heard(began)
+	return n, err
+}
+
+func (c *heardConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.heard(time.Now())
+	}
+	return n, err
+}
+
+func (c *heardConn) heard(began time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.silence.add(time.Since(c.spoke))
+	c.spoke = began
+}
+
+// pace is how slow the clients of a run are.
+type pace struct{ silence, slowest longest }
+
+// longest is the longest of durations.
+type longest struct{ ns atomic.Int64 }
+
+func (l *longest) get() time.Duration { return time.Duration(l.ns.Load()) }
+func (l *longest) forget()            { l.ns.Store(0) }
+
+func (l *longest) add(d time.Duration) {
+	for {
+		now := l.ns.Load()
+		if int64(d) <= now || l.ns.CompareAndSwap(now, int64(d)) {
+			return
+		}
+	}
+}

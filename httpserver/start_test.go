@@ -262,7 +262,7 @@ func TestUnixSocket(t *testing.T) {
 			t.Cleanup(func() { os.RemoveAll(dir) })
 			path := filepath.Join(dir, "s")
 			m, g := manager(t, shutdown.Config{}), newGate(t)
-			conns := make(chan net.Conn, 2)
+			conns := make(chan net.Conn, 100)
 			srv := &http.Server{Handler: g, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 				conns <- c
 				return ctx

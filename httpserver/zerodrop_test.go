@@ -48,7 +48,7 @@ const rounds = 5
 
 func shutdownUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	t.Helper()
-	m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
+	m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, GracePeriod: time.Hour, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	ln, err := listener.Listen(context.Background(), "tcp", loopback())
 	require.NoError(t, err)

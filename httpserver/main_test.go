@@ -203,12 +203,14 @@ func end(t testing.TB, m *shutdown.Manager) error {
 
 func refused(network, addr string) bool {
 	for deadline := time.Now().Add(soon); ; {
-		// The SYN is not answered while the listener drains.
+		// The SYN is not answered while the listener drains; and who was connected
+		// when it was closed may hear of that while still dialling.
 		conn, err := net.DialTimeout(network, addr, 200*time.Millisecond)
 		if err == nil {
 			conn.Close()
 		}
-		if !errors.Is(err, context.DeadlineExceeded) || time.Now().After(deadline) {
+		again := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET)
+		if !again || time.Now().After(deadline) {
 			return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 		}
 	}

@@ -49,7 +49,7 @@ func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
 
 func (n *pipeNet) dial() (net.Conn, error) {
-	up, down := newPipe(), newPipe()
+	up, down := newHalfPipe(), newHalfPipe()
 	select {
 	case n.conns <- &pipeConn{from: up, to: down}:
 		return &pipeConn{from: down, to: up}, nil
@@ -77,7 +77,7 @@ func (n *pipeNet) client(t testing.TB, p protocol) *http.Client {
 
 // A pipeConn has room for whatever is written, unlike those of net.Pipe, with
 // which two that write to each other stand still.
-type pipeConn struct{ from, to *pipe }
+type pipeConn struct{ from, to *halfPipe }
 
 func (c *pipeConn) Read(p []byte) (int, error)  { return c.from.read(p) }
 func (c *pipeConn) Write(p []byte) (int, error) { return c.to.write(p) }
@@ -101,8 +101,8 @@ func (c *pipeConn) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline has nothing to do: no write waits.
 func (c *pipeConn) SetWriteDeadline(time.Time) error { return nil }
 
-// A pipe is one direction.
-type pipe struct {
+// A halfPipe is one direction.
+type halfPipe struct {
 	mu       sync.Mutex // protects what follows
 	changed  sync.Cond
 	bytes    bytes.Buffer
@@ -111,13 +111,13 @@ type pipe struct {
 	timer    *time.Timer
 }
 
-func newPipe() *pipe {
-	p := &pipe{}
+func newHalfPipe() *halfPipe {
+	p := &halfPipe{}
 	p.changed.L = &p.mu
 	return p
 }
 
-func (p *pipe) read(b []byte) (int, error) {
+func (p *halfPipe) read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -133,7 +133,7 @@ func (p *pipe) read(b []byte) (int, error) {
 	}
 }
 
-func (p *pipe) write(b []byte) (int, error) {
+func (p *halfPipe) write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -143,7 +143,7 @@ func (p *pipe) write(b []byte) (int, error) {
 	return p.bytes.Write(b)
 }
 
-func (p *pipe) close() {
+func (p *halfPipe) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -153,7 +153,7 @@ func (p *pipe) close() {
 	}
 }
 
-func (p *pipe) setDeadline(t time.Time) {
+func (p *halfPipe) setDeadline(t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.deadline = t

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,33 +251,68 @@ func TestTheTimesOfTheLinger(t *testing.T) {
 		"one with half a request has 500 ms for each byte": {first: half, speaks: ms(490, 970), answered: true},
 		"one with half a request has 1 s in all":           {first: half, speaks: ms(490, 970, 1020)},
 	} {
-		virtually(t, name, func(t *testing.T) {
-			m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
-			memory := serveInMemory(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
-			// The listener waits for 50 ms without a connection, as it cannot look
-			// into its queue.
-			begin := time.Now().Add(50 * time.Millisecond)
-			conn := memory.dial(t)
-			conn.send(c.first)
-			for _, at := range c.others {
-				other := memory.dial(t)
-				go func() { _, _ = io.Copy(io.Discard, other) }()
-				time.AfterFunc(time.Until(begin.Add(at)), func() { _, _ = io.WriteString(other, request) })
-			}
-			ended := wait(m)
-			m.Begin(nil)
-			rest := request[len(c.first):]
-			for i, at := range c.speaks {
-				time.Sleep(time.Until(begin.Add(at)))
-				if i < len(c.speaks)-1 {
-					conn.send("X: y\r\n")
-					continue
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, network := manager(t, shutdown.Config{GracePeriod: 30 * time.Second}), newPipeNet()
+				startOn(t, m, handle(func(http.ResponseWriter, *http.Request) {}), counted(network))
+				// The listener waits for 50 ms without a connection, as it cannot look
+				// into its queue.
+				begin := time.Now().Add(50 * time.Millisecond)
+				conn := network.dialRaw(t)
+				conn.send(c.first)
+				for _, at := range c.others {
+					other := network.dialRaw(t)
+					time.AfterFunc(time.Until(begin.Add(at)), func() { _, _ = io.WriteString(other, request) })
 				}
-				require.Equal(t, c.answered, conn.answered(rest))
-			}
-			require.NoError(t, <-ended)
+				ended := wait(m)
+				m.Begin(nil)
+				rest := request[len(c.first):]
+				for i, at := range c.speaks {
+					time.Sleep(time.Until(begin.Add(at)))
+					if i < len(c.speaks)-1 {
+						conn.send("X: y\r\n")
+						continue
+					}
+					require.Equal(t, c.answered, conn.answered(rest))
+				}
+				require.NoError(t, <-ended)
+			})
 		})
 	}
+}
+
+// answered sends the rest of a request, and reports whether it was answered, or
+// else the connection had ended.
+func (c rawConn) answered(request string) bool {
+	c.t.Helper()
+	if _, err := io.WriteString(c, request); err != nil {
+		require.ErrorIs(c.t, err, syscall.EPIPE)
+		return false
+	}
+	require.Equal(c.t, reply{status: 200, close: true}, c.response())
+	c.requireEnd()
+	return true
+}
+
+// counted is a network with connections that no map can have as a key, so what
+// is read from them is counted, as it is with TCP.
+func counted(n *pipeNet) net.Listener {
+	return wrapping{n, func(c net.Conn) net.Conn { return valueConn{Conn: c} }}
+}
+
+func ms(list ...int) (ds []time.Duration) {
+	for _, n := range list {
+		ds = append(ds, time.Duration(n)*time.Millisecond)
+	}
+	return ds
+}
+
+// every is ms for each step up to the end.
+func every(step, end int) (ds []time.Duration) {
+	for n := step; n <= end; n += step {
+		ds = append(ds, ms(n)...)
+	}
+	return ds
 }
 
 // The caller's tls.NewListener is such a listener.
@@ -308,8 +344,9 @@ func TestClientsThatKeepDiallingDoNotHoldTheDrainOfAListenerThatNobodyCanLookInt
 
 func TestTheDrainEndsWithTheLastReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, g := manager(t, shutdown.Config{GracePeriod: 30 * time.Second}), newGate(t)
-		replies := later(t, serveInMemory(t, m, &http.Server{Handler: g}).client(t), "http://memory")
+		m, g, network := manager(t, shutdown.Config{GracePeriod: 30 * time.Second}), newGate(t), newPipeNet()
+		startOn(t, m, &http.Server{Handler: g}, network)
+		replies := later(t, network.client(t, protocols["HTTP/1.1"]), "http://pipe")
 		within(t, "the request", g.entered)
 		ended := wait(m)
 		m.Begin(nil)
@@ -325,14 +362,14 @@ func TestTheDrainEndsWithTheLastReply(t *testing.T) {
 // The GOAWAY takes a second look, 50 ms after the first.
 func TestAnIdleHTTP2ConnectionLingersAsLongAsAnyOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := manager(t, shutdown.Config{})
-		srv := &http.Server{Handler: http.NotFoundHandler(), Protocols: new(http.Protocols)}
-		srv.Protocols.SetUnencryptedHTTP2(true)
-		c := h2On(serveInMemory(t, m, srv).dial(t))
+		m, network := manager(t, shutdown.Config{}), newPipeNet()
+		srv := &http.Server{Handler: http.NotFoundHandler()}
+		protocols["h2c"].configure(srv)
+		startOn(t, m, srv, counted(network))
+		c := h2On(network.dialRaw(t))
 		c.get("/")
 		c.read(frameHeaders, flagEndHeaders)
 		c.ping()
-		go func() { _, _ = io.Copy(io.Discard, c) }()
 		begun := time.Now()
 		require.NoError(t, end(t, m))
 		require.Less(t, time.Since(begun), 200*time.Millisecond) // 50 ms of it are the listener's

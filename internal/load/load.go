@@ -19,6 +19,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync"
@@ -270,8 +271,35 @@ func (c *client) warm(ctx context.Context, n int) error {
 }
 
 func (c *client) roundTrip() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*c.timeout) // the dial's and the answer's
-	defer cancel()
+	ctx, stop := c.untilAnswerIsDue()
+	defer stop()
+	err := c.send(ctx)
+	var dial *dialError
+	if errors.Is(err, context.Canceled) && !errors.As(err, &dial) {
+		return context.DeadlineExceeded // nobody else cancels it
+	}
+	return err
+}
+
+// untilAnswerIsDue returns the context of a request, which ends when the answer
+// has had its time. That begins when there is a connection: the dial has its
+// own. With one limit for both, a machine that stands still lets both end at
+// once, and a dial that nobody answers looks like a server that is silent.
+func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	due := time.AfterFunc(c.timeout, cancel)
+	due.Stop()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { due.Stop() }, // also when net/http tries again
+		GotConn: func(httptrace.GotConnInfo) { due.Reset(c.timeout) },
+	})
+	return ctx, func() {
+		due.Stop()
+		cancel()
+	}
+}
+
+func (c *client) send(ctx context.Context) error {
 	body := strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(body))
 	if err != nil {

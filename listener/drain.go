@@ -19,8 +19,10 @@ const (
 	lookAgain = 10 * time.Millisecond
 
 	// How long Accept has to wait in vain for a queue that nobody can look into
-	// to count as empty.
-	quiet = 50 * time.Millisecond
+	// to count as empty. It is counted in turns: a process that is stopped, or
+	// throttled, for so long has waited for one of them only.
+	quiet      = 50 * time.Millisecond
+	quietTurns = 5
 
 	// Clients that dial all the time must not keep such a drain from ending.
 	quietLimit = time.Second
@@ -79,6 +81,7 @@ func (l *Listener) drain(ctx context.Context) error {
 		limit = time.Now().Add(handshakeLimit)
 	}
 	blind := time.Now().Add(quietLimit)
+	vain := 0 // turns since Accept has last returned
 	for {
 		left, again := l.left(limit)
 		if left == "" || left == unknown && time.Now().After(blind) && l.accepting.Load() > 0 {
@@ -86,8 +89,12 @@ func (l *Listener) drain(ctx context.Context) error {
 		}
 		select {
 		case <-l.moved:
+			vain = 0
 		case <-time.After(again):
-			if left == unknown && l.accepting.Load() > 0 {
+			if left != unknown || l.accepting.Load() == 0 {
+				continue
+			}
+			if vain++; vain == quietTurns {
 				return l.finish()
 			}
 		case <-l.closed:
@@ -116,7 +123,7 @@ const unknown = "a queue that cannot be looked into"
 func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 	n, ok := queued(l.socket)
 	if !ok {
-		return unknown, quiet
+		return unknown, quiet / quietTurns
 	}
 	if n == 0 {
 		if time.Now().Before(limit) && halfDone(l.Addr()) {

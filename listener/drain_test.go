@@ -25,7 +25,6 @@ func TestDrainHandsOutWhoWaitsInTheQueue(t *testing.T) {
 		"IPv6":         func(t *testing.T) *listener.Listener { return listen(t, "tcp6", "[::1]:0") },
 		"unix":         func(t *testing.T) *listener.Listener { return listen(t, "unix", socketPath(t)) },
 		"New":          func(t *testing.T) *listener.Listener { return listener.New(netListen(t)) },
-		"a wrapper":    func(t *testing.T) *listener.Listener { return listener.New(opaque{netListen(t)}) },
 		"EMFILE often": func(t *testing.T) *listener.Listener { return listener.New(&fails{TCPListener: netListen(t)}) },
 	}
 	for name, make := range kinds {
@@ -141,17 +140,6 @@ func TestCloseDuringDrainEndsIt(t *testing.T) {
 	require.NoError(t, ln.Close())
 	require.ErrorIs(t, <-drained, net.ErrClosed)
 	require.Equal(t, 3, lost(clients))
-}
-
-func TestAnInterruptedDrainIsNoSuccess(t *testing.T) {
-	for range 50 {
-		// Its Accept returns when it is closed, which makes Drain look again.
-		ln := listener.New(opaque{netListen(t)})
-		serve(t, ln, 4)
-		drained := startDrain(t, ln)
-		require.NoError(t, ln.Close())
-		require.ErrorIs(t, <-drained, net.ErrClosed)
-	}
 }
 
 func TestDrainAfterCloseIsNil(t *testing.T) {
@@ -388,25 +376,6 @@ func TestASharedUnixSocketKeepsItsPath(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestAListenerThatCannotBeLookedInto(t *testing.T) {
-	t.Parallel()
-	t.Run("is not closed while nobody accepts", func(t *testing.T) {
-		ln := listener.New(opaque{netListen(t)})
-		clients := dialMany(t, ln.Addr(), 3)
-		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
-		defer cancel()
-		require.ErrorIs(t, ln.Drain(ctx), context.DeadlineExceeded)
-		require.Equal(t, 3, lost(clients))
-	})
-	t.Run("is better wrapped around ours", func(t *testing.T) {
-		inner := listen(t, "tcp", "127.0.0.1:0")
-		clients := dialMany(t, inner.Addr(), 3)
-		serve(t, opaque{inner}, 1)
-		require.NoError(t, inner.Drain(soonContext(t)))
-		require.Zero(t, lost(clients))
-	})
-}
-
 func TestNewReturnsAListenerOfThisPackageAsItIs(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
 	require.Same(t, ln, listener.New(ln))
@@ -505,17 +474,6 @@ func (l *holds) Accept() (net.Conn, error) {
 func (l *holds) Close() error {
 	defer l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
-}
-
-// opaque gives no access to its socket, and ends with an error of its own.
-type opaque struct{ net.Listener }
-
-func (l opaque) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		err = errors.New("no more")
-	}
-	return conn, err
 }
 
 // fails has no file descriptor free every other time.

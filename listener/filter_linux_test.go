@@ -3,7 +3,9 @@ package listener_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +22,7 @@ func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
 	var patient []<-chan error
 	for name, drain := range drains {
 		for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
-			ln, err := listener.Listen(t.Context(), "tcp", address)
+			ln, err := listener.Listen(t.Context(), "tcp", strings.Replace(address, "127.0.0.1", loopback(), 1))
 			if err != nil {
 				continue // no IPv6 here
 			}
@@ -125,6 +127,28 @@ func requireUnfiltered(t *testing.T, ln net.Listener) {
 	require.Zero(t, ttl)
 }
 
+// requireArrived waits until the server's kernel has acknowledged what the client
+// has sent. From then on the connection is in the queue, or has been; when dialling
+// returns it need not be.
+func requireArrived(t *testing.T, conn net.Conn) {
+	t.Helper()
+	require.Eventually(t, func() bool { return arrived(conn) }, soon, time.Millisecond)
+}
+
+func arrived(conn net.Conn) bool {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return true // a Unix socket is in the queue when it is connected
+	}
+	socket, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	unacknowledged := -1
+	err = socket.Control(func(fd uintptr) { unacknowledged, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	return err == nil && unacknowledged == 0
+}
+
 // filterLength returns how many instructions the socket's filter has.
 func filterLength(t *testing.T, fd int) uint32 {
 	t.Helper()
@@ -138,19 +162,20 @@ func filterLength(t *testing.T, fd int) uint32 {
 // listeningSocket finds this process's file descriptor for a listener.
 func listeningSocket(t *testing.T, addr net.Addr) int {
 	t.Helper()
+	want := addr.(*net.TCPAddr).AddrPort()
 	for fd := range 4096 {
 		if n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || n == 0 {
 			continue
 		}
 		name, _ := unix.Getsockname(fd)
-		port := 0
+		var got netip.AddrPort
 		switch name := name.(type) {
 		case *unix.SockaddrInet4:
-			port = name.Port
+			got = netip.AddrPortFrom(netip.AddrFrom4(name.Addr), uint16(name.Port))
 		case *unix.SockaddrInet6:
-			port = name.Port
+			got = netip.AddrPortFrom(netip.AddrFrom16(name.Addr), uint16(name.Port))
 		}
-		if port == addr.(*net.TCPAddr).Port {
+		if got.Port() == want.Port() && got.Addr().Unmap() == want.Addr().Unmap() {
 			return fd
 		}
 	}

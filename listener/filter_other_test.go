@@ -13,3 +13,5 @@ import (
 func drainWithoutPrivilege(ctx context.Context, ln *listener.Listener) error { return ln.Drain(ctx) }
 
 func requireUnfiltered(*testing.T, net.Listener) {}
+
+func requireArrived(*testing.T, net.Conn) {}

@@ -1,0 +1,117 @@
+package listener_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// A container that has used up its share of the CPU stands still for some 50 to
+// 100 ms. Nobody who is in the queue meanwhile is lost by that, also where
+// Drain cannot see them.
+func TestAProcessThatIsFrozenInADrainLosesNobody(t *testing.T) {
+	t.Parallel()
+	for round := 1; ; round++ {
+		lost, took := drainFrozen(t)
+		if lost == 0 {
+			return
+		}
+		// Drain ends after a second, whoever is there.
+		require.GreaterOrEqual(t, took, time.Second, "lost %d", lost)
+		require.Less(t, round, 20)
+	}
+}
+
+const frozenChild = "LISTENER_TEST_FROZEN"
+
+func init() {
+	if os.Getenv(frozenChild) != "" {
+		frozen()
+	}
+}
+
+// drainFrozen starts a child that stops itself, and lets it go on each time.
+func drainFrozen(t *testing.T) (lost int, took time.Duration) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	child := exec.Command(exe)
+	child.Env = append(os.Environ(), frozenChild+"=1", "GORACE=atexit_sleep_ms=0")
+	stdout, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	lines := make(chan string, 100)
+	go func() {
+		defer close(lines)
+		for in := bufio.NewScanner(stdout); in.Scan(); {
+			lines <- in.Text()
+		}
+	}()
+	var last string
+	for open := true; open; {
+		select {
+		case line, ok := <-lines:
+			if open = ok; ok {
+				last = line
+			}
+		case <-time.After(100 * time.Millisecond):
+			_ = child.Process.Signal(syscall.SIGCONT) // nothing if it runs
+		}
+	}
+	require.NoError(t, child.Wait())
+	_, err = fmt.Sscan(last, &lost, &took)
+	require.NoError(t, err, last)
+	return lost, took
+}
+
+// frozen is the child.
+func frozen() {
+	check := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	time.AfterFunc(time.Minute, func() { os.Exit(99) }) // the parent may be killed
+	inner, err := net.Listen("tcp", loopback()+":0")
+	check(err)
+	var clients []client
+	for range 5 {
+		conn, err := net.Dial("tcp", inner.Addr().String())
+		check(err)
+		clients = append(clients, client{conn})
+		check(client{conn}.send())
+		for !arrived(conn) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	ln := listener.New(freezes{opaque{inner}})
+	var s server
+	s.loops.Go(func() { _ = s.loop(ln) })
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	begun := time.Now()
+	check(ln.Drain(ctx))
+	took := time.Since(begun)
+	s.wait()
+	fmt.Println(lost(clients), took)
+	os.Exit(0)
+}
+
+// freezes is a listener that stops the process before each Accept, when Drain
+// has begun to wait for it.
+type freezes struct{ net.Listener }
+
+func (l freezes) Accept() (net.Conn, error) {
+	time.Sleep(5 * time.Millisecond)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	return l.Listener.Accept()
+}

@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -27,8 +29,24 @@ func TestMain(m *testing.M) {
 }
 
 func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.78:0") // where no other test listens
-	if err != nil {                                // systems other than Linux have one such address
+	for round := 1; ; round++ {
+		output, prompt := order(t)
+		// The drain says what it waits for after a second. On a machine that stood
+		// still the order may not have taken so long any more.
+		if strings.Contains(output, `waiting_for="POST /orders/{id}`) {
+			return
+		}
+		require.False(t, prompt, "%s", output)
+		require.Less(t, round, 20, "%s", output)
+	}
+}
+
+// order has an order taken, and ends the service meanwhile. It is prompt if none
+// of this took longer than it has to.
+func order(t *testing.T) (output string, prompt bool) {
+	// Where nobody else listens: what is free stays so until the service has it.
+	free, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254)))
+	if err != nil { // systems other than Linux have one such address
 		free, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	require.NoError(t, err)
@@ -36,10 +54,10 @@ func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
 	require.NoError(t, free.Close())
 	journal := filepath.Join(t.TempDir(), "journal.txt")
 
-	var output bytes.Buffer
+	var written bytes.Buffer
 	service := exec.Command(os.Args[0], "-addr", addr, "-journal", journal)
 	service.Env = append(os.Environ(), "QUICKSTART=1", "SHUTDOWN_GRACE_PERIOD=60", "SHUTDOWN_LAME_DUCK=0")
-	service.Stdout, service.Stderr = &output, &output
+	service.Stdout, service.Stderr = &written, &written
 	require.NoError(t, service.Start())
 	defer service.Process.Kill()
 
@@ -57,8 +75,13 @@ func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
 	}
 	answered := make(chan answer, 1)
 	body := &reader{Reader: strings.NewReader("two coffees"), read: make(chan struct{})}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/orders/17", body)
+	require.NoError(t, err)
+	req.Header.Set("Expect", "100-continue") // so that nothing is read before the handler asks for it
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}
+	asked := time.Now()
 	go func() {
-		resp, err := http.Post("http://"+addr+"/orders/17", "text/plain", body)
+		resp, err := transport.RoundTrip(req)
 		if err != nil {
 			answered <- answer{err: err}
 			return
@@ -66,20 +89,23 @@ func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
 		answered <- answer{status: resp.StatusCode, err: resp.Body.Close()}
 	}()
 	select {
-	case <-body.read: // the order is on its way
+	case <-body.read: // the handler has the order
 	case <-time.After(time.Minute):
 		require.Fail(t, "nobody reads the order")
 	}
-	time.AfterFunc(200*time.Millisecond, func() { _ = service.Process.Signal(syscall.SIGTERM) })
+	require.NoError(t, service.Process.Signal(syscall.SIGTERM))
+	told := time.Since(asked)
 
 	require.Equal(t, answer{status: http.StatusOK}, <-answered)
-	require.NoError(t, service.Wait(), "it exits with 0: %s", &output)
+	prompt = told < time.Second && time.Since(asked) < 3500*time.Millisecond
+	require.NoError(t, service.Wait(), "it exits with 0: %s", &written)
 	content, err := os.ReadFile(journal)
 	require.NoError(t, err)
 	require.Equal(t, "17: two coffees\n", string(content))
-	for _, want := range []string{"shutdown: begun", `waiting_for="POST /orders/{id}`, "shutdown: finished after", "journal"} {
-		require.Contains(t, output.String(), want)
+	for _, want := range []string{"shutdown: begun", "shutdown: finished after", "journal"} {
+		require.Contains(t, written.String(), want)
 	}
+	return written.String(), prompt
 }
 
 // A reader says when it has been read to its end.

@@ -48,7 +48,7 @@ func newChild(ctx context.Context, role string) (*child, error) {
 	c := &child{Cmd: exec.CommandContext(ctx, self), ctx: ctx}
 	c.Env = append(os.Environ(), roleVariable+"="+role)
 	c.Stderr = &c.stderr
-	c.WaitDelay = time.Second
+	c.WaitDelay = 20 * time.Second           // for what it wrote
 	if _, err := c.StdinPipe(); err != nil { // open for as long as this process lives
 		return nil, err
 	}

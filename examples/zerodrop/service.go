@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -39,11 +40,21 @@ func newServer() *http.Server {
 	return srv
 }
 
+// loopback is an address of this host that nobody else uses, on Linux, which has
+// so many. A port of a shared one may be a stranger's as soon as it is closed,
+// and a client that comes late would count as lost what he answers.
+func loopback() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1:0"
+	}
+	return fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254))
+}
+
 // plain is the textbook: wait for the signal, call Shutdown.
 func plain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", loopback())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,7 +89,7 @@ func graceful() {
 }
 
 func start(m *shutdown.Manager) error {
-	ln, err := listener.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	ln, err := listener.Listen(context.Background(), "tcp", loopback())
 	if err != nil {
 		return err
 	}

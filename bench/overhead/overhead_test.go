@@ -29,7 +29,13 @@ func TestOnePairIsMeasured(t *testing.T) {
 			}
 			var out strings.Builder
 
-			err = p.measure(t.Context(), &out)
+			for range 10 {
+				out.Reset()
+				err = p.measure(t.Context(), &out)
+				if err == nil || !strings.Contains(err.Error(), "no requests") {
+					break
+				} // the machine stood still for the whole second
+			}
 
 			t.Logf("\n%s", &out)
 			if err != nil {

@@ -20,7 +20,7 @@ import (
 const roleVariable = "SHUTDOWN_BENCH_ROLE"
 
 // unwind is what a role has to return in when its context has ended.
-const unwind = 2 * time.Second
+const unwind = 10 * time.Second
 
 // Play plays the role that this process was started in, and reports whether
 // there was one; call it first thing in main. The role's context ends when the
@@ -68,7 +68,7 @@ func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	p := &Process{Cmd: exec.CommandContext(ctx, self, args...), ctx: ctx}
 	p.Env = append(os.Environ(), roleVariable+"="+role)
 	p.Stderr = &p.stderr
-	p.WaitDelay = time.Second
+	p.WaitDelay = unwind // for what it wrote
 	if p.stdin, err = p.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func frozen() {
 	check(ln.Drain(ctx))
 	took := time.Since(begun)
 	s.wait()
-	fmt.Println(lost(clients), took)
+	fmt.Println(lost(clients), int64(took))
 	os.Exit(0)
 }
 

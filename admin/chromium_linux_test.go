@@ -51,9 +51,16 @@ func newBrowser(t *testing.T) *browser {
 	require.NoError(t, err)
 	ourIn, theirOut, err := os.Pipe()
 	require.NoError(t, err)
+	// Not t.TempDir, which fails the test if a helper that has been killed still
+	// makes a file while it is removed.
+	dir, err := os.MkdirTemp("", "chromium")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		eventually(t, "the browser's folder is removed", func() bool { return os.RemoveAll(dir) == nil })
+	})
 	// As root it has no sandbox; the pages are our own.
 	cmd := exec.Command(path, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
-		"--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--user-data-dir="+t.TempDir())
+		"--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--user-data-dir="+dir)
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, cmd.Start())

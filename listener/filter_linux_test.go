@@ -48,7 +48,7 @@ func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
 			require.NoError(t, <-drained)
 			require.NoError(t, waiting.receive())
 			served, _ := s.wait()
-			require.Equal(t, 1, served, "of three")
+			require.Equal(t, 1, served, "of three: %s, %s", name, address)
 		}
 	}
 	refused := 0

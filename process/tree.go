@@ -129,10 +129,11 @@ func (t *Tree) State() State {
 // left. It is a shutdown hook as it is.
 //
 // It returns nil if all ended on the signal, an error that wraps ErrKilled if some
-// had to be killed, and a *SurvivorsError if some could not be. If ctx ends before Grace does, the
-// rest is killed then, which is waited for; that takes milliseconds, and five
-// seconds at most. A second call waits for the same end. A tree that is nil or
-// has ended is stopped: that is no error. After a *SurvivorsError another call
+// had to be killed, and a *SurvivorsError if some could not be. If ctx ends before
+// Grace does, the rest is killed then, which is waited for; that takes
+// milliseconds, and five seconds at most, or ten where the machine is too busy to
+// find all of it at once. A second call waits for the same end. A tree that is nil
+// or has ended is stopped: that is no error. After a *SurvivorsError another call
 // tries to kill once more.
 func (t *Tree) Stop(ctx context.Context) error {
 	if t == nil {
@@ -149,7 +150,7 @@ func (t *Tree) Stop(ctx context.Context) error {
 	defer t.log.flush()
 	// The grace period is kept by the platform's side of the tree. This is for
 	// the case that nothing comes from there any more.
-	bound := max(t.options.Grace, t.options.Grace+killBound+answerBound) // the sum may overflow
+	bound := max(t.options.Grace, t.options.Grace+findBound+answerBound) // the sum may overflow
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, errNoAnswer)
 	defer cancel()
 	err := t.await(ctx)
@@ -157,7 +158,7 @@ func (t *Tree) Stop(ctx context.Context) error {
 		return t.result(nil)
 	}
 	t.orderKill()
-	last, cancelLast := context.WithTimeoutCause(context.WithoutCancel(ctx), killBound+answerBound, errNoAnswer)
+	last, cancelLast := context.WithTimeoutCause(context.WithoutCancel(ctx), findBound+answerBound, errNoAnswer)
 	defer cancelLast()
 	if noAnswer := t.await(last); noAnswer != nil {
 		return fmt.Errorf("process: stop tree %d (%s): %w", t.pid, t.command, noAnswer)
@@ -166,8 +167,8 @@ func (t *Tree) Stop(ctx context.Context) error {
 }
 
 // Kill ends the whole tree with SIGKILL, without a grace period, and returns
-// when it is certain that none is left: nil, or a *SurvivorsError after five
-// seconds at the most. A tree that is nil or has ended is no error.
+// when it is certain that none is left: nil, or a *SurvivorsError after what Stop
+// would take for that. A tree that is nil or has ended is no error.
 func (t *Tree) Kill() error {
 	if t == nil {
 		return nil
@@ -177,7 +178,7 @@ func (t *Tree) Kill() error {
 	}
 	t.orderKill()
 	defer t.log.flush()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), killBound+answerBound, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), findBound+answerBound, errNoAnswer)
 	defer cancel()
 	if err := t.await(ctx); err != nil {
 		return fmt.Errorf("process: kill tree %d (%s): %w", t.pid, t.command, err)
@@ -218,6 +219,8 @@ const (
 	// killBound is how long members may take to die of SIGKILL. What takes
 	// longer is in the hands of a device, or not ours to kill.
 	killBound = 5 * time.Second
+	// findBound is for those too that a busy machine was late to find.
+	findBound = 2 * killBound
 	// answerBound is for what is between the tree and us.
 	answerBound = 5 * time.Second
 )

@@ -19,6 +19,7 @@ type Member struct {
 	State       byte   // R, S, D, T (stopped), Z (zombie) ...
 	name        string // the first 15 bytes of its program's
 	caught      uint64 // the signals from 1 to 31 that it has a handler for, or blocks, to fetch them
+	forked      bool   // and has not executed a program since
 }
 
 // Age is how long the member has been running.
@@ -52,6 +53,27 @@ func (m Member) alive() bool { return m.State != 'Z' && m.State != 'X' }
 
 // handles says whether the member has a handler for sig, or may have one.
 func (m Member) handles(sig unix.Signal) bool { return sig > 31 || m.caught>>(sig-1)&1 != 0 }
+
+// isNewborn says whether the member may still have its parent's handlers, which a
+// shell takes from what it has forked. A signal that comes before that is lost:
+// the handler only notes it, and what notes it is overwritten by the program that
+// is executed. On a busy machine it may be long until a process runs first.
+func (m Member) isNewborn(sig unix.Signal) bool {
+	return m.forked && sig <= 31 && m.handles(sig) && m.Age() < newbornBound
+}
+
+// newbornBound is the age at which one that has executed no program has the
+// handlers that it is to have.
+const newbornBound = 2 * time.Second
+
+// pends says whether sig waits for a member that is stopped.
+func (m Member) pends(sig unix.Signal) bool {
+	status, _ := os.ReadFile("/proc/" + strconv.Itoa(m.Pid) + "/status")
+	_, mask, _ := strings.Cut(string(status), "\nShdPnd:\t")
+	mask, _, _ = strings.Cut(mask, "\n")
+	pending, _ := strconv.ParseUint(mask, 16, 64)
+	return pending>>(sig-1)&1 != 0
+}
 
 // showsCaught says whether /proc tells what is caught. In gVisor that is 0 for
 // everybody; and we have handlers, because Go has.
@@ -131,8 +153,8 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 		return m, false
 	}
 	// "pid (comm) state ppid ...", and comm may have blanks and parentheses. The
-	// start time is the 22nd field, which is the 20th behind comm, what is blocked
-	// the 32nd, and what is caught the 34th.
+	// start time is the 22nd field, which is the 20th behind comm, the flags are the
+	// 9th, what is blocked the 32nd, and what is caught the 34th.
 	line := buf[:n]
 	begin, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	fields := bytes.Fields(line[end+1:])
@@ -147,6 +169,9 @@ func readStat(name string, buf []byte) (m Member, ok bool) {
 	}
 	m.Parent, _ = strconv.Atoi(string(fields[1]))
 	m.Group, _ = strconv.Atoi(string(fields[2]))
+	const forkNoExec = 0x40 // PF_FORKNOEXEC
+	flags, _ := strconv.ParseUint(string(fields[6]), 10, 64)
+	m.forked = flags&forkNoExec != 0
 	blocked, _ := strconv.ParseUint(string(fields[29]), 10, 64)
 	caught, _ := strconv.ParseUint(string(fields[31]), 10, 64)
 	m.caught = blocked | caught

@@ -14,6 +14,9 @@ const (
 	// killBound is how long members may take to die of SIGKILL. What takes
 	// longer is in the hands of a device, or not ours to kill.
 	killBound = 5 * time.Second
+	// findBound is until when that time begins anew with whoever is found: a machine
+	// may be too busy to look at all of them in killBound.
+	findBound = 2 * killBound
 	// refusedBound is how long nobody may be left but those who refuse.
 	refusedBound = 300 * time.Millisecond
 	// killPause is the longest time between two passes that kill.
@@ -41,7 +44,8 @@ func (r *Reaper) kill() {
 	if r.phase == Running {
 		r.nextWaiting = time.Now().Add(time.Second)
 	}
-	r.phase, r.gaveUp, r.deadline, r.refusedSince = Killed, false, time.Now().Add(killBound), time.Time{}
+	r.phase, r.gaveUp, r.refusedSince = Killed, false, time.Time{}
+	r.deadline, r.lastDeadline = time.Now().Add(killBound), time.Now().Add(findBound)
 	members := r.members()
 	killing := Event{Kind: Killing, Count: len(members), Processes: r.inWords(members, fewProcesses)} // the dead have no command
 	if group := r.sendGroup(unix.SIGKILL); group != 0 {
@@ -78,15 +82,25 @@ func (r *Reaper) pass(waiting bool) {
 	began := time.Now()
 	r.nextPass = time.Time{}
 	members := r.members()
+	postponed, found := false, false
 	if r.phase == Stopping {
-		r.signalPass(members)
+		postponed = r.signalPass(members)
 	} else {
-		r.killPass(members)
+		found = r.killPass(members)
 	}
 	r.result.Left = max(1, len(members))
 	r.lastPass = time.Now()
 	r.passTook = r.lastPass.Sub(began)
+	if postponed {
+		r.passSoon()
+	}
 	if r.phase == Killed {
+		if found {
+			r.deadline = r.lastPass.Add(killBound)
+		}
+		if r.deadline.After(r.lastDeadline) {
+			r.deadline = r.lastDeadline
+		}
 		r.giveUpIfHopeless(members)
 		pause := killPause
 		if r.gaveUp {
@@ -103,8 +117,9 @@ func (r *Reaper) pass(waiting bool) {
 }
 
 // signalPass sends the signal to those who are to have it, parents first: one
-// that starts its child again when that ends has been told by then.
-func (r *Reaper) signalPass(members []Member) {
+// that starts its child again when that ends has been told by then. It says
+// whether there is somebody who ought to have it, but cannot have it yet.
+func (r *Reaper) signalPass(members []Member) (postponed bool) {
 	onlyLeader := r.leaderOnly && r.leader != 0
 	first := !r.toldAll && !onlyLeader
 	if first {
@@ -114,13 +129,27 @@ func (r *Reaper) signalPass(members []Member) {
 	var refused []Member
 	sent := 0
 	for _, m := range members {
+		newborn := r.showsCaught && m.isNewborn(r.signal)
 		switch {
-		case onlyLeader && m.Pid != r.leader || !r.isDue(m, first):
+		case onlyLeader && m.Pid != r.leader:
 			continue
+		case !r.isDue(m, first):
+			// It was stopped when the signal came, after the picture was taken.
+			if _, had := r.signalled[m.identity()]; had && m.State == 'T' && m.pends(r.signal) {
+				r.note(m, send(m, unix.SIGCONT))
+			}
+			continue
+		case first && r.inGroup(m) && newborn:
+			// It may have lost it, as one that was forked right after the picture.
+			r.told = true
+			sent++
 		case first && r.inGroup(m):
 			sent++
 			r.had(m, r.groupAt)
 			r.byGroup[m.identity()] = true
+		case newborn:
+			postponed = true
+			continue
 		default:
 			at := now()
 			if r.note(m, send(m, r.signal)) {
@@ -138,6 +167,7 @@ func (r *Reaper) signalPass(members []Member) {
 	if sent+len(refused) > 0 {
 		r.report(Event{Kind: Signalled, Signal: r.signal, Count: sent, Processes: r.inWords(refused, fewProcesses)})
 	}
+	return postponed
 }
 
 func (r *Reaper) had(m Member, at uint64) {
@@ -179,10 +209,12 @@ func (r *Reaper) isDue(m Member, first bool) bool {
 
 // killPass kills our own children and stops everybody deeper, so that there is
 // an end to what forks faster than it can be killed. Once it finds nobody new to
-// stop, nobody can fork, and all can be killed.
-func (r *Reaper) killPass(members []Member) {
+// stop, nobody can fork, and all can be killed. It says whether it has found
+// somebody who had not been sent SIGKILL before.
+func (r *Reaper) killPass(members []Member) (found bool) {
 	self := unix.Getpid()
 	for _, m := range members {
+		found = found || !r.killed[m.identity()] && r.refused[m.identity()] == 0
 		if m.Parent == self {
 			r.killOne(m)
 		}
@@ -197,13 +229,14 @@ func (r *Reaper) killPass(members []Member) {
 	}
 	if !quiet {
 		r.passAt(time.Now())
-		return
+		return found
 	}
 	for _, m := range members {
 		if m.Parent != self {
 			r.killOne(m)
 		}
 	}
+	return found
 }
 
 func (r *Reaper) killOne(m Member) {

@@ -46,21 +46,22 @@ type Reaper struct {
 	wake  chan struct{} // something is in queue
 
 	// What follows is Run's alone.
-	phase       Phase
-	result      Result
-	leaderOnly  bool
-	toldAll     bool // the first pass over all members has been made
-	told        bool // somebody has been sent the signal
-	signal      unix.Signal
-	deadline    time.Time // Stopping: the end of the grace period. Killed: when to give up
-	nextPass    time.Time // zero: none is due
-	lastPass    time.Time
-	passTook    time.Duration
-	nextWaiting time.Time
-	gaveUp      bool
-	quit        bool // Run returns when it has given up
-	procHides   bool // there may be members that /proc does not show
-	showsCaught bool // /proc says who has a handler
+	phase        Phase
+	result       Result
+	leaderOnly   bool
+	toldAll      bool // the first pass over all members has been made
+	told         bool // somebody has been sent the signal
+	signal       unix.Signal
+	deadline     time.Time // Stopping: the end of the grace period. Killed: when to give up
+	lastDeadline time.Time // Killed: it is not moved beyond that
+	nextPass     time.Time // zero: none is due
+	lastPass     time.Time
+	passTook     time.Duration
+	nextWaiting  time.Time
+	gaveUp       bool
+	quit         bool // Run returns when it has given up
+	procHides    bool // there may be members that /proc does not show
+	showsCaught  bool // /proc says who has a handler
 
 	group        int // the leader's, if the signal went to it, at groupAt
 	groupAt      uint64

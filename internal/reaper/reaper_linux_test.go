@@ -12,7 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
+
+// patient gives goroutines that are about to end the time for it, which goleak
+// measures for a machine that is not busy.
+type patient struct{ *testing.M }
+
+func (p patient) Run() int {
+	code := p.M.Run()
+	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
+	}
+	return code
+}
 
 // What a Reaper does is tested by package process, which has one.
 
@@ -106,6 +117,91 @@ func TestWhoCatchesASignalIsKnown(t *testing.T) {
 	for sig, want := range map[unix.Signal]bool{unix.SIGHUP: true, unix.SIGTERM: true, unix.SIGUSR1: false, unix.SIGUSR2: false, 40: true} {
 		require.Equal(t, want, m.handles(sig), sig)
 	}
+}
+
+// What its parent has caught, it still catches, and would lose.
+func TestWhoHasJustBeenForkedGetsTheSignalLater(t *testing.T) {
+	const term = 1 << (unix.SIGTERM - 1)
+	newborn := Member{Pid: 9, Start: now(), State: 'S', caught: term, forked: true}
+	for _, c := range []struct {
+		change func(*Member)
+		want   bool
+	}{
+		{func(*Member) {}, true},
+		{func(m *Member) { m.caught = 0 }, false},
+		{func(m *Member) { m.forked = false }, false},
+		{func(m *Member) { m.Start -= uint64(newbornBound.Seconds()) * ticksPerSecond }, false},
+	} {
+		// Where this process did not run for that long, it is none any more.
+		for try := 1; ; try++ {
+			newborn.Start = now()
+			m := newborn
+			c.change(&m)
+			if m.isNewborn(unix.SIGTERM) == c.want {
+				break
+			}
+			require.Less(t, try, 10, m)
+		}
+	}
+
+	r := New(7, nil)
+	r.phase, r.signal, r.toldAll, r.showsCaught = Stopping, unix.SIGTERM, true, true
+	newborn.Parent, newborn.Start = os.Getpid(), now()+100*ticksPerSecond // for long
+	require.True(t, r.signalPass([]Member{newborn}), "there is somebody to come back to")
+	require.Empty(t, r.signalled)
+
+	// The group has it in one call, and who may have lost it is not in the picture.
+	r = New(os.Getpid(), func(Event) {})
+	r.phase, r.signal, r.showsCaught = Stopping, unix.SIGWINCH, true
+	newborn.caught, newborn.Parent = 1<<(unix.SIGWINCH-1), os.Getpid()
+	r.toldAll, r.group, r.groupAt = true, 7, newborn.Start
+	newborn.Group = 7
+	require.False(t, r.isDue(newborn, false))
+	newborn.caught, newborn.forked = 0, false
+	require.True(t, r.isDue(newborn, false), "it has executed its program")
+}
+
+// It would have the signal when somebody continues it.
+func TestWhoStopsAsTheSignalComesIsContinued(t *testing.T) {
+	cmd := sleeper(t, "sleeper")
+	m, ok := find(t, cmd.Process.Pid)
+	require.True(t, ok)
+	require.NoError(t, cmd.Process.Signal(unix.SIGSTOP))
+	var stopped Member
+	require.Eventually(t, func() bool {
+		stopped, ok = find(t, m.Pid)
+		return ok && stopped.State == 'T'
+	}, 50*time.Second, time.Millisecond)
+	r := New(m.Pid, func(Event) {})
+	r.phase, r.signal = Stopping, unix.SIGTERM
+	require.False(t, stopped.pends(unix.SIGTERM))
+	r.signalPass([]Member{m}) // as it was before
+	require.True(t, stopped.pends(unix.SIGTERM))
+	require.False(t, stopped.pends(unix.SIGHUP))
+	r.signalPass([]Member{stopped})
+	timer := time.AfterFunc(50*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	require.EqualError(t, cmd.Wait(), "signal: terminated")
+}
+
+// It may be that a machine needs all the time for one look.
+func TestWhoHasOnlyJustBeenKilledIsNotGivenUp(t *testing.T) {
+	cmd := sleeper(t, "sleeper")
+	r := New(cmd.Process.Pid, func(Event) {})
+	r.phase, r.deadline, r.lastDeadline = Killed, time.Now(), time.Now().Add(time.Hour)
+	r.pass(false)
+	require.False(t, r.gaveUp)
+	require.Greater(t, r.deadline, r.lastPass)
+	require.Error(t, cmd.Wait(), "by the signal")
+	r.deadline = time.Now()
+	r.pass(false)
+	require.True(t, r.gaveUp, "nobody new was found")
+
+	r = New(0, func(Event) {})
+	r.phase, r.lastDeadline = Killed, time.Now()
+	sleeper(t, "another")
+	r.pass(false)
+	require.True(t, r.gaveUp, "there is an end to it")
 }
 
 // It was forked when its group got the signal, and its parent has ended.

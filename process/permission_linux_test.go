@@ -29,7 +29,7 @@ func init() {
 			return
 		}
 		fmt.Println("up")
-		time.Sleep(time.Minute)
+		time.Sleep(scenarioBound)
 	}
 	childScenarios["stops what it may"] = func() {
 		self, member := os.Args[0], os.Args[1]

@@ -4,6 +4,7 @@ package process_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -38,8 +39,10 @@ func TestForkingWhileBeingStoppedLeavesNothing200Times(t *testing.T) {
 		m := marked(cmd)
 		tree, _ := start(t, cmd, process.Options{Grace: time.Duration(i%5) * time.Millisecond}) // 0 is 10 s: cut short
 		if i%5 == 0 {
-			require.NoError(t, tree.Kill())
-		} else if err := tree.Stop(soonContext(t)); err != nil {
+			kill(t, tree)
+		} else if err := tree.Stop(soonContext(t)); tooBusy(err) {
+			kill(t, tree)
+		} else if err != nil {
 			require.ErrorIs(t, err, process.ErrKilled)
 		}
 		alive, zombies := strays(t)
@@ -104,22 +107,34 @@ func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
 		require.NoError(t, tree.Wait())
 	}
 
-	// The control: a second signal is one too many.
-	cmd := shell(script)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	r := bufio.NewReader(out)
-	for _, when := range []string{"up\n", "saving\n"} {
-		line, err := r.ReadString('\n')
+	// The control: a second signal is one too many. One that comes too late for
+	// the program that saves is none.
+	for round, late := 1, true; late; round++ {
+		require.LessOrEqual(t, round, 20)
+		cmd := shell(script)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
-		require.Equal(t, when, line)
-		require.NoError(t, unix.Kill(-cmd.Process.Pid, unix.SIGTERM))
+		require.NoError(t, cmd.Start())
+		r := bufio.NewReader(out)
+		var first time.Time
+		for _, when := range []string{"up\n", "saving\n"} {
+			line, err := r.ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, when, line)
+			if first.IsZero() {
+				first = time.Now()
+			}
+			require.NoError(t, unix.Kill(-cmd.Process.Pid, unix.SIGTERM))
+		}
+		late = time.Since(first) >= 1200*time.Millisecond
+		said := rest(t, r)
+		_ = cmd.Wait()
+		if !late {
+			require.NotEqual(t, "saved\n", said) // bash begins again, if it is lucky
+		}
 	}
-	require.NotEqual(t, "saved\n", rest(t, r)) // bash begins again, if it is lucky
-	_ = cmd.Wait()
 }
 
 // Forked right after the group had the signal, it looks as if it had been there.
@@ -132,6 +147,26 @@ func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
 			require.NoError(t, tree.Wait())
 		}
 	}
+}
+
+// A shell takes its handlers from what it forks, but not at once, and what they
+// have noted is lost. This one has them for long; a machine that does not run it
+// in time does the same.
+func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
+	const script = `trap 'sleep 0.1; (trap : TERM; sleep 0.3; exec sleep 600) & exit 0' TERM; echo up; while :; do sleep 0.05; done`
+	var err error
+	for range 5 { // after two seconds nobody waits for it any more
+		tree, _ := start(t, shell(script), process.Options{Grace: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		err = tree.Stop(ctx)
+		cancel()
+		kill(t, tree)
+		if err == nil {
+			require.Equal(t, process.Stopped, tree.State())
+			break
+		}
+	}
+	require.NoError(t, err)
 }
 
 // The signal goes to the group in one call, and to each of the others; who leaves

@@ -135,7 +135,7 @@ func TestStopMayBeCalledByManyAtOnce(t *testing.T) {
 
 func TestTheEndOfTheCommandsContextIsAStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, "bash", "-c", `trap 'sleep 0.3; echo saved; exit 0' TERM; echo up; sleep 600 & while :; do sleep 0.1; done`)
+	cmd := exec.CommandContext(ctx, "bash", "-c", `sleep 600 & trap 'sleep 0.3; echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done`)
 	tree, out := start(t, cmd, process.Options{})
 	cancel()
 	require.NoError(t, tree.Wait())
@@ -144,7 +144,8 @@ func TestTheEndOfTheCommandsContextIsAStop(t *testing.T) {
 }
 
 func TestWaitWaitsForTheWholeTree(t *testing.T) {
-	cmd := shell(`(trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done) & exit 4`)
+	// It is up when its parent, the child, has been reaped.
+	cmd := shell(`(trap 'exit 0' TERM; while kill -0 $$; do sleep 0.01; done 2>/dev/null; echo up; while :; do sleep 0.1; done) & exit 4`)
 	tree, _ := start(t, cmd, process.Options{})
 	ended := make(chan error, 1)
 	go func() { ended <- tree.Wait() }()
@@ -167,6 +168,7 @@ func TestCommandsProcessMayBeUsedWhileSomebodyWaits(t *testing.T) {
 	go func() { _ = tree.Stop(context.Background()) }() // Wait says how it ended
 	for {
 		_ = cmd.Process.Signal(syscall.SIGHUP) // it may have ended
+		time.Sleep(time.Millisecond)           // or it would do nothing else, on a machine with one core
 		select {
 		case err := <-ended:
 			require.NoError(t, err)

@@ -3,6 +3,7 @@ package reaper
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,7 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
+func TestMain(m *testing.M) {
+	if signal.Ignored(unix.SIGHUP) { // nohup: the tests' children would inherit it
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+	}
+	goleak.VerifyTestMain(patient{m})
+}
 
 // patient gives goroutines that are about to end the time for it, which goleak
 // measures for a machine that is not busy.

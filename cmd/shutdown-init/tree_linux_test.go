@@ -16,18 +16,25 @@ import (
 
 func TestAllOfItIsWaitedFor(t *testing.T) {
 	for _, to := range []string{"tree", "child"} {
-		r := command(t, self(t, "--grace", "25s", "--to", to, "--", "sh", "-c", noExec)...).start().says("up", 1)
-		code, took := r.signal(syscall.SIGTERM).ends()
-		require.Equal(t, "up\nTERM\nsaved\n", r.text())
-		require.Equal(t, 143, code, "the shell's own end")
-		require.GreaterOrEqual(t, took, time.Second)
-		require.Contains(t, r.stderr.String(), "ended by SIGTERM; waiting for")
-		_, said, _ := strings.Cut(r.stderr.String(), "all ended after ")
-		said, _, _ = strings.Cut(said, ",")
-		after, err := time.ParseDuration(said)
-		require.NoError(t, err, r.stderr.String())
-		require.GreaterOrEqual(t, after, time.Second)
-		require.LessOrEqual(t, after, took+time.Millisecond, "which it rounds")
+		// Where it did not run for the second that the app needs, there was nobody
+		// left to wait for when it saw that the child had ended.
+		for try := 1; ; try++ {
+			r := command(t, self(t, "--grace", "25s", "--to", to, "--", "sh", "-c", noExec)...).start().says("up", 1)
+			code, took := r.signal(syscall.SIGTERM).ends()
+			require.Equal(t, "up\nTERM\nsaved\n", r.text())
+			require.Equal(t, 143, code, "the shell's own end")
+			require.GreaterOrEqual(t, took, time.Second)
+			_, said, _ := strings.Cut(r.stderr.String(), "all ended after ")
+			said, _, _ = strings.Cut(said, ",")
+			after, err := time.ParseDuration(said)
+			require.NoError(t, err, r.stderr.String())
+			require.GreaterOrEqual(t, after, time.Second)
+			require.LessOrEqual(t, after, took+time.Millisecond, "which it rounds")
+			if strings.Contains(r.stderr.String(), "ended by SIGTERM; waiting for") {
+				break
+			}
+			require.Less(t, try, 20, r.stderr.String())
+		}
 	}
 }
 
@@ -101,7 +108,7 @@ func TestItSaysWhatItWaitsFor(t *testing.T) {
 		if strings.Contains(r.stderr.String(), "waiting for ") {
 			return
 		}
-		require.Less(t, try, 10, r.stderr.String())
+		require.Less(t, try, 20, r.stderr.String())
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gracefulgo/shutdown/internal/reaper"
 )
 
@@ -69,11 +71,31 @@ func (l *link) send(message any, bound time.Duration) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = l.file.SetWriteDeadline(time.Now().Add(bound))
 	l.unsent = append(append(l.unsent, text...), '\n')
+	l.sendNow()
+	if len(l.unsent) == 0 {
+		return nil
+	}
+	_ = l.file.SetWriteDeadline(time.Now().Add(bound))
 	n, err := l.file.Write(l.unsent)
 	l.unsent = l.unsent[n:]
 	return err
+}
+
+// sendNow sends what there is room for. On a machine that stalls a deadline may be
+// over before the first try, and an order that had room would wait for the next.
+func (l *link) sendNow() {
+	_ = l.file.SetWriteDeadline(time.Time{})
+	raw, err := l.file.SyscallConn()
+	if err != nil {
+		return // Write will say it
+	}
+	_ = raw.Write(func(fd uintptr) bool {
+		if n, _ := unix.Write(int(fd), l.unsent); n > 0 {
+			l.unsent = l.unsent[n:]
+		}
+		return true
+	})
 }
 
 // receive returns io.EOF when the other end is gone.

@@ -11,6 +11,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestWhatFindsRoomIsSentHoweverLate(t *testing.T) {
+	a, b, err := socketPair()
+	require.NoError(t, err)
+	defer a.Close()
+	defer b.Close()
+	from, to := newLink(a), newLink(b)
+	for want := range 3 {
+		require.NoError(t, from.send(answer{Started: want}, -time.Second))
+		var got answer
+		require.NoError(t, to.receive(&got))
+		require.Equal(t, want, got.Started)
+	}
+	require.NoError(t, b.Close())
+	require.Error(t, from.send(answer{}, time.Second))
+}
+
 // A program that is stopped does not read what its reapers say.
 func TestWhatFoundNoRoomComesBeforeTheNextMessage(t *testing.T) {
 	a, b, err := socketPair()

@@ -155,9 +155,9 @@ func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
 func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
 	const script = `trap 'sleep 0.1; (trap : TERM; sleep 0.3; exec sleep 600) & exit 0' TERM; echo up; while :; do sleep 0.05; done`
 	var err error
-	for range 5 { // after two seconds nobody waits for it any more
+	for range 10 { // after two seconds nobody waits for it any more
 		tree, _ := start(t, shell(script), process.Options{Grace: time.Hour})
-		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		err = tree.Stop(ctx)
 		cancel()
 		kill(t, tree)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -45,7 +46,7 @@ var trees = []struct {
 	{"forks sessions while being stopped", `ulimit -u 2500; trap '' TERM
 	echo up; for ((i = 0; i < 2000; i++)); do setsid sleep 600 & done; wait`, 20, process.Killed},
 	{"leaves its pid again and again", `ulimit -u 2500; trap '' TERM
-	hop() { if (($1 == 3)); then echo up; fi; if ((SECONDS < 3)); then hop $(($1 + 1)) & else echo over; fi; }
+	hop() { if (($1 == 3)); then echo up; fi; if ((SECONDS < ${LIFE:-3})); then hop $(($1 + 1)) & else echo over; fi; }
 	hop 0`, 0, process.Killed}, // up when the root is no longer all of it
 	{"1,000 that end on TERM", `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Stopped},
 	{"1,000 that ignore TERM", `trap '' TERM; for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Killed},
@@ -76,6 +77,7 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 			)
 			for round := 1; round <= 10; round++ {
 				cmd := unprivileged(shell(c.script))
+				cmd.Env = append(os.Environ(), fmt.Sprintf("LIFE=%d", 3*(1+(round-1)%5))) // longer than this machine takes, at last
 				m = marked(cmd)
 				var out io.Reader
 				tree, out = start(t, cmd, o)

@@ -153,7 +153,7 @@ func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
 // have noted is lost. This one has them for long; a machine that does not run it
 // in time does the same.
 func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
-	const script = `trap 'sleep 0.1; (trap : TERM; sleep 0.3; exec sleep 600) & exit 0' TERM; echo up; while :; do sleep 0.05; done`
+	const script = `trap 'sleep 0.1; (trap : TERM; for ((i = 0; i < 100000; i++)); do :; done; exec sleep 600) & exit 0' TERM; echo up; while :; do sleep 0.05; done`
 	var err error
 	for range 10 { // after two seconds nobody waits for it any more
 		tree, _ := start(t, shell(script), process.Options{Grace: time.Hour})

@@ -57,22 +57,34 @@ func (m Member) handles(sig unix.Signal) bool { return sig > 31 || m.caught>>(si
 // isNewborn says whether the member may still have its parent's handlers, which a
 // shell takes from what it has forked. A signal that comes before that is lost:
 // the handler only notes it, and what notes it is overwritten by the program that
-// is executed. On a busy machine it may be long until a process runs first.
+// is executed. On a busy machine it may be long until a process runs first. Who
+// has waited for anything since has come further, and its handlers are its own.
 func (m Member) isNewborn(sig unix.Signal) bool {
-	return m.forked && sig <= 31 && m.handles(sig) && m.Age() < newbornBound
+	return m.forked && sig <= 31 && m.handles(sig) && m.State == 'R' && m.Age() < newbornBound && !m.hasWaited()
 }
 
 // newbornBound is the age at which one that has executed no program has the
 // handlers that it is to have.
 const newbornBound = 2 * time.Second
 
+// hasWaited says whether the member has ever given up its processor by itself.
+func (m Member) hasWaited() bool {
+	n, _ := strconv.ParseUint(m.status("voluntary_ctxt_switches"), 10, 64)
+	return n > 0
+}
+
 // pends says whether sig waits for a member that is stopped.
 func (m Member) pends(sig unix.Signal) bool {
-	status, _ := os.ReadFile("/proc/" + strconv.Itoa(m.Pid) + "/status")
-	_, mask, _ := strings.Cut(string(status), "\nShdPnd:\t")
-	mask, _, _ = strings.Cut(mask, "\n")
-	pending, _ := strconv.ParseUint(mask, 16, 64)
+	pending, _ := strconv.ParseUint(m.status("ShdPnd"), 16, 64)
 	return pending>>(sig-1)&1 != 0
+}
+
+// status returns a line of /proc/PID/status.
+func (m Member) status(name string) string {
+	all, _ := os.ReadFile("/proc/" + strconv.Itoa(m.Pid) + "/status")
+	_, line, _ := strings.Cut(string(all), "\n"+name+":\t")
+	line, _, _ = strings.Cut(line, "\n")
+	return line
 }
 
 // showsCaught says whether /proc tells what is caught. In gVisor that is 0 for

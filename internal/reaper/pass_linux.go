@@ -122,6 +122,12 @@ func (r *Reaper) pass(waiting bool) {
 func (r *Reaper) signalPass(members []Member) (postponed bool) {
 	onlyLeader := r.leaderOnly && r.leader != 0
 	first := !r.toldAll && !onlyLeader
+	newborn := make(map[int]bool) // before the group has the signal
+	for _, m := range members {
+		if r.showsCaught && m.isNewborn(r.signal) {
+			newborn[m.Pid] = true
+		}
+	}
 	if first {
 		r.toldAll = true
 		r.group, r.groupAt = r.sendGroup(r.signal), now()
@@ -129,7 +135,6 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 	var refused []Member
 	sent := 0
 	for _, m := range members {
-		newborn := r.showsCaught && m.isNewborn(r.signal)
 		switch {
 		case onlyLeader && m.Pid != r.leader:
 			continue
@@ -139,7 +144,7 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 				r.note(m, send(m, unix.SIGCONT))
 			}
 			continue
-		case first && r.inGroup(m) && newborn:
+		case first && r.inGroup(m) && newborn[m.Pid]:
 			// It may have lost it, as one that was forked right after the picture.
 			r.told = true
 			sent++
@@ -147,7 +152,7 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 			sent++
 			r.had(m, r.groupAt)
 			r.byGroup[m.identity()] = true
-		case newborn:
+		case newborn[m.Pid]:
 			postponed = true
 			continue
 		default:

@@ -130,7 +130,7 @@ func TestWhoCatchesASignalIsKnown(t *testing.T) {
 // What its parent has caught, it still catches, and would lose.
 func TestWhoHasJustBeenForkedGetsTheSignalLater(t *testing.T) {
 	const term = 1 << (unix.SIGTERM - 1)
-	newborn := Member{Pid: 9, Start: now(), State: 'S', caught: term, forked: true}
+	newborn := Member{Pid: 1 << 30, Start: now(), State: 'R', caught: term, forked: true} // no system has so high a pid
 	for _, c := range []struct {
 		change func(*Member)
 		want   bool
@@ -138,6 +138,8 @@ func TestWhoHasJustBeenForkedGetsTheSignalLater(t *testing.T) {
 		{func(*Member) {}, true},
 		{func(m *Member) { m.caught = 0 }, false},
 		{func(m *Member) { m.forked = false }, false},
+		{func(m *Member) { m.State = 'S' }, false},
+		{func(m *Member) { m.Pid = os.Getpid() }, false}, // which has waited
 		{func(m *Member) { m.Start -= uint64(newbornBound.Seconds()) * ticksPerSecond }, false},
 	} {
 		// Where this process did not run for that long, it is none any more.

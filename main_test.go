@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 // childEnv names the scenario that a re-executed test binary runs in place of
@@ -18,24 +20,6 @@ const childEnv = "SHUTDOWN_TEST_CHILD"
 // childScenarios are the main programs of tests that need a process of their
 // own. Each ends the process itself.
 var childScenarios = map[string]func(){}
-
-// verified is the exit code of tests that leave no goroutine behind. What
-// goleak.VerifyTestMain waits for the last to end, half a second, is less than
-// the machine may let it wait.
-func verified(code int) int {
-	if code != 0 {
-		return code
-	}
-	err := goleak.Find()
-	for begun := time.Now(); err != nil && time.Since(begun) < 50*time.Second; {
-		err = goleak.Find()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(childEnv)
@@ -47,8 +31,8 @@ func TestMain(m *testing.M) {
 				signal.Notify(make(chan os.Signal, 1), sig)
 			}
 		}
-		time.Local = time.UTC // in which tests read times from a log
-		os.Exit(verified(m.Run()))
+		time.Local = time.UTC                                // in which tests read times from a log
+		goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) // which exits
 	}
 	scenario, ok := childScenarios[name]
 	if !ok {

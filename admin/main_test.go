@@ -20,6 +20,7 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/admin"
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 // childEnv names the scenario that a re-executed test binary runs in place of
@@ -44,18 +45,7 @@ func TestMain(m *testing.M) {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// A patient run waits for goroutines that are about to end, longer than the half
-// second that goleak has for them.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(soon); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/admin"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // Every endpoint, in every phase, while the service's own server comes and goes.
@@ -61,7 +60,7 @@ func TestTheWholeTimeline(t *testing.T) {
 	m.On(shutdown.Close, "close", closing.hook)
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
 	bound := make(chan string, 1)
-	require.NoError(t, httpserver.Start(m, &http.Server{Addr: loopback(), Handler: hello, BaseContext: func(ln net.Listener) context.Context {
+	require.NoError(t, httpserver.Start(m, &http.Server{Addr: loopback.Addr(), Handler: hello, BaseContext: func(ln net.Listener) context.Context {
 		bound <- ln.Addr().String()
 		return context.Background()
 	}}))
@@ -106,15 +105,6 @@ func TestTheWholeTimeline(t *testing.T) {
 	require.Equal(t, "200 the lame duck is over", get(t, url+"/prestop"), "at once, when all is over")
 	require.Equal(t, "200 the lame duck is over", get(t, url+"//prestop"), "as kubelets used to spell it")
 	require.EqualError(t, m.Report().Cause, "preStop from 127.0.0.1")
-}
-
-// loopback is an address of this host that nobody else uses, on Linux, which has
-// so many: a port of a shared one may be a stranger's as soon as it is closed.
-func loopback() string {
-	if runtime.GOOS != "linux" {
-		return "127.0.0.1:0"
-	}
-	return fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254))
 }
 
 // running are the names of the hooks that run.

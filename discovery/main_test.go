@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 func TestMain(m *testing.M) {
@@ -20,18 +21,7 @@ func TestMain(m *testing.M) {
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// A patient run waits for goroutines that are about to end, longer than the half
-// second that goleak has for them.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
 // newManager returns a Manager that catches no signals and logs nothing.

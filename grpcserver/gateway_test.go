@@ -16,6 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/grpcserver"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // gateway is a handler that calls addr, after a while.
@@ -70,9 +71,9 @@ func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 			front := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
 			srv := newServer(m, service{})
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback()))
+				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback.Addr()))
 			} else {
-				require.NoError(t, grpcserver.Start(m, srv, loopback()))
+				require.NoError(t, grpcserver.Start(m, srv, loopback.Addr()))
 			}
 			addr := address(t, m)
 			front.Handler = gateway(t, addr, func() { _ = g.pass(t.Context()) })
@@ -112,7 +113,7 @@ func TestAFrontThatNeverStartedIsNotWaitedFor(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	busy := listen(t)
 	front := &http.Server{Addr: busy.Addr().String()}
-	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback()))
+	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback.Addr()))
 	err := httpserver.Start(m, front)
 	require.Error(t, err)
 	begun := time.Now()
@@ -133,7 +134,7 @@ func besideAFrontThatHangs(t *testing.T) (err error) {
 	m, g := manager(t, roomyBudget), newGate(t)
 	front := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(t.Context()) })}
 	httpLn := listen(t)
-	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback()))
+	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback.Addr()))
 	require.NoError(t, httpserver.StartListener(m, front, httpLn))
 	held := get(t, "http://"+httpLn.Addr().String())
 	within(t, "the request", g.entered)
@@ -206,9 +207,9 @@ func TestAServerThatAlsoServesHTTPDrainsBehindIt(t *testing.T) {
 			front := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0)}
 			front.Protocols.SetUnencryptedHTTP2(true)
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback()))
+				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback.Addr()))
 			} else {
-				require.NoError(t, grpcserver.Start(m, srv, loopback()))
+				require.NoError(t, grpcserver.Start(m, srv, loopback.Addr()))
 			}
 			ln := listen(t)
 			require.NoError(t, httpserver.StartListener(m, front, ln))

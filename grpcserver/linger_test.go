@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // What a connection sends that never becomes a client: GracefulStop waits for
@@ -69,7 +70,7 @@ func TestConnectionsWithoutAHandshakeDoNotHoldTheEnd(t *testing.T) {
 // it has not ended when the library's end, in the same time, long has.
 func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", loopback())
+	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, service{})

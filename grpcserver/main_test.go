@@ -3,12 +3,9 @@ package grpcserver_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +20,8 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/grpcserver"
+	"github.com/gracefulgo/shutdown/internal/leaks"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -31,18 +30,7 @@ func TestMain(m *testing.M) {
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
-	code := m.Run()
-	// What the last test has left to end may take its time, on a slow machine
-	// more than goleak waits.
-	err := goleak.Find()
-	for deadline := time.Now().Add(soon); err != nil && time.Now().Before(deadline); {
-		err = goleak.Find()
-	}
-	if err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.
@@ -98,19 +86,9 @@ func newServer(m *shutdown.Manager, s service, opts ...grpc.ServerOption) *grpc.
 	return srv
 }
 
-// loopback is an address with a port that is still to be found. Who dials it when
-// it has closed meets nobody else who has been given the same port meanwhile, in
-// this process or another one: all of 127.0.0.0/8 is this machine, on Linux.
-func loopback() string {
-	if runtime.GOOS != "linux" {
-		return "127.0.0.1:0"
-	}
-	return fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254))
-}
-
 func listen(t testing.TB) *listener.Listener {
 	t.Helper()
-	ln, err := listener.Listen(t.Context(), "tcp", loopback())
+	ln, err := listener.Listen(t.Context(), "tcp", loopback.Addr())
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	return ln

@@ -11,6 +11,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // Without ReadOnReady it is five times as much. What earlier tests have left is
@@ -27,7 +28,7 @@ func TestAnIdleConnectionTakesNoMoreMemoryThanUnderServe(t *testing.T) {
 }
 
 func memories(t *testing.T) (ours, plain int64) {
-	ln, err := net.Listen("tcp", loopback())
+	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, service{})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/grpcserver"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
@@ -30,7 +31,7 @@ func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
 func TestStartServesWhenItReturns(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), loopback()))
+	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), loopback.Addr()))
 	addr := address(t, m)
 	dialRaw(t, addr)
 	require.NoError(t, call(t, client(t, addr)))
@@ -97,8 +98,8 @@ func (l *serving) Accept() (net.Conn, error) {
 func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
 	t.Parallel()
 	m, other := manager(t, shutdown.Config{}), manager(t, shutdown.Config{})
-	require.ErrorContains(t, grpcserver.Start(m, nil, loopback()), "the grpc.Server is nil")
-	require.ErrorContains(t, grpcserver.StartBehind(m, nil, newServer(m, service{}), loopback()), "front is nil")
+	require.ErrorContains(t, grpcserver.Start(m, nil, loopback.Addr()), "the grpc.Server is nil")
+	require.ErrorContains(t, grpcserver.StartBehind(m, nil, newServer(m, service{}), loopback.Addr()), "front is nil")
 	srv := newServer(m, service{})
 	start(t, m, srv)
 	ln := listen(t)

@@ -10,6 +10,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // With -count the thirty rounds are for the first time; after that there are
@@ -62,7 +63,7 @@ func ended(t *testing.T, perCall bool) *crowd {
 }
 
 func endedPlainly(t *testing.T, perCall bool) *crowd {
-	ln, err := net.Listen("tcp", loopback())
+	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
 	pb.RegisterTestServiceServer(srv, service{})

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -12,10 +11,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +22,8 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/leaks"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -33,18 +32,7 @@ func TestMain(m *testing.M) {
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// patient gives goroutines longer to end than the half second that goleak has:
-// what ends a connection on a busy machine may take more.
-type patient struct{ *testing.M }
-
-func (m patient) Run() (code int) {
-	code = m.M.Run()
-	for deadline := time.Now().Add(soon); code == 0 && goleak.Find() != nil && time.Now().Before(deadline); {
-	}
-	return code
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.
@@ -70,20 +58,7 @@ func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 
 func listen(t testing.TB) *listener.Listener {
 	t.Helper()
-	return listenOn(t, "tcp", loopback())
-}
-
-var loopbacks atomic.Uint32
-
-// loopback is where to listen: at a port of an address that nobody else has.
-// When the port is closed, it must not become that of another test, also one in
-// another process, while it is looked whether it is closed.
-func loopback() (addr string) {
-	if runtime.GOOS != "linux" {
-		return "127.0.0.1:0" // there are no others
-	}
-	n := uint32(os.Getpid())<<9 + loopbacks.Add(1) //nolint:gosec // a pid is small
-	return fmt.Sprintf("127.%d.%d.%d:0", 1+n>>16%254, n>>8%256, 1+n%254)
+	return listenOn(t, "tcp", loopback.Addr())
 }
 
 func listenOn(t testing.TB, network, addr string) *listener.Listener {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -262,7 +263,7 @@ func steps(r shutdown.Report) (steps []string) {
 
 func netListen(t testing.TB) *net.TCPListener {
 	t.Helper()
-	ln, err := net.Listen("tcp", loopback())
+	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	return ln.(*net.TCPListener)

@@ -16,13 +16,14 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // startAnywhere is Start on a port that the kernel chooses.
 func startAnywhere(t testing.TB, m *shutdown.Manager, srv *http.Server) (addr string) {
 	t.Helper()
 	bound := make(chan string, 1)
-	srv.Addr = loopback()
+	srv.Addr = loopback.Addr()
 	srv.BaseContext = func(ln net.Listener) context.Context {
 		bound <- ln.Addr().String()
 		return context.Background()
@@ -214,7 +215,7 @@ func TestACallerThatClosesTheServerDoesNotBeginTheShutdown(t *testing.T) {
 func TestAServerHasOneListener(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	srv := &http.Server{Addr: loopback()}
+	srv := &http.Server{Addr: loopback.Addr()}
 	require.NoError(t, httpserver.Start(m, srv))
 	require.ErrorContains(t, httpserver.Start(m, srv), "has been started before")
 	require.Len(t, m.Report().Pending, 1)

@@ -16,6 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
 	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -50,7 +51,7 @@ func shutdownUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	t.Helper()
 	m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, GracePeriod: time.Hour, LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	ln, err := listener.Listen(context.Background(), "tcp", loopback())
+	ln, err := listener.Listen(context.Background(), "tcp", loopback.Addr())
 	require.NoError(t, err)
 	require.NoError(t, httpserver.StartListener(m, echo(), ln))
 	return underLoad(t, load.Clients{Mode: mode, N: n, Addr: ln.Addr().String()}, func() error {
@@ -62,7 +63,7 @@ func shutdownUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 // plainUnderLoad is the same with nothing but http.Server.Shutdown.
 func plainUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	t.Helper()
-	ln, err := net.Listen("tcp", loopback())
+	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	srv := echo()
 	served := make(chan error, 1)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -22,7 +23,7 @@ func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
 	var patient []<-chan error
 	for name, drain := range drains {
 		for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
-			ln, err := listener.Listen(t.Context(), "tcp", strings.Replace(address, "127.0.0.1", loopback(), 1))
+			ln, err := listener.Listen(t.Context(), "tcp", strings.Replace(address, "127.0.0.1", loopback.Host(), 1))
 			if err != nil {
 				continue // no IPv6 here
 			}

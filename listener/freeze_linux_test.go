@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -81,7 +82,7 @@ func frozen() {
 		}
 	}
 	time.AfterFunc(time.Minute, func() { os.Exit(99) }) // the parent may be killed
-	inner, err := net.Listen("tcp", loopback()+":0")
+	inner, err := net.Listen("tcp", loopback.Addr())
 	check(err)
 	var clients []client
 	for range 5 {

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,21 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/gracefulgo/shutdown/internal/leaks"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
-
-// A patient run waits for goroutines that are about to end, longer than the half
-// second that goleak has for them.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(soon); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.
 const soon = 50 * time.Second
@@ -46,7 +35,7 @@ func soonContext(t *testing.T) context.Context {
 
 func listen(t *testing.T, network, addr string) *listener.Listener {
 	t.Helper()
-	ln, err := listener.Listen(t.Context(), network, strings.Replace(addr, "127.0.0.1", loopback(), 1))
+	ln, err := listener.Listen(t.Context(), network, strings.Replace(addr, "127.0.0.1", loopback.Host(), 1))
 	if network == "tcp6" && err != nil {
 		t.Skipf("no IPv6 here: %v", err)
 	}
@@ -57,20 +46,10 @@ func listen(t *testing.T, network, addr string) *listener.Listener {
 
 func netListen(t *testing.T) *net.TCPListener {
 	t.Helper()
-	ln, err := net.Listen("tcp", loopback()+":0")
+	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	return ln.(*net.TCPListener)
-}
-
-// loopback is an address of this host, on Linux, which has so many, one that
-// nobody else uses. On a shared one a port that is free again may be given to a
-// stranger at once, and a client that comes late, or repeats its SYN, gets there.
-func loopback() string {
-	if runtime.GOOS != "linux" {
-		return "127.0.0.1"
-	}
-	return fmt.Sprintf("127.%d.%d.%d", 1+rand.N(254), rand.N(256), 1+rand.N(254))
 }
 
 // socketPath is short: a socket's path may have some 100 characters, and

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/gracefulgo/shutdown/internal/leaks"
 	"github.com/gracefulgo/shutdown/process"
 )
 
@@ -46,7 +47,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(96)
 		}
-		goleak.VerifyTestMain(patient{m})
+		goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 		return
 	}
 	scenario, ok := childScenarios[name]
@@ -57,17 +58,6 @@ func TestMain(m *testing.M) {
 	time.AfterFunc(scenarioBound, func() { os.Exit(99) }) // a child must not outlive a test that was killed
 	scenario()
 	os.Exit(0)
-}
-
-// patient gives goroutines that are about to end the time for it, which goleak
-// measures for a machine that is not busy.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(soon); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 // runEnv makes the test binary be the command.
@@ -29,18 +31,7 @@ func TestMain(m *testing.M) {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// patient gives goroutines that are about to end the time for it, which goleak
-// measures for a machine that is not busy.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(soon); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
 // soon bounds what ought to happen at once; no test waits for it to pass.

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 // A re-executed test binary is the service that is told to leave.
@@ -55,21 +56,10 @@ func TestMain(m *testing.M) {
 	if out, err := build.CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("%v: %s", err, out))
 	}
-	goleak.VerifyTestMain(patient{m}, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))
-}
-
-// A patient run waits for goroutines that are about to end, longer than the half
-// second that goleak has for them.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(soon); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
 }
 
 // service is a program with hooks, and a lame duck of 300 ms. What it does it

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gracefulgo/shutdown/discovery"
 	"github.com/gracefulgo/shutdown/discovery/consul"
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 // What needs a real Consul is in discovery/e2e, where the tests that need an
@@ -17,18 +18,7 @@ import (
 
 var _ discovery.Registrar[*api.AgentServiceRegistration] = (*consul.Registrar)(nil)
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
-
-// A patient run waits for goroutines that are about to end, longer than the half
-// second that goleak has for them.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
 func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) {
 	client, err := api.NewClient(&api.Config{Address: "127.0.0.1:1"})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gracefulgo/shutdown/discovery"
 	"github.com/gracefulgo/shutdown/discovery/etcd"
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 // What needs a real etcd is in discovery/e2e, so that this module does not
@@ -18,18 +19,7 @@ import (
 
 var _ discovery.Registrar[etcd.Instance] = (*etcd.Registrar)(nil)
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
-
-// A patient run waits for goroutines that are about to end, longer than the half
-// second that goleak has for them.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
 // nowhere returns a client of an etcd that is not there.
 func nowhere(t *testing.T) *clientv3.Client {

@@ -12,24 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
 func TestMain(m *testing.M) {
 	if signal.Ignored(unix.SIGHUP) { // nohup: the tests' children would inherit it
 		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// patient gives goroutines that are about to end the time for it, which goleak
-// measures for a machine that is not busy.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(50 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-	}
-	return code
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
 // What a Reaper does is tested by package process, which has one.

@@ -26,10 +26,10 @@ func TestRequestsThatComeWhenTheLingerEndsAreSeen(t *testing.T) {
 		b.round(t, clients, time.Duration(49+2*(round%rounds))*time.Millisecond)
 	}
 	t.Log("sent:", b.sent.Load(), "lost:", b.lost.Load())
-	require.Positive(t, b.sent.Load())
+	require.GreaterOrEqual(t, b.sent.Load(), int64(100))
 	// What remains is a race of microseconds: a thread that stands still in it
 	// loses one. Without looking it is some hundreds.
-	require.Less(t, b.lost.Load()*200, max(b.sent.Load(), clients*rounds))
+	require.Less(t, b.lost.Load()*200, max(b.sent.Load(), 2*clients))
 }
 
 type burst struct{ sent, lost atomic.Int64 }

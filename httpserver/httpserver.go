@@ -22,7 +22,8 @@
 //     it is counted in wake-ups. A connection is looked at for bytes that have
 //     arrived, and ended, in one step. On HTTP/2 a GOAWAY comes first, unless
 //     there has been no request on cleartext, or the caller's own listener
-//     does TLS.
+//     does TLS, or makes connections of a kind of its own, on which writes are
+//     not counted.
 //  4. When the last connection has closed, which is an event and not the next
 //     look of a poll, http.Server.Shutdown finds nothing left to do. Before
 //     that it would drop requests that are on their way: golang/go#75591.

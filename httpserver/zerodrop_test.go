@@ -85,19 +85,17 @@ func plainUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 func TestAShutdownUnderLoadLosesNoRequest(t *testing.T) {
 	for _, mode := range []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2} {
 		t.Run(mode.String(), func(t *testing.T) {
-			good := 0
-			for range 10 * rounds {
+			for good, silent := 0, 0; good < rounds; {
 				r := shutdownUnderLoad(t, mode, 32)
 				t.Logf("%d of %d requests lost, silence %v", r.Losses(), r.Requests, r.Silence)
 				if r.Losses() > 0 {
 					require.Greater(t, r.Silence, 40*time.Millisecond, r.Kinds())
+					silent++
+					require.LessOrEqual(t, silent, 2*rounds, "this machine is too busy to tell")
 					continue
 				}
-				if good++; good == rounds {
-					return
-				}
+				good++
 			}
-			t.Fatal("this machine is too busy to tell")
 		})
 	}
 }
@@ -128,7 +126,7 @@ func TestManyStreamsOnOneConnectionLoseFarLess(t *testing.T) {
 		t.Logf("%d streams: %d of %d requests lost, slowest %v", n, r.Losses(), r.Requests, r.Slowest)
 		if r.Losses() > 0 && r.Slowest > 90*time.Millisecond {
 			late++
-			require.Less(t, late, 10*rounds, "this machine is too busy to tell")
+			require.LessOrEqual(t, late, 3*rounds, "this machine is too busy to tell")
 			continue
 		}
 		told++

@@ -18,14 +18,17 @@ const (
 	// socket takes from the queue. Nothing is looked for while there is none.
 	lookAgain = 10 * time.Millisecond
 
-	// How long Accept has to wait in vain for a queue that nobody can look into
-	// to count as empty. It is counted in turns: a process that is stopped, or
-	// throttled, for so long has waited for one of them only.
-	quiet      = 50 * time.Millisecond
+	// Where nobody can look into the queue, Drain counts the turns of this length
+	// that Accept has waited: a process that is stopped, or throttled, for however
+	// long has waited for one of them only.
+	turn = 10 * time.Millisecond
+
+	// After so many in vain, one after the other, the queue counts as empty.
 	quietTurns = 5
 
-	// Clients that dial all the time must not keep such a drain from ending.
-	quietLimit = time.Second
+	// After so many in all the drain ends in any case: clients that dial all the
+	// time must not keep it from that.
+	limitTurns = 100
 )
 
 // Drain closes the listener when nobody is left in its queue; see the package
@@ -80,11 +83,12 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.stopNew() {
 		limit = time.Now().Add(handshakeLimit)
 	}
-	blind := time.Now().Add(quietLimit)
-	vain := 0 // turns since Accept has last returned
+	vain := 0  // turns since Accept has last returned
+	turns := 0 // turns in all, without those in which nobody accepts
+	due := time.Now().Add(turn)
 	for {
 		left, again := l.left(limit)
-		if left == "" || left == unknown && time.Now().After(blind) && l.accepting.Load() > 0 {
+		if left == "" || left == unknown && turns >= limitTurns && l.accepting.Load() > 0 {
 			return l.finish()
 		}
 		select {
@@ -95,13 +99,25 @@ func (l *Listener) drain(ctx context.Context) error {
 				continue
 			}
 			if vain++; vain == quietTurns {
-				return l.finish()
+				select {
+				case <-l.moved: // both were ready, as after a standstill
+					vain = 0
+				default:
+					return l.finish()
+				}
 			}
 		case <-l.closed:
 			return l.finish()
 		case <-ctx.Done():
 			_ = l.Close() // that the drain was cut short is the news
 			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, ctx.Err())
+		}
+		// Whoever comes begins the wait for a turn in vain anew, but not this one.
+		if now := time.Now(); !now.Before(due) {
+			turns++
+			if due = due.Add(turn); due.Before(now) {
+				due = now.Add(turn) // what was missed is not made up for
+			}
 		}
 	}
 }
@@ -123,7 +139,7 @@ const unknown = "a queue that cannot be looked into"
 func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 	n, ok := queued(l.socket)
 	if !ok {
-		return unknown, quiet / quietTurns
+		return unknown, turn
 	}
 	if n == 0 {
 		if time.Now().Before(limit) && halfDone(l.Addr()) {

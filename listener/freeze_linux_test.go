@@ -19,17 +19,18 @@ import (
 
 // A container that has used up its share of the CPU stands still for some 50 to
 // 100 ms. Nobody who is in the queue meanwhile is lost by that, also where
-// Drain cannot see them.
+// Drain cannot see them, and also where it is more than a second in all.
 func TestAProcessThatIsFrozenInADrainLosesNobody(t *testing.T) {
 	t.Parallel()
 	for round := 1; ; round++ {
 		lost, took := drainFrozen(t)
-		if lost == 0 {
+		t.Logf("lost %d in %v", lost, took)
+		if lost == 0 && took > time.Second {
 			return
 		}
-		// Drain ends after a second, whoever is there.
-		require.GreaterOrEqual(t, took, time.Second, "lost %d", lost)
-		require.Less(t, round, 20)
+		// On a busy machine it may be that Accept alone stands still, while Drain
+		// goes on, or that Drain is late itself.
+		require.Less(t, round, 6)
 	}
 }
 
@@ -85,7 +86,7 @@ func frozen() {
 	inner, err := net.Listen("tcp", loopback.Addr())
 	check(err)
 	var clients []client
-	for range 5 {
+	for range 12 {
 		conn, err := net.Dial("tcp", inner.Addr().String())
 		check(err)
 		clients = append(clients, client{conn})

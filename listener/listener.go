@@ -72,7 +72,8 @@
 // Step 3 looks into the kernel's queue. On Windows, and with a wrapper that does
 // not give access to the socket (tls.NewListener, netutil.LimitListener), nobody
 // can look, so the queue counts as empty when an Accept call has waited for 50
-// ms and got nothing, or after a second. Wrap the Listener rather than what it is made from:
+// ms and got nothing, or after a second; time in which the process stands still
+// does not count. Wrap the Listener rather than what it is made from:
 // tls.NewListener(ln, config) leaves Drain what it needs.
 package listener
 

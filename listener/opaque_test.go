@@ -3,6 +3,7 @@ package listener_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -33,22 +34,63 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 			require.ErrorIs(t, ends[0], net.ErrClosed)
 		})
 	})
-	t.Run("also if they come one by one, but not for ever", func(t *testing.T) {
+	for _, pause := range []time.Duration{3 * time.Millisecond, 19 * time.Millisecond, 49 * time.Millisecond} {
+		t.Run(fmt.Sprintf("also if they come one by one every %v, but not for ever", pause), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner := newMemory()
+				ln := listener.New(opaque{inner})
+				s := serve(t, ln, 1)
+				begun := time.Now()
+				drained := start(func() error { return ln.Drain(soonContext(t)) })
+				var clients []client
+				for len(drained) == 0 {
+					clients = append(clients, inner.dialMany(1)...)
+					time.Sleep(pause)
+				}
+				require.NoError(t, <-drained)
+				require.WithinRange(t, time.Now(), begun.Add(time.Second), begun.Add(1100*time.Millisecond))
+				require.LessOrEqual(t, lost(clients), 1, "who dialled when it was over")
+				s.wait()
+			})
+		})
+	}
+	t.Run("a process that stands still for long has not waited for long", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const still = 3 * time.Second
+			inner := newMemory()
+			ln := listener.New(opaque{slow{inner, still + 5*time.Millisecond}})
+			clients := inner.dialMany(1)
+			serve(t, ln, 1)
+			require.NoError(t, ln.Drain(&stalls{Context: soonContext(t), when: 1, long: still}))
+			require.Zero(t, lost(clients))
+		})
+	})
+	t.Run("nor if somebody has come by the end of the last turn", func(t *testing.T) {
+		for range 50 { // which of two events Drain sees first is up to chance
+			synctest.Test(t, func(t *testing.T) {
+				inner := newMemory()
+				ln := listener.New(opaque{slow{inner, 5 * time.Millisecond}})
+				serve(t, ln, 1)
+				// The first wait is for Accept, which begins; the sixth is the last turn.
+				ctx := &stalls{Context: soonContext(t), when: 6, long: 100 * time.Millisecond}
+				drained := start(func() error { return ln.Drain(ctx) })
+				time.Sleep(138 * time.Millisecond)
+				clients := inner.dialMany(2)
+				require.NoError(t, <-drained)
+				require.Zero(t, lost(clients))
+			})
+		}
+	})
+	t.Run("nor has one in which nobody accepts", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			inner := newMemory()
-			ln := listener.New(opaque{inner})
-			s := serve(t, ln, 1)
-			begun := time.Now()
+			ln := listener.New(opaque{slow{inner, time.Millisecond}})
+			clients := inner.dialMany(50)
 			drained := start(func() error { return ln.Drain(soonContext(t)) })
-			var clients []client
-			for len(drained) == 0 {
-				clients = append(clients, inner.dialMany(1)...)
-				time.Sleep(49 * time.Millisecond)
-			}
+			time.Sleep(5 * time.Second)
+			serve(t, ln, 1)
 			require.NoError(t, <-drained)
-			require.WithinRange(t, time.Now(), begun.Add(time.Second), begun.Add(1100*time.Millisecond))
-			require.LessOrEqual(t, lost(clients), 1, "who dialled when it was over")
-			s.wait()
+			require.Zero(t, lost(clients))
 		})
 	})
 	t.Run("is no success if it is interrupted", func(t *testing.T) {
@@ -93,6 +135,32 @@ func (l opaque) Accept() (net.Conn, error) {
 		err = errors.New("no more")
 	}
 	return conn, err
+}
+
+// slow is a listener whose Accept takes a while before it looks.
+type slow struct {
+	net.Listener
+	takes time.Duration
+}
+
+func (l slow) Accept() (net.Conn, error) {
+	time.Sleep(l.takes)
+	return l.Listener.Accept()
+}
+
+// stalls is a context that lets Drain stand still once, for so long, when it is
+// about to wait for the so manieth time.
+type stalls struct {
+	context.Context
+	when, calls int
+	long        time.Duration
+}
+
+func (c *stalls) Done() <-chan struct{} {
+	if c.calls++; c.calls == c.when {
+		time.Sleep(c.long)
+	}
+	return c.Context.Done()
 }
 
 // memory is a listener without a socket. Closing it resets who is in its queue.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMain(m *testing.M) {
@@ -38,7 +39,9 @@ func TestWhoLeavesFirstLosesNothingAndWhoLeavesLastDoes(t *testing.T) {
 }
 
 func TestTheVerdictIsBadIfLeavingFirstLosesOrLeavingLastDoesNot(t *testing.T) {
-	lost := func(n int) result { return result{answered: 100, lost: map[string]int{"refused": n}, late: 1} }
+	lost := func(n int) result {
+		return result{answered: 100, lost: map[string]int{"refused": n}, late: map[string]int{"EOF": 1}}
+	}
 	for _, test := range []struct {
 		first, last int
 		ok          bool
@@ -46,6 +49,30 @@ func TestTheVerdictIsBadIfLeavingFirstLosesOrLeavingLastDoesNot(t *testing.T) {
 		rows := []row{{leavesFirst, 1, lost(test.first)}, {leavesLast, 1, lost(test.last)}}
 		if text, ok := verdict(rows); ok != test.ok {
 			t.Errorf("%+v: %q", test, text)
+		}
+	}
+}
+
+func TestALossIsTheGatewaysOnlyWhereItWasLate(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	for name, test := range map[string]struct {
+		dialing, connected, finished int64 // ms
+		late                         bool
+	}{
+		"in time":                            {1, 2, 3, false},
+		"it stood still before the dial":     {300, 301, 302, true},
+		"in the dial":                        {1, 300, 301, true},
+		"after it":                           {1, 2, 300, true},
+		"after it, and could never write":    {1, 2, 0, true},
+		"refused after a second":             {1, 0, 0, false},
+		"connected after a second, and lost": {1, 1002, 1003, false},
+	} {
+		s := &sending{look: time.Now().Add(-2 * time.Second)}
+		s.dialing.Store(test.dialing * ms)
+		s.connected.Store(test.connected * ms)
+		s.finished.Store(test.finished * ms)
+		if s.late() != test.late {
+			t.Errorf("%s: late is %v", name, !test.late)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -39,27 +38,37 @@ type sendingKey struct{}
 
 // A sending is a request on its way to an instance.
 type sending struct {
-	look     time.Time
-	dialing  atomic.Int64 // the age of the look, when the dial began
-	finished atomic.Int64 // and when the request had been written
+	look time.Time
+
+	// The age of the look, 0 before that:
+	dialing   atomic.Int64 // when the dial began
+	connected atomic.Int64 // when there was a connection
+	finished  atomic.Int64 // when the request had been written
 }
 
+// A dial that has taken so long has repeated its SYN; in one that has taken less,
+// this process stood still.
+const repeatedSYN = 900 * time.Millisecond
+
 // late reports, of a request that is lost, whether it was.
-func (s *sending) late(refused bool) bool {
-	age := s.dialing.Load() // and not later: a port that is closing says nothing for a second
-	if !refused {
-		age = s.finished.Load()
-	}
+func (s *sending) late() bool {
+	age := s.finished.Load()
 	if age == 0 {
 		age = int64(time.Since(s.look))
+	}
+	// A port that is closing says nothing for a second, and then it refuses. That is
+	// the instance's time, so only the beginning of such a dial counts.
+	dialing, connected := s.dialing.Load(), s.connected.Load()
+	if dialing > 0 && (connected == 0 || connected-dialing > int64(repeatedSYN)) {
+		age = dialing
 	}
 	return time.Duration(age) > lameDuck/2
 }
 
-// tooLate is what becomes of a request that was lost, and that the gateway had not
+// tooLate comes before the kind of loss of a request that the gateway had not
 // sent before its look was so old that this is its own fault, or that of a machine
 // that stood still: package discovery promises clients half of the lame duck.
-const tooLate = "too late"
+const tooLate = "too late: "
 
 func startGateway(client *clientv3.Client) (*gateway, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,20 +78,21 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &gateway{client: client, addr: ln.Addr().String(), stop: stop}
 	g.found.Store(&look{})
-	dialer := &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
-		if s, ok := ctx.Value(sendingKey{}).(*sending); ok {
-			s.dialing.Store(int64(time.Since(s.look)))
-		}
-		return nil
-	}}
 	g.server = &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			found := g.found.Load()
 			s := &sending{look: found.begun}
+			age := func() int64 { return int64(time.Since(found.begun)) }
 			ctx := httptrace.WithClientTrace(r.Out.Context(), &httptrace.ClientTrace{
+				ConnectStart: func(_, _ string) { s.dialing.Store(age()) },
+				ConnectDone: func(_, _ string, err error) {
+					if err == nil {
+						s.connected.Store(age())
+					}
+				},
 				WroteRequest: func(info httptrace.WroteRequestInfo) {
 					if info.Err == nil {
-						s.finished.Store(int64(time.Since(found.begun)))
+						s.finished.Store(age())
 					}
 				},
 			})
@@ -91,11 +101,11 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 			r.Out.URL.Host = g.pick(found.addrs)
 		},
 		// A connection a request, so that each request meets the port as it is.
-		Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext},
+		Transport: &http.Transport{DisableKeepAlives: true},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			why := kind(err)
-			if s, ok := r.Context().Value(sendingKey{}).(*sending); ok && s.late(why == refused) {
-				why = tooLate
+			if s, ok := r.Context().Value(sendingKey{}).(*sending); ok && s.late() {
+				why = tooLate + why
 			}
 			http.Error(w, why, http.StatusBadGateway)
 		},

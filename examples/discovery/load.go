@@ -20,13 +20,12 @@ const clients = 8
 type result struct {
 	answered int
 	lost     map[string]int // by kind
-	late     int            // because the gateway was; see tooLate
+	late     map[string]int // lost because the gateway was late, by kind
 }
 
-func (r result) losses() int {
-	n := 0
-	for _, lost := range r.lost {
-		n += lost
+func sum(lost map[string]int) (n int) {
+	for _, kind := range lost {
+		n += kind
 	}
 	return n
 }
@@ -50,7 +49,7 @@ type load struct {
 
 func startLoad(gateway string) *load {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &load{stop: stop, result: result{lost: make(map[string]int)}}
+	l := &load{stop: stop, result: result{lost: make(map[string]int), late: make(map[string]int)}}
 	for client := range clients {
 		l.wg.Go(func() {
 			transport := &http.Transport{}
@@ -67,13 +66,12 @@ func startLoad(gateway string) *load {
 func (l *load) count(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil {
 		l.result.answered++
-	case err.Error() == tooLate:
-		l.result.late++
-	default:
-		l.result.lost[err.Error()]++
+	} else if kind, late := strings.CutPrefix(err.Error(), tooLate); late {
+		l.result.late[kind]++
+	} else {
+		l.result.lost[kind]++
 	}
 }
 

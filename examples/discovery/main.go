@@ -88,12 +88,12 @@ func printTable(w io.Writer, rows []row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "LEAVES THE REGISTRY\tRESTARTS\tREQUESTS\tLOST\tBY KIND")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\n", r.leaves, r.restarts, r.answered+r.losses()+r.late, r.losses(), r.kinds())
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\n", r.leaves, r.restarts, r.answered+sum(r.lost)+sum(r.late), sum(r.lost), r.kinds())
 	}
 	t.Flush()
 	for _, r := range rows {
-		if r.late > 0 {
-			fmt.Fprintf(w, "%d more were lost because the gateway had not looked for %v: the machine stood still.\n", r.late, lameDuck/2)
+		if late := sum(r.late); late > 0 {
+			fmt.Fprintf(w, "%d more were lost because the gateway had not looked for %v: the machine stood still.\n", late, lameDuck/2)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func printTable(w io.Writer, rows []row) {
 func verdict(rows []row) (text string, ok bool) {
 	lost := make(map[string]int)
 	for _, r := range rows {
-		lost[r.leaves] = r.losses()
+		lost[r.leaves] = sum(r.lost)
 	}
 	switch {
 	case lost[leavesFirst] > 0:

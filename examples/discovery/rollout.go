@@ -67,8 +67,9 @@ func rollout(ctx context.Context, endpoint, leaves string, restarts int) (result
 		}
 	}
 	r := l.end()
-	if leaves == leavesLast && r.late > 0 { // the entry was there, however often one looks
-		r.lost[refused], r.late = r.lost[refused]+r.late, 0
+	if n := r.late[refused]; leaves == leavesLast && n > 0 { // the entry was there, however often one looks
+		r.lost[refused] += n
+		delete(r.late, refused)
 	}
 	return r, nil
 }

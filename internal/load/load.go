@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -287,8 +288,7 @@ func (c *client) roundTrip() error {
 // once, and a dial that nobody answers looks like a server that is silent.
 func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	due := time.AfterFunc(c.timeout, cancel)
-	due.Stop()
+	due := time.AfterFunc(math.MaxInt64, cancel) // not yet: a goroutine may stand still before a Stop
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { due.Stop() }, // also when net/http tries again
 		GotConn: func(httptrace.GotConnInfo) { due.Reset(c.timeout) },

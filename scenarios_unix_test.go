@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -222,13 +224,19 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 // for its log.
 func exit(m *shutdown.Manager) {
 	code := shutdown.ExitCode(m.Wait())
+	if hooksToRun.Load() > 0 && !slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool { return s.LeftBehind }) {
+		record("Wait has returned before the hooks have")
+	}
 	hooksRan.Wait()
 	shutdown.AwaitLog(m)
 	os.Exit(code)
 }
 
-// hooksRan waits for those of addHooks.
-var hooksRan sync.WaitGroup
+// For those of addHooks.
+var (
+	hooksRan   sync.WaitGroup
+	hooksToRun atomic.Int64
+)
 
 // readyInWait says so when main waits: if it came to that later than to its end,
 // it would be a main that hangs.
@@ -282,7 +290,11 @@ func addHooks(m *shutdown.Manager, phases ...shutdown.Phase) {
 	for _, p := range phases {
 		run := hook(p.String() + " hook")
 		hooksRan.Add(1)
-		m.On(p, p.String()+" hook", func(ctx context.Context) error { defer hooksRan.Done(); return run(ctx) })
+		hooksToRun.Add(1)
+		m.On(p, p.String()+" hook", func(ctx context.Context) error {
+			defer func() { hooksToRun.Add(-1); hooksRan.Done() }()
+			return run(ctx)
+		})
 	}
 }
 

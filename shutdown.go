@@ -91,7 +91,7 @@ type Manager struct {
 
 	caught   chan os.Signal // nil if no signal is caught
 	released chan struct{}  // closed by release
-	oneMore  os.Signal      // that came between done and released; read after catching
+	oneMore  os.Signal      // that was caught, but not yet dealt with when done was closed; read after catching
 	catching sync.WaitGroup
 
 	waiting     chan struct{} // closed by the first Wait

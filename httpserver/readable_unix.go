@@ -43,16 +43,16 @@ func ready(fd int, events int16) bool {
 	return err == nil && n > 0
 }
 
-// control calls f with the socket of c, and reports whether it has one.
+// control calls f with the socket of c, and reports whether it has one that is
+// open.
 func control(c net.Conn, f func(fd int)) (isSocket bool) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // as a tls.Conn has it
 		c = t.NetConn()
 	}
-	sc, ok := c.(syscall.Conn)
-	if ok {
+	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // an error means that it is closed
+			isSocket = raw.Control(func(fd uintptr) { f(int(fd)) }) == nil
 		}
 	}
-	return ok
+	return isSocket
 }

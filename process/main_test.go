@@ -110,18 +110,24 @@ func start(t *testing.T, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufi
 // in the time after which Kill gives up.
 func kill(t *testing.T, tree *process.Tree) {
 	t.Helper()
-	err := tree.Kill()
-	for try := 1; try < 10 && tooBusy(err); try++ {
-		err = tree.Kill()
+	for try := 1; ; try++ {
+		err, busy := unlessBusy(tree.Kill)
+		if !busy {
+			require.NoError(t, err)
+			return
+		}
+		require.Less(t, try, 10, "%v", err)
 	}
-	require.NoError(t, err)
 }
 
-// tooBusy says whether Stop or Kill gave up on members that they may kill. They
-// have been sent SIGKILL, and need no more than the time to die.
-func tooBusy(err error) bool {
+// unlessBusy is for Stop and Kill. It says whether they have given up on members
+// that they may kill, which had the time to die, but no processor.
+func unlessBusy(end func() error) (err error, busy bool) {
+	const killBound = 5 * time.Second
+	began := time.Now()
+	err = end()
 	var survivors *process.SurvivorsError
-	return errors.As(err, &survivors) && !errors.Is(err, os.ErrPermission)
+	return err, errors.As(err, &survivors) && !errors.Is(err, os.ErrPermission) && time.Since(began) >= killBound
 }
 
 // rest returns what is left to be read, when there is no more.

@@ -131,10 +131,10 @@ func (t *Tree) State() State {
 // It returns nil if all ended on the signal, an error that wraps ErrKilled if some
 // had to be killed, and a *SurvivorsError if some could not be. If ctx ends before
 // Grace does, the rest is killed then, which is waited for; that takes
-// milliseconds, and five seconds at most, or ten where the machine is too busy to
-// find all of it at once. A second call waits for the same end. A tree that is nil
-// or has ended is stopped: that is no error. After a *SurvivorsError another call
-// tries to kill once more.
+// milliseconds. What has not ended five seconds after its SIGKILL is a survivor,
+// and the last is found within ten. A second call waits for the same end. A tree
+// that is nil or has ended is stopped: that is no error. After a *SurvivorsError
+// another call tries to kill once more.
 func (t *Tree) Stop(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -167,8 +167,9 @@ func (t *Tree) Stop(ctx context.Context) error {
 }
 
 // Kill ends the whole tree with SIGKILL, without a grace period, and returns
-// when it is certain that none is left: nil, or a *SurvivorsError after what Stop
-// would take for that. A tree that is nil or has ended is no error.
+// when it is certain that none is left: nil, or a *SurvivorsError, for those that
+// have not ended five seconds after it, as with Stop. A tree that is nil or has
+// ended is no error.
 func (t *Tree) Kill() error {
 	if t == nil {
 		return nil

@@ -7,7 +7,7 @@ import (
 )
 
 // patience is for a goroutine that is about to end, on a machine that is busy.
-const patience = 50 * time.Second
+const patience = 10 * time.Second
 
 // Patient is m for goleak.VerifyTestMain, which by itself gives goroutines that
 // are about to end no more than half a second; find is goleak.Find.

@@ -58,7 +58,7 @@ func (m Member) handles(sig unix.Signal) bool { return sig > 31 || m.caught>>(si
 // shell takes from what it has forked. A signal that comes before that is lost:
 // the handler only notes it, and what notes it is overwritten by the program that
 // is executed. On a busy machine it may be long until a process runs first. Who
-// has waited for anything since has come further, and its handlers are its own.
+// has waited for anything since has most likely come further.
 func (m Member) isNewborn(sig unix.Signal) bool {
 	return m.forked && sig <= 31 && m.handles(sig) && m.State == 'R' && m.Age() < newbornBound && !m.hasWaited()
 }

@@ -80,6 +80,10 @@ func (r *Reaper) members() []Member {
 // pass looks at all members and does to them what the phase asks for.
 func (r *Reaper) pass(waiting bool) {
 	began := time.Now()
+	if late := began.Sub(r.nextPass); r.phase == Killed && !r.nextPass.IsZero() && late > time.Second {
+		// We did not run, so those who are to die may not have run either.
+		r.deadline, r.lastDeadline = r.deadline.Add(late), r.lastDeadline.Add(late)
+	}
 	r.nextPass = time.Time{}
 	members := r.members()
 	postponed, found := false, false
@@ -101,7 +105,7 @@ func (r *Reaper) pass(waiting bool) {
 		if r.deadline.After(r.lastDeadline) {
 			r.deadline = r.lastDeadline
 		}
-		r.giveUpIfHopeless(members)
+		r.giveUpIfHopeless(members, began)
 		pause := killPause
 		if r.gaveUp {
 			pause = time.Second
@@ -122,12 +126,7 @@ func (r *Reaper) pass(waiting bool) {
 func (r *Reaper) signalPass(members []Member) (postponed bool) {
 	onlyLeader := r.leaderOnly && r.leader != 0
 	first := !r.toldAll && !onlyLeader
-	newborn := make(map[int]bool) // before the group has the signal
-	for _, m := range members {
-		if r.showsCaught && m.isNewborn(r.signal) {
-			newborn[m.Pid] = true
-		}
-	}
+	newborn := r.newborn(members) // before the group has the signal
 	if first {
 		r.toldAll = true
 		r.group, r.groupAt = r.sendGroup(r.signal), now()
@@ -143,10 +142,11 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 			if _, had := r.signalled[m.identity()]; had && m.State == 'T' && m.pends(r.signal) {
 				r.note(m, send(m, unix.SIGCONT))
 			}
+			postponed = postponed || r.owed[m.identity()] && newborn[m.Pid]
 			continue
-		case first && r.inGroup(m) && newborn[m.Pid]:
-			// It may have lost it, as one that was forked right after the picture.
-			r.told = true
+		case first && r.inGroup(m) && newborn[m.Pid]: // it may have lost what the group got
+			r.told, postponed = true, true
+			r.owed[m.identity()] = true
 			sent++
 		case first && r.inGroup(m):
 			sent++
@@ -154,6 +154,7 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 			r.byGroup[m.identity()] = true
 		case newborn[m.Pid]:
 			postponed = true
+			r.owed[m.identity()] = true
 			continue
 		default:
 			at := now()
@@ -175,7 +176,23 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 	return postponed
 }
 
+// newborn has the pids of those who would lose the signal now. Towards the end of
+// the grace period nobody is: better twice than never.
+func (r *Reaper) newborn(members []Member) map[int]bool {
+	pids := make(map[int]bool)
+	if !r.showsCaught || time.Until(r.deadline) < newbornBound {
+		return pids
+	}
+	for _, m := range members {
+		if m.isNewborn(r.signal) {
+			pids[m.Pid] = true
+		}
+	}
+	return pids
+}
+
 func (r *Reaper) had(m Member, at uint64) {
+	delete(r.owed, m.identity())
 	r.told = true
 	r.signalled[m.identity()], r.signalledPid[m.Pid] = at, at
 }
@@ -198,6 +215,11 @@ func (r *Reaper) isDue(m Member, first bool) bool {
 	}
 	if first {
 		return true
+	}
+	if r.owed[m.identity()] {
+		// In the group it has had the signal. Had it lost nothing, it would be gone,
+		// or still have a handler.
+		return !r.inGroup(m) || !m.handles(r.signal)
 	}
 	orphan := m.Parent == unix.Getpid()
 	if r.inGroup(m) {
@@ -262,7 +284,8 @@ func (r *Reaper) note(m Member, err error) bool {
 	return false
 }
 
-func (r *Reaper) giveUpIfHopeless(members []Member) {
+// giveUpIfHopeless is for what a look that began then has found.
+func (r *Reaper) giveUpIfHopeless(members []Member, began time.Time) {
 	if r.gaveUp {
 		return
 	}
@@ -277,7 +300,7 @@ func (r *Reaper) giveUpIfHopeless(members []Member) {
 		r.refusedSince = r.lastPass
 	}
 	tooLong := !r.refusedSince.IsZero() && r.lastPass.Sub(r.refusedSince) >= refusedBound
-	if tooLong || !r.lastPass.Before(r.deadline) {
+	if tooLong || !began.Before(r.deadline) {
 		r.gaveUp = true
 		r.report(Event{Kind: GaveUp, Count: len(members), Processes: r.inWords(members, manyProcesses)})
 	}

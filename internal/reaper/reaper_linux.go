@@ -67,6 +67,7 @@ type Reaper struct {
 	groupAt      uint64
 	signalled    map[identity]uint64 // when it got the signal, in the unit of Member.Start
 	byGroup      map[identity]bool   // it got it, if it was still in the group
+	owed         map[identity]bool   // it was a newborn, and may have lost it
 	signalledPid map[int]uint64      // the same by pid, for its children to look up
 	frozen       map[identity]bool
 	killed       map[identity]bool
@@ -82,8 +83,8 @@ func New(leader int, report func(Event)) *Reaper {
 		leader: leader, report: report, wake: make(chan struct{}, 1),
 		command: Member.Command, naming: make(chan struct{}, 1),
 		signalled: make(map[identity]uint64), signalledPid: make(map[int]uint64),
-		byGroup: make(map[identity]bool),
-		frozen:  make(map[identity]bool), killed: make(map[identity]bool),
+		byGroup: make(map[identity]bool), owed: make(map[identity]bool),
+		frozen: make(map[identity]bool), killed: make(map[identity]bool),
 		refused: make(map[identity]unix.Errno),
 	}
 }
@@ -94,7 +95,8 @@ func (r *Reaper) Forward(sig unix.Signal, leaderOnly bool) {
 }
 
 // Stop sends sig to every member once, also to those who lose their parent
-// later, and kills what is left after grace. With leaderOnly the others get it
+// later, and kills what is left after grace. Who has only just been forked gets it
+// when it is his own handlers that he has. With leaderOnly the others get it
 // when the leader has ended, and nobody else would tell them. A second call can
 // make grace end earlier, and changes nothing else.
 func (r *Reaper) Stop(sig unix.Signal, grace time.Duration, leaderOnly bool) {

@@ -145,21 +145,37 @@ func TestWhoHasJustBeenForkedGetsTheSignalLater(t *testing.T) {
 		}
 	}
 
-	r := New(7, nil)
-	r.phase, r.signal, r.toldAll, r.showsCaught = Stopping, unix.SIGTERM, true, true
-	newborn.Parent, newborn.Start = os.Getpid(), now()+100*ticksPerSecond // for long
-	require.True(t, r.signalPass([]Member{newborn}), "there is somebody to come back to")
-	require.Empty(t, r.signalled)
+	// It is told when it has executed its program, also if it was forked in the
+	// very moment in which its parent, which goes on, had the signal.
+	for name, group := range map[string]int{"outside the group": 8, "in the group": 7} {
+		t.Run(name, func(t *testing.T) {
+			r := New(0, func(Event) {})
+			r.phase, r.signal, r.showsCaught = Stopping, unix.SIGTERM, true
+			r.deadline = time.Now().Add(time.Hour)
+			m := newborn
+			m.Group, m.Start, m.Parent = group, now()+100*ticksPerSecond, m.Pid-1 // it is one for long
+			require.True(t, r.signalPass([]Member{m}), "there is somebody to come back to")
+			require.Empty(t, r.signalled)
+			r.group, r.groupAt = 7, m.Start // as if there were such a group
+			r.had(Member{Pid: m.Parent}, m.Start)
+			require.True(t, r.signalPass([]Member{m}))
+			require.NotContains(t, r.signalled, m.identity())
+			settled := m
+			settled.State = 'S' // with a handler of its own
+			require.Equal(t, group == 8, r.isDue(settled, false))
+			m.caught, m.forked = 0, false
+			require.False(t, r.signalPass([]Member{m}))
+			require.Contains(t, r.signalled, m.identity())
+			require.Empty(t, r.owed)
+		})
+	}
 
-	// The group has it in one call, and who may have lost it is not in the picture.
-	r = New(os.Getpid(), func(Event) {})
-	r.phase, r.signal, r.showsCaught = Stopping, unix.SIGWINCH, true
-	newborn.caught, newborn.Parent = 1<<(unix.SIGWINCH-1), os.Getpid()
-	r.toldAll, r.group, r.groupAt = true, 7, newborn.Start
-	newborn.Group = 7
-	require.False(t, r.isDue(newborn, false))
-	newborn.caught, newborn.forked = 0, false
-	require.True(t, r.isDue(newborn, false), "it has executed its program")
+	r := New(0, func(Event) {})
+	r.phase, r.signal, r.showsCaught = Stopping, unix.SIGTERM, true
+	r.deadline = time.Now().Add(newbornBound / 2)
+	newborn.Start = now()
+	require.False(t, r.signalPass([]Member{newborn}))
+	require.Contains(t, r.signalled, newborn.identity(), "it would be killed before")
 }
 
 // It would have the signal when somebody continues it.
@@ -197,6 +213,13 @@ func TestWhoHasOnlyJustBeenKilledIsNotGivenUp(t *testing.T) {
 	r.deadline = time.Now()
 	r.pass(false)
 	require.True(t, r.gaveUp, "nobody new was found")
+
+	r.gaveUp, r.deadline, r.nextPass = false, time.Now().Add(-5*time.Second), time.Now().Add(-10*time.Second)
+	m, ok := find(t, sleeper(t, "one more").Process.Pid)
+	require.True(t, ok)
+	r.killed[m.identity()] = true
+	r.pass(false)
+	require.False(t, r.gaveUp, "this process was frozen")
 
 	r = New(0, func(Event) {})
 	r.phase, r.lastDeadline = Killed, time.Now()

@@ -1,9 +1,11 @@
 package httpserver
 
 import (
+	"errors"
 	"io"
 	"net"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,3 +72,21 @@ func connected(t *testing.T) (client, server net.Conn) {
 	}
 	return client, server
 }
+
+// As a wrapper may, whose connection has none.
+func TestWhatHasNoSocketIsClosed(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	endIfSilent(noSocket{server}, func() bool { return false })
+	go func() { _, _ = server.Write([]byte("answer")) }()
+	answer := make([]byte, 6)
+	_, err := io.ReadFull(client, answer)
+	require.NoError(t, err)
+	endIfSilent(noSocket{server}, func() bool { return true })
+	_, err = client.Read(answer)
+	require.ErrorIs(t, err, io.EOF)
+}
+
+type noSocket struct{ net.Conn }
+
+func (noSocket) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }

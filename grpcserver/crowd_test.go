@@ -46,6 +46,8 @@ type link struct {
 	net.Conn
 	dial   int
 	dialed time.Time
+	called atomic.Pointer[time.Time] // when the first call had been sent
+	taken  atomic.Bool               // the server has ended its handshake, as far as one can see
 	ended  atomic.Pointer[time.Time]
 }
 
@@ -73,6 +75,11 @@ func (l *link) Write(b []byte) (int, error) {
 func (l *link) Close() error {
 	l.end()
 	return l.Conn.Close()
+}
+
+// options are for the client whose line it is.
+func (l *line) options(creds credentials.TransportCredentials) []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithTransportCredentials(seeing{creds, l}), grpc.WithContextDialer(l.dial)}
 }
 
 func (l *line) dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -111,16 +118,28 @@ func (l *line) answered(dial int) {
 	l.used = max(l.used, dial)
 }
 
-// heldUp reports whether the last connection has had so much time without a
-// first call that the server need not have waited for it any longer: it does
-// so for 250 ms.
+// heldUp reports whether what became of the first call on the last connection
+// proves nothing.
 func (l *line) heldUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last == nil || l.used >= l.last.dial {
 		return false
 	}
-	return l.last.lasted(l.last.dialed) > inTime
+	return l.last.late(l.last.dialed)
+}
+
+// late reports whether the connection has had so much time since then, without a
+// first call being sent, that the server need not have waited for it any longer:
+// it does so for 250 ms. For how long a call that has been sent goes without its
+// answer is no excuse, unless the server itself was held up in the handshake.
+func (l *link) late(since time.Time) bool {
+	lasted := l.lasted(since)
+	without := lasted
+	if at := l.called.Load(); at != nil {
+		without = min(lasted, at.Sub(since))
+	}
+	return without > inTime || !l.taken.Load() && lasted > handshake
 }
 
 // lasted returns for how long it has been a connection since then.
@@ -138,8 +157,13 @@ func (l *line) connection() *link {
 	return l.last
 }
 
-// inTime is less than what a client has that nobody comes further beside.
-const inTime = 200 * time.Millisecond
+const (
+	// inTime is less than what a client has that nobody comes further beside.
+	inTime = 200 * time.Millisecond
+	// handshake is less than what a connection has that has begun with it: half a
+	// second without a byte, and a second in all.
+	handshake = 2 * inTime
+)
 
 const (
 	clients = 32
@@ -169,8 +193,7 @@ func (c *crowd) start(t testing.TB) {
 // dial makes a line that has not been tried.
 func (c *crowd) dial(t testing.TB) *line {
 	l := new(line)
-	cc, err := grpc.NewClient("passthrough:///"+c.addr, grpc.WithTransportCredentials(c.creds), grpc.WithDisableRetry(),
-		grpc.WithContextDialer(l.dial))
+	cc, err := grpc.NewClient("passthrough:///"+c.addr, append(l.options(c.creds), grpc.WithDisableRetry())...)
 	require.NoError(t, err)
 	l.ClientConn = cc
 	return l

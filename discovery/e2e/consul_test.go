@@ -21,17 +21,33 @@ func consulUnderTest(t *testing.T) registryUnderTest {
 	registrar := func() *consul.Registrar {
 		return &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
 	}
+	var last time.Time // see registryUnderTest.cut
 	return registryUnderTest{
 		register: func(ctx context.Context, t *testing.T, m *shutdown.Manager, addr string) error {
-			return taken(ctx, m, registrar(), ordersAt(t, addr))
+			return taken(ctx, m, noticing{registrar(), &last}, ordersAt(t, addr))
 		},
 		registerOnly: func(ctx context.Context, t *testing.T, addr string) (func(context.Context) error, error) {
 			r, i := registrar(), ordersAt(t, addr)
 			return func(ctx context.Context) error { return r.Deregister(ctx, i) }, r.Register(ctx, i)
 		},
 		list: listConsul(client),
-		cut:  true,
+		cut:  func() time.Time { return last },
 	}
+}
+
+// noticing notices when a registration has been cut off.
+type noticing struct {
+	*consul.Registrar
+	at *time.Time
+}
+
+func (r noticing) Register(ctx context.Context, i *api.AgentServiceRegistration) error {
+	err := r.Registrar.Register(ctx, i)
+	*r.at = time.Time{}
+	if ctx.Err() != nil {
+		*r.at = time.Now()
+	}
+	return err
 }
 
 func ordersAt(t *testing.T, addr string) *api.AgentServiceRegistration {

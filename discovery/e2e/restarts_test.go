@@ -19,8 +19,9 @@ type registryUnderTest struct {
 	// registerOnly does so with the registrar alone.
 	registerOnly func(ctx context.Context, t *testing.T, addr string) (deregister func(context.Context) error, err error)
 	list         func(context.Context) ([]string, error) // what clients find
-	// cut is set if a registration that is cut off may come true later.
-	cut bool
+	// cut is there if a registration that is cut off may come true later. It is when
+	// the last one was, or zero. After Wait.
+	cut func() time.Time
 }
 
 const (
@@ -70,6 +71,7 @@ func (r registryUnderTest) losesNothing(t *testing.T) {
 	t.Logf("the gateway took longer than the lame duck in %d of %d restarts, and in %d more in which it did not look", late, restarts+1, slow)
 	require.Empty(t, lost)
 	require.Less(t, late, restarts/2, "the lame duck is to be long enough by itself")
+	require.LessOrEqual(t, slow, restarts*3/4, "too few restarts say anything")
 }
 
 // hasLeft reports whether the deregistration has ended.
@@ -164,7 +166,7 @@ func (r registryUnderTest) beginWithin(t *testing.T, times int, within time.Dura
 		timer.Stop()
 		require.NoError(t, m.Wait())
 		// A registration has a second until it is cut off.
-		if r.cut && time.Since(begun) > time.Second {
+		if r.cut != nil && r.cut().Sub(begun) > time.Second {
 			require.Eventually(t, finds(r.list, 0), patience, 10*time.Millisecond, "it goes with its TTL")
 			continue
 		}

@@ -213,9 +213,7 @@ func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
 		all.Go(func() {
 			m.actions.mu.Lock()
 			m.caught <- syscall.SIGHUP // has no Action
-			for len(m.caught) > 0 {
-				time.Sleep(time.Millisecond)
-			}
+			assert.Eventually(t, func() bool { return len(m.caught) == 0 }, 50*time.Second, time.Millisecond)
 			m.Begin(nil)
 			_ = m.Wait()
 			m.caught <- syscall.SIGTERM

@@ -42,7 +42,7 @@ func TestInLameDuckWhoHasConnectedAndNotCalledIsToldToo(t *testing.T) {
 		m := manager(t, shutdown.Config{LameDuck: duck})
 		cc := serveInMemory(t, m, newServer(m, service{})).dial(t)
 		cc.Connect()
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // who has just connected is left alone for a while
 		require.Equal(t, connectivity.Ready, cc.GetState())
 		m.Begin(nil)
 		require.True(t, cc.WaitForStateChange(t.Context(), connectivity.Ready))

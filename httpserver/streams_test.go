@@ -19,7 +19,9 @@ func TestALateGoodByeIsNotForgotten(t *testing.T) {
 	s.begin()
 	left := make(chan bool)
 	go func() { left <- s.leave() }()
+	deadline := time.Now().Add(30 * time.Second)
 	for held := false; !held; time.Sleep(100 * time.Microsecond) {
+		require.True(t, time.Now().Before(deadline), "the answer is not held")
 		s.mu.Lock()
 		if held = s.held > 0; held {
 			time.Sleep(time.Until(s.settlesAt)) // no timer gets any further meanwhile

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,10 +80,14 @@ func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *tes
 	synctest.Test(t, func(t *testing.T) {
 		client := server.dial(t)
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
-		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
+		var log strings.Builder
+		r := &etcd.Registrar{Client: client, TTL: time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		require.NoError(t, taken(t.Context(), m, r, orders("a")))
 		done := others(m)
 		require.NoError(t, client.Close())
 		time.Sleep(time.Second) // the keep-alive meets it too
+		synctest.Wait()
+		require.Contains(t, log.String(), "the registration is not kept alive")
 
 		begin := time.Now()
 		m.Begin(nil)

@@ -493,7 +493,7 @@ func (l *fails) Accept() (net.Conn, error) {
 func startDrain(t *testing.T, ln *listener.Listener) <-chan error {
 	ctx := watch(soonContext(t))
 	drained := start(func() error { return ln.Drain(ctx) })
-	<-ctx.waiting
+	ctx.await(t)
 	return drained
 }
 
@@ -511,6 +511,16 @@ func watch(ctx context.Context) *watched {
 func (c *watched) Done() <-chan struct{} {
 	c.once.Do(func() { close(c.waiting) })
 	return c.Context.Done()
+}
+
+// await returns when Drain waits for somebody.
+func (c *watched) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-c.waiting:
+	case <-c.Context.Done():
+		require.FailNow(t, "Drain does not wait")
+	}
 }
 
 func start(f func() error) <-chan error {

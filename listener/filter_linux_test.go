@@ -30,7 +30,7 @@ func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
 			waiting := dial(t, ln.Addr()) // keeps the drain from ending; and dialling works
 			ctx := watch(soonContext(t))
 			drained := start(func() error { return drain(ctx, ln) })
-			<-ctx.waiting
+			ctx.await(t)
 
 			// To an address for all, this dials the loopback of either family.
 			_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)

@@ -50,7 +50,7 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 						defer func() { took = time.Since(begun) }()
 						return drain(ctx, ln)
 					})
-					<-ctx.waiting
+					ctx.await(t)
 					err = errors.Join(c.send(), c.receive())
 					require.NoError(t, <-drained)
 					return took, err

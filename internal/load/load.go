@@ -3,17 +3,20 @@
 //
 // The clients are closed loops: each sends its next request when the last one
 // has been answered. A request is a POST whose body cannot be sent a second
-// time, so net/http has no way to hide a loss by a retry, and its answer counts
-// only if it echoes the body.
+// time, so net/http has no way to hide a loss by a retry. Its answer counts only
+// if it is the body, or begins and ends with the body, so that an answer which
+// was cut off never passes for a complete one.
 //
 // A request is lost if it had a connection, or its dial ended in anything but a
 // refusal, and no full and right answer came. A refused dial is no loss: it
 // tells the client, before anything was sent, that the server has gone. It is
-// also where a client ends.
+// also where a client ends. A dial that was reset is a loss of a kind of its
+// own, [DialReset].
 package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +40,7 @@ const (
 	NewConn     Mode = iota // a new connection for each request
 	KeepAlive               // a connection a client, used again and again
 	HTTP2                   // an HTTP/2 connection a client, one request at a time
-	HTTP2Shared             // all clients are streams of one HTTP/2 connection
+	HTTP2Shared             // clients are streams of the same HTTP/2 connection
 )
 
 func (m Mode) String() string {
@@ -54,15 +57,21 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", int(m))
 }
 
-// Clients says who calls what. HTTP/2 is spoken in clear text with prior
-// knowledge, which spends the processor on the server rather than on TLS; the
-// server needs UnencryptedHTTP2 in its Protocols.
+// Clients says who calls what. Without TLS, HTTP/2 is spoken in clear text with
+// prior knowledge; the server needs UnencryptedHTTP2 in its Protocols.
 type Clients struct {
 	Mode    Mode
 	N       int           // how many clients; 0 means 32
 	Addr    string        // the server's host:port
-	Path    string        // of the handler, which must answer 200 and echo the body; "" means "/"
+	Paths   []string      // client i calls number i modulo their count; the handlers answer 200 and the body; none means "/"
 	Timeout time.Duration // for a dial, and then for the answer; 0 means 10 s
+	Pause   time.Duration // of a client, between an answer and its next request
+	Streams int           // with HTTP2Shared: how many clients share a connection; 0 means all
+	TLS     *tls.Config   // nil means clear text
+
+	// Gone is the status by which a proxy in front says that its own dial was
+	// refused. To a client it is what a refused dial is. 0 means none.
+	Gone int
 }
 
 // Run is a load under way.
@@ -70,6 +79,8 @@ type Run struct {
 	clients []*client
 	done    chan struct{} // closed when result is complete
 	pace    pace
+	marked  atomic.Int64 // the time of Mark in Unix nanoseconds; 0 before
+	heldUp  atomic.Int64 // dials
 	result  Result
 }
 
@@ -81,37 +92,48 @@ func (c Clients) Start(ctx context.Context) *Run {
 	if c.N == 0 {
 		c.N = 32
 	}
-	if c.Path == "" {
-		c.Path = "/"
+	if len(c.Paths) == 0 {
+		c.Paths = []string{"/"}
+	}
+	if c.Streams == 0 {
+		c.Streams = c.N
+	}
+	scheme := "http://"
+	if c.TLS != nil {
+		scheme = "https://"
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
 	}
 	r := &Run{done: make(chan struct{})}
-	var shared *http.Transport
 	for id := range c.N {
-		transport := shared
-		if transport == nil {
-			transport = c.transport(ctx, &r.pace.silence)
+		one := &client{
+			id:      id,
+			url:     scheme + c.Addr + c.Paths[id%len(c.Paths)],
+			timeout: c.Timeout,
+			pause:   c.Pause,
+			gone:    c.Gone,
+			run:     r,
+			ended:   make(chan struct{}),
 		}
-		if c.Mode == HTTP2Shared {
-			shared = transport
+		if c.Mode == HTTP2Shared && id%c.Streams > 0 {
+			one.after = r.clients[id-id%c.Streams]
+			one.transport = one.after.transport
+		} else {
+			one.transport = c.transport(ctx, r)
 		}
-		r.clients = append(r.clients, &client{
-			id:        id,
-			url:       "http://" + c.Addr + c.Path,
-			timeout:   c.Timeout,
-			transport: transport,
-			slowest:   &r.pace.slowest,
-			ended:     make(chan struct{}),
-		})
+		r.clients = append(r.clients, one)
 	}
 	go func() {
 		defer close(r.done)
-		r.run(ctx, c.Mode)
+		r.loop(ctx)
 	}()
 	return r
 }
+
+// Mark divides the requests: Result.Later counts those that begin from now on.
+// Call it when the server is told to stop.
+func (r *Run) Mark() { r.marked.Store(time.Now().UnixNano()) }
 
 // Count returns how many requests have been answered so far.
 func (r *Run) Count() int {
@@ -155,21 +177,17 @@ func (r *Run) Wait() Result {
 	return sum
 }
 
-func (r *Run) run(ctx context.Context, mode Mode) {
+func (r *Run) loop(ctx context.Context) {
 	var wg sync.WaitGroup
-	for i, c := range r.clients {
+	for _, c := range r.clients {
 		wg.Go(func() { c.loop(ctx) })
-		if mode == HTTP2Shared && i == 0 {
-			// A transport dials for each request that finds no connection. Only
-			// once there is one do all the others share it.
-			_ = c.warm(ctx, 1)
-		}
 	}
 	wg.Wait()
 	for _, c := range r.clients {
 		c.transport.CloseIdleConnections()
 		r.result.Add(c.result)
 	}
+	r.result.HeldUp = int(r.heldUp.Load())
 	r.result.Silence, r.result.Slowest = r.pace.silence.get(), r.pace.slowest.get()
 }
 
@@ -178,7 +196,7 @@ func (r *Run) run(ctx context.Context, mode Mode) {
 // counts.
 const dialGrace = 50 * time.Millisecond
 
-func (c Clients) transport(ctx context.Context, silence *longest) *http.Transport {
+func (c Clients) transport(ctx context.Context, r *Run) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.Timeout}
 	t := &http.Transport{
 		// Not under the request's context: the end of a run is to give up
@@ -189,17 +207,23 @@ func (c Clients) transport(ctx context.Context, silence *longest) *http.Transpor
 			defer context.AfterFunc(ctx, func() { time.AfterFunc(dialGrace, cancel) })()
 			began := time.Now()
 			conn, err := dialer.DialContext(dialing, network, addr)
+			if time.Since(began) > heldUp || errors.Is(dialing.Err(), context.Canceled) {
+				r.heldUp.Add(1)
+			}
 			if err != nil {
 				return nil, &dialError{err}
 			}
-			return &heardConn{Conn: conn, silence: silence, spoke: began}, nil
+			return &heardConn{Conn: conn, silence: &r.pace.silence, spoke: began}, nil
 		},
+		TLSClientConfig:    c.TLS,
 		DisableCompression: true,
 		DisableKeepAlives:  c.Mode == NewConn,
 		Protocols:          new(http.Protocols),
 	}
-	switch c.Mode {
-	case HTTP2, HTTP2Shared:
+	switch http2 := c.Mode == HTTP2 || c.Mode == HTTP2Shared; {
+	case http2 && c.TLS != nil:
+		t.Protocols.SetHTTP2(true)
+	case http2:
 		t.Protocols.SetUnencryptedHTTP2(true)
 	default:
 		t.Protocols.SetHTTP1(true)
@@ -211,8 +235,11 @@ type client struct {
 	id        int
 	url       string
 	timeout   time.Duration
+	pause     time.Duration
+	gone      int // a status; 0 is none
+	run       *Run
+	after     *client // whose connection this client shares; nil if it has its own
 	transport *http.Transport
-	slowest   *longest
 	answered  atomic.Int64
 	lost      atomic.Int64
 	result    Result        // the client's own until ended is closed
@@ -221,9 +248,20 @@ type client struct {
 
 func (c *client) loop(ctx context.Context) {
 	defer close(c.ended)
+	if c.after != nil {
+		// A transport dials for each request that finds no connection. Only
+		// once there is one do all the others share it.
+		_ = c.after.warm(ctx, 1)
+	}
 	for ctx.Err() == nil {
 		if gone := c.request(); gone {
 			return
+		}
+		if c.pause > 0 {
+			select {
+			case <-time.After(c.pause):
+			case <-ctx.Done():
+			}
 		}
 	}
 }
@@ -233,24 +271,30 @@ func (c *client) loop(ctx context.Context) {
 func (c *client) request() (gone bool) {
 	began := time.Now()
 	err := c.roundTrip()
+	marked := c.run.marked.Load()
+	later := marked > 0 && began.UnixNano() >= marked
 	var dial *dialError
 	switch {
 	case err == nil:
-		c.result.Requests++
-		c.result.LastReply = time.Now()
-		c.slowest.add(time.Since(began))
+		c.result.Answer(later)
+		c.run.pace.slowest.add(time.Since(began))
 		c.answered.Add(1)
-	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED):
+	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED), c.isGone(err):
 		c.result.Refused++
 		return true
 	case errors.As(err, &dial) && errors.Is(err, context.Canceled):
 		return true // given up at the end of the run
 	default:
-		c.result.Requests++
-		c.result.lose(kind(err))
+		c.result.Lose(kind(err), later)
 		c.lost.Add(1)
 	}
 	return false
+}
+
+// isGone reports whether err is the status that means a refused dial.
+func (c *client) isGone(err error) bool {
+	var status statusError
+	return c.gone != 0 && errors.As(err, &status) && int(status) == c.gone
 }
 
 // warm waits until the client has had n answers.
@@ -300,7 +344,7 @@ func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
 }
 
 func (c *client) send(ctx context.Context) error {
-	body := strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests)
+	body := "<" + strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests) + ">" // no body begins or ends another
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(body))
 	if err != nil {
 		return err
@@ -311,14 +355,22 @@ func (c *client) send(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	echo, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	switch {
 	case err != nil:
 		return err
 	case resp.StatusCode != http.StatusOK:
 		return statusError(resp.StatusCode)
-	case string(echo) != body:
+	case string(answer) != body && !encloses(string(answer), body):
 		return errWrongAnswer
 	}
 	return nil
+}
+
+// maxAnswer is how much of an answer a client takes, in bytes.
+const maxAnswer = 1 << 20
+
+// encloses reports whether the answer begins and ends with the body.
+func encloses(answer, body string) bool {
+	return len(answer) >= 2*len(body) && strings.HasPrefix(answer, body) && strings.HasSuffix(answer, body)
 }

@@ -19,8 +19,11 @@ import (
 // Result is what became of the requests of one run, or of several.
 type Result struct {
 	Requests  int            // sent: answered or lost
-	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, unsent, a status such as 503, timeout, dial timeout, other: ...
+	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, unsent, a status such as 503, timeout, DialReset, dial timeout, other: ...
+	Later     int            // of the requests, those that began after Mark
+	LaterLost int            // of the losses, those that began after Mark
 	Refused   int            // clients that ended at a refused dial
+	HeldUp    int            // dials that took over 0.5 s, or that nobody had answered when the run ended
 	LastReply time.Time      // the latest full and right answer
 
 	// What a machine that stands still is known by; counted after Warm, if that
@@ -32,7 +35,10 @@ type Result struct {
 // Add adds another result to r.
 func (r *Result) Add(other Result) {
 	r.Requests += other.Requests
+	r.Later += other.Later
+	r.LaterLost += other.LaterLost
 	r.Refused += other.Refused
+	r.HeldUp += other.HeldUp
 	if other.LastReply.After(r.LastReply) {
 		r.LastReply = other.LastReply
 	}
@@ -67,9 +73,32 @@ func (r Result) Kinds() string {
 	return strings.Join(kinds, ", ")
 }
 
-func (r *Result) lose(kind string) {
-	r.Add(Result{Lost: map[string]int{kind: 1}})
+// Answer counts a request that has just been answered; later says that it began
+// after Mark.
+func (r *Result) Answer(later bool) {
+	one := Result{Requests: 1, LastReply: time.Now()}
+	if later {
+		one.Later = 1
+	}
+	r.Add(one)
 }
+
+// Lose counts a request that was lost; later says that it began after Mark.
+func (r *Result) Lose(kind string, later bool) {
+	one := Result{Requests: 1, Lost: map[string]int{kind: 1}}
+	if later {
+		one.Later, one.LaterLost = 1, 1
+	}
+	r.Add(one)
+}
+
+// DialReset is the kind of a loss in which the dial itself was reset: the client
+// never had a connection.
+const DialReset = "dial RST"
+
+// heldUp is how long a dial takes that somebody answers. A SYN that was dropped
+// is repeated after a second.
+const heldUp = 500 * time.Millisecond
 
 var errWrongAnswer = errors.New("wrong answer")
 
@@ -77,7 +106,7 @@ type statusError int
 
 func (e statusError) Error() string { return strconv.Itoa(int(e)) }
 
-// dialError sets a dial apart from what happens on a connection.
+// dialError sets a dial that failed apart from what happens on a connection.
 type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }
@@ -98,6 +127,8 @@ func kind(err error) string {
 	// the EOF that came after it, and is the better explanation.
 	case strings.Contains(text, "GOAWAY"):
 		return "GOAWAY"
+	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNRESET):
+		return DialReset
 	case errors.Is(err, syscall.ECONNRESET):
 		return "RST"
 	case errors.Is(err, syscall.EPIPE):

@@ -1,0 +1,63 @@
+package guard
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The paths of requests.
+const (
+	shortPath = "/short"
+	longPath  = "/long"
+)
+
+// work is how long the answer to a request takes, and how many bytes it has
+// beside the body of the request, which stands at its beginning and at its end.
+func work(path string) (took time.Duration, size int) {
+	if path == longPath {
+		return 200*time.Millisecond + rand.N(1800*time.Millisecond), rand.N(200 << 10)
+	}
+	return time.Millisecond + rand.N(2*time.Millisecond), rand.N(2 << 10)
+}
+
+// ServeHTTP answers what package load asks.
+func (a answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	took, size := work(r.URL.Path)
+	text := string(body) + strings.Repeat(".", size) + string(body)
+	if a.Length {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	}
+	flush := func() { _ = http.NewResponseController(w).Flush() } // behind a TimeoutHandler it cannot
+
+	switch a.Kind {
+	case early:
+		w.WriteHeader(http.StatusOK)
+		flush()
+		time.Sleep(took)
+		_, _ = io.WriteString(w, text)
+	case pieces:
+		const n = 10
+		for i := range n {
+			time.Sleep(took / n)
+			_, _ = io.WriteString(w, text[i*len(text)/n:(i+1)*len(text)/n])
+			if !a.Length || i == 0 {
+				flush()
+			}
+		}
+	default:
+		time.Sleep(took)
+		if !a.Length {
+			flush() // else net/http knows the length of a short one
+		}
+		_, _ = io.WriteString(w, text)
+	}
+}

@@ -1,0 +1,134 @@
+package guard
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+// A cell is one kind of server under one kind of load, and what may be lost.
+type cell struct {
+	name    string
+	service service
+	traffic traffic
+	promise promise
+
+	// issue is the title of the issue that mends the fault for which the cell
+	// fails today; "" if it has to hold.
+	issue string
+	// quick cells run when go test is given no -rounds.
+	quick bool
+}
+
+// A service is what the child process serves. It reaches it as JSON.
+type service struct {
+	Library  bool // or net/http or grpc-go alone, used as their documentation says
+	Protocol protocol
+	Handler  handler
+	Answer   answer
+	Backend  string        // address of the server that a reverse proxy calls
+	LameDuck time.Duration // of the control: a sleep before Shutdown
+	Grace    time.Duration // 0 means 10 s
+	Stream   stream
+	LateWait bool // SIGTERM comes before main has called Wait
+	Identity identity
+}
+
+// protocol is what the server speaks.
+type protocol string
+
+const (
+	http1  protocol = "HTTP/1.1"
+	https1 protocol = "HTTP/1.1 TLS"
+	h2     protocol = "HTTP/2 TLS"
+	h2c    protocol = "HTTP/2 clear"
+	rpc    protocol = "gRPC"
+)
+
+func (p protocol) tls() bool   { return p == https1 || p == h2 }
+func (p protocol) http2() bool { return p == h2 || p == h2c }
+
+// handler is what stands between the server and the code that answers.
+type handler string
+
+const (
+	direct         handler = ""
+	reverseProxy   handler = "ReverseProxy"   // the handler calls a server that outlives this one
+	timeoutHandler handler = "TimeoutHandler" // of net/http
+)
+
+// An answer is how a response is written.
+type answer struct {
+	Kind   kind
+	Length bool // with Content-Length; else chunked, or on HTTP/2 with no length
+}
+
+// kind is when the parts of a response are written.
+type kind string
+
+const (
+	whole  kind = "whole"  // header and body when the work is done
+	pieces kind = "pieces" // header and first piece after a tenth of it
+	early  kind = "early"  // the header at once, the body when the work is done
+)
+
+func (a answer) String() string {
+	if a.Length {
+		return string(a.Kind) + ", Content-Length"
+	}
+	return string(a.Kind) + ", chunked"
+}
+
+// A stream is one more client's, which holds it open for as long as it can.
+type stream struct {
+	Kind  streamKind
+	Ender ender
+}
+
+type streamKind string
+
+const (
+	noStream  streamKind = ""
+	sse       streamKind = "SSE"
+	webSocket streamKind = "WebSocket"
+)
+
+// ender is what makes the handler of a stream say good-bye.
+type ender string
+
+const (
+	nobody     ender = "nobody"
+	registered ender = "RegisterOnShutdown"
+	drainHook  ender = "a Drain hook"
+)
+
+// traffic is how the clients call.
+type traffic struct {
+	mode    load.Mode     // of HTTP
+	streams int           // of one connection, with load.HTTP2Shared
+	pause   time.Duration // between an answer and the client's next request
+	proxied bool          // through a reverse proxy in front, which outlives the service
+	calls   calls         // of gRPC
+}
+
+// A promise is what the library's rounds must keep.
+type promise struct {
+	lost   float64 // requests for each shutdown, at most; resets of dials included
+	exit   int     // status of the process
+	stream string  // how the stream ends: ended, or cut; "" if there is none
+}
+
+func (p promise) String() string {
+	text := "0 lost"
+	if p.lost > 0 {
+		text = fmt.Sprintf("%g lost a shutdown at most", p.lost)
+	}
+	if p.stream != "" {
+		text += ", stream " + p.stream
+	}
+	if p.exit != 0 {
+		text += fmt.Sprintf(", exit %d", p.exit)
+	}
+	return text
+}

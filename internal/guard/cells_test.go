@@ -1,0 +1,127 @@
+package guard
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+// The titles of the issues that mend what fails today.
+const (
+	truth   = "The second edition, one: a result that tells the truth"
+	servers = "The second edition, two: servers among other people's code"
+)
+
+// cells is the matrix. It is not the full product: protocol, kind of answer and
+// lame duck are combined in full, and every other cell varies one thing of the
+// base, which is HTTP/1.1 with keep-alive.
+func cells() []cell {
+	all := []cell{{name: "base", quick: true}}
+	all = append(all, connections()...)
+	all = append(all, between()...)
+	all = append(all, streams()...)
+	all = append(all, gRPC()...)
+	for i := range all {
+		if all[i].service.Answer.Kind == "" {
+			all[i].service.Answer = answer{whole, true}
+		}
+		if all[i].service.Protocol == "" {
+			all[i].service.Protocol, all[i].traffic.mode = http1, load.KeepAlive
+		}
+	}
+	return append(all, product()...)
+}
+
+// product has a cell for each protocol, kind of answer and lame duck.
+func product() (all []cell) {
+	for _, p := range []protocol{http1, https1, h2, h2c} {
+		for _, k := range []kind{whole, pieces, early} {
+			for _, length := range []bool{true, false} {
+				for _, lameDuck := range []time.Duration{0, time.Second} {
+					c := cell{service: service{Protocol: p, Answer: answer{k, length}, LameDuck: lameDuck}}
+					c.name = fmt.Sprintf("%s, %s, lame duck %v", p, c.service.Answer, lameDuck)
+					c.traffic.mode = load.KeepAlive
+					if p.http2() {
+						c.traffic.mode = load.HTTP2
+					}
+					if lameDuck > 0 {
+						// A second of clients that never pause shows nothing more, and
+						// takes the processor from the rounds beside this one.
+						c.traffic.pause = 10 * time.Millisecond
+					}
+					all = append(all, c)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// connections varies how clients use them.
+func connections() []cell {
+	return []cell{
+		{name: "new connections", quick: true, service: service{Protocol: http1}, traffic: traffic{mode: load.NewConn}},
+		{name: "new connections, TLS", service: service{Protocol: https1}, traffic: traffic{mode: load.NewConn}},
+		{name: "pause 20ms", traffic: traffic{pause: 20 * time.Millisecond}},
+		{name: "pause 60ms", traffic: traffic{pause: 60 * time.Millisecond}},
+		{name: "pause 200ms", traffic: traffic{pause: 200 * time.Millisecond}},
+		{name: "HTTP/2 TLS, 16 streams", quick: true, service: service{Protocol: h2}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		{name: "HTTP/2 clear, 16 streams", service: service{Protocol: h2c}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		{name: "SIGTERM before Wait", quick: true, service: service{LateWait: true}},
+	}
+}
+
+// between varies what stands between the clients and the code that answers.
+func between() []cell {
+	return []cell{
+		{name: "ReverseProxy in front", quick: true, traffic: traffic{proxied: true}},
+		{name: "ReverseProxy as the handler", service: service{Handler: reverseProxy}},
+		{name: "behind TimeoutHandler", service: service{Handler: timeoutHandler}},
+	}
+}
+
+// streams has the cells in which one more client holds a stream open.
+func streams() (all []cell) {
+	for _, k := range []streamKind{sse, webSocket} {
+		for _, e := range []ender{drainHook, registered, nobody} {
+			c := cell{
+				name:    fmt.Sprintf("%s ended by %s", k, e),
+				service: service{Stream: stream{k, e}, Grace: 5 * time.Second},
+				promise: promise{stream: "ended"},
+			}
+			switch e {
+			case drainHook:
+				c.quick = k == webSocket
+			case registered:
+				c.issue = servers
+			case nobody:
+				c.promise = promise{stream: "cut", exit: 1}
+				if k == sse {
+					c.issue = truth
+				}
+			}
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// gRPC varies the calls and the lame duck.
+func gRPC() (all []cell) {
+	for _, lameDuck := range []time.Duration{0, time.Second} {
+		for _, k := range []calls{perCall, shared, serverStreams, bidiStreams} {
+			c := cell{
+				name:    fmt.Sprintf("gRPC %s, lame duck %v", k, lameDuck),
+				quick:   k == perCall && lameDuck == 0,
+				service: service{Protocol: rpc, LameDuck: lameDuck},
+				traffic: traffic{calls: k},
+			}
+			if lameDuck > 0 {
+				c.traffic.pause = 10 * time.Millisecond
+			}
+			all = append(all, c)
+		}
+	}
+	return all
+}

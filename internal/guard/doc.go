@@ -1,0 +1,16 @@
+// Package guard is a test suite that counts what a shutdown loses, over a matrix
+// of servers and loads. Each cell of the matrix is one kind of server under one
+// kind of load. A round starts the server as a child process, lets 32 clients
+// call it, sends it SIGTERM in the middle of that, and accounts for every
+// request. The same rounds run without the library: that is the control.
+//
+//	go test ./internal/guard                              one round of the quickest cells
+//	go test ./internal/guard -v -rounds 20 -timeout 1h    20 rounds of every cell, and the table
+//	go test ./internal/guard -v -rounds 5 -cells 'gRPC'   cells whose name matches
+//
+// Half of the clients send short requests (1 to 3 ms), the others long ones (0.2
+// to 2 s) that span the beginning of the shutdown. A request is lost if it had a
+// connection and got no complete answer; no body can be sent twice, so that no
+// retry hides a loss. Each cell promises how much may be lost, which is nothing,
+// or a limit that the documentation names. See cells_test.go.
+package guard

@@ -1,0 +1,218 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+// rpcLoad is what package load is for HTTP: closed loops, which end at a refused
+// dial. grpc-go repeats a call by itself only if the server has said that it did
+// not look at it, so nothing is lost that a repetition hides.
+type rpcLoad struct {
+	addr   string
+	calls  calls
+	pause  time.Duration
+	ended  context.Context // gives up dials that nobody answers
+	marked atomic.Bool
+
+	clients  sync.WaitGroup
+	answered atomic.Int64
+	mu       sync.Mutex  // protects result
+	result   load.Result // of the clients that have ended
+}
+
+func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error) {
+	l := &rpcLoad{addr: addr, calls: t.calls, pause: t.pause, ended: ctx}
+	common, err := l.connect()
+	if err != nil {
+		return nil, err
+	}
+	for i := range clients {
+		path := shortPath
+		if i%2 == 1 {
+			path = longPath
+		}
+		l.clients.Go(func() {
+			var result load.Result
+			for ctx.Err() == nil && l.call(common, path, &result) {
+				select {
+				case <-time.After(l.pause):
+				case <-ctx.Done():
+				}
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.result.Add(result)
+		})
+	}
+	go func() {
+		l.clients.Wait()
+		_ = common.Close() // it was for calls, and there are no more
+	}()
+	return l, nil
+}
+
+// Mark divides the calls as load.Run.Mark does.
+func (l *rpcLoad) Mark() { l.marked.Store(true) }
+
+func (l *rpcLoad) Count() int { return int(l.answered.Load()) }
+
+func (l *rpcLoad) Wait() load.Result {
+	l.clients.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.result
+}
+
+// A rpcConn is a client connection that knows how its dials ended.
+type rpcConn struct {
+	*grpc.ClientConn
+	connected atomic.Bool // a dial has succeeded
+	refused   atomic.Bool // so has a refusal, later
+	givenUp   atomic.Bool
+	heldUp    atomic.Int64
+}
+
+// heldUp is how long a dial takes that somebody answers.
+const heldUp = 500 * time.Millisecond
+
+// dialGrace is how long a dial may go on when the run has ended.
+const dialGrace = 50 * time.Millisecond
+
+func (l *rpcLoad) connect() (*rpcConn, error) {
+	c := new(rpcConn)
+	dial := func(_ context.Context, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		defer context.AfterFunc(l.ended, func() { time.AfterFunc(dialGrace, cancel) })()
+		began := time.Now()
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if time.Since(began) > heldUp || ctx.Err() != nil {
+			c.heldUp.Add(1)
+		}
+		switch {
+		case err == nil:
+			c.connected.Store(true)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			c.refused.Store(true)
+		case ctx.Err() != nil:
+			c.givenUp.Store(true)
+		}
+		return conn, err
+	}
+	cc, err := grpc.NewClient("passthrough:///"+l.addr, grpc.WithContextDialer(dial), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	c.ClientConn = cc
+	return c, err
+}
+
+// call makes one call and counts it. It reports whether there is still a server.
+func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again bool) {
+	conn := common
+	if l.calls == perCall {
+		own, err := l.connect()
+		if err != nil {
+			result.Lose(err.Error(), false)
+			return false
+		}
+		defer func() {
+			_ = own.Close() // the call has ended
+			result.HeldUp += int(own.heldUp.Load())
+		}()
+		conn = own
+	}
+	later := l.marked.Load()
+	err := l.do(pb.NewTestServiceClient(conn), path)
+	switch {
+	case err == nil:
+		result.Answer(later)
+		l.answered.Add(1)
+		return true
+	case conn.neverHad(err):
+		result.Refused++
+		return false
+	}
+	result.Lose(rpcKind(err), later)
+	return true
+}
+
+// neverHad reports whether a call failed because it found no connection: its
+// dial was refused, or given up at the end of the run. A connection that was
+// there and went is a loss.
+func (c *rpcConn) neverHad(err error) bool {
+	return (c.refused.Load() || c.givenUp.Load()) && strings.Contains(err.Error(), "Error while dialing")
+}
+
+func (l *rpcLoad) do(client pb.TestServiceClient, path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	payload := &pb.Payload{Body: []byte(path)}
+	switch l.calls {
+	case serverStreams:
+		stream, err := client.StreamingOutputCall(ctx, &pb.StreamingOutputCallRequest{Payload: payload})
+		if err != nil {
+			return err
+		}
+		return receive(stream.Recv, messages)
+	case bidiStreams:
+		stream, err := client.FullDuplexCall(ctx)
+		if err != nil {
+			return err
+		}
+		for range messages {
+			// Why a Send failed is what Recv says.
+			if err := stream.Send(&pb.StreamingOutputCallRequest{Payload: payload}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			if _, err := stream.Recv(); err != nil {
+				return err
+			}
+		}
+		if err := stream.CloseSend(); err != nil {
+			return err
+		}
+		return receive(stream.Recv, 0)
+	}
+	_, err := client.UnaryCall(ctx, &pb.SimpleRequest{Payload: payload})
+	return err
+}
+
+// receive takes n messages and the end of the stream.
+func receive[M any](recv func() (M, error), n int) error {
+	for got := 0; ; got++ {
+		_, err := recv()
+		if errors.Is(err, io.EOF) && got == n {
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("the stream ended after %d of %d messages", got, n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+var numbers = regexp.MustCompile(`[0-9][0-9.:]*`)
+
+// rpcKind is the code and text of a failed call, without addresses, so that
+// those of one kind are counted together.
+func rpcKind(err error) string {
+	s := status.Convert(err)
+	return fmt.Sprintf("%s: %s", s.Code(), numbers.ReplaceAllString(s.Message(), "N"))
+}

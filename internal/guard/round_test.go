@@ -1,0 +1,211 @@
+package guard
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/loopback"
+)
+
+const (
+	clients = 32
+	// childEnv is the environment variable that makes this program a service.
+	childEnv = "GUARD_SERVICE"
+	// roundLimit is how long a service may live. Rounds take 2 to 5 s.
+	roundLimit = 2 * time.Minute
+	// warm is how many requests are answered before the service is told to stop.
+	warm = 2 * clients
+)
+
+// An outcome is what one round showed.
+type outcome struct {
+	load.Result
+	exit   int           // status; -1 if a signal ended the process
+	last   time.Duration // from the last reply to the end of the process
+	stream string        // how the stream ended; "" if there was none
+	log    string        // what the service wrote
+}
+
+// run starts the service of a cell, ends it in the middle of the load, and
+// counts. An error says why there was nothing to count.
+func (c cell) run(ctx context.Context, library bool) (outcome, error) {
+	ctx, kill := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("killed: the service had not ended after %v", roundLimit))
+	defer kill()
+	s := c.service
+	s.Library = library
+	var err error
+	if s.Identity, err = newIdentity(); err != nil {
+		return outcome{}, err
+	}
+	if s.Handler == reverseProxy {
+		backend := serveHTTP(s.Answer)
+		defer backend.Close()
+		s.Backend = backend.Listener.Addr().String()
+	}
+	p, err := startProcess(ctx, s)
+	if err != nil {
+		return outcome{}, err
+	}
+	loading, gone := context.WithCancel(context.Background())
+	defer gone()
+	o, err := c.measure(ctx, loading, gone, p)
+	if err != nil {
+		kill()
+		return outcome{}, errors.Join(err, p.wait(), fmt.Errorf("the service wrote:\n%s", p.stderr.String()))
+	}
+	return o, nil
+}
+
+// A run is the load of package load, or that of gRPC.
+type run interface {
+	Mark()
+	Count() int
+	Wait() load.Result
+}
+
+func (c cell) measure(ctx, loading context.Context, gone func(), p *process) (outcome, error) {
+	var o outcome
+	var how <-chan string
+	if c.service.Stream.Kind != noStream {
+		var err error
+		if how, err = c.service.Stream.Kind.hold(ctx, p.addr); err != nil {
+			return o, fmt.Errorf("opening a stream: %w", err)
+		}
+	}
+	clients, stop, err := c.startLoad(loading, p.addr)
+	if err != nil {
+		return o, err
+	}
+	defer stop()
+	if err := waitFor(ctx, clients, warm); err != nil {
+		return o, err
+	}
+	time.Sleep(rand.N(300 * time.Millisecond)) // any moment will do: it is where the rounds differ
+	clients.Mark()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return o, fmt.Errorf("telling the service to stop: %w", err)
+	}
+	err = p.wait()
+	ended := time.Now()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
+		return o, errors.Join(err, context.Cause(ctx))
+	}
+	gone()
+	o.Result = clients.Wait()
+	o.exit = p.cmd.ProcessState.ExitCode()
+	o.last = max(0, ended.Sub(o.LastReply))
+	o.log = p.stderr.String()
+	if how != nil {
+		o.stream = <-how
+	}
+	return o, nil
+}
+
+// startLoad starts the clients of a cell. stop ends what they call through.
+func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), err error) {
+	if c.service.Protocol == rpc {
+		r, err := startRPCLoad(ctx, addr, c.traffic)
+		return r, func() {}, err
+	}
+	l := load.Clients{
+		Mode: c.traffic.mode, N: clients, Addr: addr, Paths: []string{shortPath, longPath},
+		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams, Gone: goneStatus,
+	}
+	if c.service.Protocol.tls() {
+		id, err := newIdentity()
+		if err != nil {
+			return nil, nil, err
+		}
+		if l.TLS, err = id.client(); err != nil {
+			return nil, nil, err
+		}
+	}
+	stop = func() {}
+	if c.traffic.proxied {
+		front := serveHTTP(newReverseProxy(addr))
+		stop, l.Addr = front.Close, front.Listener.Addr().String()
+	}
+	return l.Start(ctx), stop, nil
+}
+
+// serveHTTP serves h at an address of its own.
+func serveHTTP(h http.Handler) *httptest.Server {
+	srv := httptest.NewUnstartedServer(h)
+	if ln, err := net.Listen("tcp", loopback.Addr()); err == nil {
+		srv.Listener.Close()
+		srv.Listener = ln
+	}
+	srv.Start()
+	return srv
+}
+
+// waitFor waits for n answers.
+func waitFor(ctx context.Context, r run, n int) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for r.Count() < n {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %d answers, after %d: %w", n, r.Count(), context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// A process is a service that runs as a child.
+type process struct {
+	cmd    *exec.Cmd
+	addr   string
+	stderr bytes.Buffer
+}
+
+// startProcess starts a service and waits until it listens.
+func startProcess(ctx context.Context, s service) (*process, error) {
+	config, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.CommandContext(ctx, self)}
+	// Not our environment: in a pod there would be another lame duck.
+	p.cmd.Env = []string{childEnv + "=" + string(config), "PATH=" + os.Getenv("PATH")}
+	p.cmd.Stderr = &p.stderr
+	p.cmd.WaitDelay = 20 * time.Second
+	if _, err := p.cmd.StdinPipe(); err != nil { // open for as long as this process lives
+		return nil, err
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("reading the service's address: %w\n%s", errors.Join(err, p.wait()), p.stderr.String())
+	}
+	p.addr = strings.TrimSpace(line)
+	return p, nil
+}
+
+func (p *process) wait() error { return p.cmd.Wait() }

@@ -1,0 +1,123 @@
+package guard
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+// A row sums up the rounds of one cell, with the library or without.
+type row struct {
+	cell    cell
+	library bool
+
+	mu      sync.Mutex // protects what follows
+	rounds  int
+	sum     load.Result
+	exits   map[int]int    // rounds, by exit status
+	streams map[string]int // rounds, by how the stream ended
+	last    []time.Duration
+	broken  string // what the first round that broke the promise showed
+}
+
+func newRow(c cell, library bool) *row {
+	return &row{cell: c, library: library, exits: map[int]int{}, streams: map[string]int{}}
+}
+
+func (r *row) add(o outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rounds++
+	r.sum.Add(o.Result)
+	r.exits[o.exit]++
+	if o.stream != "" {
+		r.streams[o.stream]++
+	}
+	r.last = append(r.last, o.last)
+	promise := r.cell.promise
+	if r.broken == "" && (promise.lost == 0 && o.Losses() > 0 || o.exit != promise.exit || o.stream != promise.stream) {
+		r.broken = fmt.Sprintf("round %d: %d of %d lost (%s), exit %d, stream %s\n%s",
+			r.rounds, o.Losses(), o.Requests, o.Kinds(), o.exit, o.stream, tail(o.log, 20))
+	}
+}
+
+// shortfalls says where the rounds fell short of the cell's promise.
+func (r *row) shortfalls() (all []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.cell.promise
+	if lost := r.sum.Losses(); float64(lost) > p.lost*float64(r.rounds) {
+		all = append(all, fmt.Sprintf("%d of %d requests lost in %d shutdowns (%s)", lost, r.sum.Requests, r.rounds, r.sum.Kinds()))
+	}
+	if wrong := r.rounds - r.exits[p.exit]; wrong > 0 {
+		all = append(all, fmt.Sprintf("%d of %d rounds did not exit with status %d", wrong, r.rounds, p.exit))
+	}
+	if wrong := r.rounds - r.streams[p.stream]; p.stream != "" && wrong > 0 {
+		all = append(all, fmt.Sprintf("the stream was not %s in %d of %d rounds", p.stream, wrong, r.rounds))
+	}
+	return all
+}
+
+// printTable prints a line for each row that has run. Requests that began before
+// SIGTERM was sent and later ones are counted apart; resets of dials are no
+// losses here, but have a column of their own.
+func printTable(w io.Writer, rows []*row) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CELL\tSERVER\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tHELD UP\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
+	for _, r := range rows {
+		if r.rounds == 0 {
+			continue
+		}
+		server := "control"
+		if r.library {
+			server = "library"
+		}
+		resets := r.sum.Lost[load.DialReset]
+		lost := r.sum.Losses() - r.sum.LaterLost
+		slices.Sort(r.last)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, r.rounds,
+			r.sum.Requests-r.sum.Later, lost, r.sum.Later, r.sum.LaterLost-resets, r.kinds(), resets, r.sum.HeldUp,
+			tally(r.exits), tally(r.streams), milliseconds(r.last[len(r.last)/2]), milliseconds(r.last[len(r.last)-1]))
+	}
+	t.Flush()
+}
+
+func (r *row) kinds() string {
+	lost := r.sum
+	lost.Lost = nil
+	lost.Add(load.Result{Lost: r.sum.Lost})
+	delete(lost.Lost, load.DialReset)
+	return lost.Kinds()
+}
+
+func milliseconds(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
+
+// tally is "0" if all rounds agree, else "0 x 19, 1 x 1".
+func tally[K int | string](counts map[K]int) string {
+	var parts []string
+	for k, n := range counts {
+		if len(counts) == 1 {
+			return fmt.Sprint(k)
+		}
+		parts = append(parts, fmt.Sprintf("%v x %d", k, n))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+func text(rows []*row) string {
+	var b strings.Builder
+	printTable(&b, rows)
+	return b.String()
+}

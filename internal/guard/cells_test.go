@@ -94,7 +94,9 @@ func streams() (all []cell) {
 			case drainHook:
 				c.quick = k == webSocket
 			case registered:
-				c.issue = servers
+				if k == sse {
+					c.issue = servers
+				}
 			case nobody:
 				c.promise = promise{stream: "cut", exit: 1}
 				if k == sse {

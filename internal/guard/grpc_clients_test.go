@@ -143,7 +143,7 @@ func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again
 		result.Answer(later)
 		l.answered.Add(1)
 		return true
-	case conn.neverHad(err):
+	case conn.neverHad(err) && (conn == common || !conn.connected.Load()):
 		result.Refused++
 		return false
 	}
@@ -152,8 +152,7 @@ func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again
 }
 
 // neverHad reports whether a call failed because it found no connection: its
-// dial was refused, or given up at the end of the run. A connection that was
-// there and went is a loss.
+// dial was refused, or given up at the end of the run.
 func (c *rpcConn) neverHad(err error) bool {
 	return (c.refused.Load() || c.givenUp.Load()) && strings.Contains(err.Error(), "Error while dialing")
 }
@@ -214,5 +213,9 @@ var numbers = regexp.MustCompile(`[0-9][0-9.:]*`)
 // those of one kind are counted together.
 func rpcKind(err error) string {
 	s := status.Convert(err)
-	return fmt.Sprintf("%s: %s", s.Code(), numbers.ReplaceAllString(s.Message(), "N"))
+	text := s.Message()
+	for _, wrapping := range []string{"connection error: desc = ", "transport: "} {
+		text = strings.TrimPrefix(strings.Trim(text, `"`), wrapping)
+	}
+	return fmt.Sprintf("%s: %s", s.Code(), numbers.ReplaceAllString(strings.Trim(text, `"`), "N"))
 }

@@ -37,6 +37,7 @@ type outcome struct {
 	exit   int           // status; -1 if a signal ended the process
 	last   time.Duration // from the last reply to the end of the process
 	stream string        // how the stream ended; "" if there was none
+	stall  time.Duration // the longest for which the clients had no processor
 	log    string        // what the service wrote
 }
 
@@ -94,7 +95,8 @@ func (c cell) measure(ctx, loading context.Context, gone func(), p *process) (ou
 	if err := waitFor(ctx, clients, warm); err != nil {
 		return o, err
 	}
-	time.Sleep(rand.N(300 * time.Millisecond)) // any moment will do: it is where the rounds differ
+	time.Sleep(rand.N(100 * time.Millisecond)) // any moment will do: it is where the rounds differ
+	stalls := watchStalls()
 	clients.Mark()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return o, fmt.Errorf("telling the service to stop: %w", err)
@@ -107,6 +109,7 @@ func (c cell) measure(ctx, loading context.Context, gone func(), p *process) (ou
 	}
 	gone()
 	o.Result = clients.Wait()
+	o.stall = stalls.end()
 	o.exit = p.cmd.ProcessState.ExitCode()
 	o.last = max(0, ended.Sub(o.LastReply))
 	o.log = p.stderr.String()

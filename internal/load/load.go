@@ -215,7 +215,7 @@ func (c Clients) transport(ctx context.Context, r *Run) *http.Transport {
 			}
 			return &heardConn{Conn: conn, silence: &r.pace.silence, spoke: began}, nil
 		},
-		TLSClientConfig:    c.TLS,
+		TLSClientConfig:    c.TLS.Clone(), // net/http changes it
 		DisableCompression: true,
 		DisableKeepAlives:  c.Mode == NewConn,
 		Protocols:          new(http.Protocols),

@@ -247,7 +247,7 @@ func TestPlainShutdownUnderLoadIsAccountedFor(t *testing.T) {
 			t.Log(result.Requests, "requests, lost:", result.Kinds())
 			require.Equal(t, 16, result.Refused)
 			for kind := range result.Lost {
-				require.Contains(t, []string{"RST", "EOF", "EPIPE", "GOAWAY", "unsent"}, kind)
+				require.Contains(t, []string{"RST", "EOF", "EPIPE", "GOAWAY", "unsent", load.DialReset}, kind)
 			}
 		})
 	}

@@ -1,0 +1,173 @@
+package load_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+func TestClientsSpeakTLSInEveryMode(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) {
+			var mu sync.Mutex
+			seen := make(map[string]bool) // protected by mu
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				seen[r.Proto] = r.TLS != nil
+				mu.Unlock()
+				echo(w, r)
+			}))
+			srv.EnableHTTP2 = true
+			srv.StartTLS()
+			t.Cleanup(srv.Close)
+			trust := srv.Client().Transport.(*http.Transport).TLSClientConfig
+
+			run, stop := start(t, load.Clients{Mode: mode, N: fewClients, Addr: srv.Listener.Addr().String(), TLS: trust})
+			require.NoError(t, run.Warm(t.Context(), 2))
+			stop()
+
+			require.Empty(t, run.Wait().Lost)
+			want := map[string]bool{"HTTP/1.1": true}
+			if mode == load.HTTP2 || mode == load.HTTP2Shared {
+				want = map[string]bool{"HTTP/2.0": true}
+			}
+			require.Equal(t, want, seen)
+		})
+	}
+}
+
+func TestStreamsIsHowManyClientsShareAConnection(t *testing.T) {
+	var mu sync.Mutex
+	conns := make(map[string]bool) // protected by mu
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		conns[r.RemoteAddr] = true
+		mu.Unlock()
+		echo(w, r)
+	}, nil)
+
+	run, stop := start(t, load.Clients{Mode: load.HTTP2Shared, N: 6, Streams: 3, Addr: srv.addr})
+	require.NoError(t, run.Warm(t.Context(), 2))
+	stop()
+
+	require.Empty(t, run.Wait().Lost)
+	require.Len(t, conns, 2)
+}
+
+func TestClientsTakePathsInTurn(t *testing.T) {
+	var mu sync.Mutex
+	callers := make(map[string]map[string]bool) // by path; protected by mu
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		client, _, _ := strings.Cut(string(body), "-")
+		mu.Lock()
+		if callers[r.URL.Path] == nil {
+			callers[r.URL.Path] = make(map[string]bool)
+		}
+		callers[r.URL.Path][client] = true
+		mu.Unlock()
+		_, _ = w.Write(body)
+	}, nil)
+
+	run, stop := start(t, load.Clients{N: 4, Addr: srv.addr, Paths: []string{"/a", "/b"}})
+	require.NoError(t, run.Warm(t.Context(), 2))
+	stop()
+	run.Wait()
+
+	require.Equal(t, map[string]map[string]bool{"/a": {"<0": true, "<2": true}, "/b": {"<1": true, "<3": true}}, callers)
+}
+
+func TestClientsPauseBetweenAnAnswerAndTheNextRequest(t *testing.T) {
+	const pause = 20 * time.Millisecond
+	var answered time.Time // of the only client
+	var pauses []time.Duration
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if !answered.IsZero() {
+			pauses = append(pauses, time.Since(answered))
+		}
+		echo(w, r)
+		answered = time.Now()
+	}, nil)
+
+	run, stop := start(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: srv.addr, Pause: pause})
+	require.NoError(t, run.Warm(t.Context(), 4))
+	stop()
+	run.Wait()
+
+	require.GreaterOrEqual(t, len(pauses), 3)
+	require.GreaterOrEqual(t, slices.Min(pauses), pause-5*time.Millisecond) // an answer leaves before its handler ends
+}
+
+func TestRequestsAfterMarkAreCountedApart(t *testing.T) {
+	broken := make(chan struct{})
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-broken:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+		}
+		echo(w, r)
+	}, nil)
+
+	run, stop := start(t, load.Clients{Mode: load.KeepAlive, N: fewClients, Addr: srv.addr})
+	require.NoError(t, run.Warm(t.Context(), 2))
+	run.Mark()
+	before := run.Count()
+	require.Eventually(t, func() bool { return run.Count() >= before+2*fewClients }, soon, time.Millisecond)
+	close(broken)
+	require.Eventually(t, func() bool { return run.Lost() > 2*fewClients }, soon, time.Millisecond)
+	stop()
+	result := run.Wait()
+
+	require.Positive(t, result.Later)
+	require.GreaterOrEqual(t, result.Requests-result.Later, 2*fewClients)
+	require.GreaterOrEqual(t, result.LaterLost, fewClients) // of each client one may have begun before Mark
+	require.LessOrEqual(t, result.LaterLost, result.Losses())
+}
+
+func TestWithoutMarkNoRequestIsLater(t *testing.T) {
+	srv := serve(t, echo, nil)
+	run, stop := start(t, load.Clients{N: 1, Addr: srv.addr})
+	require.NoError(t, run.Warm(t.Context(), 2))
+	stop()
+	require.Zero(t, run.Wait().Later)
+}
+
+func TestALongAnswerCountsOnlyIfItIsComplete(t *testing.T) {
+	answer := func(end bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			text := string(body) + strings.Repeat(".", 100<<10)
+			if end {
+				text += string(body)
+			}
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	t.Run("complete", func(t *testing.T) {
+		run, stop := start(t, load.Clients{N: 2, Addr: serve(t, answer(true), nil).addr})
+		require.NoError(t, run.Warm(t.Context(), 2))
+		stop()
+		require.Empty(t, run.Wait().Lost)
+	})
+	t.Run("cut off", func(t *testing.T) {
+		requireOnlyKind(t, "other: wrong answer", loseSome(t, load.Clients{N: 2, Addr: serve(t, answer(false), nil).addr}))
+	})
+}
+
+func TestTheStatusOfARefusedProxyEndsAClient(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(521) }, nil)
+	run, _ := start(t, load.Clients{Mode: load.KeepAlive, N: 3, Addr: srv.addr, Gone: 521})
+	result := run.Wait()
+	require.Equal(t, 3, result.Refused)
+	require.Zero(t, result.Requests)
+}

@@ -17,7 +17,7 @@ type cell struct {
 	// issue is the title of the issue that mends the fault for which the cell
 	// fails today; "" if it has to hold.
 	issue string
-	// quick cells run when go test is given no -rounds.
+	// quick cells run when go test is given no -cells.
 	quick bool
 }
 

@@ -17,12 +17,13 @@ const (
 // lame duck are combined in full, and every other cell varies one thing of the
 // base, which is HTTP/1.1 with keep-alive.
 func cells() []cell {
-	all := []cell{{name: "base", quick: true}}
+	all := []cell{{name: "base"}}
 	all = append(all, connections()...)
 	all = append(all, between()...)
 	all = append(all, streams()...)
 	all = append(all, gRPC()...)
 	for i := range all {
+		all[i].quick = true
 		if all[i].service.Answer.Kind == "" {
 			all[i].service.Answer = answer{whole, true}
 		}
@@ -45,6 +46,8 @@ func product() (all []cell) {
 					if p.http2() {
 						c.traffic.mode = load.HTTP2
 					}
+					// One of each protocol that the other cells leave out.
+					c.quick = p != http1 && k == pieces && !length && lameDuck > 0
 					if lameDuck > 0 {
 						// A second of clients that never pause shows nothing more, and
 						// takes the processor from the rounds beside this one.
@@ -61,21 +64,27 @@ func product() (all []cell) {
 // connections varies how clients use them.
 func connections() []cell {
 	return []cell{
-		{name: "new connections", quick: true, service: service{Protocol: http1}, traffic: traffic{mode: load.NewConn}},
+		{name: "new connections", service: service{Protocol: http1}, traffic: traffic{mode: load.NewConn}},
 		{name: "new connections, TLS", service: service{Protocol: https1}, traffic: traffic{mode: load.NewConn}},
 		{name: "pause 20ms", traffic: traffic{pause: 20 * time.Millisecond}},
 		{name: "pause 60ms", traffic: traffic{pause: 60 * time.Millisecond}},
-		{name: "pause 200ms", traffic: traffic{pause: 200 * time.Millisecond}},
-		{name: "HTTP/2 TLS, 16 streams", quick: true, service: service{Protocol: h2}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		// A client that speaks while its idle connection is being closed: package
+		// httpserver, "What remains".
+		{name: "pause 200ms", traffic: traffic{pause: 200 * time.Millisecond}, promise: promise{lost: 0.2}},
+		{name: "HTTP/2 TLS, 16 streams", service: service{Protocol: h2}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		{name: "HTTP/2 clear, 16 streams", service: service{Protocol: h2c}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
-		{name: "SIGTERM before Wait", quick: true, service: service{LateWait: true}},
+		// An answer under way on the same connection: package httpserver, "What
+		// remains".
+		{name: "HTTP/2 TLS, 16 streams, pieces", service: service{Protocol: h2, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 2}},
+		{name: "HTTP/2 clear, 16 streams, pieces", service: service{Protocol: h2c, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 2}},
+		{name: "SIGTERM before Wait", service: service{LateWait: true}},
 	}
 }
 
 // between varies what stands between the clients and the code that answers.
 func between() []cell {
 	return []cell{
-		{name: "ReverseProxy in front", quick: true, traffic: traffic{proxied: true}},
+		{name: "ReverseProxy in front", traffic: traffic{proxied: true}},
 		{name: "ReverseProxy as the handler", service: service{Handler: reverseProxy}},
 		{name: "behind TimeoutHandler", service: service{Handler: timeoutHandler}},
 	}
@@ -91,8 +100,6 @@ func streams() (all []cell) {
 				promise: promise{stream: "ended"},
 			}
 			switch e {
-			case drainHook:
-				c.quick = k == webSocket
 			case registered:
 				if k == sse {
 					c.issue = servers
@@ -115,7 +122,6 @@ func gRPC() (all []cell) {
 		for _, k := range []calls{perCall, shared, serverStreams, bidiStreams} {
 			c := cell{
 				name:    fmt.Sprintf("gRPC %s, lame duck %v", k, lameDuck),
-				quick:   k == perCall && lameDuck == 0,
 				service: service{Protocol: rpc, LameDuck: lameDuck},
 				traffic: traffic{calls: k},
 			}

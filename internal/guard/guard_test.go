@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	rounds   = flag.Int("rounds", 0, "shutdowns of each cell; 0 means one of each quick cell")
+	rounds   = flag.Int("rounds", 1, "shutdowns of each cell")
 	controls = flag.Int("controls", -1, "shutdowns of each cell without the library; -1 means as many as with it, at most 20")
-	only     = flag.String("cells", "", "run only the cells whose `name` matches this regular expression")
+	only     = flag.String("cells", "", "run the cells whose `name` matches this regular expression, \".\" for all; empty means the quick ones")
 	beside   = flag.Int("beside", 8, "rounds side by side; they mostly wait")
 )
 
@@ -54,8 +54,10 @@ func TestEveryCellKeepsItsPromise(t *testing.T) {
 func choose(t *testing.T) (rows []*row) {
 	pattern, err := regexp.Compile(*only)
 	require.NoError(t, err, "-cells")
+	require.Positive(t, *rounds, "-rounds")
+	require.Positive(t, *beside, "-beside")
 	for _, c := range cells() {
-		if pattern.MatchString(c.name) && (c.quick || *rounds > 0 || *only != "") {
+		if pattern.MatchString(c.name) && (c.quick || *only != "") {
 			rows = append(rows, newRow(c, true), newRow(c, false))
 		}
 	}
@@ -66,7 +68,7 @@ func choose(t *testing.T) (rows []*row) {
 // measure takes the rows in turn, so that whatever else the machine does meets
 // all of them alike.
 func measure(t *testing.T, rows []*row) {
-	n := max(1, *rounds)
+	n := *rounds
 	control := *controls
 	if control < 0 {
 		control = min(n, 20)

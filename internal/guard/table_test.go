@@ -84,19 +84,22 @@ func (r *row) shortfalls() (all []string) {
 // repeated, and are not in the other columns.
 func printTable(w io.Writer, rows []*row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CELL\tSERVER\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tHELD UP\tSTALLED\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
+	fmt.Fprintln(t, "CELL\tSERVER\tPROMISE\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tHELD UP\tSTALLED\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
 	for _, r := range rows {
 		if r.rounds == 0 {
 			continue
 		}
-		server := "control"
+		server, promise := "control", ""
 		if r.library {
-			server = "library"
+			server, promise = "library", r.cell.promise.String()
+		}
+		if r.library && r.cell.issue != "" {
+			promise += " (expected to fail)"
 		}
 		resets := r.sum.Lost[load.DialReset]
 		lost := r.sum.Losses() - r.sum.LaterLost
 		slices.Sort(r.last)
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, r.rounds,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
 			r.sum.Requests-r.sum.Later, lost, r.sum.Later, r.sum.LaterLost-resets, r.kinds(), resets, r.sum.HeldUp, r.stalls(),
 			tally(r.exits), tally(r.streams), milliseconds(r.last[len(r.last)/2]), milliseconds(r.last[len(r.last)-1]))
 	}

@@ -51,7 +51,7 @@ func product() (all []cell) {
 					if lameDuck > 0 {
 						// A second of clients that never pause shows nothing more, and
 						// takes the processor from the rounds beside this one.
-						c.traffic.pause = 10 * time.Millisecond
+						c.traffic.pause = 25 * time.Millisecond
 					}
 					all = append(all, c)
 				}
@@ -75,8 +75,8 @@ func connections() []cell {
 		{name: "HTTP/2 clear, 16 streams", service: service{Protocol: h2c}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		// An answer under way on the same connection: package httpserver, "What
 		// remains".
-		{name: "HTTP/2 TLS, 16 streams, pieces", service: service{Protocol: h2, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 2}},
-		{name: "HTTP/2 clear, 16 streams, pieces", service: service{Protocol: h2c, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 2}},
+		{name: "HTTP/2 TLS, 16 streams, pieces", service: service{Protocol: h2, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 0.5}},
+		{name: "HTTP/2 clear, 16 streams, pieces", service: service{Protocol: h2c, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 0.5}},
 		{name: "SIGTERM before Wait", service: service{LateWait: true}},
 	}
 }
@@ -126,7 +126,7 @@ func gRPC() (all []cell) {
 				traffic: traffic{calls: k},
 			}
 			if lameDuck > 0 {
-				c.traffic.pause = 10 * time.Millisecond
+				c.traffic.pause = 25 * time.Millisecond
 			}
 			all = append(all, c)
 		}

@@ -99,10 +99,19 @@ func strays(t *testing.T) (alive, zombies int) {
 	return alive, zombies
 }
 
-// becomes waits until there are n members.
+// becomes waits until there are n members. To look at all processes takes from
+// these what they need to start: so it waits several times as long in between.
 func (m mark) becomes(t testing.TB, atLeast int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(m.alive(t)) >= atLeast }, soon, 50*time.Millisecond)
+	for by := time.Now().Add(soon); ; {
+		looked := time.Now()
+		n := len(m.alive(t))
+		if n >= atLeast {
+			return
+		}
+		require.True(t, time.Now().Before(by), "%d of %d members", n, atLeast)
+		time.Sleep(max(50*time.Millisecond, 4*time.Since(looked)))
+	}
 }
 
 // sweep ends what is left of a tree that was started without the package, and

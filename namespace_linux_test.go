@@ -38,7 +38,7 @@ var scripts = map[string]string{
 func sh(script string) []string { return []string{"sh", "-c", script} }
 
 // inNamespace starts command as PID 1.
-func inNamespace(t *testing.T, scenario string, command []string, change ...func(*exec.Cmd)) *process {
+func inNamespace(t testing.TB, scenario string, command []string, change ...func(*exec.Cmd)) *process {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("a PID namespace with a /proc of its own needs root")
@@ -142,15 +142,7 @@ func init() {
 			say("ready")
 			if name == "diagnose, and measure" {
 				cfg.Logger = slog.New(slog.DiscardHandler)
-				least := time.Hour
-				for range 400 { // on a machine that is busy something comes in between, most times
-					least = min(least, took(5, func() { _, _ = shutdown.New(cfg) }))
-					if least < time.Millisecond {
-						break
-					}
-					time.Sleep(20 * time.Millisecond)
-				}
-				say("New took " + least.String())
+				measureNew(1000, func() { _, _ = shutdown.New(cfg) })
 			}
 			exit(m)
 		}
@@ -222,15 +214,4 @@ func orphan() {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-}
-
-// took returns what do takes if nothing comes in between.
-func took(times int, do func()) time.Duration {
-	least := time.Hour
-	for range times {
-		begun := time.Now()
-		do()
-		least = min(least, time.Since(begun))
-	}
-	return least
 }

@@ -25,7 +25,7 @@ const patience = 50 * time.Second
 
 // A process is a child that runs a scenario.
 type process struct {
-	t        *testing.T
+	t        testing.TB
 	cmd      *exec.Cmd
 	out, log *output
 	stdin    io.Closer
@@ -36,7 +36,7 @@ type process struct {
 	stoppedAt time.Time // when it had stopped itself, or a little later
 }
 
-func start(t *testing.T, scenario string, change ...func(*exec.Cmd)) *process {
+func start(t testing.TB, scenario string, change ...func(*exec.Cmd)) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)

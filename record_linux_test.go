@@ -88,15 +88,20 @@ func init() {
 			}
 			recordOnBadDisk(shutdown.AwaitRecord)
 		},
-		"disk is hanging": func() { // a file system whose server does not answer
-			server, err := unix.Open("/dev/fuse", unix.O_RDWR, 0)
-			if err != nil {
-				panic(err)
-			}
-			mount("fuse", "fuse", fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server))
+		"disk is hanging": func() {
+			mountDiskThatHangs()
 			recordOnBadDisk(func(*shutdown.Manager) {}) // LastRun has to know when to give up
 		},
 	})
+}
+
+// mountDiskThatHangs mounts a file system whose server does not answer.
+func mountDiskThatHangs() {
+	server, err := unix.Open("/dev/fuse", unix.O_RDWR, 0)
+	if err != nil {
+		panic(err)
+	}
+	mount("fuse", "fuse", fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server))
 }
 
 func mount(source, fs, options string) {
@@ -114,18 +119,8 @@ func mount(source, fs, options string) {
 // recordOnBadDisk ends when the parent says so. A minute of grace would show if
 // anything waited for the disk.
 func recordOnBadDisk(await func(*shutdown.Manager)) {
-	if err := os.Setenv(recordEnv, "disk/record"); err != nil {
-		panic(err)
-	}
-	begun := time.Now()
-	m := newRecordingManager(shutdown.New)
-	least := time.Since(begun)
-	if least > 200*time.Millisecond { // by its own fault, or because the machine is busy?
-		least = took(10, func() { newRecordingManager(shutdown.New) })
-	}
-	if least > 200*time.Millisecond {
-		panic(fmt.Sprint("New took ", least))
-	}
+	must(os.Setenv(recordEnv, "disk/record"))
+	m := newRecordingManager(shutdown.New) // BenchmarkNewOnADiskThatHangs
 	await(m)
 	tellLastRun(m)
 	m.On(shutdown.Close, "close", func(ctx context.Context) error {

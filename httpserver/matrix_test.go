@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -273,40 +274,34 @@ func netListen(t testing.TB) *net.TCPListener {
 type opaque struct{ net.Listener }
 
 func TestTheLameDuckServesOn(t *testing.T) {
-	t.Parallel()
-	const lameDuck = 1500 * time.Millisecond
-	m := manager(t, shutdown.Config{LameDuck: lameDuck})
-	addr := start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Phase", m.Phase().String())
-	}))
-	// The lame duck may be over before this test has got to its first request.
-	served := make(chan struct{})
-	m.On(shutdown.Leave, "wait for a client", func(context.Context) error {
-		<-served
-		return nil
-	})
-	drained := make(chan time.Duration, 1)
-	m.On(shutdown.Drain, "when", func(context.Context) error {
-		drained <- time.Since(m.Report().Begun)
-		return nil
-	})
-	ended := wait(m)
-	m.Begin(nil)
+	synctest.Test(t, func(t *testing.T) {
+		const lameDuck, each = 1500 * time.Millisecond, 10 * time.Millisecond
+		m, network := manager(t, shutdown.Config{LameDuck: lameDuck}), newPipeNet()
+		startOn(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Phase", m.Phase().String())
+		}), network)
+		drained := make(chan time.Duration, 1)
+		m.On(shutdown.Drain, "when", func(context.Context) error {
+			drained <- time.Since(m.Report().Begun)
+			return nil
+		})
+		ended := wait(m)
+		m.Begin(nil)
 
-	var inLeave int
-	for m.Phase() == shutdown.Leave {
-		if r := get(t, newClient(t), "http://"+addr); m.Phase() == shutdown.Leave {
+		inLeave := 0
+		time.Sleep(each / 2) // beside the end of the lame duck
+		for ; m.Phase() == shutdown.Leave; inLeave++ {
+			r := get(t, network.client(t, protocols["HTTP/1.1"]), "http://pipe")
 			require.NoError(t, r.err)
 			require.Equal(t, 200, r.status)
-			if inLeave++; inLeave == 1 {
-				close(served)
-			}
+			time.Sleep(each)
 		}
-	}
-	require.Positive(t, inLeave)
-	require.GreaterOrEqual(t, within(t, "the Drain hook", drained), lameDuck)
-	require.NoError(t, within(t, "the end", ended))
-	require.True(t, refused("tcp", addr))
+		require.Equal(t, int(lameDuck/each), inLeave)
+		require.Equal(t, lameDuck, within(t, "the Drain hook", drained))
+		require.NoError(t, within(t, "the end", ended))
+		_, err := network.dial()
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	})
 }
 
 func TestASharedListenerLeavesTheQueueToItsOtherOwner(t *testing.T) {

@@ -65,10 +65,24 @@ const soon = 50 * time.Second
 
 const scenarioBound = 5 * time.Minute
 
-func soonContext(t *testing.T) context.Context {
+func soonContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// affordable returns a function that is true for a minute: for tests that repeat
+// something, which a machine that is busy may have less often. What they look at
+// is the same each time. A run that was cut short says so.
+func affordable(t *testing.T) (goesOn func() bool) {
+	over := time.Now().Add(time.Minute)
+	return func() bool {
+		if time.Now().Before(over) {
+			return true
+		}
+		t.Log("a minute is over: no more repetitions")
+		return false
+	}
 }
 
 // quiet is for tests that do not look at the log.
@@ -80,7 +94,7 @@ func shell(script string) *exec.Cmd { return exec.Command("bash", "-c", script) 
 // start starts cmd and waits until it says that it is up. What it prints after
 // that is read from the reader, which ends when the tree does. Its grace period,
 // where the test has none, is for a busy machine.
-func start(t *testing.T, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufio.Reader) {
+func start(t testing.TB, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufio.Reader) {
 	t.Helper()
 	if o.Logger == nil {
 		o.Logger = quiet
@@ -108,7 +122,7 @@ func start(t *testing.T, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufi
 
 // kill ends what a test has done with, on a machine too that is too busy to do it
 // in the time after which Kill gives up.
-func kill(t *testing.T, tree *process.Tree) {
+func kill(t testing.TB, tree *process.Tree) {
 	t.Helper()
 	for try := 1; ; try++ {
 		err, busy := unlessBusy(tree.Kill)

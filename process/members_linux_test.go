@@ -42,7 +42,7 @@ type stat struct {
 	state       string
 }
 
-func stats(t *testing.T) []stat {
+func stats(t testing.TB) []stat {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func statOf(pid int) (stat, bool) {
 }
 
 // alive returns the pids of those who have the mark.
-func (m mark) alive(t *testing.T) []int {
+func (m mark) alive(t testing.TB) []int {
 	t.Helper()
 	var pids []int
 	for _, s := range stats(t) {
@@ -99,15 +99,24 @@ func strays(t *testing.T) (alive, zombies int) {
 	return alive, zombies
 }
 
-// becomes waits until there are n members.
-func (m mark) becomes(t *testing.T, atLeast int) {
+// becomes waits until there are n members. To look at all processes takes from
+// these what they need to start: so it waits several times as long in between.
+func (m mark) becomes(t testing.TB, atLeast int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(m.alive(t)) >= atLeast }, soon, 50*time.Millisecond)
+	for by := time.Now().Add(soon); ; {
+		looked := time.Now()
+		n := len(m.alive(t))
+		if n >= atLeast {
+			return
+		}
+		require.True(t, time.Now().Before(by), "%d of %d members", n, atLeast)
+		time.Sleep(max(50*time.Millisecond, 4*time.Since(looked)))
+	}
 }
 
 // sweep ends what is left of a tree that was started without the package, and
 // reaps it. No child of the test's own is running when it is called.
-func (m mark) sweep(t *testing.T) {
+func (m mark) sweep(t testing.TB) {
 	t.Helper()
 	for {
 		for _, pid := range m.alive(t) {

@@ -53,7 +53,7 @@ const hard = `trap '' TERM; for i in 1 2 3; do
 done; echo up; wait`
 
 // program is this binary, started again, which runs script in a tree.
-func program(t *testing.T, script string) (*exec.Cmd, mark, *bufio.Reader) {
+func program(t testing.TB, script string) (*exec.Cmd, mark, *bufio.Reader) {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -68,15 +68,13 @@ func program(t *testing.T, script string) (*exec.Cmd, mark, *bufio.Reader) {
 }
 
 func TestATreeEndsWithAProgramThatIsKilled(t *testing.T) {
-	took := time.Hour
-	for round := 1; round <= 30 && took >= time.Second; round++ {
-		took = min(took, untilATreeEndsWithItsProgram(t)) // whatever else the machine does only adds
-	}
-	t.Logf("nothing left %v after the program was killed", took.Round(time.Millisecond))
-	require.Less(t, took, time.Second)
+	untilATreeEndsWithItsProgram(t)
 }
 
-func untilATreeEndsWithItsProgram(t *testing.T) time.Duration {
+// untilATreeEndsWithItsProgram kills a program with SIGKILL, and returns how long
+// it takes until its tree is gone.
+func untilATreeEndsWithItsProgram(t testing.TB) time.Duration {
+	t.Helper()
 	cmd, m, out := program(t, hard)
 	_, err := cmd.StdinPipe() // open as long as the test runs
 	require.NoError(t, err)

@@ -5,7 +5,6 @@ package process_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -21,7 +20,8 @@ import (
 
 var stormed bool
 
-func TestForkingWhileBeingStoppedLeavesNothing200Times(t *testing.T) {
+// A machine that is busy makes fewer of the 200 repetitions.
+func TestForkingWhileBeingStoppedLeavesNothing(t *testing.T) {
 	repetitions := 200
 	if testing.Short() || stormed { // with -count the first run makes all of them
 		repetitions = 10
@@ -34,8 +34,8 @@ func TestForkingWhileBeingStoppedLeavesNothing200Times(t *testing.T) {
 		`ulimit -u 500; trap '' TERM
 		for i in 1 2 3 4; do for ((j = 0; j < 75; j++)); do setsid sleep 600 & done & done; echo up; wait`,
 	}
-	gaveUp := 0
-	for i := range repetitions {
+	gaveUp, goesOn := 0, affordable(t)
+	for i := 0; i < repetitions && (i < 10 || goesOn()); i++ {
 		cmd := unprivileged(shell(scripts[i%len(scripts)]))
 		m := marked(cmd)
 		tree, _ := start(t, cmd, process.Options{Grace: time.Duration(i%5) * time.Millisecond}) // 0 is the default of start
@@ -57,49 +57,6 @@ func TestForkingWhileBeingStoppedLeavesNothing200Times(t *testing.T) {
 		require.Empty(t, m.alive(t), "repetition %d", i)
 		_ = tree.Wait() // however it ended
 	}
-}
-
-const thousand = `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`
-
-func TestStopOfAThousandTakesAtMostTwiceWhatAKillOfTheirGroupTakes(t *testing.T) {
-	const rounds = 12
-	most := 2.0
-	if raceDetector {
-		most = 6 // the reaper is this binary, and the kernel is not
-	}
-	stop, kill := time.Hour, time.Hour
-	for round := 1; round <= rounds && (round <= 3 || float64(stop) > most*float64(kill)); round++ {
-		tree, _ := start(t, shell(thousand), process.Options{})
-		began := time.Now()
-		require.NoError(t, tree.Stop(soonContext(t)))
-		stop = min(stop, time.Since(began)) // whatever else the machine does only adds
-		_ = tree.Wait()
-		kill = min(kill, groupKill(t, thousand))
-	}
-	t.Logf("Stop of 1,000: %v, kill of their group until the last is reaped: %v: %.2f times", stop, kill, float64(stop)/float64(kill))
-	require.LessOrEqual(t, float64(stop), most*float64(kill))
-}
-
-// groupKill starts script without the package and ends its process group with
-// SIGTERM. It returns how long that takes until the last has been reaped.
-func groupKill(t *testing.T, script string) time.Duration {
-	cmd := shell(script)
-	m := marked(cmd)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	defer m.sweep(t)
-	_, err = out.Read(make([]byte, 3))
-	require.NoError(t, err)
-	began := time.Now()
-	require.NoError(t, unix.Kill(-cmd.Process.Pid, unix.SIGTERM))
-	for !errors.Is(err, unix.ECHILD) { // the others come to us when their parent is gone
-		_, err = unix.Wait4(-cmd.Process.Pid, nil, 0, nil)
-	}
-	took := time.Since(began)
-	out.Close()
-	return took
 }
 
 // bash runs its trap when the program in the foreground has ended, and the trap
@@ -182,7 +139,8 @@ func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
 	if testing.Short() {
 		repetitions = 10
 	}
-	for range repetitions {
+	goesOn := affordable(t)
+	for i := 0; i < repetitions && (i < 10 || goesOn()); i++ {
 		tree, _ := start(t, shell(`echo up; for i in 1 2 3 4 5 6; do setsid sleep 600 & done`), process.Options{Grace: soon})
 		require.NoError(t, tree.Stop(soonContext(t)))
 		_ = tree.Wait() // however it ended

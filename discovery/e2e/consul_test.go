@@ -245,12 +245,12 @@ func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
 
-	start := time.Now()
+	// An attempt that hung would end with its time, and say so.
 	err := taken(t.Context(), m, r, ordersAt(t, somewhere))
 	require.ErrorContains(t, err, "consul: register orders-1: ")
 	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), "taking back", "there is nothing to take back")
-	require.Less(t, time.Since(start), 5*time.Second, "no attempt hangs")
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
 
 	server.start()
 	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)), "and may be tried again")

@@ -1,5 +1,0 @@
-//go:build !race && !processgroup
-
-package process_test
-
-const raceDetector = false

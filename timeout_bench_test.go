@@ -1,0 +1,82 @@
+package shutdown_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// BenchmarkTimeout is how far from its Timeout Wait returns if everything hangs,
+// in shutdowns that run at the same time, 160 of them. What a mere sleep and a
+// file take longer, meanwhile, is what the machine adds. On one with nothing else
+// to do, the furthest is less than 50 ms.
+//
+//	go test -run '^$' -bench Timeout -benchtime 200x .
+func BenchmarkTimeout(b *testing.B) {
+	const timeout = 4 * time.Second
+	latest := lateness(b)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var sum, worst time.Duration
+	for b.Loop() {
+		time.Sleep(timeout / 160) // so that they end one by one
+		all.Go(func() {
+			m, _ := newManager(b, shutdown.Config{Timeout: timeout, Reserve: 3 * timeout / 4})
+			release := make(chan struct{})
+			defer close(release)
+			stuck(b, m, release)
+			began := time.Now()
+			m.Begin(nil)
+			_ = m.Wait() // that it timed out, and on what
+			off := (time.Since(began) - timeout).Abs()
+			mu.Lock()
+			defer mu.Unlock()
+			sum, worst = sum+off, max(worst, off)
+		})
+	}
+	all.Wait()
+	milliseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	b.ReportMetric(milliseconds(sum)/float64(b.N), "ms-off")
+	b.ReportMetric(milliseconds(worst), "ms-off-worst")
+	b.ReportMetric(milliseconds(latest()), "ms-machine-late")
+	b.ReportMetric(0, "ns/op") // mostly sleep
+}
+
+// lateness measures how late the machine is by itself, until it is asked: with a
+// goroutine that sleeps, and with one that writes a file.
+func lateness(b *testing.B) (worst func() time.Duration) {
+	b.Helper()
+	var late time.Duration
+	var failed error
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	file := filepath.Join(b.TempDir(), "lateness")
+	go func() {
+		defer close(stopped)
+		for failed == nil {
+			const nap = 10 * time.Millisecond
+			begun := time.Now()
+			select {
+			case <-time.After(nap):
+			case <-stop:
+				return
+			}
+			written := make(chan error)
+			go func() { written <- os.WriteFile(file, []byte("all of it"), 0o600) }()
+			failed = <-written
+			late = max(late, time.Since(begun)-nap)
+		}
+	}()
+	end := sync.OnceFunc(func() { close(stop); <-stopped })
+	b.Cleanup(end)
+	return func() time.Duration {
+		end()
+		require.NoError(b, failed)
+		return late
+	}
+}

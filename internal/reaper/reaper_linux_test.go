@@ -178,6 +178,17 @@ func TestWhoHasJustBeenForkedGetsTheSignalLater(t *testing.T) {
 	require.Contains(t, r.signalled, newborn.identity(), "it would be killed before")
 }
 
+func TestAProcessForkedDuringTheFirstPassGetsTheSignalInASecondPass(t *testing.T) {
+	r := New(0, func(Event) {})
+	r.stop(unix.SIGTERM, time.Hour, false)
+	late := sleeper(t, "late") // as if it had been forked after the look at its parent
+	require.False(t, r.nextPass.IsZero(), "a second pass is due")
+	r.pass(false)
+	timer := time.AfterFunc(50*time.Second, func() { _ = late.Process.Kill() })
+	defer timer.Stop()
+	require.EqualError(t, late.Wait(), "signal: terminated")
+}
+
 // It would have the signal when somebody continues it.
 func TestWhoStopsAsTheSignalComesIsContinued(t *testing.T) {
 	cmd := sleeper(t, "sleeper")

@@ -118,6 +118,18 @@ func TestASecondInterruptForcesOnlyHalfASecondLater(t *testing.T) {
 	})
 }
 
+func TestEachSignalRunsItsActionOnce(t *testing.T) {
+	var ran []os.Signal
+	action := func(_ *Manager, sig os.Signal) { ran = append(ran, sig) }
+	signalled(t, map[os.Signal]Action{syscall.SIGHUP: action, os.Interrupt: action}, func(_ *Manager, f *fakeSignals) {
+		sent := []os.Signal{syscall.SIGHUP, os.Interrupt, syscall.SIGHUP, syscall.SIGHUP}
+		for _, sig := range sent {
+			f.send(sig)
+		}
+		require.Equal(t, sent, ran)
+	})
+}
+
 func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		release := make(chan struct{})

@@ -1,7 +1,9 @@
 package httpserver
 
 import (
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -32,4 +34,32 @@ func TestALateGoodByeIsNotForgotten(t *testing.T) {
 		s.mu.Unlock()
 	}
 	<-left
+}
+
+// A good-bye between two answers would come too late for the client of the first.
+func TestAnAnswerIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		defer server.Close()
+		info := &conn{inner: server}
+		outer := watch(server, info)
+		info.outer.Store(&outer)
+		s := &info.streams
+		s.conn = info
+		s.begin()
+		s.begin()
+		begun := time.Now()
+		released := make(chan time.Duration, 2)
+		answer := func() {
+			s.leave()
+			released <- time.Since(begun)
+		}
+		go answer()
+		time.Sleep(byeWait / 2)
+		go answer()
+		for range 2 {
+			require.Equal(t, byeWait/2+settleFull, <-released)
+		}
+	})
 }

@@ -76,6 +76,33 @@ func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
 	require.NoError(t, <-drained)
 }
 
+// Where the minimal TTL stands in for the filter, what is accepted has it too, and
+// hears nothing from clients that send with less.
+func TestAnAcceptedConnectionDoesNotKeepTheMinimalTTL(t *testing.T) {
+	ln := listen(t, "tcp4", "127.0.0.1:0")
+	require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()), unix.IPPROTO_IP, unix.IP_MINTTL, 255))
+	dialer := net.Dialer{Control: func(_, _ string, socket syscall.RawConn) (err error) {
+		_ = socket.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, 255) })
+		return err
+	}}
+	client, err := dialer.Dial("tcp4", ln.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	drained := startDrain(t, ln) // waits, because the queue is not empty
+	conn, err := ln.Accept()
+	require.NoError(t, err)
+	defer conn.Close()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		ttl, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MINTTL)
+		require.NoError(t, err)
+		require.Zero(t, ttl)
+	}))
+	serve(t, ln, 1)
+	require.NoError(t, <-drained)
+}
+
 func TestKeepAliveIsAsWithNetListen(t *testing.T) {
 	options := func(ln net.Listener) (values [4]int) {
 		dial(t, ln.Addr())

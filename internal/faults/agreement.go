@@ -91,6 +91,11 @@ func recordAgrees(o Outcome, end *End) []string {
 			return []string{fmt.Sprintf("the record is %+v, and the result %q", r, end.Result)}
 		}
 	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
+	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
+		// What is there can neither be replaced nor removed: it has to be said.
+		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" {
+			return []string{"the disk was read-only, and the log does not say that the record was not written"}
+		}
 	case r.There && (r.Phase != "done" || r.LastRun) && !o.wasBusy():
 		return []string{fmt.Sprintf("the disk was %s%s, and the record accuses a run that ended: %+v", o.Plan.Disk, descriptors(o.Plan), r)}
 	}

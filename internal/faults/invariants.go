@@ -82,7 +82,7 @@ func answered(o Outcome) (wrong []string) {
 // clients that hang are no reason, because a listener is drained in the first
 // milliseconds.
 func (o Outcome) mayLose() bool {
-	return o.forced() || o.wasStopped() || o.wasBusy() || o.Plan.Descriptors > 0 && o.drainCutShort()
+	return o.forced() || o.wasStopped() || o.Plan.Descriptors > 0 && o.drainCutShort()
 }
 
 // drainCutShort reports whether a server's Drain hook says that it left

@@ -53,7 +53,7 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 		t.faults[f]++
 	}
 	for _, e := range o.all(unavailable) {
-		t.unavailable[e.Name]++
+		t.unavailable[e.Name+": "+e.Error]++
 	}
 	inThisRun := make(map[string]bool)
 	for _, v := range violations {

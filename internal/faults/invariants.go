@@ -71,10 +71,23 @@ func answered(o Outcome) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s has no answer, and is not named as still in flight: %s", r.Name, r.Error))
 		}
 	}
-	if n := o.Load.Losses(); n > 0 && !o.mayLose() {
+	if n := o.Load.Losses(); n > 0 && !o.mayLose() && !o.wereSilent() {
 		wrong = append(wrong, fmt.Sprintf("%d of %d requests of the load were lost: %s", n, o.Load.Requests, o.Load.Kinds()))
 	}
 	return wrong
+}
+
+// linger is how long package httpserver waits for a request on an idle
+// connection before it closes it.
+const linger = 50 * time.Millisecond
+
+// wereSilent reports whether clients that keep their connections were silent for
+// so long, on a machine that was busy, that one may have sent a request in the
+// moment in which its connection was closed: the limit that package httpserver
+// documents. It costs a request here and there, and not many.
+func (o Outcome) wereSilent() bool {
+	kept := o.Plan.Load.Mode != "new connections"
+	return kept && o.Load.Silence > linger+o.Plan.Load.Takes.D() && o.Load.Losses() <= 2
 }
 
 // mayLose reports whether the shutdown was cut short, or could not accept what
@@ -144,11 +157,7 @@ func endedInTime(o Outcome) (wrong []string) {
 		}
 		return wrong
 	}
-	limit := o.begun().Add(o.Plan.Timeout.D())
-	if again := o.Resumed.Add(2 * time.Second); !o.Resumed.IsZero() && again.After(limit) {
-		limit = again
-	}
-	if late := at.Sub(limit); late > o.slack() {
+	if late := at.Sub(o.deadline()); late > o.slack() {
 		wrong = append(wrong, fmt.Sprintf("Wait returned %v after the deadline; the machine stood still for %v", late, o.Stall))
 	}
 	last := o.all(lastEvent)
@@ -156,6 +165,15 @@ func endedInTime(o Outcome) (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("the process ended %v after its last event", o.Exited.Sub(last[0].At)))
 	}
 	return wrong
+}
+
+// deadline is when Wait has to have returned.
+func (o Outcome) deadline() time.Time {
+	limit := o.begun().Add(o.Plan.Timeout.D())
+	if again := o.Resumed.Add(2 * time.Second); !o.Resumed.IsZero() && again.After(limit) {
+		return again
+	}
+	return limit
 }
 
 // leavesNothing: see the child for goroutines and descriptors.

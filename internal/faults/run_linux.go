@@ -279,11 +279,9 @@ func (r *run) warm(clients *load.Run) {
 			r.journal.await(workStarted, fmt.Sprintf("POST /work/%d", i), limit)
 		}
 	}
-	for end := time.Now().Add(limit); clients.Count() < r.plan.Load.Clients && time.Now().Before(end); {
-		if !r.sleep(5 * time.Millisecond) {
-			return
-		}
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_ = clients.Warm(ctx, 1) // with descriptors exhausted some never get an answer
 }
 
 // collect looks at what the process has left.

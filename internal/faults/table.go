@@ -24,6 +24,10 @@ type Table struct {
 	violating   map[string][]uint64
 	expected    map[string]int // by invariant
 	expectedIn  map[string]int // runs with at least one, by invariant
+	lost        int            // requests, excused or not
+	lostIn      int            // runs
+	latest      time.Duration  // Wait returned after the deadline; negative if always before
+	latestSeed  uint64
 	unavailable map[string]int // faults that the machine did not allow, by fault
 }
 
@@ -54,6 +58,15 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 	}
 	for _, e := range o.all(unavailable) {
 		t.unavailable[e.Name+": "+e.Error]++
+	}
+	if n := o.Load.Losses(); n > 0 {
+		t.lost += n
+		t.lostIn++
+	}
+	if _, at := o.end(); !at.IsZero() {
+		if late := at.Sub(o.deadline()); t.runs == 1 || late > t.latest {
+			t.latest, t.latestSeed = late, o.Plan.Seed
+		}
 	}
 	inThisRun := make(map[string]bool)
 	for _, v := range violations {
@@ -117,7 +130,9 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 		}
 		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
 	}
-	fmt.Fprintf(tab, "\n%d runs in %v; %d could not be done; the machine stood still for %v\n",
+	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds\n", t.lost, t.lostIn)
+	fmt.Fprintf(tab, "latest return of Wait: %v after the deadline (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
+	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; the machine stood still for %v\n",
 		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))
 }
 

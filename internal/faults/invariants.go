@@ -77,17 +77,17 @@ func answered(o Outcome) (wrong []string) {
 	return wrong
 }
 
-// linger is how long package httpserver waits for a request on an idle
-// connection before it closes it.
+// linger is how long package httpserver waits for a request on a connection
+// that has none before it closes it.
 const linger = 50 * time.Millisecond
 
-// wereSilent reports whether clients that keep their connections were silent for
-// so long, on a machine that was busy, that one may have sent a request in the
-// moment in which its connection was closed: the limit that package httpserver
-// documents. It costs a request here and there, and not many.
+// wereSilent reports whether clients were silent for so long, in the middle of a
+// request or before it, that their connections may have been closed in the moment
+// in which they sent it: the limit that package httpserver documents. It takes a
+// machine that is so busy that the clients do not run while the service does, and
+// each client loses one request at the most.
 func (o Outcome) wereSilent() bool {
-	kept := o.Plan.Load.Mode != "new connections"
-	return kept && o.Load.Silence > linger+o.Plan.Load.Takes.D() && o.Load.Losses() <= 2
+	return o.Load.Silence > linger+o.Plan.Load.Takes.D() && o.Load.Losses() <= o.Plan.Load.Clients && o.wasBusy()
 }
 
 // mayLose reports whether the shutdown was cut short, or could not accept what

@@ -32,7 +32,7 @@ func good() Outcome {
 		},
 	}
 	return Outcome{
-		Plan: Plan{Seed: 1, Timeout: 1000, Table: tableDefault, Record: true, Load: Load{Mode: "new connections", Takes: 10}},
+		Plan: Plan{Seed: 1, Timeout: 1000, Table: tableDefault, Record: true, Load: Load{Mode: "new connections", Clients: 4, Takes: 10}},
 		Journal: []Event{
 			{At: at(0), Kind: started},
 			{At: at(1), Kind: hookRegistered, Name: "a"}, {At: at(1), Kind: hookRegistered, Name: "b"},
@@ -96,10 +96,12 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		what  string
 	}{
 		{"a request of the load is lost", func(o *Outcome) { o.Load.Lost = map[string]int{"RST": 1} }, "answered", "1 of 100 requests"},
-		{"many are lost by clients that were silent", func(o *Outcome) {
-			o.Plan.Load.Mode = "keep-alive"
-			o.Load.Silence, o.Load.Lost = time.Second, map[string]int{"EOF": 3}
-		}, "answered", "3 of 100 requests"},
+		{"more are lost than there are clients", func(o *Outcome) {
+			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 5}
+		}, "answered", "5 of 100 requests"},
+		{"clients that were silent lose requests on a quiet machine", func(o *Outcome) {
+			o.Load.Silence, o.Load.Lost = time.Second, map[string]int{"EOF": 1}
+		}, "answered", "1 of 100 requests"},
 		{"a request reaches no handler", func(o *Outcome) {
 			o.Requests[0].Answered = false
 			remove(o, workStarted, "POST /work/0")
@@ -258,6 +260,9 @@ func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
 			o.Sent = []Sent{{at(100), "INT"}, {at(700), "INT"}, {at(1300), "INT"}}
 			remove(o, waited, "")
 			o.ExitCode, o.EndedBy = -1, "interrupt"
+		},
+		"clients that did not run lose requests": func(o *Outcome) {
+			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 4}
 		},
 		"a logger that is broken writes no last line": func(o *Outcome) { o.Plan.Logger, o.Log = loggerBlocks, nil },
 		"a full disk has no record":                   func(o *Outcome) { o.Plan.Disk, o.Record = diskFull, Record{} },

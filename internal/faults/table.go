@@ -26,6 +26,7 @@ type Table struct {
 	expectedIn  map[string]int // runs with at least one, by invariant
 	lost        int            // requests, excused or not
 	lostIn      int            // runs
+	excused     int            // runs
 	latest      time.Duration  // Wait returned after the deadline; negative if always before
 	latestSeed  uint64
 	unavailable map[string]int // faults that the machine did not allow, by fault
@@ -62,6 +63,9 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 	if n := o.Load.Losses(); n > 0 {
 		t.lost += n
 		t.lostIn++
+		if !o.mayLose() && o.wereSilent() {
+			t.excused++
+		}
 	}
 	if _, at := o.end(); !at.IsZero() {
 		if late := at.Sub(o.deadline()); t.runs == 1 || late > t.latest {
@@ -130,7 +134,7 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 		}
 		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
 	}
-	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds\n", t.lost, t.lostIn)
+	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds; excused by clients that did not run: %d seeds\n", t.lost, t.lostIn, t.excused)
 	fmt.Fprintf(tab, "latest return of Wait: %v after the deadline (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
 	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; the machine stood still for %v\n",
 		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))

@@ -145,7 +145,7 @@ func (o Outcome) begun() time.Time {
 
 // slack is what a busy machine may take beyond what is promised: it stood still
 // for Stall, as far as the parent can tell, and the child not less.
-func (o Outcome) slack() time.Duration { return 750*time.Millisecond + 3*o.Stall }
+func (o Outcome) slack() time.Duration { return 300*time.Millisecond + 3*o.Stall }
 
 // wasBusy reports whether the machine stood still for so long that what the
 // child had to do within a few hundred milliseconds may have taken too long.

@@ -4,7 +4,10 @@ package faults
 
 import (
 	"flag"
+	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -24,5 +27,11 @@ func TestMain(m *testing.M) {
 		serve()
 	}
 	flag.Parse()
+	// What is ignored here, under nohup, the children would ignore as well.
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }

@@ -21,7 +21,7 @@ func (r *run) collect() {
 		_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
 	}
 	known := map[string]bool{"record": true, "record.lock": true}
-	if r.plan.Disk == diskHangs { // it is stuck between writing and renaming
+	if r.plan.Disk == diskHangs || o.diskWasLate() || r.plan.Logger != "" { // it ended between writing and renaming
 		known["record.tmp"] = true
 	}
 	files, err := os.ReadDir(r.dir)

@@ -87,7 +87,7 @@ const linger = 50 * time.Millisecond
 // machine that is so busy that the clients do not run while the service does, and
 // each client loses one request at the most.
 func (o Outcome) wereSilent() bool {
-	return o.Load.Silence > linger+o.Plan.Load.Takes.D() && o.Load.Losses() <= o.Plan.Load.Clients && o.wasBusy()
+	return o.Load.Silence > linger+o.Plan.Load.Takes.D() && o.Load.Losses() <= o.Plan.Load.Clients && o.Stall > linger
 }
 
 // mayLose reports whether the shutdown was cut short, or could not accept what

@@ -171,7 +171,8 @@ func Describe(o Outcome, violations []Violation) string {
 	if end, _ := o.end(); end != nil {
 		fmt.Fprintf(&s, "%v\n", end.Report)
 	}
-	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; the machine stood still for %v\n", o.ExitCode, o.EndedBy, len(o.Sent), o.Stall)
+	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; the machine stood still for %v, a client of the load for %v\n",
+		o.ExitCode, o.EndedBy, len(o.Sent), o.Stall.Round(time.Millisecond), o.Load.Silence.Round(time.Millisecond))
 	text := o.LogText
 	if len(text) > maxTail {
 		text = "..." + text[len(text)-maxTail:]

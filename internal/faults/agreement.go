@@ -136,6 +136,9 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 		case s.Running:
 			say("%s is still running in the final Report", s.Name)
 		case s.LeftBehind:
+			if s.Phase == shutdown.Close && o.closeFits() {
+				say("%s was left behind, and Close has its reserve whatever hung before", s.Name)
+			}
 			if hasEnded && stepEnd.Sub(ended.At) > 100*time.Millisecond+o.Stall {
 				say("%s ended %v before it was called left behind", s.Name, stepEnd.Sub(ended.At))
 			}
@@ -160,6 +163,26 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 		}
 	}
 	return wrong
+}
+
+// closeFits reports whether the Close hooks need less than their reserve.
+func (o Outcome) closeFits() bool {
+	if o.forced() || o.wasStopped() || o.wasBusy() {
+		return false
+	}
+	var sum time.Duration
+	for _, h := range o.Plan.Hooks {
+		for _, h := range append(slices.Clone(h.Registers), h) {
+			if h.Phase != inClose {
+				continue
+			}
+			if h.Does == hookHangs || h.Does == hookIgnores || h.Does == hookWaits {
+				return false
+			}
+			sum += h.Takes.D()
+		}
+	}
+	return 2*sum+50*time.Millisecond < o.Plan.reserve()
 }
 
 // mayHang reports whether there is a reason for which the drain of a server may

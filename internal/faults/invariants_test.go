@@ -177,6 +177,10 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			end(o).Report.Steps[1].LeftBehind, end(o).Report.Steps[1].Err = true, errors.New("no")
 			end(o).Report.Steps[1].Took = 150 * time.Millisecond
 		}, "agreement", "before it was called left behind"},
+		{"a Close hook is left behind although it has a reserve", func(o *Outcome) {
+			failed(o, "timed out")
+			end(o).Report.Steps[5].LeftBehind = true
+		}, "agreement", "Close has its reserve"},
 		{"a hook that hangs has ended", func(o *Outcome) { remove(o, hookEnded, "b") }, "agreement", "b has not ended"},
 		{"a hook is still running", func(o *Outcome) { end(o).Report.Steps[1].Running = true }, "agreement", "still running"},
 		{"a hook is missing in the Report", func(o *Outcome) { end(o).Report.Steps = end(o).Report.Steps[:5] }, "agreement", "0 times"},

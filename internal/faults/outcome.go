@@ -153,11 +153,7 @@ func (o Outcome) wasBusy() bool { return o.Stall > 150*time.Millisecond }
 
 // drainEnd is when the drain has to end at the latest, by the plan.
 func (o Outcome) drainEnd() time.Time {
-	reserve := o.Plan.Reserve.D()
-	if reserve == 0 {
-		reserve = o.Plan.Timeout.D() / 5
-	}
-	return o.begun().Add(o.Plan.Timeout.D() - reserve)
+	return o.begun().Add(o.Plan.Timeout.D() - o.Plan.reserve())
 }
 
 // wasStopped reports whether SIGSTOP took so much of the drain that the rest was

@@ -37,6 +37,14 @@ type Plan struct {
 	OneProc     bool   `json:"gomaxprocs_1,omitempty"`
 }
 
+// reserve is the time that Close has, whatever hangs before.
+func (p Plan) reserve() time.Duration {
+	if p.Reserve > 0 {
+		return p.Reserve.D()
+	}
+	return p.Timeout.D() / 5
+}
+
 // Milliseconds are durations that read well in JSON.
 type Milliseconds int
 

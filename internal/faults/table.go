@@ -135,7 +135,7 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
 	}
 	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds; excused by clients that did not run: %d seeds\n", t.lost, t.lostIn, t.excused)
-	fmt.Fprintf(tab, "latest return of Wait: %v after the deadline (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
+	fmt.Fprintf(tab, "latest return of Wait, from the deadline: %v (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
 	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; the machine stood still for %v\n",
 		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))
 }

@@ -27,6 +27,7 @@ type Table struct {
 	lost        int            // requests, excused or not
 	lostIn      int            // runs
 	excused     int            // runs
+	busy        int            // runs in which wasBusy excuses what is short of time
 	latest      time.Duration  // Wait returned after the deadline; negative if always before
 	latestSeed  uint64
 	unavailable map[string]int // faults that the machine did not allow, by fault
@@ -59,6 +60,9 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 	}
 	for _, e := range o.all(unavailable) {
 		t.unavailable[e.Name+": "+e.Error]++
+	}
+	if o.wasBusy() {
+		t.busy++
 	}
 	if n := o.Load.Losses(); n > 0 {
 		t.lost += n
@@ -136,6 +140,7 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 	}
 	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds; excused by clients that did not run: %d seeds\n", t.lost, t.lostIn, t.excused)
 	fmt.Fprintf(tab, "latest return of Wait, from the deadline: %v (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
+	fmt.Fprintf(tab, "runs in which the machine was too busy for the checks of what is short of time: %d\n", t.busy)
 	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; the machine stood still for %v\n",
 		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))
 }

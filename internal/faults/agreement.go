@@ -139,7 +139,7 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 			if s.Phase == shutdown.Close && o.closeFits() {
 				say("%s was left behind, and Close has its reserve whatever hung before", s.Name)
 			}
-			if hasEnded && stepEnd.Sub(ended.At) > 100*time.Millisecond+o.Stall {
+			if hasEnded && stepEnd.Sub(ended.At) > o.journalLead() {
 				say("%s ended %v before it was called left behind", s.Name, stepEnd.Sub(ended.At))
 			}
 		case !hasEnded:
@@ -198,6 +198,17 @@ func (o Outcome) mayHang() bool {
 	return len(o.Plan.Clients) > 0 || o.Plan.Descriptors > 0 || o.forced() || o.wasStopped() || o.wasBusy()
 }
 
+// journalLead is how long before the library sees an end the journal may have
+// it: the answers of a connection that is to leave are held for up to 100 ms, and
+// the process may be stopped, or not run, in between.
+func (o Outcome) journalLead() time.Duration {
+	lead := 100*time.Millisecond + o.Stall
+	if o.Plan.Stop != nil {
+		lead += o.Plan.Stop.For.D()
+	}
+	return lead
+}
+
 // unfinishedAgrees: what the Report leaves in flight had begun, and had not
 // ended by the end of the drain.
 func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
@@ -217,7 +228,7 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 		}
 		n := 0
 		for _, e := range o.all(workEnded) {
-			if e.Name == name && closing.Sub(e.At) > 100*time.Millisecond+o.Stall {
+			if e.Name == name && closing.Sub(e.At) > o.journalLead() {
 				n++
 			}
 		}

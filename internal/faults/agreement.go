@@ -1,0 +1,258 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// agrees: exit code, Report, last log line and record say the same, and what has
+// happened. It is the sum of the checks below.
+func agrees(o Outcome) (wrong []string) {
+	end, _ := o.end()
+	if end == nil {
+		return nil
+	}
+	for _, check := range []func(Outcome, *End) []string{
+		exitCodeAgrees, logAgrees, recordAgrees, stepsAgree, forcedAgrees, unfinishedAgrees,
+	} {
+		wrong = append(wrong, check(o, end)...)
+	}
+	return wrong
+}
+
+func exitCodeAgrees(o Outcome, end *End) (wrong []string) {
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if o.EndedBy != "" || o.ExitCode != end.ExitCode {
+		if o.Killed == "" && !o.killedAfterEnd() {
+			say("the process ended with status %d, signal %q, and should have with %d", o.ExitCode, o.EndedBy, end.ExitCode)
+		}
+	}
+	want := 1
+	switch {
+	case end.Result == "finished":
+		want = 0
+	case end.Report.Forced != nil:
+		_, cause, _ := strings.Cut(end.Report.Forced.Error(), "signal ")
+		if n, ok := signalNumbers[strings.TrimPrefix(cause, "SIG")]; ok {
+			want = 128 + n
+		}
+	}
+	if end.ExitCode != want {
+		say("the result is %q, and the exit code %d, not %d", end.Result, end.ExitCode, want)
+	}
+	if (end.Error == "") != (end.ExitCode == 0) {
+		say("the exit code is %d, and the error %q", end.ExitCode, end.Error)
+	}
+	if end.Report.Phase != shutdown.Done {
+		say("after Wait the phase is %v", end.Report.Phase)
+	}
+	if len(end.Report.Pending) > 0 {
+		say("after Wait %d hooks are pending", len(end.Report.Pending))
+	}
+	return wrong
+}
+
+// results are the words of the last log line.
+var results = []string{"finished", "finished with errors", "timed out", "forced"}
+
+func logAgrees(o Outcome, end *End) (wrong []string) {
+	if o.Plan.Logger != "" {
+		return nil // it is broken
+	}
+	var last []LogLine
+	for _, l := range o.Log {
+		if word, ok := strings.CutPrefix(l.Msg, "shutdown: "); ok && slices.Contains(results, word) {
+			last = append(last, l)
+		}
+	}
+	if len(last) != 1 {
+		return []string{fmt.Sprintf("%d log lines say how it ended", len(last))}
+	}
+	if word := strings.TrimPrefix(last[0].Msg, "shutdown: "); word != end.Result {
+		wrong = append(wrong, fmt.Sprintf("the log says %q, and the Report %q", word, end.Result))
+	}
+	if (last[0].Level == "ERROR") != (end.ExitCode != 0) {
+		wrong = append(wrong, fmt.Sprintf("the last log line has the level %s, and the exit code is %d", last[0].Level, end.ExitCode))
+	}
+	return wrong
+}
+
+func recordAgrees(o Outcome, end *End) []string {
+	switch r := o.Record; {
+	case !o.Plan.Record:
+	case o.Plan.Disk == "" && o.Plan.Descriptors == 0:
+		// A disk that is slow for a quarter of a second is given up.
+		excused := o.wasBusy() || o.diskWasLate()
+		if !excused && (!r.There || r.Phase != "done" || r.Result != end.Result || r.LastRun) {
+			return []string{fmt.Sprintf("the record is %+v, and the result %q", r, end.Result)}
+		}
+	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
+	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
+		// What is there can neither be replaced nor removed: it has to be said.
+		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" {
+			return []string{"the disk was read-only, and the log does not say that the record was not written"}
+		}
+	case r.There && (r.Phase != "done" || r.LastRun) && !o.wasBusy():
+		return []string{fmt.Sprintf("the disk was %s%s, and the record accuses a run that ended: %+v", o.Plan.Disk, descriptors(o.Plan), r)}
+	}
+	return nil
+}
+
+// diskWasLate reports whether the log says that there was no time left to write
+// the end of the record, which in a forced end may be a few milliseconds.
+func (o Outcome) diskWasLate() bool {
+	return strings.Contains(o.LogText, "the end could not be written in time")
+}
+
+func descriptors(p Plan) string {
+	if p.Descriptors > 0 {
+		return "without descriptors"
+	}
+	return ""
+}
+
+// stepsAgree compares the Report's steps with what the hooks did.
+func stepsAgree(o Outcome, end *End) (wrong []string) {
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	seen := make(map[string]int)
+	for _, s := range end.Report.Steps {
+		if s.Name == "" || s.Phase == shutdown.Running {
+			continue
+		}
+		seen[s.Name]++
+		if isServer(s) {
+			if s.Err != nil && !o.mayHang() {
+				say("the server's drain failed for no reason: %v", s.Err)
+			}
+			continue
+		}
+		ended, hasEnded := o.first(hookEnded, s.Name)
+		stepEnd := end.Report.Begun.Add(s.At + s.Took)
+		switch {
+		case s.Running:
+			say("%s is still running in the final Report", s.Name)
+		case s.LeftBehind:
+			if s.Phase == shutdown.Close && o.closeFits() {
+				say("%s was left behind, and Close has its reserve whatever hung before", s.Name)
+			}
+			if hasEnded && stepEnd.Sub(ended.At) > o.journalLead() {
+				say("%s ended %v before it was called left behind", s.Name, stepEnd.Sub(ended.At))
+			}
+		case !hasEnded:
+			say("%s has not ended, and the Report says that it has", s.Name)
+		case ended.Error == "" && s.Err != nil:
+			say("%s succeeded, and the Report says: %v", s.Name, s.Err)
+		case ended.Error != "" && s.Err == nil:
+			say("%s failed (%s), and the Report says nothing", s.Name, ended.Error)
+		case s.Err != nil && !strings.Contains(s.Err.Error(), ended.Error):
+			say("%s failed (%s), and the Report says: %v", s.Name, ended.Error, s.Err)
+		}
+	}
+	for _, e := range o.all(hookEnded) {
+		if n := seen[e.Name]; n != 1 && e.At.Before(end.Report.Begun.Add(end.Report.Took)) {
+			say("%s ended, and stands in the Report %d times", e.Name, n)
+		}
+	}
+	for name, n := range seen {
+		if n > 1 {
+			say("%s stands in the Report %d times", name, n)
+		}
+	}
+	return wrong
+}
+
+// closeFits reports whether the Close hooks need less than their reserve.
+func (o Outcome) closeFits() bool {
+	if o.forced() || o.wasStopped() || o.wasBusy() {
+		return false
+	}
+	var sum time.Duration
+	for _, h := range o.Plan.Hooks {
+		for _, h := range append(slices.Clone(h.Registers), h) {
+			if h.Phase != inClose {
+				continue
+			}
+			if h.Does == hookHangs || h.Does == hookIgnores || h.Does == hookWaits {
+				return false
+			}
+			sum += h.Takes.D()
+		}
+	}
+	return 2*sum+50*time.Millisecond < o.Plan.reserve()
+}
+
+// mayHang reports whether there is a reason for which the drain of a server may
+// not have ended in time.
+func (o Outcome) mayHang() bool {
+	for _, w := range o.Plan.Work {
+		if w.Kind == request && (w.Does == workHangs || w.Does == workGivesUp || w.Does == workLate) {
+			return true
+		}
+	}
+	// What is in the middle of a header or a handshake has a second, counted in
+	// wake-ups, which is more than some plans have.
+	return len(o.Plan.Clients) > 0 || o.Plan.Descriptors > 0 || o.forced() || o.wasStopped() || o.wasBusy()
+}
+
+// journalLead is how long before the library sees an end the journal may have
+// it: the answers of a connection that is to leave are held for up to 100 ms, and
+// the process may be stopped, or not run, in between.
+func (o Outcome) journalLead() time.Duration {
+	lead := 100*time.Millisecond + o.Stall
+	if o.Plan.Stop != nil {
+		lead += o.Plan.Stop.For.D()
+	}
+	return lead
+}
+
+// unfinishedAgrees: what the Report leaves in flight had begun, and had not
+// ended by the end of the drain.
+func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	var closing time.Time
+	for _, s := range end.Report.Steps {
+		if s.Phase == shutdown.Close && s.Name == "" {
+			closing = end.Report.Begun.Add(s.At)
+		}
+	}
+	for name := range o.unfinished() {
+		if unjournaled[name] {
+			continue
+		}
+		if _, ok := o.first(workStarted, name); !ok {
+			say("%s is in flight in the Report, and had not begun", name)
+		}
+		n := 0
+		for _, e := range o.all(workEnded) {
+			if e.Name == name && closing.Sub(e.At) > o.journalLead() {
+				n++
+			}
+		}
+		begun := len(slices.DeleteFunc(o.all(workStarted), func(e Event) bool { return e.Name != name }))
+		if n >= begun {
+			say("%s is in flight in the Report, and had ended", name)
+		}
+	}
+	// What never ended was in flight.
+	for _, e := range o.all(workStarted) {
+		if _, ok := o.first(workEnded, e.Name); !ok && o.unfinished()[e.Name] == 0 && e.At.Before(closing) {
+			say("%s has not ended, and the Report does not name it", e.Name)
+		}
+	}
+	late := len(end.Report.Unfinished) > 0
+	for _, s := range end.Report.Steps {
+		late = late || s.LeftBehind
+	}
+	if late && end.Report.Forced == nil && end.Result != "timed out" {
+		say("work was left, and the result is %q", end.Result)
+	}
+	return wrong
+}
+
+// unjournaled is work that comes in such numbers that the child does not write
+// it down.
+var unjournaled = map[string]bool{"POST /": true, "GET /reset": true}

@@ -1,0 +1,72 @@
+package faults
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"syscall"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// collect looks at what the process has left.
+func (r *run) collect() {
+	o := &r.out
+	o.Journal = r.journal.all()
+	o.LogText += r.stderr.String()
+	o.Log = parseLog(o.LogText)
+	if syscall.Kill(-r.cmd.Process.Pid, 0) == nil {
+		o.Left = append(o.Left, "a process of its group")
+		_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+	}
+	known := map[string]bool{"record": true, "record.lock": true}
+	if r.plan.Disk == diskHangs || o.diskWasLate() || r.plan.Logger != "" { // it ended between writing and renaming
+		known["record.tmp"] = true
+	}
+	files, err := os.ReadDir(r.dir)
+	if err != nil {
+		o.Left = append(o.Left, err.Error())
+	}
+	for _, f := range files {
+		if !known[f.Name()] {
+			o.Left = append(o.Left, "the file "+f.Name())
+		}
+	}
+	if r.plan.Record {
+		o.Record = readRecord(r.record())
+	}
+}
+
+// readRecord reads the record as a person would, and then as the next start does.
+func readRecord(path string) (r Record) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return r
+	}
+	r.There = true
+	var file struct{ Report shutdown.Report }
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	r.Phase, r.Result = file.Report.Phase.String(), resultOf(file.Report)
+	next, err := shutdown.New(shutdown.Config{
+		Record: path, Signals: map[os.Signal]shutdown.Action{}, Logger: discard, LameDuck: -1,
+	})
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	_, r.LastRun = next.LastRun()
+	next.Begin(nil)
+	if err := next.Wait(); err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+var discard = slog.New(slog.DiscardHandler)

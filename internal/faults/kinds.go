@@ -1,0 +1,120 @@
+package faults
+
+// A faultKind is one way to break things.
+type faultKind struct {
+	name  string
+	apply func(d *draw)
+}
+
+// faultKinds is what a plan chooses from. A new one goes to the end; it changes
+// the plans of all seeds.
+var faultKinds = []faultKind{
+	kind("signal: in start-up", func(d *draw) {
+		d.plan.StartUp = d.ms(20, 150)
+		d.plan.First.Moment = Moment{inStartUp, d.ms(0, 120)}
+	}),
+	kind("signal: second in drain", func(d *draw) {
+		d.later(Signal{Moment{d.pick(inLeave, inDrain), d.ms(0, 100)}, []string{d.secondSignal()}, 1, 0})
+	}),
+	kind("signal: second in close", func(d *draw) {
+		d.hook(inClose, hookSucceeds).Takes = d.ms(50, 200)
+		d.later(Signal{Moment{inClose, d.ms(0, 100)}, []string{d.secondSignal()}, 1, 0})
+	}),
+	kind("signal: SIGINT forces", func(d *draw) {
+		d.plan.Table, d.plan.First.Names, d.plan.Later = tableDefault, []string{"INT"}, nil
+		d.work(d.pick(request, task, worker), d.pick(workGivesUp, workHangs))
+		d.later(Signal{Moment{inLeave, d.ms(550, 800)}, []string{"INT"}, 1, 0})
+	}),
+	kind("signal: at once", func(d *draw) {
+		d.plan.Table, d.plan.First.Names, d.plan.Later = tableImmediate, []string{"TERM"}, nil
+	}),
+	kind("signal: storm", func(d *draw) {
+		p := d.plan
+		names := map[string][]string{
+			tableDefault: {"TERM"}, tableImmediate: {"HUP", "TERM"}, tableGraceful: {"TERM", "HUP", "INT"},
+		}[p.Table]
+		if p.Table == tableDefault && d.IntN(2) == 0 {
+			names = []string{"TERM", "INT"}
+		}
+		storm := Signal{Moment{d.pick(inLeave, inDrain, inClose), d.ms(0, 60)}, names, 1000, d.ms(20, 300)}
+		if d.IntN(3) == 0 { // it is what begins the shutdown
+			storm.Moment = p.First.Moment
+			p.First = storm
+			return
+		}
+		d.later(storm)
+	}),
+	kind("stop and continue", func(d *draw) {
+		d.plan.Stop = &Pause{Moment{d.pick(whileRunning, inLeave, inDrain, inClose), d.ms(0, 50)}, d.ms(50, 600)}
+		if d.IntN(4) == 0 {
+			d.plan.Stop.For = d.plan.Timeout + d.ms(100, 600)
+		}
+	}),
+
+	kind("hook: returns an error", func(d *draw) { d.hook(d.anyPhase(), hookFails) }),
+	kind("hook: panics", func(d *draw) { d.hook(d.anyPhase(), hookPanics) }),
+	kind("hook: calls runtime.Goexit", func(d *draw) { d.hook(d.anyPhase(), hookGoexits) }),
+	kind("hook: hangs", func(d *draw) { d.hook(d.anyPhase(), hookHangs) }),
+	kind("hook: ignores its context", func(d *draw) { d.hook(d.anyPhase(), hookIgnores) }),
+	kind("hook: registers hooks", func(d *draw) {
+		h := d.hook(d.anyPhase(), hookRegisters)
+		for i := range 1 + d.IntN(3) {
+			h.Registers = append(h.Registers, Hook{
+				Name: h.Name + "/" + string(rune('a'+i)), Phase: d.anyPhase(),
+				Does: d.pick(hookSucceeds, hookFails, hookPanics), Takes: d.ms(0, 20),
+			})
+		}
+	}),
+	kind("hook: calls every method", func(d *draw) { d.hook(d.anyPhase(), hookCalls) }),
+	kind("hook: calls Wait", func(d *draw) { d.hook(d.anyPhase(), hookWaits) }),
+	kind("hook: calls Force", func(d *draw) { d.hook(d.anyPhase(), hookForces) }),
+
+	kind("work: cut off by the deadline", func(d *draw) {
+		d.work(d.pick(request, task, worker), d.pick(workGivesUp, workLate))
+	}),
+	kind("work: hangs", func(d *draw) { d.work(d.pick(request, task, worker), workHangs) }),
+	kind("work: a worker fails", func(d *draw) { d.work(worker, workFails) }),
+
+	kind("client: slow header", func(d *draw) { d.client(slowHeader, 4) }),
+	kind("client: stalled reader", func(d *draw) { d.client(stalledReader, 2) }),
+	kind("client: half-closed socket", func(d *draw) { d.client(halfClosed, 4) }),
+	kind("client: TLS handshake in progress", func(d *draw) { d.client(tlsHandshake, 4) }),
+	kind("client: chunked upload that stops", func(d *draw) { d.client(stoppedUpload, 3) }),
+	kind("client: HTTP/2 streams at the limit", func(d *draw) { d.client(streamLimit, 2) }),
+	kind("client: HTTP/2 rapid reset", func(d *draw) { d.client(rapidReset, 2) }),
+	kind("client: hijacked connection", func(d *draw) { d.client(d.pick(hijackedTold, hijackedHeld), 3) }),
+	kind("client: handler that calls its own server", func(d *draw) { d.client(callsItself, 3) }),
+
+	kind("descriptors exhausted", func(d *draw) { d.plan.Descriptors = 1 + d.IntN(d.plan.Load.Clients) }),
+	kind("memory limit", func(d *draw) { d.plan.MemoryMiB = 16 + d.IntN(17) }),
+	kind("GOMAXPROCS=1", func(d *draw) { d.plan.OneProc = true }),
+	kind("logger blocks", func(d *draw) { d.plan.Logger, d.plan.LoggerLines = loggerBlocks, d.IntN(4) }),
+	kind("logger panics", func(d *draw) { d.plan.Logger, d.plan.LoggerLines = loggerPanics, d.IntN(4) }),
+	kind("disk full", func(d *draw) { d.disk(diskFull) }),
+	kind("disk read-only", func(d *draw) { d.disk(diskReadOnly) }),
+	kind("disk hangs", func(d *draw) { d.disk(d.pick(diskHangsLock, diskHangs)) }),
+}
+
+// kind is a faultKind that writes its name into the plan.
+func kind(name string, apply func(d *draw)) faultKind {
+	return faultKind{name, func(d *draw) {
+		d.plan.Faults = append(d.plan.Faults, name)
+		apply(d)
+	}}
+}
+
+func (d *draw) disk(fault string) {
+	d.plan.Record, d.plan.Disk, d.plan.DiskBreaks = true, fault, d.pick(inStartUp, inDrain)
+}
+
+// secondSignal is one that changes nothing about a graceful shutdown if it comes
+// within half a second of the first, and may force it later.
+func (d *draw) secondSignal() string {
+	switch d.plan.Table {
+	case tableImmediate:
+		return d.pick("TERM", "HUP")
+	case tableGraceful:
+		return d.pick("TERM", "HUP", "INT")
+	}
+	return d.pick("TERM", "INT")
+}

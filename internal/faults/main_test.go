@@ -1,0 +1,37 @@
+//go:build linux
+
+package faults
+
+import (
+	"flag"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown/internal/leaks"
+)
+
+var (
+	seeds    = flag.Int("seeds", 8, "how many seeds are run")
+	from     = flag.Uint64("from", 1, "the first of them")
+	oneSeed  = flag.Uint64("seed", 0, "run this one only, and show its log and journal")
+	parallel = flag.Int("parallel-runs", 2*runtime.NumCPU(), "how many runs go on at the same time; they mostly wait")
+)
+
+func TestMain(m *testing.M) {
+	if isChild() {
+		serve()
+	}
+	flag.Parse()
+	// What is ignored here, under nohup, the children would ignore as well.
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
+	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
+}

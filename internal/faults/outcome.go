@@ -1,0 +1,199 @@
+package faults
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+// An Event is a line of the child's journal.
+type Event struct {
+	At    time.Time `json:"at"`
+	Kind  string    `json:"kind"`
+	Name  string    `json:"name,omitempty"`
+	Error string    `json:"error,omitempty"`
+	Cut   bool      `json:"cut,omitempty"` // work: WorkContext had ended, by the deadline or by force
+	End   *End      `json:"end,omitempty"`
+	TLS   string    `json:"tls,omitempty"` // listening: the second server's address
+}
+
+// Kinds of events.
+const (
+	started        = "started"         // signals are caught
+	listening      = "listening"       // Name is the address
+	hookRegistered = "hook registered" // Error is "after the end" if the shutdown was over by then
+	hookRemoved    = "hook removed"    // it will never run
+	hookStarted    = "hook started"
+	hookEnded      = "hook ended"
+	workStarted    = "work started"
+	workEnded      = "work ended"
+	unavailable    = "fault not available" // Name is the fault, Error why
+	waited         = "wait returned"       // End is set
+	leaked         = "leaked"              // Name is what
+	lastEvent      = "exiting"
+)
+
+// End is what the child knows when Wait has returned.
+type End struct {
+	ExitCode int             `json:"exit_code"`
+	Error    string          `json:"error,omitempty"`
+	Report   shutdown.Report `json:"report"`
+	Result   string          `json:"result"` // of the Report, in a word or two
+}
+
+// A Sent signal is one that the parent sent.
+type Sent struct {
+	At   time.Time
+	Name string
+}
+
+// A Request is one of a well-behaved client outside of the load.
+type Request struct {
+	Name     string // as the library calls it
+	Sent     bool   // all of it, on a connection
+	Answered bool   // completely
+	Error    string
+}
+
+// A LogLine is one that the child's logger wrote.
+type LogLine struct {
+	Level string `json:"level"`
+	Msg   string `json:"msg"`
+}
+
+// A Record is what the post-mortem record says after the end.
+type Record struct {
+	There   bool
+	Result  string // of its Report
+	Phase   string
+	LastRun bool // the next start would say that this run was killed
+	Error   string
+}
+
+// An Outcome is what is known about a run after it.
+type Outcome struct {
+	Plan     Plan
+	Journal  []Event
+	Killed   string // the parent had to kill it: why
+	ExitCode int    // -1 if a signal ended the process
+	EndedBy  string // that signal
+	Started  time.Time
+	Exited   time.Time
+	Sent     []Sent
+	Resumed  time.Time     // when SIGCONT was sent; zero if none was
+	Stall    time.Duration // for which the parent did not run although it should have
+	Log      []LogLine
+	LogText  string
+	Record   Record
+	Load     load.Result
+	Requests []Request
+	Left     []string // files and processes that are still there
+}
+
+// end returns what the child knew when Wait had returned, and when that was.
+func (o Outcome) end() (*End, time.Time) {
+	for _, e := range o.Journal {
+		if e.Kind == waited {
+			return e.End, e.At
+		}
+	}
+	return nil, time.Time{}
+}
+
+// all returns the events of a kind.
+func (o Outcome) all(kind string) []Event {
+	return slices.DeleteFunc(slices.Clone(o.Journal), func(e Event) bool { return e.Kind != kind })
+}
+
+func (o Outcome) first(kind, name string) (Event, bool) {
+	for _, e := range o.Journal {
+		if e.Kind == kind && e.Name == name {
+			return e, true
+		}
+	}
+	return Event{}, false
+}
+
+// unfinished counts the names that the Report leaves in flight.
+func (o Outcome) unfinished() map[string]int {
+	n := make(map[string]int)
+	if end, _ := o.end(); end != nil {
+		for _, t := range end.Report.Unfinished {
+			n[t.Name]++
+		}
+	}
+	return n
+}
+
+// forced reports whether the Report says that the end was forced.
+func (o Outcome) forced() bool {
+	end, _ := o.end()
+	return end != nil && end.Report.Forced != nil
+}
+
+// begun is when the first signal that the table takes was sent.
+func (o Outcome) begun() time.Time {
+	if len(o.Sent) == 0 {
+		return time.Time{}
+	}
+	return o.Sent[0].At
+}
+
+// slack is what a busy machine may take beyond what is promised: it stood still
+// for Stall, as far as the parent can tell, and the child not less.
+func (o Outcome) slack() time.Duration { return 300*time.Millisecond + 3*o.Stall }
+
+// wasBusy reports whether the machine stood still for so long that what the
+// child had to do within a few hundred milliseconds may have taken too long.
+func (o Outcome) wasBusy() bool { return o.Stall > 150*time.Millisecond }
+
+// drainEnd is when the drain has to end at the latest, by the plan.
+func (o Outcome) drainEnd() time.Time {
+	return o.begun().Add(o.Plan.Timeout.D() - o.Plan.reserve())
+}
+
+// wasStopped reports whether SIGSTOP took so much of the drain that the rest was
+// too short for anything.
+func (o Outcome) wasStopped() bool {
+	return o.Plan.Stop != nil && !o.Resumed.IsZero() && o.Resumed.After(o.drainEnd().Add(-600*time.Millisecond))
+}
+
+// killedAfterEnd reports whether a signal ended the process after Wait had
+// returned: then signals are the operating system's again.
+func (o Outcome) killedAfterEnd() bool {
+	end, at := o.end()
+	if end == nil || o.EndedBy == "" {
+		return false
+	}
+	for _, s := range o.Sent {
+		if s.At.After(at.Add(-time.Second - o.Stall)) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseLog(text string) (lines []LogLine) {
+	for line := range strings.Lines(text) {
+		var l LogLine
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg != "" {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+// resultOf is the word for a Report, which stands in its JSON.
+func resultOf(r shutdown.Report) string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err.Error()
+	}
+	var j struct{ Result string }
+	_ = json.Unmarshal(text, &j) // it was made a moment ago
+	return j.Result
+}

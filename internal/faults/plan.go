@@ -1,0 +1,239 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// A Plan is all that a seed decides. Parent and child read the same one.
+type Plan struct {
+	Seed   uint64   `json:"seed"`
+	Faults []string `json:"faults"` // for the table; sorted
+
+	Timeout  Milliseconds `json:"timeout_ms"`
+	LameDuck Milliseconds `json:"lame_duck_ms"` // -1 is none
+	Reserve  Milliseconds `json:"reserve_ms,omitempty"`
+	Table    string       `json:"signal_table"` // one of the tables in service_linux.go
+
+	StartUp Milliseconds `json:"start_up_ms"` // between New and the server's start
+	First   Signal       `json:"first_signal"`
+	Later   []Signal     `json:"later_signals,omitempty"`
+	Stop    *Pause       `json:"stop,omitempty"`
+
+	Hooks   []Hook         `json:"hooks"`
+	Work    []Work         `json:"work,omitempty"`
+	Load    Load           `json:"load"`
+	Clients map[string]int `json:"faulty_clients,omitempty"` // how many of which kind
+
+	Logger      string `json:"logger,omitempty"`
+	LoggerLines int    `json:"logger_lines,omitempty"` // that are written before it breaks
+	Record      bool   `json:"record,omitempty"`
+	Disk        string `json:"disk,omitempty"`
+	DiskBreaks  string `json:"disk_breaks,omitempty"`       // in start-up or in drain
+	Descriptors int    `json:"spare_descriptors,omitempty"` // 0 is no limit
+	MemoryMiB   int    `json:"memory_limit_mib,omitempty"`
+	OneProc     bool   `json:"gomaxprocs_1,omitempty"`
+}
+
+// reserve is the time that Close has, whatever hangs before.
+func (p Plan) reserve() time.Duration {
+	if p.Reserve > 0 {
+		return p.Reserve.D()
+	}
+	return p.Timeout.D() / 5
+}
+
+// Milliseconds are durations that read well in JSON.
+type Milliseconds int
+
+// D returns the time.Duration.
+func (m Milliseconds) D() time.Duration { return time.Duration(m) * time.Millisecond }
+
+// A Moment is when something happens: some time after an event of the child.
+type Moment struct {
+	Event string       `json:"event"` // start-up, running, leave, drain, close
+	After Milliseconds `json:"after_ms"`
+}
+
+// The events that a Moment can follow.
+const (
+	inStartUp    = "start-up"
+	whileRunning = "running"
+	inLeave      = "leave"
+	inDrain      = "drain"
+	inClose      = "close"
+)
+
+// A Signal is one signal, or a storm of Count of them, taken in turn from Names.
+type Signal struct {
+	Moment
+	Names  []string     `json:"names"`
+	Count  int          `json:"count"`
+	Spread Milliseconds `json:"spread_ms,omitempty"` // from the first of a storm to the last
+}
+
+// A Pause is the time between SIGSTOP and SIGCONT.
+type Pause struct {
+	Moment
+	For Milliseconds `json:"for_ms"`
+}
+
+// A Hook is what a hook does.
+type Hook struct {
+	Name      string       `json:"name"`
+	Phase     string       `json:"phase"`
+	Does      string       `json:"does"`
+	Takes     Milliseconds `json:"takes_ms,omitempty"`
+	Registers []Hook       `json:"registers,omitempty"`
+}
+
+// What hooks do.
+const (
+	hookSucceeds  = "succeeds"
+	hookFails     = "returns an error"
+	hookPanics    = "panics"
+	hookGoexits   = "calls runtime.Goexit"
+	hookHangs     = "hangs until its context ends"
+	hookIgnores   = "ignores its context and hangs"
+	hookRegisters = "registers hooks"
+	hookCalls     = "calls every method"
+	hookWaits     = "calls Wait"
+	hookForces    = "calls Force"
+)
+
+// Work is a request of a well-behaved client, a tracked task or a worker.
+type Work struct {
+	Kind  string       `json:"kind"`
+	Does  string       `json:"does"`
+	Takes Milliseconds `json:"takes_ms"`
+}
+
+// Kinds of work, and what it does.
+const (
+	request = "request"
+	task    = "task"
+	worker  = "worker"
+
+	workEnds    = "ends"
+	workTold    = "ends after the shutdown has begun"
+	workGivesUp = "gives up when its context ends"
+	workLate    = "reports success after its context has ended"
+	workHangs   = "hangs"
+	workFails   = "fails after the shutdown has begun" // workers only
+)
+
+// Load is what the well-behaved clients of package load do.
+type Load struct {
+	Mode    string       `json:"mode"`
+	Clients int          `json:"clients"`
+	Takes   Milliseconds `json:"handler_takes_ms"`
+}
+
+// Kinds of faulty clients.
+const (
+	slowHeader    = "slow header"
+	stalledReader = "stalled reader"
+	halfClosed    = "half-closed socket"
+	tlsHandshake  = "TLS handshake in progress"
+	stoppedUpload = "chunked upload that stops"
+	streamLimit   = "HTTP/2 streams at the limit"
+	rapidReset    = "HTTP/2 rapid reset"
+	hijackedTold  = "hijacked connection, closed at the beginning"
+	hijackedHeld  = "hijacked connection, held"
+	callsItself   = "handler that calls its own server"
+)
+
+// Signal tables, loggers and disks.
+const (
+	tableDefault   = "default"   // SIGTERM graceful, SIGINT graceful and then force
+	tableImmediate = "immediate" // SIGHUP graceful, SIGTERM at once
+	tableGraceful  = "graceful"  // SIGTERM, SIGHUP and SIGINT graceful
+
+	loggerBlocks = "blocks"
+	loggerPanics = "panics"
+
+	diskFull      = "full"
+	diskReadOnly  = "read-only"
+	diskHangsLock = "hangs when it is locked"
+	diskHangs     = "hangs when it is written"
+)
+
+// NewPlan draws the plan of a seed, from nothing but the seed.
+func NewPlan(seed uint64) Plan {
+	d := draw{rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), &Plan{Seed: seed}} //nolint:gosec // repeatable is what it has to be
+	d.base()
+	n := 1 + d.IntN(4)
+	for _, i := range d.Perm(len(faultKinds))[:n] {
+		faultKinds[i].apply(&d)
+	}
+	d.finish()
+	return *d.plan
+}
+
+// draw is a plan in the making.
+type draw struct {
+	*rand.Rand
+	plan *Plan
+}
+
+// ms draws from low to high, both included.
+func (d *draw) ms(low, high int) Milliseconds { return Milliseconds(low + d.IntN(high-low+1)) }
+
+func (d *draw) pick(from ...string) string { return from[d.IntN(len(from))] }
+
+// base is a service to which nothing happens but one signal.
+func (d *draw) base() {
+	p := d.plan
+	p.Timeout, p.LameDuck = d.ms(1000, 2000), -1
+	if d.IntN(2) == 0 {
+		p.LameDuck = d.ms(20, 250)
+	}
+	if d.IntN(3) == 0 {
+		p.Reserve = d.ms(200, 400)
+	}
+	p.Table = d.pick(tableDefault, tableImmediate, tableGraceful)
+	first := map[string]string{tableDefault: d.pick("TERM", "INT"), tableImmediate: "HUP", tableGraceful: d.pick("TERM", "HUP", "INT")}[p.Table]
+	p.First = Signal{Moment{whileRunning, d.ms(0, 150)}, []string{first}, 1, 0}
+	p.StartUp = d.ms(0, 20)
+	p.Record = d.IntN(2) == 0
+	p.Load = Load{d.pick("new connections", "keep-alive", "HTTP/2"), 4 + d.IntN(5), d.ms(5, 25)}
+	for _, phase := range []string{inLeave, inDrain, inClose} {
+		for range d.IntN(3) {
+			d.hook(phase, hookSucceeds)
+		}
+	}
+	for range d.IntN(4) {
+		d.work(d.pick(request, request, task, worker), d.pick(workEnds, workTold))
+	}
+}
+
+func (d *draw) anyPhase() string { return d.pick(inLeave, inDrain, inClose) }
+
+func (d *draw) hook(phase, does string) *Hook {
+	p := d.plan
+	p.Hooks = append(p.Hooks, Hook{Name: fmt.Sprintf("hook %d: %s", len(p.Hooks), does), Phase: phase, Does: does, Takes: d.ms(0, 60)})
+	return &p.Hooks[len(p.Hooks)-1]
+}
+
+func (d *draw) work(kind, does string) {
+	d.plan.Work = append(d.plan.Work, Work{kind, does, d.ms(10, 300)})
+}
+
+func (d *draw) client(kind string, most int) {
+	if d.plan.Clients == nil {
+		d.plan.Clients = make(map[string]int)
+	}
+	d.plan.Clients[kind] = 1 + d.IntN(most)
+}
+
+func (d *draw) later(s Signal) { d.plan.Later = append(d.plan.Later, s) }
+
+// finish puts the names of the faults in order, and the hooks in a random one.
+func (d *draw) finish() {
+	p := d.plan
+	d.Shuffle(len(p.Hooks), func(i, j int) { p.Hooks[i], p.Hooks[j] = p.Hooks[j], p.Hooks[i] })
+	slices.Sort(p.Faults)
+	p.Faults = slices.Compact(p.Faults)
+}

@@ -1,0 +1,90 @@
+package faults
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
+	for seed := range uint64(200) {
+		first, second := NewPlan(seed), NewPlan(seed)
+		require.Equal(t, first, second)
+	}
+	require.NotEqual(t, NewPlan(1).Hooks, NewPlan(2).Hooks)
+}
+
+// On every machine: the sum is that of the plans as they were drawn first. It
+// changes with each change to the drawing, and then the old seeds mean something
+// else.
+func TestPlansAreTheSameOnEveryMachine(t *testing.T) {
+	sum := sha256.New()
+	for seed := range uint64(100) {
+		text, err := json.Marshal(NewPlan(seed))
+		require.NoError(t, err)
+		sum.Write(text)
+	}
+	require.Equal(t, "011777aff991be07870df9c05b05bbbdfc389f945ba97262e3ea4f82c18df4a3", hex.EncodeToString(sum.Sum(nil)))
+}
+
+func TestAPlanSurvivesItsWayToTheChild(t *testing.T) {
+	for seed := range uint64(200) {
+		text, err := json.Marshal(NewPlan(seed))
+		require.NoError(t, err)
+		var p Plan
+		require.NoError(t, json.Unmarshal(text, &p))
+		require.Equal(t, NewPlan(seed), p)
+	}
+}
+
+func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
+	const seeds = 500
+	faults, hooks, work, clients := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	moments, loads, tables, disks, names := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	for seed := range uint64(seeds) {
+		p := NewPlan(seed)
+		for _, f := range p.Faults {
+			faults[f]++
+		}
+		for _, h := range p.Hooks {
+			hooks[h.Does]++
+		}
+		for _, w := range p.Work {
+			work[w.Kind+" "+w.Does]++
+		}
+		for c := range p.Clients {
+			clients[c]++
+		}
+		for _, s := range slices.Concat([]Signal{p.First}, p.Later) {
+			moments[s.Event]++
+			for _, n := range s.Names {
+				names[n]++
+			}
+		}
+		loads[p.Load.Mode]++
+		tables[p.Table]++
+		disks[p.Disk+" "+p.DiskBreaks]++
+	}
+	for _, k := range faultKinds {
+		require.NotZero(t, faults[k.name], "no seed has the fault %q", k.name)
+	}
+	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces} {
+		require.NotZero(t, hooks[does], "no hook %s", does)
+	}
+	for _, kind := range []string{request, task, worker} {
+		for _, does := range []string{workEnds, workTold, workGivesUp, workLate, workHangs} {
+			require.NotZero(t, work[kind+" "+does], "no %s %s", kind, does)
+		}
+	}
+	require.NotZero(t, work[worker+" "+workFails])
+	require.Len(t, clients, 10)
+	require.Len(t, moments, 5)
+	require.Len(t, names, 3)
+	require.Len(t, loads, 3)
+	require.Len(t, tables, 3)
+	require.Len(t, disks, 1+4*2)
+}

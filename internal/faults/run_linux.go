@@ -1,0 +1,288 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+// hangLimit is how long after its deadline a child may go on before it is killed.
+const hangLimit = 20 * time.Second
+
+// stepLimit bounds each wait for an event that has to come.
+const stepLimit = 20 * time.Second
+
+// A run is one child and what the parent does to it.
+type run struct {
+	plan    Plan
+	dir     string
+	clock   *stallClock
+	cmd     *exec.Cmd
+	journal *reader
+	stderr  bytes.Buffer
+	read    chan struct{} // closed when the journal has been read to its end
+	exited  chan struct{} // closed when the process has ended
+	mu      sync.Mutex    // protects out.Sent, out.Resumed and out.Killed while signals are sent
+	out     Outcome
+}
+
+// Run runs the plan once, in a directory of its own, and returns what happened.
+// An error is about the run itself, and says nothing about the library. If
+// without is set, the service does not use the library.
+func Run(p Plan, dir string, clock *stallClock, without bool) (Outcome, error) {
+	r := &run{
+		plan: p, dir: dir, clock: clock, journal: newReader(),
+		read: make(chan struct{}), exited: make(chan struct{}), out: Outcome{Plan: p},
+	}
+	stood := clock.now()
+	if err := r.start(without); err != nil {
+		return Outcome{}, fmt.Errorf("starting the service: %w", err)
+	}
+	r.watch()
+	var helpers sync.WaitGroup
+	for _, s := range p.Later {
+		helpers.Go(func() { r.at(s.Moment, func() { r.send(s) }) })
+	}
+	if p.Stop != nil {
+		helpers.Go(func() { r.at(p.Stop.Moment, r.pause) })
+	}
+	if p.First.Event == inStartUp {
+		helpers.Go(func() { r.at(p.First.Moment, func() { r.send(p.First) }) })
+	}
+	r.drive()
+	<-r.exited
+	helpers.Wait()
+	<-r.read
+	r.out.Stall = clock.since(stood)
+	r.collect()
+	return r.out, nil
+}
+
+func (r *run) record() string { return filepath.Join(r.dir, "record") }
+
+func (r *run) start(without bool) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	plan, err := json.Marshal(r.plan)
+	if err != nil {
+		return err
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer write.Close()
+	c := exec.Command(self)
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "SHUTDOWN_") && !strings.HasPrefix(v, "KUBERNETES_") {
+			c.Env = append(c.Env, v)
+		}
+	}
+	c.Env = append(c.Env, planVariable+"="+string(plan), recordVariable+"="+r.record())
+	if without {
+		c.Env = append(c.Env, withoutVariable+"=1")
+	}
+	if r.plan.OneProc {
+		c.Env = append(c.Env, "GOMAXPROCS=1")
+	}
+	if r.plan.MemoryMiB > 0 {
+		c.Env = append(c.Env, "GOMEMLIMIT="+strconv.Itoa(r.plan.MemoryMiB)+"MiB")
+	}
+	c.Dir = r.dir
+	c.Stderr = &r.stderr
+	c.ExtraFiles = []*os.File{write}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that what it may leave can be found
+	c.WaitDelay = time.Second
+	if _, err := c.StdinPipe(); err != nil { // open for as long as this process lives
+		read.Close()
+		return err
+	}
+	r.cmd, r.out.Started = c, time.Now()
+	if err := c.Start(); err != nil {
+		read.Close()
+		return err
+	}
+	go func() {
+		defer close(r.read)
+		defer read.Close()
+		r.journal.read(read)
+	}()
+	return nil
+}
+
+// watch waits for the process to end, and kills it if it does not.
+func (r *run) watch() {
+	limit := r.plan.Timeout.D() + hangLimit
+	if r.plan.Stop != nil {
+		limit += r.plan.Stop.For.D()
+	}
+	term := time.AfterFunc(limit, func() {
+		r.mu.Lock()
+		r.out.Killed = fmt.Sprintf("it had not ended after %v", limit)
+		r.mu.Unlock()
+		_ = r.cmd.Process.Signal(syscall.SIGQUIT) // Go's runtime writes the stacks
+		time.AfterFunc(5*time.Second, func() { _ = r.cmd.Process.Kill() })
+	})
+	go func() {
+		defer close(r.exited)
+		defer term.Stop()
+		err := r.cmd.Wait()
+		r.out.Exited = time.Now()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			r.out.LogText = err.Error()
+		}
+		r.out.ExitCode = r.cmd.ProcessState.ExitCode()
+		if status, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			r.out.EndedBy = status.Signal().String()
+		}
+	}()
+}
+
+// at does something at a moment, if the process comes to it.
+func (r *run) at(m Moment, do func()) {
+	kind, name := hookStarted, "mark "+m.Event
+	switch m.Event {
+	case inStartUp:
+		kind, name = started, ""
+	case whileRunning:
+		kind, name = listening, ""
+	}
+	if _, ok := r.journal.await(kind, name, stepLimit+hangLimit); !ok {
+		return
+	}
+	if r.sleep(m.After.D()) {
+		do()
+	}
+}
+
+// sleep reports whether the process still runs after d.
+func (r *run) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.exited:
+		return false
+	}
+}
+
+// over reports whether the child has said that Wait has returned: one signal
+// more would end it.
+func (r *run) over() bool {
+	for _, e := range r.journal.all() {
+		if e.Kind == waited {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) send(s Signal) {
+	for i := range s.Count {
+		if i > 0 && s.Spread > 0 && i%20 == 0 && !r.sleep(s.Spread.D()*20/time.Duration(s.Count)) {
+			return
+		}
+		if i%20 == 0 && r.over() {
+			return
+		}
+		name := s.Names[i%len(s.Names)]
+		at := time.Now()
+		if r.cmd.Process.Signal(signalNumber(name)) != nil {
+			return // it has ended
+		}
+		r.mu.Lock()
+		r.out.Sent = append(r.out.Sent, Sent{at, name})
+		r.mu.Unlock()
+	}
+}
+
+func (r *run) pause() {
+	if r.cmd.Process.Signal(syscall.SIGSTOP) != nil {
+		return
+	}
+	time.Sleep(r.plan.Stop.For.D()) // a stopped process does not end
+	r.mu.Lock()
+	r.out.Resumed = time.Now()
+	r.mu.Unlock()
+	_ = r.cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// drive puts the load on the service, and stops it with the first signal.
+func (r *run) drive() {
+	ready, ok := r.journal.await(listening, "", stepLimit)
+	if !ok {
+		<-r.exited // the shutdown was quicker than the start-up
+		return
+	}
+	loading, stopLoad := context.WithCancel(context.Background())
+	defer stopLoad()
+	clients := load.Clients{Mode: modes[r.plan.Load.Mode], N: r.plan.Load.Clients, Addr: ready.Name, Timeout: answerTimeout}.Start(loading)
+	breaking, stopBreaking := context.WithCancel(context.Background())
+	defer stopBreaking()
+	var faulty sync.WaitGroup
+	for kind, n := range r.plan.Clients {
+		for range n {
+			faulty.Go(func() { faultyClients[kind](breaking, ready.Name, ready.TLS) })
+		}
+	}
+	var sent requests
+	for i, w := range r.plan.Work {
+		if w.Kind == request {
+			sent.start(breaking, ready.Name, i)
+		}
+	}
+	if r.plan.First.Event == whileRunning {
+		r.warm(clients)
+		if r.sleep(r.plan.First.After.D()) {
+			r.send(r.plan.First)
+		}
+	}
+	<-r.exited
+	stopLoad()
+	r.out.Load = clients.Wait()
+	// What the process has answered is in the clients' sockets, so they have to
+	// read it before they are told to stop.
+	settle := time.AfterFunc(2*time.Second, stopBreaking)
+	defer settle.Stop()
+	r.out.Requests = sent.wait()
+	stopBreaking()
+	faulty.Wait()
+}
+
+// warm waits until the load and the plan's work have begun. If descriptors are
+// exhausted some of it never does, so it goes on after a moment.
+func (r *run) warm(clients *load.Run) {
+	limit := 5 * time.Second
+	if r.plan.Descriptors > 0 {
+		limit = 200 * time.Millisecond
+	}
+	for i, w := range r.plan.Work {
+		if w.Kind == request {
+			r.journal.await(workStarted, fmt.Sprintf("POST /work/%d", i), limit)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_ = clients.Warm(ctx, 1) // with descriptors exhausted some never get an answer
+}
+
+// signalNumber takes the name of a signal without SIG.
+func signalNumber(name string) syscall.Signal { return unix.SignalNum("SIG" + name) }

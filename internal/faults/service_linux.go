@@ -1,0 +1,177 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/loopback"
+	"github.com/gracefulgo/shutdown/listener"
+)
+
+// The environment of a child.
+const (
+	planVariable    = "FAULTS_PLAN"    // the plan as JSON; makes the test binary a service
+	recordVariable  = "FAULTS_RECORD"  // the path for Config.Record
+	withoutVariable = "FAULTS_WITHOUT" // set: the same service without the library
+)
+
+// journalDescriptor is that of the pipe to the parent.
+const journalDescriptor = 3
+
+// maxStreams is the HTTP/2 server's limit.
+const maxStreams = 16
+
+// A service is what the child runs.
+type service struct {
+	plan    Plan
+	m       *shutdown.Manager // nil in the control without the library
+	journal *journal
+	addr    string        // of the server
+	never   chan struct{} // is not closed
+}
+
+// isChild reports whether this process was started as a service.
+func isChild() bool { return os.Getenv(planVariable) != "" }
+
+// serve is the child's main. It does not return.
+func serve() {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(3) // the parent has died, and nobody else would end this
+	}()
+	s := &service{journal: &journal{w: os.NewFile(journalDescriptor, "journal")}, never: make(chan struct{})}
+	if err := json.Unmarshal([]byte(os.Getenv(planVariable)), &s.plan); err != nil {
+		panic(err)
+	}
+	if os.Getenv(withoutVariable) != "" {
+		s.runWithout()
+	}
+	s.run()
+}
+
+func (s *service) run() {
+	quiet := goleak.IgnoreCurrent()
+	there := openDescriptors()
+	p := s.plan
+	s.breakDisk(inStartUp)
+	var err error
+	s.m, err = shutdown.New(shutdown.Config{
+		GracePeriod: p.Timeout.D() + time.Second,
+		Timeout:     p.Timeout.D(),
+		LameDuck:    p.LameDuck.D(),
+		Reserve:     p.Reserve.D(),
+		Signals:     table(p.Table),
+		Record:      recordPath(p),
+		Logger:      slog.New(newLogger(p, os.Stderr)),
+	})
+	if err != nil {
+		panic(err)
+	}
+	s.journal.note(started, "")
+	if err := s.start(); err != nil {
+		s.m.Begin(err)
+	}
+
+	err = s.m.Wait()
+	code := shutdown.ExitCode(err)
+	report := s.m.Report()
+	end := &End{ExitCode: code, Report: report, Result: resultOf(report)}
+	if err != nil {
+		end.Error = err.Error()
+	}
+	s.journal.add(Event{Kind: waited, End: end})
+	if s.shouldBeQuiet(end) {
+		s.lookForLeaks(quiet, there)
+	}
+	s.journal.note(lastEvent, "")
+	os.Exit(code)
+}
+
+func table(name string) map[os.Signal]shutdown.Action {
+	switch name {
+	case tableImmediate:
+		return map[os.Signal]shutdown.Action{syscall.SIGHUP: shutdown.Graceful, syscall.SIGTERM: shutdown.Immediate}
+	case tableGraceful:
+		return map[os.Signal]shutdown.Action{
+			syscall.SIGTERM: shutdown.Graceful, syscall.SIGHUP: shutdown.Graceful, syscall.SIGINT: shutdown.Graceful,
+		}
+	}
+	return nil
+}
+
+func recordPath(p Plan) string {
+	if !p.Record {
+		return ""
+	}
+	return os.Getenv(recordVariable)
+}
+
+// start is the start-up of the program. A signal may come at any point of it.
+func (s *service) start() error {
+	half := len(s.plan.Hooks) / 2
+	s.registerAll(s.plan.Hooks[:half])
+	s.register(Hook{Name: "mark " + inLeave, Phase: inLeave})
+	s.register(Hook{Name: "mark " + inDrain, Phase: inDrain})
+	time.Sleep(s.plan.StartUp.D())
+
+	var tlsAddr string
+	if s.plan.Clients[tlsHandshake] > 0 {
+		config, err := selfSigned()
+		if err != nil {
+			return err
+		}
+		if tlsAddr, err = s.listen(&http.Server{Handler: s, TLSConfig: config}); err != nil {
+			return err
+		}
+	}
+	addr, err := s.listen(newServer(s))
+	if err != nil {
+		return err
+	}
+	s.addr = addr
+	for i, w := range s.plan.Work {
+		s.startWork(i, w)
+	}
+	s.registerAll(s.plan.Hooks[half:])
+	s.register(Hook{Name: "mark " + inClose, Phase: inClose})
+	if n := s.plan.Descriptors; n > 0 {
+		limitDescriptors(n)
+	}
+	s.journal.add(Event{Kind: listening, Name: addr, TLS: tlsAddr})
+	return nil
+}
+
+func newServer(h http.Handler) *http.Server {
+	srv := &http.Server{Handler: h, Protocols: new(http.Protocols), HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams}}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // it writes of each faulty client
+	return srv
+}
+
+func (s *service) listen(srv *http.Server) (addr string, err error) {
+	ln, err := listener.Listen(context.Background(), "tcp", loopback.Addr())
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), httpserver.StartListener(s.m, srv, ln)
+}
+
+func (s *service) breakDisk(moment string) {
+	if s.plan.Disk == "" || s.plan.DiskBreaks != moment {
+		return
+	}
+	if err := breakDisk(s.plan.Disk); err != nil {
+		s.journal.add(Event{Kind: unavailable, Name: "disk " + s.plan.Disk, Error: err.Error()})
+	}
+}

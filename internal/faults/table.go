@@ -1,0 +1,204 @@
+package faults
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// A Table sums up runs. Its methods may be called by several goroutines.
+type Table struct {
+	mu          sync.Mutex     // protects what follows
+	runs        int            // that were done
+	errors      int            // runs that could not be done
+	results     map[string]int // runs by what Wait's result was
+	faults      map[string]int // runs by fault
+	violations  map[string]int // by invariant
+	violating   map[string][]uint64
+	expected    map[string]int // by invariant
+	expectedIn  map[string]int // runs with at least one, by invariant
+	lost        int            // requests, excused or not
+	lostIn      int            // runs
+	excused     int            // runs
+	busy        int            // runs in which wasBusy excuses what is short of time
+	latest      time.Duration  // Wait returned after the deadline; negative if always before
+	latestSeed  uint64
+	unavailable map[string]int // faults that the machine did not allow, by fault
+}
+
+// NewTable returns an empty one.
+func NewTable() *Table {
+	return &Table{
+		results: make(map[string]int), faults: make(map[string]int), violations: make(map[string]int),
+		violating: make(map[string][]uint64), expected: make(map[string]int), expectedIn: make(map[string]int),
+		unavailable: make(map[string]int),
+	}
+}
+
+// Add counts a run, and returns those of its violations that are not expected.
+func (t *Table) Add(o Outcome) (unexpected []Violation) {
+	violations := Check(o)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.runs++
+	end, _ := o.end()
+	switch {
+	case end != nil:
+		t.results[end.Result]++
+	default:
+		t.results["ended by a signal"]++
+	}
+	for _, f := range o.Plan.Faults {
+		t.faults[f]++
+	}
+	for _, e := range o.all(unavailable) {
+		t.unavailable[e.Name+": "+e.Error]++
+	}
+	if o.wasBusy() {
+		t.busy++
+	}
+	if n := o.Load.Losses(); n > 0 {
+		t.lost += n
+		t.lostIn++
+		if !o.mayLose() && o.wereSilent() {
+			t.excused++
+		}
+	}
+	if _, at := o.end(); !at.IsZero() {
+		if late := at.Sub(o.deadline()); t.runs == 1 || late > t.latest {
+			t.latest, t.latestSeed = late, o.Plan.Seed
+		}
+	}
+	inThisRun := make(map[string]bool)
+	for _, v := range violations {
+		if _, ok := expectedFailures[v.Invariant]; ok {
+			t.expected[v.Invariant]++
+			inThisRun[v.Invariant] = true
+			continue
+		}
+		unexpected = append(unexpected, v)
+		t.violations[v.Invariant]++
+		if seeds := t.violating[v.Invariant]; !slices.Contains(seeds, o.Plan.Seed) {
+			t.violating[v.Invariant] = append(seeds, o.Plan.Seed)
+		}
+	}
+	for name := range inThisRun {
+		t.expectedIn[name]++
+	}
+	return unexpected
+}
+
+// Fail counts a run that could not be done.
+func (t *Table) Fail() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.errors++
+}
+
+// Progress is a line.
+func (t *Table) Progress(of int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, v := range t.violations {
+		n += v
+	}
+	return fmt.Sprintf("%d of %d runs, %d violations", t.runs, of, n)
+}
+
+// Print writes the tables.
+func (t *Table) Print(w io.Writer, took, stall time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer tab.Flush()
+	fmt.Fprintln(tab, "FAULT\tSEEDS")
+	for _, name := range byCount(t.faults) {
+		fmt.Fprintf(tab, "%s\t%d\n", name, t.faults[name])
+	}
+	for _, name := range byCount(t.unavailable) {
+		fmt.Fprintf(tab, "not available here: %s\t%d\n", name, t.unavailable[name])
+	}
+	fmt.Fprintln(tab, "\nRESULT\tSEEDS")
+	for _, name := range byCount(t.results) {
+		fmt.Fprintf(tab, "%s\t%d\n", name, t.results[name])
+	}
+	fmt.Fprintln(tab, "\nINVARIANT\tVIOLATIONS\tEXPECTED TO FAIL")
+	for _, i := range invariants {
+		expected := fmt.Sprint(t.expected[i.name])
+		if title, ok := expectedFailures[i.name]; ok {
+			expected += fmt.Sprintf(" in %d seeds: %s", t.expectedIn[i.name], title)
+		}
+		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
+	}
+	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds; excused by clients that did not run: %d seeds\n", t.lost, t.lostIn, t.excused)
+	fmt.Fprintf(tab, "latest return of Wait, from the deadline: %v (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
+	fmt.Fprintf(tab, "runs in which the machine was too busy for the checks of what is short of time: %d\n", t.busy)
+	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; the machine stood still for %v\n",
+		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))
+}
+
+func seedList(seeds []uint64) string {
+	if len(seeds) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("(seeds %s)", strings.Trim(fmt.Sprint(seeds), "[]"))
+}
+
+func byCount(n map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(n), func(a, b string) int {
+		return cmp.Or(cmp.Compare(n[b], n[a]), cmp.Compare(a, b))
+	})
+}
+
+// maxTail is how much of the child's log a violation shows.
+const maxTail = 4 << 10
+
+// Describe is a violation's text: what, the plan, the log and how to repeat it.
+func Describe(o Outcome, violations []Violation) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "seed %d:\n", o.Plan.Seed)
+	for _, v := range violations {
+		fmt.Fprintf(&s, "  %s: %s\n", v.Invariant, v.What)
+	}
+	plan, err := json.Marshal(o.Plan)
+	if err != nil {
+		plan = []byte(err.Error())
+	}
+	fmt.Fprintf(&s, "plan: %s\n", plan)
+	if end, _ := o.end(); end != nil {
+		fmt.Fprintf(&s, "%v\n", end.Report)
+	}
+	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; the machine stood still for %v, a client of the load for %v\n",
+		o.ExitCode, o.EndedBy, len(o.Sent), o.Stall.Round(time.Millisecond), o.Load.Silence.Round(time.Millisecond))
+	text := o.LogText
+	if len(text) > maxTail {
+		text = "..." + text[len(text)-maxTail:]
+	}
+	fmt.Fprintf(&s, "the end of the log:\n%s\n", text)
+	fmt.Fprintf(&s, "repeat with: go test ./internal/faults -v -run TestFaults -seed %d\n", o.Plan.Seed)
+	return s.String()
+}
+
+// journalText is the child's journal as text, with times since the first event.
+func (o Outcome) journalText() string {
+	var s strings.Builder
+	for _, e := range o.Journal {
+		fmt.Fprintf(&s, "%8.1fms %-16s %s", float64(e.At.Sub(o.Journal[0].At).Microseconds())/1000, e.Kind, e.Name)
+		if e.Error != "" {
+			fmt.Fprintf(&s, ": %.200s", e.Error)
+		}
+		if e.Cut {
+			s.WriteString(" (cut off)")
+		}
+		s.WriteString("\n")
+	}
+	return s.String()
+}

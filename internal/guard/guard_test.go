@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"regexp"
 	"strings"
 	"sync"
@@ -67,7 +68,10 @@ func choose(t *testing.T) (rows []*row) {
 
 // measure takes the rows in turn, so that whatever else the machine does meets
 // all of them alike.
+// An interrupt ends it early: there is a table then, but no success.
 func measure(t *testing.T, rows []*row) {
+	interrupted, release := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer release()
 	n := *rounds
 	control := *controls
 	if control < 0 {
@@ -92,7 +96,7 @@ func measure(t *testing.T, rows []*row) {
 	began, said := time.Now(), time.Now()
 	for i := range n {
 		for _, r := range rows {
-			if ctx.Err() != nil || !r.library && i >= control {
+			if ctx.Err() != nil || interrupted.Err() != nil || !r.library && i >= control {
 				continue
 			}
 			if time.Since(said) > 10*time.Second {
@@ -104,6 +108,9 @@ func measure(t *testing.T, rows []*row) {
 	}
 	close(work)
 	workers.Wait()
+	if interrupted.Err() != nil {
+		t.Errorf("interrupted: not all of the %d rounds have run", n)
+	}
 }
 
 // measure runs one round of n that counts.

@@ -1,7 +1,10 @@
 package load_test
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -170,4 +173,34 @@ func TestTheStatusOfARefusedProxyEndsAClient(t *testing.T) {
 	result := run.Wait()
 	require.Equal(t, 3, result.Refused)
 	require.Zero(t, result.Requests)
+}
+
+// The server closes each connection when a second request comes: that one is
+// lost, and its connection was idle for as long as the client paused.
+func TestForHowLongAConnectionWasIdleBeforeALossIsKnown(t *testing.T) {
+	const pause = 30 * time.Millisecond
+	addr := accept(t, func(conn net.Conn) {
+		requests := bufio.NewReader(conn)
+		req, err := http.ReadRequest(requests)
+		if err != nil {
+			return
+		}
+		body, _ := io.ReadAll(req.Body)
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		_, _ = requests.Peek(1)
+	})
+	result := loseSome(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: addr, Pause: pause})
+	require.Len(t, result.IdleBefore, result.Losses(), "lost: %s", result.Kinds())
+	require.GreaterOrEqual(t, slices.Min(result.IdleBefore), pause-time.Millisecond)
+}
+
+func TestALossInTheMiddleOfAnAnswerIsNoIdleConnections(t *testing.T) {
+	addr := accept(t, func(conn net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+		}
+	})
+	result := loseSome(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: addr})
+	require.Positive(t, result.Losses())
+	require.Empty(t, result.IdleBefore)
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,12 +15,21 @@ type heardConn struct {
 	net.Conn
 	silence *longest // of all connections
 
-	mu    sync.Mutex // protects what follows
-	spoke time.Time  // when the last write began
+	mu       sync.Mutex // protects what follows
+	spoke    time.Time  // when the last write began
+	heardAt  time.Time  // when the last bytes came, or the connection
+	wrote    bool       // something of the present request
+	answered bool       // something came after that
+	idle     time.Duration
 }
 
 func (c *heardConn) Write(p []byte) (int, error) {
 	began := time.Now()
+	c.mu.Lock()
+	if !c.wrote {
+		c.wrote, c.idle = true, began.Sub(c.heardAt)
+	}
+	c.mu.Unlock()
 	n, err := c.Conn.Write(p)
 	c.heard(began)
 	return n, err
@@ -30,7 +40,40 @@ func (c *heardConn) Read(p []byte) (int, error) {
 	if err != nil {
 		c.heard(time.Now())
 	}
+	if n > 0 {
+		c.mu.Lock()
+		c.heardAt, c.answered = time.Now(), c.wrote
+		c.mu.Unlock()
+	}
 	return n, err
+}
+
+// begin is for each request on the connection.
+func (c *heardConn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrote, c.answered = false, false
+}
+
+// idleBefore is for how long the connection had been idle when the present
+// request was written, or, if nothing of it was, for how long it has been. It is
+// no matter if an answer has begun.
+func (c *heardConn) idleBefore() (d time.Duration, matters bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wrote {
+		return c.idle, !c.answered
+	}
+	return time.Since(c.heardAt), true
+}
+
+// heardConnOf is what is below c, which may be a tls.Conn; nil if it is none of ours.
+func heardConnOf(c net.Conn) *heardConn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	h, _ := c.(*heardConn)
+	return h
 }
 
 func (c *heardConn) heard(began time.Time) {

@@ -26,6 +26,12 @@ type Result struct {
 	HeldUp    int            // dials that took over 0.5 s, or that nobody had answered when the run ended
 	LastReply time.Time      // the latest full and right answer
 
+	// IdleBefore has, for each request that was lost because its connection ended
+	// before an answer began, for how long that had been idle when the request was
+	// written, as far as the client knows. A server may close an idle connection
+	// in that very moment.
+	IdleBefore []time.Duration
+
 	// What a machine that stands still is known by; counted after Warm, if that
 	// was called.
 	Slowest time.Duration // of the requests that were answered
@@ -42,6 +48,7 @@ func (r *Result) Add(other Result) {
 	if other.LastReply.After(r.LastReply) {
 		r.LastReply = other.LastReply
 	}
+	r.IdleBefore = append(r.IdleBefore, other.IdleBefore...)
 	r.Slowest = max(r.Slowest, other.Slowest)
 	r.Silence = max(r.Silence, other.Silence)
 	for kind, n := range other.Lost {
@@ -95,6 +102,10 @@ func (r *Result) Lose(kind string, later bool) {
 // DialReset is the kind of a loss in which the dial itself was reset: the client
 // never had a connection.
 const DialReset = "dial RST"
+
+// connectionLost are the kinds of losses in which the connection ended before the
+// answer began.
+var connectionLost = []string{"RST", "EOF", "EPIPE", "unsent"}
 
 // heldUp is how long a dial takes that somebody answers. A SYN that was dropped
 // is repeated after a second.

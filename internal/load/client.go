@@ -1,0 +1,220 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// dialGrace is how long a dial may go on after the end of the run. The handshake
+// may be over, and the dialling goroutine not have noticed: that connection
+// counts.
+const dialGrace = 50 * time.Millisecond
+
+func (c Clients) transport(ctx context.Context, r *Run) *http.Transport {
+	dialer := &net.Dialer{Timeout: c.Timeout}
+	t := &http.Transport{
+		// Not under the request's context: the end of a run is to give up
+		// dials only.
+		DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
+			dialing, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			defer context.AfterFunc(ctx, func() { time.AfterFunc(dialGrace, cancel) })()
+			began := time.Now()
+			conn, err := dialer.DialContext(dialing, network, addr)
+			if time.Since(began) > heldUp || errors.Is(dialing.Err(), context.Canceled) {
+				r.heldUp.Add(1)
+			}
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return &heardConn{Conn: conn, silence: &r.pace.silence, spoke: began, heardAt: time.Now()}, nil
+		},
+		TLSClientConfig:    c.TLS.Clone(), // net/http changes it
+		DisableCompression: true,
+		DisableKeepAlives:  c.Mode == NewConn,
+		Protocols:          new(http.Protocols),
+	}
+	switch http2 := c.Mode == HTTP2 || c.Mode == HTTP2Shared; {
+	case http2 && c.TLS != nil:
+		t.Protocols.SetHTTP2(true)
+	case http2:
+		t.Protocols.SetUnencryptedHTTP2(true)
+	default:
+		t.Protocols.SetHTTP1(true)
+	}
+	return t
+}
+
+type client struct {
+	id        int
+	url       string
+	timeout   time.Duration
+	pause     time.Duration
+	gone      int // a status; 0 is none
+	run       *Run
+	after     *client // whose connection this client shares; nil if it has its own
+	transport *http.Transport
+	answered  atomic.Int64
+	lost      atomic.Int64
+	conn      atomic.Pointer[heardConn] // of the present request; nil without one
+	result    Result        // the client's own until ended is closed
+	ended     chan struct{} // closed when the client has ended
+}
+
+func (c *client) loop(ctx context.Context) {
+	defer close(c.ended)
+	if c.after != nil {
+		// A transport dials for each request that finds no connection. Only
+		// once there is one do all the others share it.
+		_ = c.after.warm(ctx, 1)
+	}
+	for ctx.Err() == nil {
+		if gone := c.request(); gone {
+			return
+		}
+		if c.pause > 0 {
+			select {
+			case <-time.After(c.pause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// request sends one request and records what became of it. It reports whether
+// the client has ended, because nothing listens any more.
+func (c *client) request() (gone bool) {
+	began := time.Now()
+	c.conn.Store(nil)
+	err := c.roundTrip()
+	marked := c.run.marked.Load()
+	later := marked > 0 && began.UnixNano() >= marked
+	var dial *dialError
+	switch {
+	case err == nil:
+		c.result.Answer(later)
+		c.run.pace.slowest.add(time.Since(began))
+		c.answered.Add(1)
+	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED), c.isGone(err):
+		c.result.Refused++
+		return true
+	case errors.As(err, &dial) && errors.Is(err, context.Canceled):
+		return true // given up at the end of the run
+	default:
+		c.lose(err, later)
+	}
+	return false
+}
+
+func (c *client) lose(err error, later bool) {
+	k := kind(err)
+	c.result.Lose(k, later)
+	if conn := c.conn.Load(); conn != nil && slices.Contains(connectionLost, k) {
+		if idle, matters := conn.idleBefore(); matters {
+			c.result.IdleBefore = append(c.result.IdleBefore, idle)
+		}
+	}
+	c.lost.Add(1)
+}
+
+// isGone reports whether err is the status that means a refused dial.
+func (c *client) isGone(err error) bool {
+	var status statusError
+	return c.gone != 0 && errors.As(err, &status) && int(status) == c.gone
+}
+
+// warm waits until the client has had n answers.
+func (c *client) warm(ctx context.Context, n int) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for c.answered.Load() < int64(n) {
+		select {
+		case <-tick.C:
+		case <-c.ended:
+			if got := c.answered.Load(); got < int64(n) {
+				return fmt.Errorf("load: client %d ended after %d answers", c.id, got)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("load: waiting for %d answers to each client: %w", n, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+func (c *client) roundTrip() error {
+	ctx, stop := c.untilAnswerIsDue()
+	defer stop()
+	err := c.send(ctx)
+	var dial *dialError
+	if errors.Is(err, context.Canceled) && !errors.As(err, &dial) {
+		return context.DeadlineExceeded // nobody else cancels it
+	}
+	return err
+}
+
+// untilAnswerIsDue returns the context of a request, which ends when the answer
+// has had its time. That begins when there is a connection: the dial has its
+// own. With one limit for both, a machine that stands still lets both end at
+// once, and a dial that nobody answers looks like a server that is silent.
+func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	due := time.AfterFunc(math.MaxInt64, cancel) // not yet: a goroutine may stand still before a Stop
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { due.Stop() }, // also when net/http tries again
+		GotConn: func(info httptrace.GotConnInfo) {
+			if conn := heardConnOf(info.Conn); conn != nil {
+				conn.begin()
+				c.conn.Store(conn)
+			}
+			due.Reset(c.timeout)
+		},
+	})
+	return ctx, func() {
+		due.Stop()
+		cancel()
+	}
+}
+
+func (c *client) send(ctx context.Context) error {
+	body := "<" + strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests) + ">" // no body begins or ends another
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.GetBody = nil // with it net/http sends the request again when a connection is lost
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode != http.StatusOK:
+		return statusError(resp.StatusCode)
+	case string(answer) != body && !encloses(string(answer), body):
+		return errWrongAnswer
+	}
+	return nil
+}
+
+// maxAnswer is how much of an answer a client takes, in bytes.
+const maxAnswer = 1 << 20
+
+// encloses reports whether the answer begins and ends with the body.
+func encloses(answer, body string) bool {
+	return len(answer) >= 2*len(body) && strings.HasPrefix(answer, body) && strings.HasSuffix(answer, body)
+}

@@ -14,9 +14,8 @@ type cell struct {
 	traffic traffic
 	promise promise
 
-	// issue is the title of the issue that mends the fault for which the cell
-	// fails today; "" if it has to hold.
-	issue string
+	// expected is how the cell falls short today, if it does.
+	expected shortfall
 	// quick cells run when go test is given no -cells.
 	quick bool
 }
@@ -114,10 +113,25 @@ type traffic struct {
 
 // A promise is what the library's rounds must keep.
 type promise struct {
-	lost   float64 // requests for each shutdown, at most; resets of dials included
+	lost   float64 // requests for each shutdown, at most, in the mean; resets of dials included
 	exit   int     // status of the process
 	stream string  // how the stream ends: ended, or cut; "" if there is none
 }
+
+// A shortfall is a fault that is known: of the promise, only this part may fail.
+type shortfall struct {
+	of    part   // "" if there is none
+	issue string // the title of the issue that mends it
+}
+
+// part is a part of a promise.
+type part string
+
+const (
+	losses     part = "losses"
+	exitStatus part = "exit status"
+	streamEnd  part = "stream"
+)
 
 func (p promise) String() string {
 	text := "0 lost"

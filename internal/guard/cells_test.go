@@ -68,9 +68,7 @@ func connections() []cell {
 		{name: "new connections, TLS", service: service{Protocol: https1}, traffic: traffic{mode: load.NewConn}},
 		{name: "pause 20ms", traffic: traffic{pause: 20 * time.Millisecond}},
 		{name: "pause 60ms", traffic: traffic{pause: 60 * time.Millisecond}},
-		// A client that speaks while its idle connection is being closed: package
-		// httpserver, "What remains".
-		{name: "pause 200ms", traffic: traffic{pause: 200 * time.Millisecond}, promise: promise{lost: 0.2}},
+		{name: "pause 200ms", traffic: traffic{pause: 200 * time.Millisecond}},
 		{name: "HTTP/2 TLS, 16 streams", service: service{Protocol: h2}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		{name: "HTTP/2 clear, 16 streams", service: service{Protocol: h2c}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		// An answer under way on the same connection: package httpserver, "What
@@ -102,12 +100,12 @@ func streams() (all []cell) {
 			switch e {
 			case registered:
 				if k == sse {
-					c.issue = servers
+					c.expected = shortfall{streamEnd, servers}
 				}
 			case nobody:
 				c.promise = promise{stream: "cut", exit: 1}
 				if k == sse {
-					c.issue = truth
+					c.expected = shortfall{exitStatus, truth}
 				}
 			}
 			all = append(all, c)

@@ -14,7 +14,9 @@
 // retry hides a loss. Each cell promises how much may be lost, which is nothing,
 // or a limit that the documentation names. See cells_test.go.
 //
-// Clients that get no processor for 40 ms look idle to a server, which closes
-// idle connections. So a round in which that happened and something was lost is
-// repeated, and counted in a column of its own; it may be a tenth of the rounds.
+// A server closes idle connections, and a request that a client writes on one in
+// that very moment is lost, with any server. So a loss on a connection that was
+// idle for longer than package httpserver waits has a column of its own, IDLE,
+// and a tenth of a cell's rounds, or one, may have such losses. That happens to
+// clients that pause, and to clients that get no processor.
 package guard

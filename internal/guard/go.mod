@@ -7,6 +7,7 @@ require (
 	github.com/gracefulgo/shutdown v0.0.0
 	github.com/gracefulgo/shutdown/grpcserver v0.0.0
 	github.com/stretchr/testify v1.11.1
+	go.uber.org/goleak v1.3.0
 	google.golang.org/grpc v1.84.0
 )
 

@@ -32,13 +32,15 @@ type rpcLoad struct {
 	marked atomic.Bool
 
 	clients  sync.WaitGroup
+	began    atomic.Int64
 	answered atomic.Int64
-	mu       sync.Mutex  // protects result
-	result   load.Result // of the clients that have ended
+	mu       sync.Mutex    // protects result until done is closed
+	result   load.Result   // of the clients that have ended
+	done     chan struct{} // closed when all have
 }
 
 func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error) {
-	l := &rpcLoad{addr: addr, calls: t.calls, pause: t.pause, ended: ctx}
+	l := &rpcLoad{addr: addr, calls: t.calls, pause: t.pause, ended: ctx, done: make(chan struct{})}
 	common, err := l.connect()
 	if err != nil {
 		return nil, err
@@ -50,6 +52,7 @@ func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error)
 		}
 		l.clients.Go(func() {
 			var result load.Result
+			l.began.Add(1)
 			for ctx.Err() == nil && l.call(common, path, &result) {
 				select {
 				case <-time.After(l.pause):
@@ -62,8 +65,10 @@ func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error)
 		})
 	}
 	go func() {
+		defer close(l.done)
 		l.clients.Wait()
 		_ = common.Close() // it was for calls, and there are no more
+		l.result.HeldUp += int(common.heldUp.Load())
 	}()
 	return l, nil
 }
@@ -71,12 +76,12 @@ func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error)
 // Mark divides the calls as load.Run.Mark does.
 func (l *rpcLoad) Mark() { l.marked.Store(true) }
 
+func (l *rpcLoad) Began() int { return int(l.began.Load()) }
+
 func (l *rpcLoad) Count() int { return int(l.answered.Load()) }
 
 func (l *rpcLoad) Wait() load.Result {
-	l.clients.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	<-l.done
 	return l.result
 }
 
@@ -85,7 +90,8 @@ type rpcConn struct {
 	*grpc.ClientConn
 	connected atomic.Bool // a dial has succeeded
 	refused   atomic.Bool // so has a refusal, later
-	givenUp   atomic.Bool
+	givenUp   atomic.Bool // at the end of the run
+	reset     atomic.Bool
 	heldUp    atomic.Int64
 }
 
@@ -111,8 +117,10 @@ func (l *rpcLoad) connect() (*rpcConn, error) {
 			c.connected.Store(true)
 		case errors.Is(err, syscall.ECONNREFUSED):
 			c.refused.Store(true)
-		case ctx.Err() != nil:
+		case l.ended.Err() != nil:
 			c.givenUp.Store(true)
+		case errors.Is(err, syscall.ECONNRESET):
+			c.reset.Store(true)
 		}
 		return conn, err
 	}
@@ -147,7 +155,11 @@ func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again
 		result.Refused++
 		return false
 	}
-	result.Lose(rpcKind(err), later)
+	kind := rpcKind(err)
+	if conn != common && !conn.connected.Load() && conn.reset.Load() {
+		kind = load.DialReset
+	}
+	result.Lose(kind, later)
 	return true
 }
 

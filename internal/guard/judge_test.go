@@ -32,14 +32,15 @@ func TestAPromiseThatIsBrokenIsSaidSo(t *testing.T) {
 		{name: "exit status promised", cell: cell{promise: promise{exit: 1}}, control: lost, round: exit1},
 		{name: "stream", cell: cell{promise: promise{stream: "ended"}}, control: lost, round: cut, failure: "the stream was not ended"},
 		{name: "stream promised", cell: cell{promise: promise{stream: "cut"}}, control: lost, round: cut},
-		{name: "expected", cell: cell{issue: "some title"}, control: lost, round: lost, note: "expected to fail"},
-		{name: "expected, but holds", cell: cell{issue: "some title"}, control: lost, round: good, note: "need no longer"},
-		{name: "a control that shows nothing", control: good, round: good, failure: "shows nothing"},
+		{name: "expected", cell: cell{expected: shortfall{losses, "some title"}}, control: lost, round: lost, note: "expected to fail"},
+		{name: "expected, but holds", cell: cell{expected: shortfall{losses, "some title"}}, control: lost, round: good, note: "need no longer"},
+		{name: "expected otherwise", cell: cell{expected: shortfall{exitStatus, "some title"}}, control: lost, round: lost, failure: "1 of 100 requests lost", note: "need no longer"},
+		{name: "a control that shows nothing", control: good, round: good, failure: "shows nothing", note: "lost nothing either"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			library, control := newRow(test.cell, true), newRow(test.cell, false)
-			require.False(t, library.add(test.round, 1))
-			require.False(t, control.add(test.control, 1))
+			library.add(test.round, 1)
+			control.add(test.control, 1)
 			failures, notes := judge([]*row{library, control})
 			requireOne(t, test.failure, failures)
 			requireOne(t, test.note, notes)
@@ -57,22 +58,50 @@ func requireOne(t *testing.T, want string, got []string) {
 	require.Contains(t, got[0], want)
 }
 
-func TestARoundInWhichTheClientsStoodStillIsRepeatedIfItLostSomething(t *testing.T) {
-	lost := outcome{Result: load.Result{Requests: 9, Lost: map[string]int{"EOF": 1}}, stall: 2 * stallLimit}
-	good := outcome{Result: load.Result{Requests: 9}, stall: 2 * stallLimit}
-
-	r := newRow(cell{}, true)
-	require.False(t, r.add(good, 50))
-	for range 5 { // a tenth of the rounds
-		require.True(t, r.add(lost, 50))
+func TestALossWithAnIdleConnectionIsTheDocumentedLimit(t *testing.T) {
+	round := func(idle, stall time.Duration) outcome {
+		return outcome{Result: load.Result{Requests: 9, Lost: map[string]int{"EOF": 1}, IdleBefore: []time.Duration{idle}}, stall: stall}
 	}
-	require.Empty(t, r.shortfalls())
-	require.Equal(t, "5, lost 5", r.stalls())
-	require.False(t, r.add(lost, 50), "a loss in each round is no stall's")
-	require.NotEmpty(t, r.shortfalls())
-
-	control := newRow(cell{}, false)
-	require.False(t, control.add(lost, 50))
+	t.Run("a tenth of the rounds", func(t *testing.T) {
+		r := newRow(cell{}, true)
+		for range 5 {
+			r.add(round(2*linger, 0), 50)
+		}
+		require.Empty(t, r.shortfalls())
+		require.Equal(t, "5, lost 5", r.idleLosses())
+		require.Equal(t, 5*8, r.sum.Requests)
+		r.add(round(2*linger, 0), 50)
+		require.Contains(t, r.shortfalls(), losses)
+	})
+	t.Run("clients that stood still see late that they are idle", func(t *testing.T) {
+		r := newRow(cell{}, true)
+		r.add(round(linger/2, linger), 1)
+		require.Empty(t, r.shortfalls())
+	})
+	t.Run("but not a connection that was in use", func(t *testing.T) {
+		r := newRow(cell{}, true)
+		r.add(round(linger/4, linger/4), 50)
+		require.Contains(t, r.shortfalls(), losses)
+	})
+	t.Run("nor if something else was lost too", func(t *testing.T) {
+		r := newRow(cell{}, true)
+		o := round(2*linger, 0)
+		o.Lost["503"] = 1
+		r.add(o, 50)
+		require.Contains(t, r.shortfalls(), losses)
+	})
+	t.Run("and its exit status counts", func(t *testing.T) {
+		r := newRow(cell{}, true)
+		o := round(2*linger, 0)
+		o.exit = 2
+		r.add(o, 50)
+		require.Contains(t, r.shortfalls(), exitStatus)
+	})
+	t.Run("without the library every loss counts", func(t *testing.T) {
+		r := newRow(cell{}, false)
+		r.add(round(2*linger, 0), 50)
+		require.Equal(t, 1, r.sum.Losses())
+	})
 }
 
 func TestAStallIsMeasured(t *testing.T) {

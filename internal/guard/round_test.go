@@ -27,8 +27,9 @@ const (
 	childEnv = "GUARD_SERVICE"
 	// roundLimit is how long a service may live. Rounds take 2 to 5 s.
 	roundLimit = 2 * time.Minute
-	// warm is how many requests are answered before the service is told to stop.
-	warm = 2 * clients
+	// warm is how many requests each short client has had answered, in the mean,
+	// before the service is told to stop.
+	warm = 4
 )
 
 // An outcome is what one round showed.
@@ -61,9 +62,7 @@ func (c cell) run(ctx context.Context, library bool) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	loading, gone := context.WithCancel(context.Background())
-	defer gone()
-	o, err := c.measure(ctx, loading, gone, p)
+	o, err := c.measure(ctx, p)
 	if err != nil {
 		kill()
 		return outcome{}, errors.Join(err, p.wait(), fmt.Errorf("the service wrote:\n%s", p.stderr.String()))
@@ -74,47 +73,52 @@ func (c cell) run(ctx context.Context, library bool) (outcome, error) {
 // A run is the load of package load, or that of gRPC.
 type run interface {
 	Mark()
-	Count() int
+	Count() int // of answers
+	Began() int // clients that have had a connection for a request
 	Wait() load.Result
 }
 
-func (c cell) measure(ctx, loading context.Context, gone func(), p *process) (outcome, error) {
-	var o outcome
+func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
+	// When the service has gone, so have dials that nobody answers.
+	loading, gone := context.WithCancel(context.Background())
+	defer gone()
 	var how <-chan string
 	if c.service.Stream.Kind != noStream {
-		var err error
 		if how, err = c.service.Stream.Kind.hold(ctx, p.addr); err != nil {
 			return o, fmt.Errorf("opening a stream: %w", err)
 		}
 	}
-	clients, stop, err := c.startLoad(loading, p.addr)
+	load, stop, err := c.startLoad(loading, p.addr)
 	if err != nil {
 		return o, err
 	}
 	defer stop()
-	if err := waitFor(ctx, clients, warm); err != nil {
+	err = waitFor(ctx, load, warm)
+	if err == nil {
+		time.Sleep(rand.N(100 * time.Millisecond)) // any moment will do: it is where the rounds differ
+		load.Mark()
+		err = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		_ = p.cmd.Process.Kill() // so that the clients end
+		gone()
+		load.Wait()
 		return o, err
 	}
-	time.Sleep(rand.N(100 * time.Millisecond)) // any moment will do: it is where the rounds differ
 	stalls := watchStalls()
-	clients.Mark()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return o, fmt.Errorf("telling the service to stop: %w", err)
-	}
-	err = p.wait()
-	ended := time.Now()
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
-		return o, errors.Join(err, context.Cause(ctx))
-	}
-	gone()
-	o.Result = clients.Wait()
+	_ = p.wait() // the status says it, also that it had to be killed
 	o.stall = stalls.end()
+	ended := time.Now()
+	gone()
+	o.Result = load.Wait()
 	o.exit = p.cmd.ProcessState.ExitCode()
 	o.last = max(0, ended.Sub(o.LastReply))
 	o.log = p.stderr.String()
 	if how != nil {
 		o.stream = <-how
+	}
+	if ctx.Err() != nil {
+		o.log += "\n" + context.Cause(ctx).Error()
 	}
 	return o, nil
 }
@@ -127,7 +131,7 @@ func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), e
 	}
 	l := load.Clients{
 		Mode: c.traffic.mode, N: clients, Addr: addr, Paths: []string{shortPath, longPath},
-		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams, Gone: goneStatus,
+		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams,
 	}
 	if c.service.Protocol.tls() {
 		id, err := newIdentity()
@@ -141,7 +145,7 @@ func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), e
 	stop = func() {}
 	if c.traffic.proxied {
 		front := serveHTTP(newReverseProxy(addr))
-		stop, l.Addr = front.Close, front.Listener.Addr().String()
+		stop, l.Addr, l.Gone = front.Close, front.Listener.Addr().String(), goneStatus
 	}
 	return l.Start(ctx), stop, nil
 }
@@ -157,15 +161,16 @@ func serveHTTP(h http.Handler) *httptest.Server {
 	return srv
 }
 
-// waitFor waits for n answers.
+// waitFor waits until each client has begun, and those that send short requests
+// have had n answers in the mean.
 func waitFor(ctx context.Context, r run, n int) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for r.Count() < n {
+	for r.Began() < clients || r.Count() < n*clients/2 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %d answers, after %d: %w", n, r.Count(), context.Cause(ctx))
+			return fmt.Errorf("waiting for %d clients and %d answers, after %d and %d: %w", clients, n*clients/2, r.Began(), r.Count(), context.Cause(ctx))
 		}
 	}
 	return nil

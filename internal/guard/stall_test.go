@@ -6,19 +6,14 @@ import (
 )
 
 // A stallwatch knows for how long the goroutines of this process had to wait for
-// a processor. Clients that stand still look like idle ones to a server.
+// a processor.
 type stallwatch struct {
 	stop    chan struct{}
 	watcher sync.WaitGroup
 	longest time.Duration // written by the watcher
 }
 
-const (
-	stallTick = 2 * time.Millisecond
-	// stallLimit is less than the 50 ms for which httpserver waits for idle
-	// connections.
-	stallLimit = 40 * time.Millisecond
-)
+const stallTick = 2 * time.Millisecond
 
 func watchStalls() *stallwatch {
 	s := &stallwatch{stop: make(chan struct{})}

@@ -69,8 +69,8 @@ type client struct {
 	answered  atomic.Int64
 	lost      atomic.Int64
 	conn      atomic.Pointer[heardConn] // of the present request; nil without one
-	result    Result        // the client's own until ended is closed
-	ended     chan struct{} // closed when the client has ended
+	result    Result                    // the client's own until ended is closed
+	ended     chan struct{}             // closed when the client has ended
 }
 
 func (c *client) loop(ctx context.Context) {

@@ -135,6 +135,17 @@ func (r *Run) Count() int {
 	return n
 }
 
+// Began returns how many clients have had a connection for a request.
+func (r *Run) Began() int {
+	n := 0
+	for _, c := range r.clients {
+		if c.conn.Load() != nil || c.answered.Load() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Lost returns how many requests have been lost so far.
 func (r *Run) Lost() int {
 	n := 0

@@ -68,15 +68,21 @@ func program(t testing.TB, script string) (*exec.Cmd, mark, *bufio.Reader) {
 	return cmd, m, bufio.NewReader(out)
 }
 
-// The grace period is 300 ms of the second. In one of 30 rounds nothing else may
-// come in between, which on a quiet machine is the first.
+// The grace period is 300 ms of the second. On a machine that is so busy that no
+// tree is gone in time, the mean of the time counts in which this process was
+// awake; the least would be that of a round in which it hardly was.
 func TestATreeEndsWithAProgramThatIsKilled(t *testing.T) {
-	awake := time.Hour
-	for round := 1; round <= 30 && awake >= time.Second; round++ {
-		_, a := untilATreeEndsWithItsProgram(t)
-		awake = min(awake, a)
+	const rounds = 6
+	var sum time.Duration
+	for round := 1; round <= rounds; round++ {
+		took, awake := untilATreeEndsWithItsProgram(t)
+		t.Logf("nothing is left after %v, of which this process was awake %v", took.Round(time.Millisecond), awake)
+		if took < time.Second {
+			return
+		}
+		sum += awake
 	}
-	require.Less(t, awake, time.Second, "nothing is left so soon after the program was killed")
+	require.Less(t, sum/rounds, 900*time.Millisecond, "a program that is killed takes its tree along")
 }
 
 // untilATreeEndsWithItsProgram kills a program with SIGKILL, and returns how long

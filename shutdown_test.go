@@ -208,7 +208,9 @@ func stuck(t testing.TB, m *shutdown.Manager, release <-chan struct{}) (file str
 	return file
 }
 
-func requireStuckNamed(t *testing.T, m *shutdown.Manager, err error, file string) {
+// requireStuckNamed requires that err and the report name what stuck has left
+// behind, and that the file was flushed all the same.
+func requireStuckNamed(t testing.TB, m *shutdown.Manager, err error, file string) {
 	t.Helper()
 	require.ErrorIs(t, err, shutdown.ErrTimeout)
 	var left []string

@@ -45,17 +45,3 @@ func TestMain(m *testing.M) {
 	fmt.Fprintf(os.Stderr, "scenario %q returned\n", name)
 	os.Exit(97)
 }
-
-// affordable returns a function that is true for so long: for tests that repeat
-// something, which a machine that is busy may have less often. What they look at
-// is the same each time. A run that was cut short says so.
-func affordable(t *testing.T, long time.Duration) (goesOn func() bool) {
-	over := time.Now().Add(long)
-	return func() bool {
-		if time.Now().Before(over) {
-			return true
-		}
-		t.Log(long, "are over: no more repetitions")
-		return false
-	}
-}

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/testclock"
 )
 
 // Where the children of these tests record, and in which phase they stay.
@@ -142,8 +143,8 @@ func TestKillsAtRandomMomentsNeverLeaveARecordThatCannotBeRead(t *testing.T) {
 				r, ok := readRecord(path)
 				return ok && r.Phase == shutdown.Close && r.Begun.After(since)
 			}
-			goesOn := affordable(t, time.Minute)
-			for n, there := 0, false; n < 25 && (n < 5 || goesOn()); n++ {
+			more := testclock.Repetitions(t, time.Minute)
+			for n, there := 0, false; n < 25 && (n < 5 || more()); n++ {
 				p := killSoon(t, "steps without a pause", path, written)
 				require.NotContains(t, p.log.String(), "cannot be read")
 				if _, err := os.Stat(path); !there && errors.Is(err, os.ErrNotExist) {

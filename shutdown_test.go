@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/testclock"
 )
 
 // noSignals keeps os/signal out of tests: inside a synctest bubble it would end
@@ -207,7 +208,9 @@ func stuck(t testing.TB, m *shutdown.Manager, release <-chan struct{}) (file str
 	return file
 }
 
-func requireStuckNamed(t *testing.T, m *shutdown.Manager, err error, file string) {
+// requireStuckNamed requires that err and the report name what stuck has left
+// behind, and that the file was flushed all the same.
+func requireStuckNamed(t testing.TB, m *shutdown.Manager, err error, file string) {
 	t.Helper()
 	require.ErrorIs(t, err, shutdown.ErrTimeout)
 	var left []string
@@ -230,8 +233,8 @@ func requireStuckNamed(t *testing.T, m *shutdown.Manager, err error, file string
 // In virtual time, where the goroutines race all the same; so it is repeated.
 // BenchmarkTimeout measures it in real time.
 func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
-	goesOn := affordable(t, 10*time.Second)
-	for i := 0; i < 200 && (i < 10 || goesOn()); i++ {
+	more := testclock.Repetitions(t, 10*time.Second)
+	for i := 0; i < 200 && (i < 10 || more()); i++ {
 		synctest.Test(t, func(t *testing.T) {
 			m, log := newManager(t, shutdown.Config{})
 			release := make(chan struct{})

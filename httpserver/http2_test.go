@@ -512,6 +512,32 @@ func TestOnTheWireAnAnswerIsHeldForAMomentOnly(t *testing.T) {
 	})
 }
 
+// The same on a socket, and without a clock: the answer comes while the other
+// stream still has none, and the client is told to go away.
+func TestOnTheWireAnAnswerDoesNotWaitForAnotherStream(t *testing.T) {
+	t.Parallel()
+	m, g := manager(t, shutdown.Config{}), newGate(t)
+	mux := http.NewServeMux()
+	mux.Handle("/held", g)
+	c, addr := startH2(t, m, mux)
+	held := c.get("/held")
+	within(t, "the request", g.entered)
+	m.Begin(nil)
+	waitRefused(t, addr)
+	quick, told := c.get("/"), false
+	f := c.read2(frameHeaders, frameGoAway)
+	for f.kind == frameGoAway {
+		told = true
+		f = c.read2(frameHeaders, frameGoAway)
+	}
+	require.Equal(t, quick, f.stream)
+	g.Open()
+	ended, toldLater, _ := c.rest()
+	require.Contains(t, ended, held)
+	require.True(t, told || toldLater)
+	require.NoError(t, end(t, m))
+}
+
 // A client that does not read for a while makes the server's writes block. The
 // GOAWAY must not get in between two writes of one frame.
 func TestOnTheWireASlowReaderGetsWholeFrames(t *testing.T) {

@@ -304,6 +304,34 @@ func TestTheLameDuckServesOn(t *testing.T) {
 	})
 }
 
+// The same on a socket, and without a clock: in Leave a client that dials is
+// accepted and answered, and after the drain it is refused.
+func TestTheLameDuckAcceptsOnASocket(t *testing.T) {
+	t.Parallel()
+	m := manager(t, shutdown.Config{LameDuck: 100 * time.Millisecond})
+	addr := start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, m.Phase().String())
+	}))
+	// The lame duck may be over before this test has got to its first request.
+	served := newGate(t)
+	m.On(shutdown.Leave, "wait for a client", func(context.Context) error {
+		served.pass()
+		return nil
+	})
+	ended := wait(m)
+	m.Begin(nil)
+	within(t, "the Leave hook", served.entered)
+	for range 3 {
+		r := get(t, newClient(t), "http://"+addr)
+		require.NoError(t, r.err)
+		require.Equal(t, 200, r.status)
+		require.Equal(t, "leave", r.body)
+	}
+	served.Open()
+	require.NoError(t, within(t, "the end", ended))
+	require.True(t, refused("tcp", addr))
+}
+
 func TestASharedListenerLeavesTheQueueToItsOtherOwner(t *testing.T) {
 	t.Parallel()
 	other := netListen(t)

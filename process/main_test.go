@@ -71,20 +71,6 @@ func soonContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// affordable returns a function that is true for a minute: for tests that repeat
-// something, which a machine that is busy may have less often. What they look at
-// is the same each time. A run that was cut short says so.
-func affordable(t *testing.T) (goesOn func() bool) {
-	over := time.Now().Add(time.Minute)
-	return func() bool {
-		if time.Now().Before(over) {
-			return true
-		}
-		t.Log("a minute is over: no more repetitions")
-		return false
-	}
-}
-
 // quiet is for tests that do not look at the log.
 var quiet = slog.New(slog.DiscardHandler)
 

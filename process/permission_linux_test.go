@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gracefulgo/shutdown/internal/testclock"
 	"github.com/gracefulgo/shutdown/process"
 )
 
@@ -49,7 +50,7 @@ func init() {
 		err = tree.Stop(context.Background())
 		state := tree.State()
 		// What dies of SIGKILL has five seconds for it.
-		if waited := awake(func() { _ = tree.Kill() }); waited > 3*time.Second { // looked at below
+		if waited := testclock.Awake(func() { _ = tree.Kill() }); waited > 3*time.Second { // looked at below
 			fmt.Println("to be told that one may not takes no waiting:", waited)
 		}
 		var survivors *process.SurvivorsError
@@ -59,28 +60,6 @@ func init() {
 		fmt.Println(survivors.Survivors[0].Pid)
 		fmt.Println(err)
 	}
-}
-
-// awake returns for how long this process was awake while do ran. On a machine
-// that stands still that is less than what a clock shows.
-func awake(do func()) time.Duration {
-	const each = 10 * time.Millisecond
-	over, wakes := make(chan struct{}), make(chan int)
-	go func() {
-		tick := time.NewTicker(each)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-tick.C:
-			case <-over:
-				wakes <- n
-				return
-			}
-		}
-	}()
-	do()
-	close(over)
-	return time.Duration(<-wakes) * each
 }
 
 // forEverybody is a copy of this binary where others can get at it.

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/gracefulgo/shutdown/internal/testclock"
 	"github.com/gracefulgo/shutdown/process"
 )
 
@@ -67,13 +68,26 @@ func program(t testing.TB, script string) (*exec.Cmd, mark, *bufio.Reader) {
 	return cmd, m, bufio.NewReader(out)
 }
 
+// The grace period is 300 ms of the second. On a machine that is so busy that no
+// tree is gone in time, the mean of the time counts in which this process was
+// awake; the least would be that of a round in which it hardly was.
 func TestATreeEndsWithAProgramThatIsKilled(t *testing.T) {
-	untilATreeEndsWithItsProgram(t)
+	const rounds = 6
+	var sum time.Duration
+	for round := 1; round <= rounds; round++ {
+		took, awake := untilATreeEndsWithItsProgram(t)
+		t.Logf("nothing is left after %v, of which this process was awake %v", took.Round(time.Millisecond), awake)
+		if took < time.Second {
+			return
+		}
+		sum += awake
+	}
+	require.Less(t, sum/rounds, 900*time.Millisecond, "a program that is killed takes its tree along")
 }
 
 // untilATreeEndsWithItsProgram kills a program with SIGKILL, and returns how long
-// it takes until its tree is gone.
-func untilATreeEndsWithItsProgram(t testing.TB) time.Duration {
+// it takes until its tree is gone, and for how much of that this process was awake.
+func untilATreeEndsWithItsProgram(t testing.TB) (took, awake time.Duration) {
 	t.Helper()
 	cmd, m, out := program(t, hard)
 	_, err := cmd.StdinPipe() // open as long as the test runs
@@ -86,13 +100,16 @@ func untilATreeEndsWithItsProgram(t testing.TB) time.Duration {
 	killed := time.Now()
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // by our signal
-	for len(m.alive(t)) > 0 {
-		require.Less(t, time.Since(killed), soon, "still there: %v", m.alive(t))
-		time.Sleep(10 * time.Millisecond)
-	}
-	took := time.Since(killed)
+	var left []int
+	awake = testclock.Awake(func() {
+		for left = m.alive(t); len(left) > 0 && time.Since(killed) < soon; left = m.alive(t) {
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	require.Empty(t, left, "still there")
+	took = time.Since(killed)
 	m.sweep(t) // the reaper came to us
-	return took
+	return took, awake
 }
 
 // What the program's end does without the package.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/gracefulgo/shutdown/internal/testclock"
 	"github.com/gracefulgo/shutdown/process"
 )
 
@@ -34,8 +35,8 @@ func TestForkingWhileBeingStoppedLeavesNothing(t *testing.T) {
 		`ulimit -u 500; trap '' TERM
 		for i in 1 2 3 4; do for ((j = 0; j < 75; j++)); do setsid sleep 600 & done & done; echo up; wait`,
 	}
-	gaveUp, goesOn := 0, affordable(t)
-	for i := 0; i < repetitions && (i < 10 || goesOn()); i++ {
+	gaveUp, more := 0, testclock.Repetitions(t, time.Minute)
+	for i := 0; i < repetitions && (i < 10 || more()); i++ {
 		cmd := unprivileged(shell(scripts[i%len(scripts)]))
 		m := marked(cmd)
 		tree, _ := start(t, cmd, process.Options{Grace: time.Duration(i%5) * time.Millisecond}) // 0 is the default of start
@@ -139,8 +140,8 @@ func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
 	if testing.Short() {
 		repetitions = 10
 	}
-	goesOn := affordable(t)
-	for i := 0; i < repetitions && (i < 10 || goesOn()); i++ {
+	more := testclock.Repetitions(t, time.Minute)
+	for i := 0; i < repetitions && (i < 10 || more()); i++ {
 		tree, _ := start(t, shell(`echo up; for i in 1 2 3 4 5 6; do setsid sleep 600 & done`), process.Options{Grace: soon})
 		require.NoError(t, tree.Stop(soonContext(t)))
 		_ = tree.Wait() // however it ended

@@ -245,12 +245,22 @@ func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
 
-	// An attempt that hung would end with its time, and say so.
-	err := taken(t.Context(), m, r, ordersAt(t, somewhere))
-	require.ErrorContains(t, err, "consul: register orders-1: ")
-	require.ErrorContains(t, err, "connection refused")
-	require.NotContains(t, err.Error(), "taking back", "there is nothing to take back")
-	require.NotErrorIs(t, err, context.DeadlineExceeded)
+	refused := func(t *testing.T, m *shutdown.Manager, r *consul.Registrar) {
+		err := taken(t.Context(), m, r, ordersAt(t, somewhere))
+		require.ErrorContains(t, err, "consul: register orders-1: ")
+		require.ErrorContains(t, err, "connection refused")
+		require.NotContains(t, err.Error(), "taking back", "there is nothing to take back")
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "no attempt hangs")
+	}
+	synctest.Test(t, func(t *testing.T) { // in which only a pause takes time
+		m := newManager(t, shutdown.Config{GracePeriod: enough})
+		start := time.Now()
+		refused(t, m, &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent})
+		require.Zero(t, time.Since(start), "it is tried once")
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+	})
+	refused(t, m, r)
 
 	server.start()
 	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)), "and may be tried again")

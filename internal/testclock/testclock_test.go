@@ -1,0 +1,41 @@
+package testclock_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/gracefulgo/shutdown/internal/testclock"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestRepetitionsEndAfterTheBound(t *testing.T) {
+	t.Setenv(testclock.Full, "")
+	synctest.Test(t, func(t *testing.T) {
+		more := testclock.Repetitions(t, time.Minute)
+		time.Sleep(time.Minute - time.Nanosecond)
+		require.True(t, more())
+		time.Sleep(time.Nanosecond)
+		require.False(t, more())
+	})
+}
+
+func TestFullRepetitionsHaveNoBound(t *testing.T) {
+	t.Setenv(testclock.Full, "full")
+	synctest.Test(t, func(t *testing.T) {
+		more := testclock.Repetitions(t, time.Minute)
+		time.Sleep(time.Hour)
+		require.True(t, more())
+	})
+}
+
+func TestAwakeCountsTheTimeInWhichTheProcessWakesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		awake := testclock.Awake(func() { time.Sleep(time.Second + 5*time.Millisecond) })
+		require.Equal(t, time.Second, awake)
+	})
+}

@@ -78,6 +78,9 @@ func (s *service) run() {
 		panic(err)
 	}
 	s.journal.note(started, "")
+	context.AfterFunc(s.m.WorkContext(), func() {
+		s.journal.add(Event{Kind: workCanceled, Error: context.Cause(s.m.WorkContext()).Error()})
+	})
 	if err := s.start(); err != nil {
 		s.m.Begin(err)
 	}

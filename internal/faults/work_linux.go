@@ -31,11 +31,9 @@ func (s *service) startWork(i int, w Work) {
 	}
 }
 
-var errWorker = errors.New("the worker has failed")
-
 // do does a piece of work, whose context is ctx, and writes down how it ended.
 func (s *service) do(w Work, name string, ctx context.Context) (err error) {
-	defer func() { s.ended(name) }()
+	defer func() { s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut(), Error: errorText(err)}) }()
 	switch w.Does {
 	case workTold, workFails:
 		<-s.m.AcceptContext().Done()
@@ -59,6 +57,13 @@ func (s *service) do(w Work, name string, ctx context.Context) (err error) {
 // whether it had been cut off.
 func (s *service) ended(name string) {
 	s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut()})
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func (s *service) isCut() bool {

@@ -202,11 +202,9 @@ func (o Outcome) journalLead() time.Duration {
 // ended by the end of the drain.
 func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	var closing time.Time
-	for _, s := range end.Report.Steps {
-		if s.Phase == shutdown.Close && s.Name == "" {
-			closing = end.Report.Begun.Add(s.At)
-		}
+	closing, _ := o.phase(shutdown.Close)
+	if closing.IsZero() { // it never came to that
+		_, closing = o.end()
 	}
 	for name := range o.unfinished() {
 		if unjournaled[name] {

@@ -448,6 +448,27 @@ func TestTooManyExcusesFail(t *testing.T) {
 	}
 }
 
+func TestAnExpectedFailureThatDoesNotOccurIsSaid(t *testing.T) {
+	const stale = "remove its row from expectedFailures"
+	text := func(t *Table) string {
+		var s strings.Builder
+		t.Print(&s, time.Second, 0)
+		return s.String()
+	}
+	table := NewTable()
+	for range minRunsForStale - 1 {
+		table.Add(good())
+	}
+	require.NotContains(t, text(table), stale)
+	table.Add(good())
+	require.Contains(t, text(table), stale)
+
+	cut := good()
+	cutWork(&cut, "POST /work/0", at(180))
+	table.Add(cut)
+	require.NotContains(t, text(table), stale)
+}
+
 func TestAViolationSaysHowToRepeatIt(t *testing.T) {
 	o := good()
 	o.LogText = "a line of the log"

@@ -32,6 +32,7 @@ const (
 	workStarted    = "work started"
 	workEnded      = "work ended"          // Error is a worker's
 	workCanceled   = "WorkContext ended"   // Error is the cause
+	requestArrived = "request arrived"     // Name is what
 	unavailable    = "fault not available" // Name is the fault, Error why
 	waited         = "wait returned"       // End is set
 	leaked         = "leaked"              // Name is what

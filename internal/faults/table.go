@@ -141,6 +141,9 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 		expected := fmt.Sprint(t.expected[i.name])
 		if title, ok := expectedFailures[i.name]; ok {
 			expected += fmt.Sprintf(" in %d seeds: %s", t.expectedIn[i.name], title)
+			if t.runs >= minRunsForStale && t.expected[i.name] == 0 {
+				expected += "; it holds in all runs: remove its row from expectedFailures"
+			}
 		}
 		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
 	}
@@ -168,6 +171,8 @@ const (
 	maxBusyPercent = 15
 	// In fewer runs than this a share says nothing.
 	minRunsForShare = 50
+	// In so many runs a known fault shows itself.
+	minRunsForStale = 100
 )
 
 // TooMany returns what is excused too often for the runs to show anything.

@@ -67,7 +67,10 @@ func errorText(err error) string {
 }
 
 func (s *service) isCut() bool {
-	if s.m == nil || s.m.WorkContext().Err() == nil {
+	if s.m == nil {
+		return s.cutOff.Load()
+	}
+	if s.m.WorkContext().Err() == nil {
 		return false
 	}
 	cause := context.Cause(s.m.WorkContext())

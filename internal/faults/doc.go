@@ -44,7 +44,7 @@
 // of its connection. The table counts such runs; more than 1 % of them, and more
 // than one, fail the suite.
 //
-// A stall of more than 50 ms also switches off the checks of what has only
+// A stall of more than 150 ms also switches off the checks of what has only
 // milliseconds. If that happens in more than 15 % of 50 or more runs, the suite
 // fails, because the machine is too busy to show anything. Run it with fewer
 // -parallel-runs, or with nothing beside it.

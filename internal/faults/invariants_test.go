@@ -158,6 +158,12 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		{"a hook that is registered just before the end of Close does not run", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(295), Kind: hookRegistered, Name: "late"})
 		}, "hooks", "late ran 0 times"},
+		{"a hook that is left behind at the deadline does not run", func(o *Outcome) {
+			remove(o, hookStarted, "b")
+			remove(o, hookEnded, "b")
+			failed(o, "timed out")
+			end(o).Report.Steps[5].LeftBehind = true
+		}, "hooks", "b ran 0 times"},
 		{"a hook runs twice", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(260), Kind: hookStarted, Name: "b"})
 		}, "hooks", "b ran 2 times"},
@@ -340,6 +346,12 @@ func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
 			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 4}
 		},
 		"a logger that is broken writes no last line": func(o *Outcome) { o.Plan.Logger, o.Log = loggerBlocks, nil },
+		"a hook of a forced end is left behind before it runs": func(o *Outcome) {
+			forcedInClose(o)
+			remove(o, hookStarted, "a")
+			remove(o, hookEnded, "a")
+			end(o).Report.Steps[1].LeftBehind, end(o).Report.Steps[1].Err = true, errors.New("left behind")
+		},
 		"a record is late on a busy machine": func(o *Outcome) {
 			o.Stall, o.Record, o.LogText = time.Second, Record{}, "the end could not be written in time"
 		},

@@ -28,6 +28,7 @@ type Table struct {
 	lostIn      int             // runs
 	excused     []uint64        // seeds with losses that wereSilent excuses
 	busy        int             // runs in which wasBusy switches off the checks of what is short of time
+	starved     []uint64        // seeds with a hook that neverScheduled excuses
 	lateRecord  int             // runs whose record was late, with an excuse
 	stalls      []time.Duration // the longest of each run
 	latest      time.Duration   // Wait returned after the deadline; negative if always before
@@ -65,6 +66,9 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 	}
 	if o.wasBusy() {
 		t.busy++
+	}
+	if o.hookExcused() {
+		t.starved = append(t.starved, o.Plan.Seed)
 	}
 	if o.recordIsExcused() {
 		t.lateRecord++
@@ -149,6 +153,7 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 	}
 	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds\n", t.lost, t.lostIn)
 	fmt.Fprintf(tab, "of these excused because the clients were not scheduled: %d seeds %s\n", len(t.excused), seedList(t.excused))
+	fmt.Fprintf(tab, "hooks of a forced end that were left behind before they ran: %d seeds %s\n", len(t.starved), seedList(t.starved))
 	fmt.Fprintf(tab, "records that were late in a forced end, at the deadline or on a busy machine: %d\n", t.lateRecord)
 	fmt.Fprintf(tab, "latest return of Wait, from the deadline: %v (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
 	fmt.Fprintf(tab, "runs in which the machine was too busy for the checks of what is short of time: %d\n", t.busy)
@@ -179,9 +184,12 @@ const (
 func (t *Table) TooMany() (wrong []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if limit := max(1, t.runs/100); len(t.excused) > limit {
-		wrong = append(wrong, fmt.Sprintf("lost requests are excused in %d of %d runs, which is more than %d: %s",
-			len(t.excused), t.runs, limit, seedList(t.excused)))
+	limit := max(1, t.runs/100)
+	for what, seeds := range map[string][]uint64{"lost requests": t.excused, "hooks that did not run": t.starved} {
+		if len(seeds) > limit {
+			wrong = append(wrong, fmt.Sprintf("%s are excused in %d of %d runs, which is more than %d: %s",
+				what, len(seeds), t.runs, limit, seedList(seeds)))
+		}
 	}
 	if t.runs >= minRunsForShare && 100*t.busy > maxBusyPercent*t.runs {
 		wrong = append(wrong, fmt.Sprintf("the machine is too busy to show anything: in %d of %d runs, more than %d %%, there was a stall of more than %v",

@@ -17,7 +17,7 @@ func agrees(o Outcome) (wrong []string) {
 		return nil
 	}
 	for _, check := range []func(Outcome, *End) []string{
-		exitCodeAgrees, logAgrees, recordAgrees, stepsAgree, forcedAgrees, unfinishedAgrees,
+		exitCodeAgrees, logAgrees, recordAgrees, stepsAgree, workersAgree, forcedAgrees, unfinishedAgrees,
 	} {
 		wrong = append(wrong, check(o, end)...)
 	}
@@ -27,7 +27,7 @@ func agrees(o Outcome) (wrong []string) {
 func exitCodeAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if o.EndedBy != "" || o.ExitCode != end.ExitCode {
-		if o.Killed == "" && !o.killedAfterEnd() {
+		if o.Killed == "" && !o.killedAfterEnd() && !o.mayBeKilled() {
 			say("the process ended with status %d, signal %q, and should have with %d", o.ExitCode, o.EndedBy, end.ExitCode)
 		}
 	}
@@ -81,40 +81,6 @@ func logAgrees(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-func recordAgrees(o Outcome, end *End) []string {
-	switch r := o.Record; {
-	case !o.Plan.Record:
-	case o.Plan.Disk == "" && o.Plan.Descriptors == 0:
-		// A disk that is slow for a quarter of a second is given up.
-		excused := o.wasBusy() || o.diskWasLate()
-		if !excused && (!r.There || r.Phase != "done" || r.Result != end.Result || r.LastRun) {
-			return []string{fmt.Sprintf("the record is %+v, and the result %q", r, end.Result)}
-		}
-	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
-	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
-		// What is there can neither be replaced nor removed: it has to be said.
-		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" {
-			return []string{"the disk was read-only, and the log does not say that the record was not written"}
-		}
-	case r.There && (r.Phase != "done" || r.LastRun) && !o.wasBusy():
-		return []string{fmt.Sprintf("the disk was %s%s, and the record accuses a run that ended: %+v", o.Plan.Disk, descriptors(o.Plan), r)}
-	}
-	return nil
-}
-
-// diskWasLate reports whether the log says that there was no time left to write
-// the end of the record, which in a forced end may be a few milliseconds.
-func (o Outcome) diskWasLate() bool {
-	return strings.Contains(o.LogText, "the end could not be written in time")
-}
-
-func descriptors(p Plan) string {
-	if p.Descriptors > 0 {
-		return "without descriptors"
-	}
-	return ""
-}
-
 // stepsAgree compares the Report's steps with what the hooks did.
 func stepsAgree(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -165,9 +131,32 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
+// workersAgree: what a worker returned as its own error, before the drain had
+// ended, is in the Report, in Wait's error and in the exit code.
+func workersAgree(o Outcome, end *End) (wrong []string) {
+	_, drained := o.phase(shutdown.Drain)
+	for _, e := range o.all(workEnded) {
+		if e.Error != errWorker.Error() || !e.At.Before(drained.Add(-10*time.Millisecond-o.Stall)) {
+			continue
+		}
+		named := slices.ContainsFunc(end.Report.Steps, func(s shutdown.Step) bool {
+			return s.Phase == shutdown.Running && s.Name == e.Name && s.Err != nil && strings.Contains(s.Err.Error(), e.Error)
+		})
+		switch {
+		case !named:
+			wrong = append(wrong, fmt.Sprintf("%s failed (%s), and the Report says nothing", e.Name, e.Error))
+		case !strings.Contains(end.Error, e.Error):
+			wrong = append(wrong, fmt.Sprintf("%s failed (%s), and Wait's error does not say so: %q", e.Name, e.Error, end.Error))
+		case end.ExitCode == 0:
+			wrong = append(wrong, fmt.Sprintf("%s failed, and the exit code is 0", e.Name))
+		}
+	}
+	return wrong
+}
+
 // closeFits reports whether the Close hooks need less than their reserve.
 func (o Outcome) closeFits() bool {
-	if o.forced() || o.wasStopped() || o.wasBusy() {
+	if o.forced() || o.wasStoppedInClose() || o.wasBusy() {
 		return false
 	}
 	var sum time.Duration
@@ -213,11 +202,9 @@ func (o Outcome) journalLead() time.Duration {
 // ended by the end of the drain.
 func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	var closing time.Time
-	for _, s := range end.Report.Steps {
-		if s.Phase == shutdown.Close && s.Name == "" {
-			closing = end.Report.Begun.Add(s.At)
-		}
+	closing, _ := o.phase(shutdown.Close)
+	if closing.IsZero() { // it never came to that
+		_, closing = o.end()
 	}
 	for name := range o.unfinished() {
 		if unjournaled[name] {

@@ -2,9 +2,10 @@
 // service as a child process, under load, breaks things around and inside it,
 // stops it with signals, and then checks what must hold whatever went wrong:
 //
-//   - answered: each request that a well-behaved client sent is answered, or
-//     the shutdown was cut short and says which requests it left;
-//   - hooks: each hook ran exactly once;
+//   - answered: each request that a well-behaved client sent is answered, unless
+//     the drain was cut short and the server or the Report says so;
+//   - hooks: each hook that was registered before the end of Close ran exactly
+//     once;
 //   - deadline: the process ended in time, also after SIGSTOP and SIGCONT;
 //   - agreement: exit code, Report, last log line and post-mortem record agree
 //     with each other and with what happened;
@@ -27,16 +28,36 @@
 // stand in a table, expectedFailures: they are counted and do not fail the run.
 // At the end there is a table of the faults and of the violations.
 //
-// On a busy machine a client may not run for longer than package httpserver
-// lingers, and lose a request, as documented there. That is the only excuse for a
-// lost request of a shutdown that was not cut short, and the table counts it.
+// # What is excused
+//
+// A drain is cut short if the end is forced before the drain has ended, if
+// SIGCONT leaves too little of it, or if there are no descriptors. Requests may
+// be lost then, provided that the server's step says that it did not drain. Force
+// after the drain excuses no lost request. A handler that answers before the end
+// of the drain has to be heard, also if WorkContext has ended, unless the
+// server's step says that it cut connections off.
+//
+// On a busy machine a client may not be scheduled for longer than package
+// httpserver lingers, and lose a request, as documented there. That is the only
+// excuse for a lost request of a drain that was not cut short. It takes a single
+// stall longer than the linger, and covers one loss for each client, by the close
+// of its connection. A hook of a forced end that the Report names as left behind
+// may not have run, because it had only milliseconds in a process that was
+// starved of CPU. The table counts such runs; more than one of either kind, and
+// more than 1 %, fail the suite.
+//
+// A stall of more than 150 ms also switches off the checks of what has only
+// milliseconds. If that happens in more than 15 % of 50 or more runs, the suite
+// fails, because the machine is too busy to show anything. Run it with fewer
+// -parallel-runs, or with nothing beside it.
 //
 // # How the faults are made
 //
 // The child is the test binary itself. A full, read-only or hanging disk is a
 // seccomp filter that the child installs on its own system calls, so no
 // privilege is needed; where a sandbox forbids that, the run goes on without the
-// fault and the table says so. Exhausted descriptors are RLIMIT_NOFILE. The
+// fault and the table says so. The tests of these faults are skipped then, but
+// fail where CI is set. Exhausted descriptors are RLIMIT_NOFILE. The
 // journal, in which the child says what its hooks and handlers do, is a pipe to
 // the parent: it works when the disk and the log do not.
 //

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gracefulgo/shutdown"
 )
 
 // forcedAgrees: the end was forced if, and only if, there was a reason.
@@ -31,6 +33,13 @@ func (o Outcome) mayForce() (may, must bool) {
 		must = len(p.First.Names) == 1
 	}
 	return may || o.pressed(2), must
+}
+
+// forcedInDrain reports whether the end was forced before the drain had ended:
+// then Force is what ended WorkContext.
+func (o Outcome) forcedInDrain() bool {
+	canceled := o.all(workCanceled)
+	return o.forced() && len(canceled) > 0 && strings.HasPrefix(canceled[0].Error, shutdown.ErrForced.Error())
 }
 
 // pressed reports whether n SIGINTs, each half a second or more after the one
@@ -64,3 +73,6 @@ func (o Outcome) mayBeKilled() bool { return o.EndedBy == "interrupt" && o.press
 // signalNumbers are those of the signals that are sent; the same on all systems
 // that have them.
 var signalNumbers = map[string]int{"HUP": 1, "INT": 2, "TERM": 15}
+
+// endedBy are the same numbers by what package syscall calls the signals.
+var endedBy = map[string]int{"hangup": 1, "interrupt": 2, "terminated": 15}

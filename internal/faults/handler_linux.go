@@ -46,6 +46,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/slow":
 		time.Sleep(100 * time.Millisecond)
 	case r.URL.Path == "/reset":
+		s.arrived(name)
 		<-r.Context().Done()
 	}
 }

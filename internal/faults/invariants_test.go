@@ -84,6 +84,25 @@ func failed(o *Outcome, result string, steps ...shutdown.Step) {
 	o.Record.Result = result
 }
 
+// forcedInClose makes the outcome one that a second SIGINT forced in Close.
+func forcedInClose(o *Outcome) {
+	o.Sent = []Sent{{at(100), "INT"}, {at(700), "INT"}}
+	failed(o, "forced")
+	end(o).ExitCode, o.ExitCode = 130, 130
+	end(o).Report.Forced = errors.New("shutdown: forced: signal SIGINT")
+}
+
+// cutWork makes a piece of work one that ended when WorkContext had.
+func cutWork(o *Outcome, name string, to time.Time) {
+	remove(o, workEnded, name)
+	o.Journal = append(o.Journal, Event{At: to, Kind: workEnded, Name: name, Cut: true})
+}
+
+// failedWorker is the end of a worker that the Report has to name.
+func failedWorker() Event {
+	return Event{At: at(170), Kind: workEnded, Name: "worker 1", Error: errWorker.Error()}
+}
+
 func TestARunInWhichAllIsWellViolatesNothing(t *testing.T) {
 	require.Empty(t, Check(good()))
 }
@@ -99,6 +118,28 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		{"more are lost than there are clients", func(o *Outcome) {
 			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 5}
 		}, "answered", "5 of 100 requests"},
+		{"clients that were not scheduled get a wrong answer", func(o *Outcome) {
+			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"503": 1}
+		}, "answered", "503 1"},
+		{"an answer of a handler that noticed the end of WorkContext is lost", func(o *Outcome) {
+			o.Requests[0].Answered = false
+			cutWork(o, "POST /work/0", at(180))
+		}, "answered", "the answer did not arrive"},
+		{"requests are lost before Force in Close", func(o *Outcome) {
+			forcedInClose(o)
+			o.Load.Lost = map[string]int{"RST": 1}
+		}, "answered", "1 of 100 requests"},
+		{"requests are lost in a forced drain that the server completed", func(o *Outcome) {
+			forcedInClose(o)
+			o.Journal = append(o.Journal, Event{At: at(160), Kind: workCanceled, Error: "shutdown: forced: signal SIGINT"})
+			o.Load.Lost = map[string]int{"RST": 1}
+		}, "answered", "1 of 100 requests"},
+		{"requests are lost although SIGSTOP left time enough", func(o *Outcome) {
+			o.Plan.Stop, o.Resumed = &Pause{For: 100}, at(300)
+			failed(o, "finished with errors")
+			end(o).Report.Steps[3].Err = errors.New("no")
+			o.Load.Lost = map[string]int{"RST": 1}
+		}, "answered", "1 of 100 requests"},
 		{"clients that were silent lose requests on a quiet machine", func(o *Outcome) {
 			o.Load.Silence, o.Load.Lost = time.Second, map[string]int{"EOF": 1}
 		}, "answered", "1 of 100 requests"},
@@ -114,6 +155,15 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		}, "answered", "is not named"},
 
 		{"a hook does not run", func(o *Outcome) { remove(o, hookStarted, "b") }, "hooks", "b ran 0 times"},
+		{"a hook that is registered just before the end of Close does not run", func(o *Outcome) {
+			o.Journal = append(o.Journal, Event{At: at(295), Kind: hookRegistered, Name: "late"})
+		}, "hooks", "late ran 0 times"},
+		{"a hook that is left behind at the deadline does not run", func(o *Outcome) {
+			remove(o, hookStarted, "b")
+			remove(o, hookEnded, "b")
+			failed(o, "timed out")
+			end(o).Report.Steps[5].LeftBehind = true
+		}, "hooks", "b ran 0 times"},
 		{"a hook runs twice", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(260), Kind: hookStarted, Name: "b"})
 		}, "hooks", "b ran 2 times"},
@@ -141,6 +191,26 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		}, "deadline", "before Wait had returned"},
 
 		{"another exit status than the library's", func(o *Outcome) { o.ExitCode = 7 }, "agreement", "should have"},
+		{"a signal that was sent before Wait returned ends the process", func(o *Outcome) {
+			o.ExitCode, o.EndedBy = -1, "terminated"
+		}, "agreement", "should have"},
+		{"another signal than the one sent after the end ends the process", func(o *Outcome) {
+			o.Sent = append(o.Sent, Sent{at(305), "HUP"})
+			o.ExitCode, o.EndedBy = -1, "terminated"
+		}, "agreement", "should have"},
+		{"a worker fails and the Report does not say so", func(o *Outcome) {
+			o.Journal = append(o.Journal, failedWorker())
+			failed(o, "finished with errors")
+		}, "agreement", "worker 1 failed (the worker has failed), and the Report says nothing"},
+		{"a worker fails and Wait's error does not say so", func(o *Outcome) {
+			o.Journal = append(o.Journal, failedWorker())
+			failed(o, "finished with errors", shutdown.Step{Phase: shutdown.Running, Name: "worker 1", Err: errWorker})
+		}, "agreement", "Wait's error does not say so"},
+		{"a worker fails and the exit code is 0", func(o *Outcome) {
+			o.Journal = append(o.Journal, failedWorker())
+			failed(o, "finished with errors", shutdown.Step{Phase: shutdown.Running, Name: "worker 1", Err: errWorker})
+			end(o).Error, end(o).ExitCode, o.ExitCode = errWorker.Error(), 0, 0
+		}, "agreement", "worker 1 failed, and the exit code is 0"},
 		{"exit code 0 after a failure", func(o *Outcome) {
 			failed(o, "finished with errors")
 			end(o).ExitCode, end(o).Error, o.ExitCode = 0, "", 0
@@ -156,11 +226,18 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		{"a last log line that says something else", func(o *Outcome) { o.Log[1].Msg = "shutdown: timed out" }, "agreement", `the log says "timed out"`},
 		{"a last log line with another level", func(o *Outcome) { o.Log[1].Level = "ERROR" }, "agreement", "has the level ERROR"},
 		{"no record", func(o *Outcome) { o.Record = Record{} }, "agreement", "the record is"},
+		{"a record that the library gives up without a reason", func(o *Outcome) {
+			o.Record, o.LogText = Record{}, "the end could not be written in time"
+		}, "agreement", "the record is"},
+		{"a record that is missing on a busy machine and is not mentioned", func(o *Outcome) {
+			o.Record, o.Stall = Record{}, time.Second
+		}, "agreement", "the record is"},
+		{"a record that cannot be read", func(o *Outcome) { o.Record.Error = "unexpected end" }, "agreement", "the record is"},
 		{"a record that says something else", func(o *Outcome) { o.Record.Result = "timed out" }, "agreement", "the record is"},
 		{"a record that accuses a run which ended", func(o *Outcome) { o.Record.LastRun = true }, "agreement", "the record is"},
 		{"a full disk that accuses a run which ended", func(o *Outcome) {
 			o.Plan.Disk, o.Record.Phase, o.Record.LastRun = diskFull, "drain", true
-		}, "agreement", "accuses"},
+		}, "agreement", "says that the run was killed"},
 		{"a read-only disk that is not mentioned", func(o *Outcome) {
 			o.Plan.Disk, o.Plan.DiskBreaks, o.Record.Phase = diskReadOnly, inDrain, "drain"
 		}, "agreement", "does not say"},
@@ -269,15 +346,55 @@ func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
 			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 4}
 		},
 		"a logger that is broken writes no last line": func(o *Outcome) { o.Plan.Logger, o.Log = loggerBlocks, nil },
-		"a full disk has no record":                   func(o *Outcome) { o.Plan.Disk, o.Record = diskFull, Record{} },
+		"a hook of a forced end is left behind before it runs": func(o *Outcome) {
+			forcedInClose(o)
+			remove(o, hookStarted, "a")
+			remove(o, hookEnded, "a")
+			end(o).Report.Steps[1].LeftBehind, end(o).Report.Steps[1].Err = true, errors.New("left behind")
+		},
+		"a record is late on a busy machine": func(o *Outcome) {
+			o.Stall, o.Record, o.LogText = time.Second, Record{}, "the end could not be written in time"
+		},
+		"a record is late in a forced end": func(o *Outcome) {
+			forcedInClose(o)
+			o.Record, o.LogText = Record{}, "the end could not be written in time"
+		},
+		"a signal that is sent after Wait has returned ends the process": func(o *Outcome) {
+			o.Sent = append(o.Sent, Sent{at(305), "TERM"})
+			o.ExitCode, o.EndedBy = -1, "terminated"
+		},
+		"a handler that ends after the drain has no answer": func(o *Outcome) {
+			o.Requests[0].Answered = false
+			move(o, workEnded, "POST /work/0", at(255))
+		},
+		"a handler ends on a connection that the server cut off": func(o *Outcome) {
+			o.Requests[0].Answered = false
+			cutWork(o, "POST /work/0", at(180))
+			o.Plan.Clients = map[string]int{slowHeader: 1}
+			failed(o, "timed out")
+			end(o).Report.Steps[3].Err = errors.New("1 connections cut off")
+			end(o).Report.Unfinished = []shutdown.Task{{Name: "POST /work/0"}}
+		},
+		"requests are lost in a forced drain": func(o *Outcome) {
+			forcedInClose(o)
+			o.Journal = append(o.Journal, Event{At: at(160), Kind: workCanceled, Error: "shutdown: forced: signal SIGINT"})
+			end(o).Report.Steps[3].Err = errors.New("1 connections cut off")
+			o.Load.Lost = map[string]int{"RST": 1}
+		},
+		"a worker fails and everything says so": func(o *Outcome) {
+			o.Journal = append(o.Journal, failedWorker())
+			failed(o, "finished with errors", shutdown.Step{Phase: shutdown.Running, Name: "worker 1", Err: errWorker})
+			end(o).Error = errWorker.Error()
+		},
+		"a full disk has no record": func(o *Outcome) { o.Plan.Disk, o.Record = diskFull, Record{} },
 		"SIGCONT comes after the deadline": func(o *Outcome) {
 			o.Resumed = at(5000)
 			move(o, waited, "", at(6500))
 			move(o, lastEvent, "", at(6500))
 			o.Exited = at(6500)
 		},
-		"a hook is registered when the time is up": func(o *Outcome) {
-			o.Journal = append(o.Journal, Event{At: at(300), Kind: hookRegistered, Name: "late"})
+		"a hook is registered after Close has ended": func(o *Outcome) {
+			o.Journal = append(o.Journal, Event{At: at(301), Kind: hookRegistered, Name: "late"})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,6 +419,66 @@ func TestAnExpectedFailureIsCountedAndDoesNotFail(t *testing.T) {
 	t.Cleanup(func() { expectedFailures = was })
 	expectedFailures = nil
 	require.Len(t, table.Add(o), 2)
+}
+
+func TestTooManyExcusesFail(t *testing.T) {
+	busy := good()
+	busy.Stall = time.Second
+	excused := busy
+	excused.Load.Silence, excused.Load.Lost = time.Second, map[string]int{"EOF": 1}
+
+	for name, test := range map[string]struct {
+		good, busy, excused int
+		want                string
+	}{
+		"one excused run":                    {good: 10, excused: 1},
+		"two of ten":                         {good: 8, excused: 2, want: "excused in 2 of 10 runs"},
+		"two of two hundred":                 {good: 198, excused: 2},
+		"three of two hundred":               {good: 197, excused: 3, want: "more than 2"},
+		"a few busy runs":                    {good: 17, busy: 3},
+		"few runs, all busy":                 {busy: 20},
+		"a share of the runs is busy":        {good: 85, busy: 15},
+		"a larger share of the runs is busy": {good: 84, busy: 16, want: "too busy to show anything"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := NewTable()
+			for range test.good {
+				table.Add(good())
+			}
+			for range test.busy {
+				table.Add(busy)
+			}
+			for range test.excused {
+				require.Empty(t, table.Add(excused))
+			}
+			if wrong := strings.Join(table.TooMany(), "\n"); test.want == "" {
+				require.Empty(t, wrong)
+			} else {
+				require.Contains(t, wrong, test.want)
+			}
+		})
+	}
+}
+
+func TestAnExpectedFailureThatDoesNotOccurIsSaid(t *testing.T) {
+	const stale = "remove its row from expectedFailures"
+	text := func(t *Table) string {
+		var s strings.Builder
+		t.Print(&s, time.Second, 0)
+		return s.String()
+	}
+	table := NewTable()
+	for range minRunsForStale - 1 {
+		table.Add(good())
+	}
+	require.NotContains(t, text(table), stale)
+	table.Add(good())
+	require.Contains(t, text(table), stale)
+
+	cut := good()
+	cutWork(&cut, "POST /work/0", at(180))
+	table.Add(cut)
+	require.NotContains(t, text(table), stale)
 }
 
 func TestAViolationSaysHowToRepeatIt(t *testing.T) {

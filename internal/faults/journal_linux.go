@@ -22,14 +22,14 @@ func (j *journal) add(e Event) {
 	if err != nil {
 		panic(err) // an Event has nothing that cannot be JSON
 	}
-	_, _ = j.w.Write(append(line, '\n')) // the parent has gone, and with it whoever would read of it
+	_, _ = j.w.Write(append(line, '\n')) // an error means that the parent has exited, so no reader is left
 }
 
 // note adds an event that has a name only.
 func (j *journal) note(kind, name string) { j.add(Event{Kind: kind, Name: name}) }
 
-// A reader is the parent's side: it keeps the events and wakes up who waits for
-// one.
+// A reader is the parent's side: it keeps the events and wakes the
+// goroutines that wait for one.
 type reader struct {
 	mu      sync.Mutex // protects what follows
 	events  []Event

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -123,6 +124,9 @@ const (
 	workHangs   = "hangs"
 	workFails   = "fails after the shutdown has begun" // workers only
 )
+
+// errWorker is what a worker that fails returns.
+var errWorker = errors.New("the worker has failed")
 
 // Load is what the well-behaved clients of package load do.
 type Load struct {

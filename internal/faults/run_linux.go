@@ -30,7 +30,6 @@ const stepLimit = 20 * time.Second
 type run struct {
 	plan    Plan
 	dir     string
-	clock   *stallClock
 	cmd     *exec.Cmd
 	journal *reader
 	stderr  bytes.Buffer
@@ -45,11 +44,12 @@ type run struct {
 // without is set, the service does not use the library.
 func Run(p Plan, dir string, clock *stallClock, without bool) (Outcome, error) {
 	r := &run{
-		plan: p, dir: dir, clock: clock, journal: newReader(),
+		plan: p, dir: dir, journal: newReader(),
 		read: make(chan struct{}), exited: make(chan struct{}), out: Outcome{Plan: p},
 	}
-	stood := clock.now()
+	meter := clock.measure()
 	if err := r.start(without); err != nil {
+		meter.stop()
 		return Outcome{}, fmt.Errorf("starting the service: %w", err)
 	}
 	r.watch()
@@ -67,7 +67,7 @@ func Run(p Plan, dir string, clock *stallClock, without bool) (Outcome, error) {
 	<-r.exited
 	helpers.Wait()
 	<-r.read
-	r.out.Stall = clock.since(stood)
+	r.out.Stall = meter.stop().longest
 	r.collect()
 	return r.out, nil
 }

@@ -2,11 +2,14 @@ package faults
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,6 +41,8 @@ type service struct {
 	journal *journal
 	addr    string        // of the server
 	never   chan struct{} // is not closed
+	cutOff  atomic.Bool   // in the control without the library: its time was up
+	seen    sync.Map      // names that arrived has written down
 }
 
 // isChild reports whether this process was started as a service.
@@ -78,6 +83,9 @@ func (s *service) run() {
 		panic(err)
 	}
 	s.journal.note(started, "")
+	context.AfterFunc(s.m.WorkContext(), func() {
+		s.journal.add(Event{Kind: workCanceled, Error: context.Cause(s.m.WorkContext()).Error()})
+	})
 	if err := s.start(); err != nil {
 		s.m.Begin(err)
 	}
@@ -130,6 +138,10 @@ func (s *service) start() error {
 		if err != nil {
 			return err
 		}
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			s.arrived("ClientHello")
+			return nil, nil //nolint:nilnil // the configuration stays as it is
+		}
 		if tlsAddr, err = s.listen(&http.Server{Handler: s, TLSConfig: config}); err != nil {
 			return err
 		}
@@ -149,6 +161,14 @@ func (s *service) start() error {
 	}
 	s.journal.add(Event{Kind: listening, Name: addr, TLS: tlsAddr})
 	return nil
+}
+
+// arrived writes down the first of what comes in such numbers, or does not come
+// to a handler at all.
+func (s *service) arrived(name string) {
+	if _, again := s.seen.LoadOrStore(name, true); !again {
+		s.journal.note(requestArrived, name)
+	}
 }
 
 func newServer(h http.Handler) *http.Server {

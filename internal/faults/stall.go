@@ -1,22 +1,41 @@
 package faults
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
 const stallTick = 5 * time.Millisecond
 
-// A stallClock measures for how long this process did not run although it should
-// have: a ticker's lateness. What the machine does to the parent it does to its
-// children, so a run is excused as much time.
+// A stallClock measures the stalls of this process: times in which it was not
+// scheduled although it was ready, seen as a ticker's lateness. The machine
+// treats the children like the parent, so a run is excused by what the parent
+// saw.
 type stallClock struct {
-	total atomic.Int64 // nanoseconds
-	quit  chan struct{}
+	quit chan struct{}
+
+	mu     sync.Mutex // protects what follows
+	all    stalls     // since the start
+	meters map[*stallMeter]bool
+}
+
+// stalls sums up stalls. The checks go by the longest one: many short stalls
+// delay nothing by as much as their sum.
+type stalls struct{ total, longest time.Duration }
+
+func (s *stalls) add(d time.Duration) {
+	s.total += d
+	s.longest = max(s.longest, d)
+}
+
+// A stallMeter measures the stalls of one run.
+type stallMeter struct {
+	clock *stallClock
+	seen  stalls // protected by clock.mu
 }
 
 func startStallClock() *stallClock {
-	c := &stallClock{quit: make(chan struct{})}
+	c := &stallClock{quit: make(chan struct{}), meters: make(map[*stallMeter]bool)}
 	go c.run()
 	return c
 }
@@ -33,16 +52,43 @@ func (c *stallClock) run() {
 		}
 		now := time.Now()
 		if late := now.Sub(last) - stallTick; late > stallTick {
-			c.total.Add(int64(late))
+			c.add(late)
 		}
 		last = now
 		timer.Reset(stallTick)
 	}
 }
 
+func (c *stallClock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all.add(d)
+	for m := range c.meters {
+		m.seen.add(d)
+	}
+}
+
 func (c *stallClock) stop() { close(c.quit) }
 
-// since returns the time stood still since total was start.
-func (c *stallClock) since(start time.Duration) time.Duration { return c.now() - start }
+// total returns the stalls since the start.
+func (c *stallClock) total() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all.total
+}
 
-func (c *stallClock) now() time.Duration { return time.Duration(c.total.Load()) }
+// measure starts a meter, whose stop returns what it has measured.
+func (c *stallClock) measure() *stallMeter {
+	m := &stallMeter{clock: c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.meters[m] = true
+	return m
+}
+
+func (m *stallMeter) stop() stalls {
+	m.clock.mu.Lock()
+	defer m.clock.mu.Unlock()
+	delete(m.clock.meters, m)
+	return m.seen
+}

@@ -22,13 +22,16 @@ type Table struct {
 	faults      map[string]int // runs by fault
 	violations  map[string]int // by invariant
 	violating   map[string][]uint64
-	expected    map[string]int // by invariant
-	expectedIn  map[string]int // runs with at least one, by invariant
-	lost        int            // requests, excused or not
-	lostIn      int            // runs
-	excused     int            // runs
-	busy        int            // runs in which wasBusy excuses what is short of time
-	latest      time.Duration  // Wait returned after the deadline; negative if always before
+	expected    map[string]int  // by invariant
+	expectedIn  map[string]int  // runs with at least one, by invariant
+	lost        int             // requests, excused or not
+	lostIn      int             // runs
+	excused     []uint64        // seeds with losses that wereSilent excuses
+	busy        int             // runs in which wasBusy switches off the checks of what is short of time
+	starved     []uint64        // seeds with a hook that neverScheduled excuses
+	lateRecord  int             // runs whose record was late, with an excuse
+	stalls      []time.Duration // the longest of each run
+	latest      time.Duration   // Wait returned after the deadline; negative if always before
 	latestSeed  uint64
 	unavailable map[string]int // faults that the machine did not allow, by fault
 }
@@ -64,11 +67,18 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 	if o.wasBusy() {
 		t.busy++
 	}
+	if o.hookExcused() {
+		t.starved = append(t.starved, o.Plan.Seed)
+	}
+	if o.recordIsExcused() {
+		t.lateRecord++
+	}
+	t.stalls = append(t.stalls, o.Stall)
 	if n := o.Load.Losses(); n > 0 {
 		t.lost += n
 		t.lostIn++
 		if !o.mayLose() && o.wereSilent() {
-			t.excused++
+			t.excused = append(t.excused, o.Plan.Seed)
 		}
 	}
 	if _, at := o.end(); !at.IsZero() {
@@ -135,14 +145,57 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 		expected := fmt.Sprint(t.expected[i.name])
 		if title, ok := expectedFailures[i.name]; ok {
 			expected += fmt.Sprintf(" in %d seeds: %s", t.expectedIn[i.name], title)
+			if t.runs >= minRunsForStale && t.expected[i.name] == 0 {
+				expected += "; it holds in all runs: remove its row from expectedFailures"
+			}
 		}
 		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
 	}
-	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds; excused by clients that did not run: %d seeds\n", t.lost, t.lostIn, t.excused)
+	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds\n", t.lost, t.lostIn)
+	fmt.Fprintf(tab, "of these excused because the clients were not scheduled: %d seeds %s\n", len(t.excused), seedList(t.excused))
+	fmt.Fprintf(tab, "hooks of a forced end that were left behind before they ran: %d seeds %s\n", len(t.starved), seedList(t.starved))
+	fmt.Fprintf(tab, "records that were late in a forced end, at the deadline or on a busy machine: %d\n", t.lateRecord)
 	fmt.Fprintf(tab, "latest return of Wait, from the deadline: %v (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
 	fmt.Fprintf(tab, "runs in which the machine was too busy for the checks of what is short of time: %d\n", t.busy)
-	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; the machine stood still for %v\n",
+	fmt.Fprintf(tab, "the longest stall of a run: median %v, 90 %% at most %v, maximum %v\n", t.stall(50), t.stall(90), t.stall(100))
+	fmt.Fprintf(tab, "%d runs in %v; %d could not be done; this process was not scheduled for %v in all\n",
 		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))
+}
+
+// stall is a percentile of the runs' longest stalls.
+func (t *Table) stall(percent int) time.Duration {
+	if len(t.stalls) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(t.stalls))
+	return sorted[(len(sorted)-1)*percent/100].Round(time.Millisecond)
+}
+
+const (
+	// A share of busy runs that a machine with one other job stays below.
+	maxBusyPercent = 15
+	// In fewer runs than this a share says nothing.
+	minRunsForShare = 50
+	// In so many runs a known fault shows itself.
+	minRunsForStale = 100
+)
+
+// TooMany returns what is excused too often for the runs to show anything.
+func (t *Table) TooMany() (wrong []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	limit := max(1, t.runs/100)
+	for what, seeds := range map[string][]uint64{"lost requests": t.excused, "hooks that did not run": t.starved} {
+		if len(seeds) > limit {
+			wrong = append(wrong, fmt.Sprintf("%s are excused in %d of %d runs, which is more than %d: %s",
+				what, len(seeds), t.runs, limit, seedList(seeds)))
+		}
+	}
+	if t.runs >= minRunsForShare && 100*t.busy > maxBusyPercent*t.runs {
+		wrong = append(wrong, fmt.Sprintf("the machine is too busy to show anything: in %d of %d runs, more than %d %%, there was a stall of more than %v",
+			t.busy, t.runs, maxBusyPercent, busyStall))
+	}
+	return wrong
 }
 
 func seedList(seeds []uint64) string {
@@ -176,7 +229,7 @@ func Describe(o Outcome, violations []Violation) string {
 	if end, _ := o.end(); end != nil {
 		fmt.Fprintf(&s, "%v\n", end.Report)
 	}
-	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; the machine stood still for %v, a client of the load for %v\n",
+	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; longest stall of the clients' process %v; longest silence of a client %v\n",
 		o.ExitCode, o.EndedBy, len(o.Sent), o.Stall.Round(time.Millisecond), o.Load.Silence.Round(time.Millisecond))
 	text := o.LogText
 	if len(text) > maxTail {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
@@ -15,6 +17,8 @@ import (
 // runWithout is the same service as it is written without the library: the
 // control, which has to violate what the library keeps.
 func (s *service) runWithout() {
+	quiet := goleak.IgnoreCurrent()
+	there := openDescriptors()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	s.journal.note(started, "")
@@ -33,7 +37,10 @@ func (s *service) runWithout() {
 	begun := time.Now()
 	limit, cancel := context.WithTimeout(context.Background(), s.plan.Timeout.D())
 	defer cancel()
-	_ = srv.Shutdown(limit)
+	if err := srv.Shutdown(limit); err != nil {
+		s.cutOff.Store(true)
+		_ = srv.Close() // the connections that are left
+	}
 	for _, h := range s.plan.Hooks {
 		if err := s.hook(h)(limit); err != nil {
 			break
@@ -41,6 +48,7 @@ func (s *service) runWithout() {
 	}
 	report := shutdown.Report{Phase: shutdown.Done, Begun: begun, Took: time.Since(begun)}
 	s.journal.add(Event{Kind: waited, End: &End{Report: report, Result: resultOf(report)}})
+	s.lookForLeaks(quiet, there)
 	s.journal.note(lastEvent, "")
 	os.Exit(0)
 }

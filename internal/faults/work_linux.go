@@ -31,11 +31,9 @@ func (s *service) startWork(i int, w Work) {
 	}
 }
 
-var errWorker = errors.New("the worker has failed")
-
 // do does a piece of work, whose context is ctx, and writes down how it ended.
 func (s *service) do(w Work, name string, ctx context.Context) (err error) {
-	defer func() { s.ended(name) }()
+	defer func() { s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut(), Error: errorText(err)}) }()
 	switch w.Does {
 	case workTold, workFails:
 		<-s.m.AcceptContext().Done()
@@ -61,8 +59,18 @@ func (s *service) ended(name string) {
 	s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut()})
 }
 
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 func (s *service) isCut() bool {
-	if s.m == nil || s.m.WorkContext().Err() == nil {
+	if s.m == nil {
+		return s.cutOff.Load()
+	}
+	if s.m.WorkContext().Err() == nil {
 		return false
 	}
 	cause := context.Cause(s.m.WorkContext())

@@ -1,0 +1,70 @@
+package faults
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Record is what the post-mortem record says after the end.
+type Record struct {
+	There   bool
+	Result  string // of its Report
+	Phase   string
+	LastRun bool // the next start would say that this run was killed
+	Error   string
+}
+
+func recordAgrees(o Outcome, end *End) []string {
+	switch r := o.Record; {
+	case !o.Plan.Record:
+	case o.Plan.Disk == "" && o.Plan.Descriptors == 0:
+		if !o.recordIsExcused() && !r.says(end.Result) {
+			return []string{fmt.Sprintf("the record is %+v, and the result %q", r, end.Result)}
+		}
+	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
+	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
+		// What is there can neither be replaced nor removed: it has to be said.
+		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" {
+			return []string{"the disk was read-only, and the log does not say that the record was not written"}
+		}
+	case r.There && (r.Phase != "done" || r.LastRun) && !o.wasBusy():
+		return []string{fmt.Sprintf("the disk was %s%s, and the record says that the run was killed, which had ended: %+v", o.Plan.Disk, descriptors(o.Plan), r)}
+	}
+	return nil
+}
+
+// says reports whether the record is that of a run which ended with result.
+func (r Record) says(result string) bool {
+	return r.There && r.Phase == "done" && r.Result == result && !r.LastRun && r.Error == ""
+}
+
+// recordIsExcused reports whether the record lacks the end on a healthy disk, and
+// may: the library says so, unless its log is broken, and had only milliseconds
+// to write it, which takes a forced end, one at the deadline, or a busy machine.
+func (o Outcome) recordIsExcused() bool {
+	end, at := o.end()
+	if end == nil || !o.Plan.Record || o.Plan.Disk != "" || o.Plan.Descriptors > 0 || o.Record.says(end.Result) {
+		return false
+	}
+	atDeadline := at.After(o.deadline().Add(-endTime))
+	said := o.diskWasLate() || o.Plan.Logger != ""
+	return said && (o.forced() || atDeadline || o.wasBusy())
+}
+
+// endTime is what package shutdown keeps for the end of the record and of the
+// log, and some milliseconds.
+const endTime = 50 * time.Millisecond
+
+// diskWasLate reports whether the log says that there was no time left to write
+// the end of the record.
+func (o Outcome) diskWasLate() bool {
+	return strings.Contains(o.LogText, "the end could not be written in time")
+}
+
+func descriptors(p Plan) string {
+	if p.Descriptors > 0 {
+		return "without descriptors"
+	}
+	return ""
+}

@@ -79,7 +79,7 @@ type Outcome struct {
 	Exited   time.Time
 	Sent     []Sent
 	Resumed  time.Time     // when SIGCONT was sent; zero if none was
-	Stall    time.Duration // the longest time in which the parent was not scheduled although it was ready
+	Stall    time.Duration // the longest one of the parent, and so of the clients
 	Log      []LogLine
 	LogText  string
 	Record   Record

@@ -136,7 +136,7 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 func workersAgree(o Outcome, end *End) (wrong []string) {
 	_, drained := o.phase(shutdown.Drain)
 	for _, e := range o.all(workEnded) {
-		if e.Error != errWorker.Error() || !e.At.Before(drained.Add(-10*time.Millisecond-o.Stall)) {
+		if e.Error != errWorker.Error() || !e.At.Before(drained.Add(-10*time.Millisecond-o.stall())) {
 			continue
 		}
 		named := slices.ContainsFunc(end.Report.Steps, func(s shutdown.Step) bool {
@@ -191,7 +191,7 @@ func (o Outcome) mayHang() bool {
 // it: the answers of a connection that is to leave are held for up to 100 ms, and
 // the process may be stopped, or not run, in between.
 func (o Outcome) journalLead() time.Duration {
-	lead := 100*time.Millisecond + o.Stall
+	lead := 100*time.Millisecond + o.stall()
 	if o.Plan.Stop != nil {
 		lead += o.Plan.Stop.For.D()
 	}

@@ -46,7 +46,7 @@
 // starved of CPU. The table counts such runs; more than one of either kind, and
 // more than 1 %, fail the suite.
 //
-// A stall of more than 150 ms also switches off the checks of what has only
+// A stall of more than 100 ms, of the parent or the child, also switches off the checks of what has only
 // milliseconds. If that happens in more than 15 % of 50 or more runs, the suite
 // fails, because the machine is too busy to show anything. Run it with fewer
 // -parallel-runs, or with nothing beside it.

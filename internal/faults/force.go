@@ -63,7 +63,7 @@ func (o Outcome) pressed(n int) bool {
 		last = o.Resumed
 	}
 	apart := 500 * time.Millisecond * time.Duration(n-1)
-	return count >= n && last.Sub(first)+3*o.Stall+100*time.Millisecond > apart
+	return count >= n && last.Sub(first)+3*o.stall()+100*time.Millisecond > apart
 }
 
 // mayBeKilled reports whether a third SIGINT may have ended the process, as it

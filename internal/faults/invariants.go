@@ -204,7 +204,7 @@ func endedInTime(o Outcome) (wrong []string) {
 		return wrong
 	}
 	if late := at.Sub(o.deadline()); late > o.slack() {
-		wrong = append(wrong, fmt.Sprintf("Wait returned %v after the deadline; the longest stall was %v", late, o.Stall))
+		wrong = append(wrong, fmt.Sprintf("Wait returned %v after the deadline; the longest stall was %v", late, o.stall()))
 	}
 	last := o.all(lastEvent)
 	if len(last) == 1 && o.Exited.Sub(last[0].At) > 2*time.Second+o.slack() {

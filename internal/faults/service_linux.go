@@ -65,6 +65,7 @@ func serve() {
 }
 
 func (s *service) run() {
+	meter := startStallClock().measure()
 	quiet := goleak.IgnoreCurrent()
 	there := openDescriptors()
 	p := s.plan
@@ -93,7 +94,7 @@ func (s *service) run() {
 	err = s.m.Wait()
 	code := shutdown.ExitCode(err)
 	report := s.m.Report()
-	end := &End{ExitCode: code, Report: report, Result: resultOf(report)}
+	end := &End{ExitCode: code, Report: report, Result: resultOf(report), Stall: meter.stop().longest}
 	if err != nil {
 		end.Error = err.Error()
 	}

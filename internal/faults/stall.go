@@ -8,9 +8,9 @@ import (
 const stallTick = 5 * time.Millisecond
 
 // A stallClock measures the stalls of this process: times in which it was not
-// scheduled although it was ready, seen as a ticker's lateness. The machine
-// treats the children like the parent, so a run is excused by what the parent
-// saw.
+// scheduled although it was ready, seen as a ticker's lateness. The parent has
+// one, and each child one of its own: a child may be starved for hundreds of
+// milliseconds while the parent runs.
 type stallClock struct {
 	quit chan struct{}
 

@@ -73,7 +73,7 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 	if o.recordIsExcused() {
 		t.lateRecord++
 	}
-	t.stalls = append(t.stalls, o.Stall)
+	t.stalls = append(t.stalls, o.stall())
 	if n := o.Load.Losses(); n > 0 {
 		t.lost += n
 		t.lostIn++
@@ -229,8 +229,8 @@ func Describe(o Outcome, violations []Violation) string {
 	if end, _ := o.end(); end != nil {
 		fmt.Fprintf(&s, "%v\n", end.Report)
 	}
-	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; longest stall of the clients' process %v; longest silence of a client %v\n",
-		o.ExitCode, o.EndedBy, len(o.Sent), o.Stall.Round(time.Millisecond), o.Load.Silence.Round(time.Millisecond))
+	fmt.Fprintf(&s, "exit status %d, signal %q; %d signals sent; longest stall %v, of the clients' process %v; longest silence of a client %v\n",
+		o.ExitCode, o.EndedBy, len(o.Sent), o.stall().Round(time.Millisecond), o.Stall.Round(time.Millisecond), o.Load.Silence.Round(time.Millisecond))
 	text := o.LogText
 	if len(text) > maxTail {
 		text = "..." + text[len(text)-maxTail:]

@@ -46,11 +46,15 @@ type conn struct {
 	idleAt  atomic.Uint64            // reads when the last request had ended
 	started atomic.Uint64            // writes; one is under way if ended is less
 	ended   atomic.Uint64
-	writing sync.Mutex // protects frames, and is held by each write
-	frames  frames
-	closing atomic.Bool // a closer has it
-	renewed atomic.Bool // a closer wants it to linger once more
-	streams streams     // of HTTP/2
+	// activeAt is ended, and one more, when net/http first called it active.
+	activeAt atomic.Uint64
+	writing  sync.Mutex // protects frames, and is held by each write
+	frames   frames
+	closing  atomic.Bool // a closer has it
+	renewed  atomic.Bool // a closer wants it to linger once more
+	// unsettled counts, for the closer that has it, how often it was not settled.
+	unsettled int
+	streams   streams // of HTTP/2
 
 	// For the goroutine in drain alone.
 	seen     uint64 // reads at the last tick
@@ -130,6 +134,7 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 		outer := c // so that c itself stays off the heap in every other case
 		info.outer.Store(&outer)
 	case http.StateActive:
+		info.activeAt.CompareAndSwap(0, info.ended.Load()+1)
 		s.spoke.Add(1)
 	case http.StateClosed, http.StateHijacked:
 		s.mu.Lock()
@@ -233,9 +238,16 @@ func (c *conn) close(reads uint64) error {
 	if c.started.Load() != c.ended.Load() || c.midFrame() {
 		return nil
 	}
-	if c.isHTTP2() && c.streams.byeIfIdle() {
-		c.renewed.Store(true)
-		return nil
+	if c.isHTTP2() {
+		if c.streams.byeIfIdle() {
+			c.renewed.Store(true)
+			return nil
+		}
+		// Its client has just connected, and may be about to send a request.
+		if c.unsettled < lingerSpeaking && watchedConn(*c.outer.Load()) != nil && !c.clearHTTP2() && !c.settled() {
+			c.unsettled++
+			return nil
+		}
 	}
 	// Either way net/http sees it, and says StateClosed.
 	outer := *c.outer.Load()

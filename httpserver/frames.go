@@ -36,8 +36,10 @@ func (f *frames) wrote(p []byte) {
 	}
 }
 
-// between reports whether another frame may follow what was written.
-func (f *frames) between() bool { return f.have == 0 && f.left == 0 && !f.more }
+// between reports whether another frame may follow what was written. Nothing may
+// come before net/http's SETTINGS, which may still wait for the processor when
+// the first request is being handled: to the client that is a protocol error.
+func (f *frames) between() bool { return f.first && f.have == 0 && f.left == 0 && !f.more }
 
 // midFrame reports whether a frame of HTTP/2 in clear text is being written. Of
 // one in TLS nobody can know.
@@ -61,6 +63,9 @@ func (c *conn) clearHTTP2() bool {
 // not, if another one is being written.
 func (c *conn) writeFrame(frame []byte) bool {
 	if !c.clearHTTP2() {
+		if !c.settled() {
+			return false
+		}
 		_, _ = (*c.outer.Load()).Write(frame) // if the connection is gone, so are its requests
 		return true
 	}
@@ -73,4 +78,12 @@ func (c *conn) writeFrame(frame []byte) bool {
 	}
 	_, _ = c.inner.Write(frame)
 	return true
+}
+
+// settled reports whether net/http has written its SETTINGS on an HTTP/2
+// connection in TLS, where frames cannot be seen: it writes them, or what comes
+// after them, once it has called the connection active.
+func (c *conn) settled() bool {
+	at := c.activeAt.Load()
+	return at > 0 && c.ended.Load() >= at
 }

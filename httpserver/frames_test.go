@@ -1,7 +1,9 @@
 package httpserver
 
 import (
+	"crypto/tls"
 	"net"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +20,7 @@ func TestAFrameOfOursNeverComesInTheMiddleOfAnother(t *testing.T) {
 		return append([]byte{byte(size >> 16), byte(size >> 8), byte(size), kind, flags, 0, 0, 0, id}, make([]byte, size)...)
 	}
 	var stream []byte
-	between := map[int]bool{0: true} // after so many bytes
+	between := map[int]bool{0: false} // after so many bytes; nothing comes before SETTINGS
 	for _, f := range [][]byte{
 		frame(4, 0, 12), frame(1, 4, 20), frame(0, 0, 5000), frame(1, 0, 300), frame(9, 0, 7), frame(9, 4, 0), frame(0, 1, 70_000), frame(0, 1, 1),
 	} {
@@ -48,6 +50,35 @@ func TestAFrameOfOursNeverComesInTheMiddleOfAnother(t *testing.T) {
 		require.False(t, info.writeFrame([]byte("ours")))
 		info.writing.Unlock()
 	}
+}
+
+// settings is an empty SETTINGS frame, the first of each HTTP/2 connection.
+var settings = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+
+// In TLS frames cannot be seen. What net/http writes once it has called the
+// connection active comes after its SETTINGS, or is them.
+func TestInTLSAFrameOfOursWaitsForSettings(t *testing.T) {
+	_, server := connected(t)
+	var all conns
+	watched := all.add(server)
+	info := all.find(watched)
+	inTLS := net.Conn(tls.Server(watched, nil))
+	info.outer.Store(&inTLS)
+	_, err := watched.Write([]byte("of the handshake"))
+	require.NoError(t, err)
+	require.False(t, info.settled())
+	require.False(t, info.writeFrame(bye))
+
+	all.changed(inTLS, http.StateActive)
+	require.False(t, info.settled())
+	require.False(t, info.writeFrame(bye))
+	_, err = watched.Write([]byte("SETTINGS"))
+	require.NoError(t, err)
+	require.True(t, info.settled())
+
+	all.changed(inTLS, http.StateIdle)
+	all.changed(inTLS, http.StateActive)
+	require.True(t, info.settled(), "it is so once and for all")
 }
 
 func TestWhatIsNotHTTP2IsNotLookedThrough(t *testing.T) {

@@ -18,6 +18,8 @@ func TestALateGoodByeIsNotForgotten(t *testing.T) {
 	info.outer.Store(&outer)
 	s := &info.streams
 	s.conn = info
+	_, err := outer.Write(settings)
+	require.NoError(t, err)
 	s.begin()
 	left := make(chan bool)
 	go func() { left <- s.leave() }()

@@ -22,7 +22,7 @@ import (
 // counts.
 const dialGrace = 50 * time.Millisecond
 
-func (c Clients) transport(ctx context.Context, r *Run) *http.Transport {
+func (c Clients) transport(ctx context.Context, r *Run, dialed *atomic.Pointer[heardConn]) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.Timeout}
 	t := &http.Transport{
 		// Not under the request's context: the end of a run is to give up
@@ -39,7 +39,9 @@ func (c Clients) transport(ctx context.Context, r *Run) *http.Transport {
 			if err != nil {
 				return nil, &dialError{err}
 			}
-			return &heardConn{Conn: conn, silence: &r.pace.silence, spoke: began, heardAt: time.Now()}, nil
+			heard := &heardConn{Conn: conn, silence: &r.pace.silence, spoke: began, heardAt: time.Now()}
+			dialed.Store(heard)
+			return heard, nil
 		},
 		TLSClientConfig:    c.TLS.Clone(), // net/http changes it
 		DisableCompression: true,
@@ -69,6 +71,7 @@ type client struct {
 	answered  atomic.Int64
 	lost      atomic.Int64
 	conn      atomic.Pointer[heardConn] // of the present request; nil without one
+	dialed    atomic.Pointer[heardConn] // the last one, of which the handshake of TLS may go on
 	result    Result                    // the client's own until ended is closed
 	ended     chan struct{}             // closed when the client has ended
 }
@@ -121,7 +124,11 @@ func (c *client) request() (gone bool) {
 func (c *client) lose(err error, later bool) {
 	k := kind(err)
 	c.result.Lose(k, later)
-	if conn := c.conn.Load(); conn != nil && slices.Contains(connectionLost, k) {
+	conn := c.conn.Load()
+	if conn == nil {
+		conn = c.dialed.Load() // it ended during the handshake of TLS
+	}
+	if conn != nil && slices.Contains(connectionLost, k) {
 		if idle, matters := conn.idleBefore(); matters {
 			c.result.IdleBefore = append(c.result.IdleBefore, idle)
 		}

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -203,4 +204,11 @@ func TestALossInTheMiddleOfAnAnswerIsNoIdleConnections(t *testing.T) {
 	result := loseSome(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: addr})
 	require.Positive(t, result.Losses())
 	require.Empty(t, result.IdleBefore)
+}
+
+func TestALossInTheHandshakeOfTLSIsThatOfAnIdleConnectionIfTheClientWasLate(t *testing.T) {
+	addr := accept(t, func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) })
+	result := loseSome(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: addr, TLS: &tls.Config{ServerName: "any"}})
+	require.Positive(t, result.Losses())
+	require.Len(t, result.IdleBefore, result.Losses(), "lost: %s", result.Kinds())
 }

@@ -111,7 +111,7 @@ func (c Clients) Start(ctx context.Context) *Run {
 			one.after = r.clients[id-id%c.Streams]
 			one.transport = one.after.transport
 		} else {
-			one.transport = c.transport(ctx, r)
+			one.transport = c.transport(ctx, r, &one.dialed)
 		}
 		r.clients = append(r.clients, one)
 	}

@@ -27,7 +27,7 @@ var (
 	rounds   = flag.Int("rounds", 1, "shutdowns of each cell")
 	controls = flag.Int("controls", -1, "shutdowns of each cell without the library; -1 means as many as with it, at most 20")
 	only     = flag.String("cells", "", "run the cells whose `name` matches this regular expression, \".\" for all; empty means the quick ones")
-	beside   = flag.Int("beside", 8, "rounds side by side; they mostly wait")
+	beside   = flag.Int("beside", 6, "rounds side by side; they mostly wait")
 )
 
 func TestMain(m *testing.M) {

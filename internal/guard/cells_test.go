@@ -49,9 +49,9 @@ func product() (all []cell) {
 					// One of each protocol that the other cells leave out.
 					c.quick = p != http1 && k == pieces && !length && lameDuck > 0
 					if lameDuck > 0 {
-						// A second of clients that never pause shows nothing more, and
-						// takes the processor from the rounds beside this one.
-						c.traffic.pause = 25 * time.Millisecond
+						// A second of clients that never pause takes the processor from
+						// the rounds beside this one. Longer pauses make connections idle.
+						c.traffic.pause = 5 * time.Millisecond
 					}
 					all = append(all, c)
 				}
@@ -124,7 +124,7 @@ func gRPC() (all []cell) {
 				traffic: traffic{calls: k},
 			}
 			if lameDuck > 0 {
-				c.traffic.pause = 25 * time.Millisecond
+				c.traffic.pause = 5 * time.Millisecond
 			}
 			all = append(all, c)
 		}

@@ -68,6 +68,7 @@ type client struct {
 	run       *Run
 	after     *client // whose connection this client shares; nil if it has its own
 	transport *http.Transport
+	answering atomic.Bool // the present request's answer has begun
 	answered  atomic.Int64
 	lost      atomic.Int64
 	conn      atomic.Pointer[heardConn] // of the present request; nil without one
@@ -101,6 +102,7 @@ func (c *client) loop(ctx context.Context) {
 func (c *client) request() (gone bool) {
 	began := time.Now()
 	c.conn.Store(nil)
+	c.answering.Store(false)
 	err := c.roundTrip()
 	marked := c.run.marked.Load()
 	later := marked > 0 && began.UnixNano() >= marked
@@ -128,10 +130,8 @@ func (c *client) lose(err error, later bool) {
 	if conn == nil {
 		conn = c.dialed.Load() // it ended during the handshake of TLS
 	}
-	if conn != nil && slices.Contains(connectionLost, k) {
-		if idle, matters := conn.idleBefore(); matters {
-			c.result.IdleBefore = append(c.result.IdleBefore, idle)
-		}
+	if conn != nil && slices.Contains(connectionLost, k) && !c.answering.Load() {
+		c.result.IdleBefore = append(c.result.IdleBefore, conn.idleBefore())
 	}
 	c.lost.Add(1)
 }
@@ -187,6 +187,7 @@ func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
 			}
 			due.Reset(c.timeout)
 		},
+		GotFirstResponseByte: func() { c.answering.Store(true) }, // bytes of a TLS alert are none
 	})
 	return ctx, func() {
 		due.Stop()

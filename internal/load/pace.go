@@ -15,12 +15,11 @@ type heardConn struct {
 	net.Conn
 	silence *longest // of all connections
 
-	mu       sync.Mutex // protects what follows
-	spoke    time.Time  // when the last write began
-	heardAt  time.Time  // when the last bytes came, or the connection
-	wrote    bool       // something of the present request
-	answered bool       // something came after that
-	idle     time.Duration
+	mu      sync.Mutex // protects what follows
+	spoke   time.Time  // when the last write began
+	heardAt time.Time  // when the last bytes came, or the connection
+	wrote   bool       // something of the present request
+	idle    time.Duration
 }
 
 func (c *heardConn) Write(p []byte) (int, error) {
@@ -42,7 +41,7 @@ func (c *heardConn) Read(p []byte) (int, error) {
 	}
 	if n > 0 {
 		c.mu.Lock()
-		c.heardAt, c.answered = time.Now(), c.wrote
+		c.heardAt = time.Now()
 		c.mu.Unlock()
 	}
 	return n, err
@@ -52,19 +51,18 @@ func (c *heardConn) Read(p []byte) (int, error) {
 func (c *heardConn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wrote, c.answered = false, false
+	c.wrote = false
 }
 
 // idleBefore is for how long the connection had been idle when the present
-// request was written, or, if nothing of it was, for how long it has been. It is
-// no matter if an answer has begun.
-func (c *heardConn) idleBefore() (d time.Duration, matters bool) {
+// request was written, or, if nothing of it was, for how long it has been.
+func (c *heardConn) idleBefore() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wrote {
-		return c.idle, !c.answered
+		return c.idle
 	}
-	return time.Since(c.heardAt), true
+	return time.Since(c.heardAt)
 }
 
 // heardConnOf is what is below c, which may be a tls.Conn; nil if it is none of ours.

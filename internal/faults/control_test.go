@@ -114,11 +114,7 @@ func TestFaultyClientsReachTheService(t *testing.T) {
 		hijackedTold: "GET /hijack/told", hijackedHeld: "GET /hijack/held", callsItself: "GET /self",
 	} {
 		t.Run(kind, func(t *testing.T) {
-			o, err := Run(Plan{
-				Timeout: 1000, LameDuck: -1, Table: tableDefault, First: Signal{Moment{whileRunning, 200}, []string{"TERM"}, 1, 0},
-				Load: Load{"new connections", 1, 1}, Clients: map[string]int{kind: 1},
-			}, t.TempDir(), clock, false)
-			require.NoError(t, err)
+			o := runWithClient(t, kind, clock)
 			_, ok := o.first(workStarted, want)
 			require.True(t, ok, "%s", o.journalText())
 			if kind == stalledReader || kind == hijackedHeld || kind == stoppedUpload {
@@ -148,12 +144,19 @@ func TestFaultyClientsWithoutARequestReachTheService(t *testing.T) {
 		slowHeader: Outcome.drainCutShort,
 	} {
 		t.Run(kind, func(t *testing.T) {
-			o, err := Run(Plan{
-				Timeout: 1000, LameDuck: -1, Table: tableDefault, First: Signal{Moment{whileRunning, 200}, []string{"TERM"}, 1, 0},
-				Load: Load{"new connections", 1, 1}, Clients: map[string]int{kind: 1},
-			}, t.TempDir(), clock, false)
-			require.NoError(t, err)
+			o := runWithClient(t, kind, clock)
 			require.True(t, reached(o), "%s\n%s", Describe(o, nil), o.journalText())
 		})
 	}
+}
+
+// runWithClient runs a service with one faulty client of that kind.
+func runWithClient(t *testing.T, kind string, clock *stallClock) Outcome {
+	t.Helper()
+	o, err := Run(Plan{
+		Timeout: 1000, LameDuck: -1, Table: tableDefault, First: Signal{Moment{whileRunning, 200}, []string{"TERM"}, 1, 0},
+		Load: Load{"new connections", 1, 1}, Clients: map[string]int{kind: 1},
+	}, t.TempDir(), clock, false)
+	require.NoError(t, err)
+	return o
 }

@@ -127,8 +127,10 @@ func (m *Manager) closeRest(step int) {
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Hooks that came in this very moment run, and nobody waits for them.
 	for _, h := range m.hooks {
-		go m.runAfterEnd(h)
+		m.startLocked(ctx, h)
+		m.endLocked(h, errLeftBehind)
 	}
 	m.hooks = nil
 	m.doneLocked(step)

@@ -2,6 +2,8 @@ package shutdown
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 )
 
@@ -10,7 +12,7 @@ import (
 var (
 	defaultMu      sync.Mutex // protects what follows
 	defaultManager *Manager
-	defaultUsed    bool
+	defaultUsed    bool // by anybody but SetDefault
 )
 
 // Default returns the Manager that the package's functions use. The first use
@@ -45,6 +47,82 @@ func SetDefault(m *Manager) {
 	defaultManager = m
 }
 
+// Run is what most mains are:
+//
+//	func main() {
+//		os.Exit(shutdown.ExitCode(shutdown.Run(shutdown.Config{}, start)))
+//	}
+//
+// It makes a Manager with New(cfg), which becomes the default one, calls start
+// with it, and returns what Wait returns. It blocks until the shutdown has ended.
+// If there is a default Manager already, or cfg is impossible, Run returns an
+// error at once, and start is not called.
+//
+// start opens and starts what the program consists of, and returns. An error
+// begins the shutdown and is its cause: what start has registered so far is
+// closed. So do a panic and a Goexit; when the shutdown has ended, they go on in
+// the goroutine that has called Run. start runs on a goroutine of its own, and is
+// in flight, under the name "start", as a worker is: a shutdown that begins
+// meanwhile waits for it, and judges its error as that of a worker (see Go). What
+// start waits for should end with [Manager.AcceptContext]. If a signal comes
+// before it, start is not called.
+//
+// If start has not returned when the shutdown has ended, at Config.Timeout at the
+// latest, Run returns an error that is ErrTimeout and says so.
+func Run(cfg Config, start func(*Manager) error) error {
+	if start == nil {
+		return errors.New("shutdown: Run: start is nil")
+	}
+	m, err := newDefault(cfg)
+	if err != nil {
+		return err
+	}
+	var how error // start has ended; read after returned is closed
+	returned := make(chan struct{})
+	w := &worker{name: kindStart, kind: kindStart}
+	w.run = func(context.Context) error { return start(m) }
+	w.ended = func(err error) { how = err; close(returned) }
+	m.mu.Lock()
+	m.isRun = true
+	started := m.startWorkerLocked(w)
+	m.mu.Unlock()
+	if !started {
+		return m.Wait()
+	}
+	select {
+	case <-returned:
+	case <-m.done:
+	}
+	err = m.Wait()
+	select {
+	case <-returned:
+	default:
+		return errors.Join(err, w.failure(errLeftBehind))
+	}
+	if how == errGoexit { //nolint:errorlint // no error of start's own
+		runtime.Goexit()
+	}
+	if p, ok := how.(*panicError); ok { //nolint:errorlint // as above
+		panic(p)
+	}
+	return err
+}
+
+// newDefault is New for the default Manager.
+func newDefault(cfg Config) (*Manager, error) {
+	defaultMu.Lock()
+	defer defaultMu.Unlock()
+	if defaultManager != nil {
+		return nil, errors.New("shutdown: Run: there is a default Manager already: Run makes its own, so call it first thing in main, and once")
+	}
+	m, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defaultManager, defaultUsed = m, true
+	return m, nil
+}
+
 // On calls [Manager.On] of the default Manager.
 func On(p Phase, name string, stop func(context.Context) error) (remove func() bool) {
 	return Default().On(p, name, stop)
@@ -52,6 +130,9 @@ func On(p Phase, name string, stop func(context.Context) error) (remove func() b
 
 // Go calls [Manager.Go] of the default Manager.
 func Go(name string, run func(context.Context) error) { Default().Go(name, run) }
+
+// Job calls [Manager.Job] of the default Manager.
+func Job(name string, run func(context.Context) error) { Default().Job(name, run) }
 
 // Track calls [Manager.Track] of the default Manager.
 func Track(name string) (done func(), ok bool) { return Default().Track(name) }

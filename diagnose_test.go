@@ -92,7 +92,7 @@ func requireLogged(t *testing.T, cfg Config, e env) []Finding {
 		require.Contains(t, log.String(), "level=WARN msg="+strconv.Quote("shutdown: "+f.String()))
 	}
 	known := len(findings) + strings.Count(log.String(), ": using ")
-	stood := strings.Count(log.String(), "the process did not run for a while") // no finding, and no fault of ours
+	stood := strings.Count(log.String(), "the process was not scheduled for a while") // no finding, and no fault of ours
 	require.Equal(t, known, strings.Count(log.String(), "level=WARN")-stood, "%s", log)
 	return findings
 }

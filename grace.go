@@ -16,6 +16,8 @@ type env struct {
 	pid     int
 	signals signalSource
 
+	terminal func() bool // stderr is one: a person may read it, and press Ctrl-C
+
 	// For the post-mortem.
 	self           func() run
 	alive          func(run) bool
@@ -30,6 +32,8 @@ func processEnv() env {
 		proc:    os.DirFS("/proc"),
 		pid:     os.Getpid(),
 		signals: processSignals{},
+
+		terminal: stderrIsTerminal,
 
 		self:           thisRun,
 		alive:          isAlive,
@@ -84,7 +88,11 @@ var platforms = []struct {
 	}},
 }
 
-const noPlatformGrace = 30 * time.Second
+const (
+	noPlatformGrace = 30 * time.Second
+	// A person at a terminal has more patience than that, but not much more.
+	terminalGrace = 10 * time.Second
+)
 
 func (e env) get(key string) string {
 	v, _ := e.lookup(key)
@@ -202,6 +210,10 @@ func (b *budget) findGrace(cfg Config, e env) {
 			b.grace, b.source = p.grace, "guessed: the default of "+p.name
 			return
 		}
+	}
+	if e.terminal() {
+		b.grace, b.source = terminalGrace, "guessed: a terminal"
+		return
 	}
 	b.grace, b.source = noPlatformGrace, "guessed: no platform recognised"
 }

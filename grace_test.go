@@ -16,6 +16,7 @@ import (
 // with a slash.
 func fakeEnv(vars ...string) env {
 	return env{
+		terminal: func() bool { return false },
 		lookup: func(key string) (string, bool) {
 			for _, v := range vars {
 				if k, value, ok := strings.Cut(v, "="); ok && k == key {

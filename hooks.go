@@ -1,11 +1,13 @@
 package shutdown
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,18 +31,24 @@ func (p Phase) String() string {
 	return fmt.Sprintf("Phase(%d)", int(p))
 }
 
-// HookError says which hook or worker an error came from. It wraps that error.
+// HookError says which hook, worker or job an error came from. It wraps that
+// error.
 type HookError struct {
-	Phase Phase // Running for a worker, which is a function given to Go
+	Phase Phase // Running for a worker or a job: a function given to Go, Job or Run
 	Name  string
 	Err   error
+	kind  string // of a worker
 }
 
 func (e *HookError) Error() string {
-	if e.Phase == Running {
-		return fmt.Sprintf("shutdown: worker %q: %v", e.Name, e.Err)
+	switch {
+	case e.Phase != Running:
+		return fmt.Sprintf("shutdown: %s hook %q: %v", e.Phase, e.Name, e.Err)
+	case e.kind == kindStart:
+		return fmt.Sprintf("shutdown: start: %v", e.Err)
+	default:
+		return fmt.Sprintf("shutdown: %s %q: %v", cmp.Or(e.kind, "worker"), e.Name, e.Err)
 	}
-	return fmt.Sprintf("shutdown: %s hook %q: %v", e.Phase, e.Name, e.Err)
 }
 
 func (e *HookError) Unwrap() error { return e.Err }
@@ -101,27 +109,25 @@ func (m *Manager) On(p Phase, name string, stop func(context.Context) error) (re
 }
 
 type hook struct {
-	phase   Phase
-	name    string
-	stop    func(context.Context) error
-	removed bool // protected by the Manager's mu, as are the next two
-	step    int  // its place in Manager.steps, once it runs
-	ended   bool // it returned, or was left behind
+	phase      Phase
+	name       string
+	stop       func(context.Context) error
+	removed    bool        // protected by the Manager's mu, as are the next two
+	step       int         // its place in Manager.steps, once it runs
+	ended      bool        // it returned, or was left behind
+	bestEffort atomic.Bool // it is inside of a function that BestEffort returned
 }
+
+// hookKey is the key of a hook in its context.
+type hookKey struct{}
 
 // afterEnd is what a hook gets that comes when the shutdown has ended.
 const afterEnd = 500 * time.Millisecond
 
 var (
 	errGoexit           = errors.New("runtime.Goexit was called")
-	errLeftBehind error = leftBehindError{}
+	errLeftBehind error = timeoutError("did not return in time and was left behind")
 )
-
-// leftBehindError is an ErrTimeout in words that fit a hook.
-type leftBehindError struct{}
-
-func (leftBehindError) Error() string        { return "did not return in time and was left behind" }
-func (leftBehindError) Is(target error) bool { return target == ErrTimeout }
 
 // takeLocked removes the pending hooks of phase p and returns them, in the
 // order in which they were registered.
@@ -158,7 +164,7 @@ func (m *Manager) call(ctx context.Context, h *hook) {
 		defer m.mu.Unlock()
 		m.endLocked(h, err)
 	}()
-	err = h.stop(ctx)
+	err = h.stop(context.WithValue(ctx, hookKey{}, h))
 }
 
 // endLocked records the end of h, unless it was left behind before.
@@ -167,11 +173,23 @@ func (m *Manager) endLocked(h *hook, err error) {
 		return
 	}
 	h.ended = true
+	leftBehind := err == errLeftBehind          //nolint:errorlint // no error of the hook's own, whatever it wraps
+	effort, tolerated := err.(*bestEffortError) //nolint:errorlint // joined with another error it is none
+	if tolerated {
+		err = effort.err
+		leftBehind = err == errLeftBehind //nolint:errorlint // as above
+	} else if leftBehind {
+		tolerated = h.bestEffort.Load()
+	}
 	m.active = slices.DeleteFunc(m.active, func(other *hook) bool { return other == h })
 	m.leaveLocked(h.step, err)
-	m.steps[h.step].LeftBehind = err == errLeftBehind //nolint:errorlint // no error of the hook's own, whatever it wraps
-	if err != nil {
-		m.failLocked(&HookError{Phase: h.phase, Name: h.name, Err: err})
+	step := &m.steps[h.step]
+	step.LeftBehind, step.BestEffort = leftBehind, tolerated
+	switch failed := (&HookError{Phase: h.phase, Name: h.name, Err: err}); {
+	case tolerated:
+		m.logTolerated(failed)
+	case err != nil:
+		m.failLocked(failed)
 	}
 	m.wake()
 }
@@ -180,7 +198,7 @@ func (m *Manager) endLocked(h *hook, err error) {
 // knows whether the end will be reached.
 func (m *Manager) failLocked(err error) {
 	m.errs = append(m.errs, err)
-	m.log.error("shutdown: failed", "err", err)
+	m.logFailure(err)
 }
 
 // leaveBehind gives up on every hook that runs.
@@ -197,13 +215,18 @@ func (m *Manager) leaveBehind() {
 func (m *Manager) runAfterEnd(h *hook) {
 	ctx, cancel := context.WithTimeoutCause(m.base, afterEnd, ErrTimeout)
 	defer cancel()
+	failed := func(err error) *HookError { return &HookError{Phase: h.phase, Name: h.name, Err: err} }
 	defer func() {
 		if r := recover(); r != nil {
-			m.log.error("shutdown: failed", "err", &HookError{Phase: h.phase, Name: h.name, Err: newPanicError(r)})
+			m.logFailure(failed(newPanicError(r)))
 		}
 	}()
-	if err := h.stop(ctx); err != nil {
-		m.log.error("shutdown: failed", "err", &HookError{Phase: h.phase, Name: h.name, Err: err})
+	switch err := h.stop(ctx).(type) { //nolint:errorlint // joined with another error it is none
+	case nil:
+	case *bestEffortError:
+		m.logTolerated(failed(err.err))
+	default:
+		m.logFailure(failed(err))
 	}
 }
 

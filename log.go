@@ -29,6 +29,10 @@ func (q *logQueue) info(msg string, args ...any)  { q.add(slog.LevelInfo, msg, a
 func (q *logQueue) warn(msg string, args ...any)  { q.add(slog.LevelWarn, msg, args, maxLogLines) }
 func (q *logQueue) error(msg string, args ...any) { q.add(slog.LevelError, msg, args, maxLogLines) }
 
+func (q *logQueue) at(level slog.Level, msg string, args ...any) {
+	q.add(level, msg, args, maxLogLines)
+}
+
 // last is for the one line that always finds a place.
 func (q *logQueue) last(level slog.Level, msg string, args ...any) {
 	q.add(level, msg, args, maxLogLines+2)

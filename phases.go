@@ -19,6 +19,9 @@ const (
 	// one if there is time. Only a log that does not work takes it.
 	minFlush = 20 * time.Millisecond
 	maxFlush = 100 * time.Millisecond
+	// So long the first hook waits for the first log line. A log that hangs holds
+	// up a shutdown by no more.
+	startFlush = 5 * time.Millisecond
 	// What Close has in any case, also in a process that was frozen.
 	minClose = 500 * time.Millisecond
 )
@@ -37,7 +40,8 @@ func (m *Manager) run() {
 	end := begun.Add(b.timeout)
 	flush := min(minFlush, b.timeout/50)
 
-	m.logBegun(begun, b)
+	m.logStarted(begun, b)
+	m.log.flush(startFlush)
 	warnUnreaped := m.watchUnreaped()
 	stopTicks := m.tick(begun)
 	m.runPhases(begun, end, end.Add(-flush), b)
@@ -62,11 +66,10 @@ func (m *Manager) runPhases(begun, end, closeEnd time.Time, b budget) {
 	soft, hard, cancelDrain := m.limits(drainEnd)
 	defer cancelDrain()
 	tooLate := time.AfterFunc(drain-min(2*time.Second, drain/5), func() {
-		m.endWork(fmt.Errorf("%w: the drain is about to end", ErrTimeout))
+		m.cut(errDrainEnds)
 	})
-	defer tooLate.Stop()
 	m.runConcurrent(Drain, soft, hard, m.drain)
-	m.endWork(errDrained)
+	tooLate.Stop() // WorkContext lives on in Close
 
 	// A process that was frozen gets here when the reserve is gone.
 	if late := time.Since(drainEnd); late > max(b.reserve/2, maxForced) && time.Until(closeEnd) < minClose {
@@ -106,20 +109,28 @@ func (m *Manager) serveOn(until time.Time) {
 	}
 }
 
+// errDrainEnds is the cause of WorkContext's end at the deadline.
+var errDrainEnds = fmt.Errorf("%w: the drain is about to end", ErrTimeout)
+
 // drain waits for the work in flight. By now the Drain hooks have returned or
-// are given up: as long as one runs, what it lets in is let in.
+// are given up: as long as one runs, what it lets in is let in. The error names
+// what was cut off, also if it has returned since.
 func (m *Manager) drain(hard context.Context) error {
-	if m.tracker.Drain(hard) == nil {
-		return nil
+	if m.tracker.Drain(hard) != nil {
+		m.cut(errDrainEnds) // long ago, unless this process was frozen
 	}
-	tasks := m.Tasks()
-	if len(tasks) == 0 {
-		return nil
-	}
+	cut, left := m.tracker.cutTasks(), m.tracker.Tasks()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.unfinished = tasks
-	err := fmt.Errorf("%w: still in flight: %s", ErrTimeout, names(tasks, maxNamesInError))
+	m.cutOff, m.unfinished = cut, left
+	if len(cut) == 0 {
+		return nil
+	}
+	why := ErrTimeout
+	if errors.Is(context.Cause(m.work), ErrForced) {
+		why = ErrForced
+	}
+	err := fmt.Errorf("%w: %s cut off: %s", why, count(len(cut), "task"), names(cut, m.cutAt, maxNamesInError))
 	m.errs = append(m.errs, err)
 	return err
 }
@@ -139,10 +150,7 @@ func (m *Manager) forcedEnd(end time.Time) time.Time {
 func (m *Manager) enter(p Phase, ctx context.Context) (step int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.phase.Store(int64(p))
-	if p == Drain {
-		close(m.left)
-	}
+	m.enterLocked(p)
 	m.concurrent = ctx
 	m.steps = append(m.steps, Step{Phase: p, At: time.Since(m.begun), Running: true})
 	m.note()
@@ -164,11 +172,12 @@ func (m *Manager) leaveLocked(step int, err error) {
 func (m *Manager) doneLocked(step int) {
 	m.leaveLocked(step, nil)
 	m.took = time.Since(m.begun)
-	m.phase.Store(int64(Done))
+	m.enterLocked(Done)
 }
 
 // finish says how it ended and gives the signals back.
 func (m *Manager) finish(end time.Time, flush time.Duration) {
+	m.workOver.Do(func() { m.endWork(errEnded) })
 	m.mu.Lock()
 	if m.cause != nil && !isRequest(m.cause) {
 		m.errs = append([]error{m.cause}, m.errs...)
@@ -210,8 +219,14 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 }
 
 // hangs reports whether nobody has called Wait by end: until then main may
-// still be in a start-up that goes on.
+// still be in a start-up that goes on. Run returns in any case.
 func (m *Manager) hangs(end time.Time) bool {
+	m.mu.Lock()
+	isRun := m.isRun
+	m.mu.Unlock()
+	if isRun {
+		return false
+	}
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
@@ -219,12 +234,9 @@ func (m *Manager) hangs(end time.Time) bool {
 		return false
 	case <-timer.C:
 	}
-	select {
-	case <-m.waiting: // it was over before end was looked at
-		return false
-	default:
-		return true
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.waited // it may have been called before end was looked at
 }
 
 func isRequest(cause error) bool {

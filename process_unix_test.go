@@ -182,7 +182,7 @@ func (p *process) warnings() []string { return warnings(p.log.String()) }
 func warnings(log string) (lines []string) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "level=WARN") &&
-			!strings.Contains(line, "the process did not run for a while") && !strings.Contains(line, "the disk does not answer") {
+			!strings.Contains(line, "the process was not scheduled for a while") && !strings.Contains(line, "the disk does not answer") {
 			lines = append(lines, line)
 		}
 	}

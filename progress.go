@@ -5,41 +5,63 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/share"
 )
 
 const (
 	tickEvery = time.Second
-	// maxNames is how many a log line names; the rest it counts.
-	maxNames = 10
 	// A tick that comes this late means that the process did not run.
 	frozen = 2 * time.Second
 
-	maxStacks  = 64 << 10
-	maxDump    = 1 << 20
-	maxErrText = 3 << 10
+	// No line of the log is longer than 8 KB. These are parts of one, as slog
+	// quotes them: an error by itself, one beside a Report, a list of names, and a
+	// stack.
+	maxErrText  = 6 << 10
+	maxLastText = 1200
+	maxNameText = 2 << 10
+	maxStack    = 6 << 10
+
+	// So many different names are in a line. The rest is counted.
+	maxNames        = 10
+	maxNamesInError = 64  // is for the error of Wait; the Report has all
+	maxTaskName     = 100 // so many letters of a name are in a line; the Report has all
+
+	// So many different stacks, and lines of names, are logged at the end of a
+	// drain, and for Dump.
+	maxStacks, maxDump = 16, 256
 )
 
-func (m *Manager) logBegun(begun time.Time, b budget) {
-	cause := "requested"
-	if m.cause != nil {
-		cause = truncate(fmt.Sprint(m.cause), maxErrText) // Sprint survives an Error that panics
-	}
-	m.log.info("shutdown: begun",
-		"cause", cause,
-		"uptime", round(begun.Sub(m.started)),
-		"grace_period", b.grace,
-		"grace_source", b.source,
-		"lame_duck", b.lameDuck,
-		"in_flight", m.tracker.inFlight(),
-		"drain_ends", clock(begun.Add(b.timeout-b.reserve)),
-		"timeout", clock(begun.Add(b.timeout)),
-		"kill", clock(begun.Add(b.grace)))
-}
+// adviceOnGuess is for whoever reads of a time that is guessed.
+const adviceOnGuess = "the grace period is guessed: set " + envGracePeriod + " to what the platform grants"
 
-func clock(t time.Time) string { return t.Format("15:04:05.000") }
+func (m *Manager) logStarted(begun time.Time, b budget) {
+	level, cause := slog.LevelInfo, "requested"
+	if m.cause != nil {
+		cause = fit(errorText(m.cause), maxErrText)
+		if !isRequest(m.cause) {
+			level = slog.LevelError
+		}
+	}
+	kill, advice := "kill_expected", []any(nil)
+	if b.guessed {
+		kill, advice = "kill_guessed", []any{"advice", adviceOnGuess}
+	}
+	m.log.at(level, "shutdown: started", append([]any{
+		"cause", cause,
+		"uptime_seconds", inSeconds(begun.Sub(m.started)),
+		"grace_period_seconds", inSeconds(b.grace),
+		"grace_source", b.source,
+		"timeout_seconds", inSeconds(b.timeout),
+		"lame_duck_seconds", inSeconds(b.lameDuck),
+		"reserve_seconds", inSeconds(b.reserve),
+		"in_flight", m.tracker.inFlight(),
+		"drain_ends", begun.Add(b.timeout - b.reserve),
+		"close_ends", begun.Add(b.timeout),
+		kill, begun.Add(b.grace)}, advice...)...)
+}
 
 // tick logs once a second what is waited for, until stop is called.
 func (m *Manager) tick(begun time.Time) (stop func()) {
@@ -58,7 +80,7 @@ func (m *Manager) tick(begun time.Time) (stop func()) {
 			}
 			now := time.Now()
 			if late := now.Sub(due); late > frozen {
-				m.log.warn("shutdown: the process did not run for a while: stopped, or without CPU", "for", round(late))
+				m.log.warn("shutdown: the process was not scheduled for a while (stopped, or starved of CPU)", "for_seconds", inSeconds(late))
 			}
 			if !running {
 				return
@@ -77,18 +99,39 @@ func (m *Manager) tick(begun time.Time) (stop func()) {
 func (m *Manager) logWaiting() {
 	m.note()
 	r := m.Report()
-	waiting := r.waitingFor()
-	what := "lame duck"
-	if len(waiting) > 0 {
-		what = names(waiting, maxNames)
+	if r.Phase == Done {
+		return // there is nothing left to wait for
+	}
+	what := "the end of the lame duck"
+	if waiting := r.waitingFor(); len(waiting) > 0 {
+		what = fit(names(waiting, r.asOf(), maxNames), maxNameText)
+	} else if r.Phase != Leave {
+		what = "nothing"
 	}
 	m.log.info("shutdown: waiting",
 		"phase", r.Phase.String(),
 		"waiting_for", what,
 		"in_flight", len(r.Unfinished),
-		"took", round(r.Took),
-		"left", round(r.Timeout-r.Took))
+		"took_seconds", inSeconds(r.Took),
+		"left_seconds", inSeconds(max(0, m.phaseEnd(r)-r.Took)))
 }
+
+// phaseEnd is when the present phase ends at the latest, since the beginning.
+func (m *Manager) phaseEnd(r Report) time.Duration {
+	drainEnd := r.Timeout - r.Reserve
+	switch {
+	case r.Phase == Leave && len(r.waitingFor()) == 0:
+		return r.LameDuck
+	case r.Phase == Leave:
+		return share.LeaveEnd(r.LameDuck, drainEnd)
+	case r.Phase == Drain:
+		return drainEnd
+	}
+	return m.forcedEnd(r.Begun.Add(r.Timeout)).Sub(r.Begun)
+}
+
+// asOf is the time of the Report.
+func (r Report) asOf() time.Time { return r.Begun.Add(r.Took) }
 
 // waitingFor lists what keeps the shutdown from going on, oldest first.
 func (r Report) waitingFor() []Task {
@@ -110,49 +153,50 @@ func (m *Manager) logLeftovers() {
 	r := m.Report()
 	if waiting := r.waitingFor(); len(waiting) > 0 {
 		m.log.warn("shutdown: drain ends with work left",
-			"waiting_for", names(waiting, maxNames),
-			"in_flight", len(r.Unfinished),
-			"stacks", stacks(maxStacks))
+			"waiting_for", fit(names(waiting, r.asOf(), maxNames), maxNameText),
+			"in_flight", len(r.Unfinished))
+		m.logStacks(maxStacks)
 	}
+}
+
+// logFailure logs what makes the exit code wrong, when it happens: nobody knows
+// whether the end will be reached.
+func (m *Manager) logFailure(err error) {
+	m.log.error("shutdown: failed", "error", fit(errorText(err), maxErrText))
+}
+
+// logTolerated logs what went wrong and does not count.
+func (m *Manager) logTolerated(err error) {
+	m.log.warn("shutdown: failed, which does not count (best effort)", "error", fit(errorText(err), maxErrText))
 }
 
 func (m *Manager) logEnded() {
 	r := m.Report()
 	level, args := slog.LevelInfo, []any{"report", r}
 	if m.err != nil {
-		level, args = slog.LevelError, append(args, "err", truncate(fmt.Sprint(m.err), maxErrText))
+		level, args = slog.LevelError, append(args, "error", fit(errorText(m.err), maxLastText))
+	}
+	if r.timedOut() && r.guessed() {
+		args = append(args, "advice", adviceOnGuess)
 	}
 	m.log.last(level, "shutdown: "+r.result(), args...)
 }
 
+// dump logs all that is known, in as many lines as it takes.
 func (m *Manager) dump(sig os.Signal) {
 	r := m.Report()
 	tasks := m.Tasks()
-	m.log.warn("shutdown: dump",
-		"signal", signalName(sig),
-		"phase", r.Phase.String(),
-		"in_flight", names(tasks, len(tasks)),
-		"report", r,
-		"stacks", stacks(maxDump))
+	m.log.warn("shutdown: dump", "signal", signalName(sig), "phase", r.Phase.String(), "in_flight", len(tasks), "report", r)
+	const perLine = maxNameText / maxTaskName
+	for i := 0; i < len(tasks) && i < maxDump*perLine; i += perLine {
+		some := tasks[i:min(i+perLine, len(tasks))]
+		m.log.warn("shutdown: dump: in flight", "tasks", fit(names(some, time.Now(), perLine), 3*maxNameText))
+	}
+	m.logStacks(maxDump)
 }
 
-const (
-	maxNamesInError = 64  // is for the error of Wait; the Report has all
-	maxTaskName     = 200 // so many letters of a name are in a line; the Report has all
-)
-
-// names lists at most limit tasks with their ages, and how many more there are.
-func names(tasks []Task, limit int) string {
-	var s strings.Builder
-	for i, t := range tasks {
-		if i == limit {
-			fmt.Fprintf(&s, " and %d more", len(tasks)-i)
-			break
-		}
-		if i > 0 {
-			s.WriteString(", ")
-		}
-		fmt.Fprintf(&s, "%s (%v)", shorten(t.Name, maxTaskName), round(time.Since(t.Since)))
-	}
-	return s.String()
+// logStacks logs where goroutines are, those first that are in a hook, a worker
+// or a request; a line for each stack.
+func (m *Manager) logStacks(most int) {
+	m.log.warn("shutdown: stack", "stack", fit(stacks(maxStack), maxStack))
 }

@@ -82,7 +82,8 @@ type record struct {
 	Run      run       `json:"run"`
 	Started  time.Time `json:"started"`
 	Written  time.Time `json:"written"`
-	InFlight int       `json:"in_flight"` // the Report names no more than recordTasks
+	InFlight int       `json:"in_flight"`         // the Report names no more than recordTasks
+	CutOff   int       `json:"cut_off,omitempty"` // likewise
 	Report   Report    `json:"report"`
 }
 
@@ -131,7 +132,7 @@ func (r *recorder) save() {
 	state := r.state()
 	now := record{
 		Format: recordFormat, Run: r.me, Started: r.started, Written: time.Now(),
-		InFlight: len(state.Unfinished), Report: forRecord(state),
+		InFlight: len(state.Unfinished), CutOff: len(state.CutOff), Report: forRecord(state),
 	}
 	text, err := json.Marshal(now)
 	if err == nil {
@@ -159,7 +160,8 @@ func forRecord(r Report) Report {
 	r.Steps = slices.Clone(r.Steps[max(0, len(r.Steps)-recordSteps):])
 	r.Pending = slices.Clone(r.Pending[:min(len(r.Pending), recordSteps)])
 	r.Unfinished = slices.Clone(r.Unfinished[:min(len(r.Unfinished), recordTasks)])
-	limit := recordText / (3 + 2*len(r.Steps) + len(r.Pending) + len(r.Unfinished))
+	r.CutOff = slices.Clone(r.CutOff[:min(len(r.CutOff), recordTasks)])
+	limit := recordText / (3 + 2*len(r.Steps) + len(r.Pending) + len(r.Unfinished) + len(r.CutOff))
 	text := func(err error) error {
 		if s := errorText(err); len(s) > limit {
 			return textCause(truncate(s, limit)) // a request stays one
@@ -173,8 +175,10 @@ func forRecord(r Report) Report {
 	for i := range r.Pending {
 		r.Pending[i].Name = truncate(r.Pending[i].Name, limit)
 	}
-	for i := range r.Unfinished {
-		r.Unfinished[i].Name = truncate(r.Unfinished[i].Name, limit)
+	for _, tasks := range [][]Task{r.Unfinished, r.CutOff} {
+		for i := range tasks {
+			tasks[i].Name = truncate(tasks[i].Name, limit)
+		}
 	}
 	return r
 }
@@ -223,7 +227,7 @@ func (r *recorder) replace() error {
 	}
 	switch {
 	case err != nil:
-		r.log.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.path, "err", err)
+		r.log.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.path, "error", fit(errorText(err), maxErrText))
 	case old.Report.Phase == Done || old.Run.is(r.me): // it ended, or became this program
 	case r.alive(old.Run): // somebody has removed the lock's file
 		return errLocked
@@ -243,7 +247,7 @@ func isRecord(text []byte) bool {
 // killed says how the last run ended.
 func (r *recorder) killed(old record) {
 	last := old.Report
-	how := last.inShort()
+	how := fit(last.inShort(), maxLastText) + last.killedEarly()
 	if last.Phase == Running {
 		how = "while running: out of memory, eviction, docker kill, a panic or os.Exit"
 	}
@@ -252,7 +256,7 @@ func (r *recorder) killed(old record) {
 	}
 	r.log.warn("shutdown: the last run was killed "+how,
 		"started", old.Started, "written", old.Written, "host", old.Run.Host, "pid", old.Run.PID,
-		"in_flight", old.InFlight, "report", last)
+		"in_flight", old.InFlight, "cut_off", old.CutOff, "report", last)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lastRun = &last
@@ -262,6 +266,6 @@ func (r *recorder) killed(old record) {
 func (r *recorder) warn(err error) {
 	if !r.warned {
 		r.warned = true
-		r.log.warn("shutdown: Config.Record: not written", "path", r.path, "err", err)
+		r.log.warn("shutdown: Config.Record: not written", "path", r.path, "error", fit(errorText(err), maxErrText))
 	}
 }

@@ -160,7 +160,7 @@ func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
 		die(t, m)
 		before = m.Report()
 		done()
-		require.NoError(t, m.Wait())
+		require.ErrorIs(t, m.Wait(), ErrTimeout, "it was cut off before it ended")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := recordEnv(aRun(2))

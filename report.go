@@ -1,6 +1,7 @@
 package shutdown
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -27,10 +28,11 @@ type Report struct {
 	Steps       []Step // in the order in which they began
 	Pending     []Step // hooks that have not run yet, in the order in which they will
 	Unfinished  []Task // in flight now, or, from Close on, when Drain ended
+	CutOff      []Task // in flight when WorkContext ended, by the deadline or by force, or let in after that; whatever it did then
 }
 
 // A Step is the run of a hook, or, without a Name, a phase as a whole. A worker
-// that failed is a Step with phase Running.
+// or a job that failed is a Step with phase Running.
 type Step struct {
 	Phase      Phase
 	Name       string
@@ -38,7 +40,9 @@ type Step struct {
 	Took       time.Duration
 	Err        error
 	Running    bool
-	LeftBehind bool // it had not returned when its time was up
+	LeftBehind bool   // it had not returned when its time was up
+	BestEffort bool   // Err does not count; see BestEffort
+	Kind       string // "job", or "start" for the function given to Run; else empty
 }
 
 // Report returns a copy of what is known now: live while the shutdown runs,
@@ -46,7 +50,7 @@ type Step struct {
 func (m *Manager) Report() Report {
 	r := m.reportButTasks()
 	if r.Phase == Leave || r.Phase == Drain {
-		r.Unfinished = m.tracker.Tasks()
+		r.Unfinished, r.CutOff = m.tracker.Tasks(), m.tracker.cutTasks()
 	}
 	return r
 }
@@ -58,7 +62,7 @@ func (m *Manager) reportButTasks() Report {
 	r := Report{
 		Phase: m.Phase(), Cause: m.cause, Begun: m.begun, Took: m.took,
 		GracePeriod: b.grace, GraceSource: b.source, Timeout: b.timeout, LameDuck: b.lameDuck, Reserve: b.reserve,
-		Steps: slices.Clone(m.steps), Unfinished: slices.Clone(m.unfinished),
+		Steps: slices.Clone(m.steps), Unfinished: slices.Clone(m.unfinished), CutOff: slices.Clone(m.cutOff),
 	}
 	if m.forced != nil {
 		r.Forced = m.forced
@@ -86,10 +90,9 @@ func (m *Manager) reportButTasks() Report {
 
 // result is the last line of the log in a word or two.
 func (r Report) result() string {
-	failed, late := r.Cause != nil && !isRequest(r.Cause), len(r.Unfinished) > 0
+	failed := r.Cause != nil && !isRequest(r.Cause)
 	for _, s := range r.Steps {
-		failed = failed || s.Err != nil
-		late = late || s.LeftBehind
+		failed = failed || s.Err != nil && !s.BestEffort
 	}
 	switch {
 	case r.Phase == Running:
@@ -98,7 +101,7 @@ func (r Report) result() string {
 		return "in " + r.Phase.String()
 	case r.Forced != nil:
 		return "forced"
-	case late:
+	case r.timedOut():
 		return "timed out"
 	case failed:
 		return "finished with errors"
@@ -106,13 +109,23 @@ func (r Report) result() string {
 	return "finished"
 }
 
+// timedOut reports whether work was cut off or a hook left behind, for want of
+// time.
+func (r Report) timedOut() bool {
+	return r.Forced == nil && (len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.LeftBehind && !s.BestEffort }))
+}
+
+// guessed reports whether nobody has said what the grace period is.
+func (r Report) guessed() bool { return strings.HasPrefix(r.GraceSource, "guessed") }
+
 const (
 	barWidth  = 60
 	maxLabel  = 28
 	maxRows   = 60
 	maxReason = 100
-	// Four phases of this, and names, are less than 12 KiB.
-	maxPhaseText = 2 << 10
+	// Four phases of this, three lists, and an error are less than 8 KB.
+	maxPhaseText = 800
+	maxListText  = 500
 )
 
 // String draws the timeline: a bar for each phase and hook, to scale, with the
@@ -145,12 +158,19 @@ func (r Report) String() string {
 		if step.Name == "" {
 			label = step.Phase.String()
 		} else if step.Phase == Running {
-			label = "  worker " + step.Name
+			label = fmt.Sprintf("  %s %s", cmp.Or(step.Kind, "worker"), step.Name)
 		}
 		fmt.Fprintf(&s, "%-*s %s %s\n", maxLabel, shorten(label, maxLabel), scale.bar(step), step.outcome())
 	}
+	if len(r.CutOff) > 0 {
+		fmt.Fprintf(&s, "cut off: %s\n", r.counted(r.CutOff))
+	}
 	if len(r.Unfinished) > 0 {
-		fmt.Fprintf(&s, "still in flight: %s\n", r.unfinished())
+		when := "in flight"
+		if r.Phase > Drain {
+			when = "in flight when drain ended"
+		}
+		fmt.Fprintf(&s, "%s: %s\n", when, r.counted(r.Unfinished))
 	}
 	if len(r.Pending) > 0 {
 		fmt.Fprintf(&s, "pending: %s\n", r.pending())
@@ -159,25 +179,34 @@ func (r Report) String() string {
 }
 
 // LogValue makes the Report a group of a few attributes in a log, less than
-// 12 KiB of them: the timeline in words, an attribute a phase.
+// 6 KB of them, with the names that they have in JSON: the timeline in words, an
+// attribute a phase, and one for workers and jobs.
 func (r Report) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("result", r.result()), slog.Duration("took", round(r.Took))}
-	if r.Cause != nil {
-		attrs = append(attrs, slog.String("cause", firstLine(r.Cause)))
-	}
-	attrs = append(attrs, slog.Duration("grace_period", r.GracePeriod), slog.String("grace_source", r.GraceSource))
-	for _, p := range []Phase{Running, Leave, Drain, Close} {
-		if line := r.inWords(p); line != "" {
-			attrs = append(attrs, slog.String(p.String(), truncate(line, maxPhaseText)))
+	attrs := []slog.Attr{slog.String("result", r.result()), slog.Float64("took_seconds", inSeconds(r.Took))}
+	list := func(name, text string, limit int) {
+		if text != "" {
+			attrs = append(attrs, slog.String(name, fit(text, limit)))
 		}
 	}
-	if len(r.Unfinished) > 0 {
-		attrs = append(attrs, slog.String("unfinished", r.unfinished()))
+	list("cause", firstLine(r.Cause), maxListText)
+	list("forced", firstLine(r.Forced), maxListText)
+	attrs = append(attrs, slog.Float64("grace_period_seconds", inSeconds(r.GracePeriod)), slog.String("grace_source", graphic(r.GraceSource)))
+	list("workers", r.inWords(Running), maxPhaseText)
+	for _, p := range []Phase{Leave, Drain, Close} {
+		list(p.String(), r.inWords(p), maxPhaseText)
 	}
-	if len(r.Pending) > 0 {
-		attrs = append(attrs, slog.String("pending", truncate(r.pending(), maxPhaseText)))
-	}
+	list("cut_off", r.counted(r.CutOff), maxListText)
+	list("unfinished", r.counted(r.Unfinished), maxListText)
+	list("pending", r.pending(), maxListText)
 	return slog.GroupValue(attrs...)
+}
+
+// counted is "2 tasks: GET /a (2.3s), GET /b (1s)"; "" if there are none.
+func (r Report) counted(tasks []Task) string {
+	if len(tasks) == 0 {
+		return ""
+	}
+	return count(len(tasks), "task") + ": " + names(tasks, r.asOf(), maxNames)
 }
 
 func (r Report) pending() string {
@@ -208,49 +237,44 @@ func (r Report) inWords(p Phase) string {
 func (s Step) outcome() string {
 	took := round(s.Took).String()
 	switch {
+	case s.LeftBehind && s.BestEffort:
+		return took + " left behind (best effort)"
 	case s.LeftBehind:
 		return took + " left behind"
 	case s.Running:
 		return took + " running"
+	case s.BestEffort:
+		return took + " (best effort) " + firstLine(s.Err)
 	case s.Err != nil:
 		return took + " " + firstLine(s.Err)
 	}
 	return took
 }
 
-// unfinished names some of what was in flight, with ages as of the Report.
-func (r Report) unfinished() string {
-	return r.ages(r.Unfinished)
-}
-
-func (r Report) ages(tasks []Task) string {
-	asOf := r.Begun.Add(r.Took)
-	var list []string
-	for _, t := range tasks {
-		list = append(list, fmt.Sprintf("%s (%v)", shorten(t.Name, maxReason), round(asOf.Sub(t.Since))))
-	}
-	return atMost(maxNames, list)
-}
-
 // inShort is where a shutdown is, in a line: "in drain, 22s after signal
 // SIGTERM, waiting for GET /orders/17 (21.5s)".
 func (r Report) inShort() string {
-	after := "a request"
-	if isRequest(r.Cause) {
-		after = firstLine(r.Cause)
-	} else if r.Cause != nil {
-		after = fmt.Sprintf("an error (%s)", firstLine(r.Cause))
-	}
-	s := fmt.Sprintf("in %s, %v after %s", r.Phase, round(r.Took), after)
+	s := fmt.Sprintf("in %s, %v after %s", r.Phase, round(r.Took), r.startedBy())
 	if r.Forced != nil {
 		s += ", forced"
 	}
 	if waiting := r.waitingFor(); len(waiting) > 0 {
-		s += ", waiting for " + r.ages(waiting)
+		s += ", waiting for " + names(waiting, r.asOf(), maxNames)
 	} else if r.Phase == Leave {
 		s += ", waiting for the end of the lame duck"
 	}
 	return s
+}
+
+// startedBy is "signal SIGTERM".
+func (r Report) startedBy() string {
+	switch {
+	case r.Cause == nil:
+		return "a request"
+	case isRequest(r.Cause):
+		return firstLine(r.Cause)
+	}
+	return fmt.Sprintf("an error (%s)", firstLine(r.Cause))
 }
 
 // A scale places times on a line of barWidth characters.

@@ -1,6 +1,7 @@
 package shutdown
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,16 +27,19 @@ type jsonReport struct {
 	Steps       []jsonStep `json:"steps,omitempty"`
 	Pending     []jsonStep `json:"pending,omitempty"`
 	Unfinished  []jsonTask `json:"unfinished,omitempty"`
+	CutOff      []jsonTask `json:"cut_off,omitempty"`
 }
 
 type jsonStep struct {
-	Phase      string  `json:"phase"`
+	Phase      string  `json:"phase,omitempty"` // but for workers and jobs
+	Kind       string  `json:"kind,omitempty"`  // of workers and jobs
 	Name       string  `json:"name,omitempty"`
 	At         seconds `json:"at_seconds"`
 	Took       seconds `json:"took_seconds"`
 	Err        string  `json:"error,omitempty"`
 	Running    bool    `json:"running,omitempty"`
 	LeftBehind bool    `json:"left_behind,omitempty"`
+	BestEffort bool    `json:"best_effort,omitempty"`
 }
 
 type jsonTask struct {
@@ -66,9 +70,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
 		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
 		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),
-	}
-	for _, t := range r.Unfinished {
-		j.Unfinished = append(j.Unfinished, jsonTask(t))
+		Unfinished: tasksToJSON(r.Unfinished), CutOff: tasksToJSON(r.CutOff),
 	}
 	return json.Marshal(j)
 }
@@ -95,26 +97,45 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	if r.Pending, err = fromJSON(j.Pending); err != nil {
 		return err
 	}
-	for _, t := range j.Unfinished {
-		r.Unfinished = append(r.Unfinished, Task(t))
-	}
+	r.Unfinished, r.CutOff = tasksFromJSON(j.Unfinished), tasksFromJSON(j.CutOff)
 	return nil
+}
+
+func tasksToJSON(tasks []Task) (list []jsonTask) {
+	for _, t := range tasks {
+		list = append(list, jsonTask(t))
+	}
+	return list
+}
+
+func tasksFromJSON(list []jsonTask) (tasks []Task) {
+	for _, t := range list {
+		tasks = append(tasks, Task(t))
+	}
+	return tasks
 }
 
 func toJSON(steps []Step) (list []jsonStep) {
 	for _, s := range steps {
-		list = append(list, jsonStep{s.Phase.String(), s.Name, seconds(s.At), seconds(s.Took), errorText(s.Err), s.Running, s.LeftBehind})
+		phase, kind := s.Phase.String(), ""
+		if s.Phase == Running { // which it does not do: it has failed
+			phase, kind = "", cmp.Or(s.Kind, "worker")
+		}
+		list = append(list, jsonStep{phase, kind, s.Name, seconds(s.At), seconds(s.Took), errorText(s.Err), s.Running, s.LeftBehind, s.BestEffort})
 	}
 	return list
 }
 
 func fromJSON(list []jsonStep) (steps []Step, err error) {
 	for _, j := range list {
-		phase, err := parsePhase(j.Phase)
+		phase, err := parsePhase(cmp.Or(j.Phase, Running.String()))
 		if err != nil {
 			return nil, err
 		}
-		steps = append(steps, Step{phase, j.Name, time.Duration(j.At), time.Duration(j.Took), textError(j.Err), j.Running, j.LeftBehind})
+		steps = append(steps, Step{
+			phase, j.Name, time.Duration(j.At), time.Duration(j.Took), textError(j.Err),
+			j.Running, j.LeftBehind, j.BestEffort, strings.TrimPrefix(j.Kind, "worker"),
+		})
 	}
 	return steps, nil
 }

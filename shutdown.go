@@ -3,6 +3,7 @@ package shutdown
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -44,10 +45,10 @@ type Config struct {
 	// before. Zero means a fifth of Timeout, or less to make room for LameDuck.
 	Reserve time.Duration
 
-	// Signals says what to do on which signal. Nil means DefaultSignals. Empty
-	// means that none is caught: New then leaves no goroutine behind (but see
-	// Record) and does not touch os/signal, for tests and for programs that catch
-	// their own.
+	// Signals says what to do on which signal. Nil means DefaultSignals. Empty,
+	// as NoSignals returns it, means that none is caught: New then starts no
+	// goroutine that stays (but see Record) and does not touch os/signal, for
+	// tests and for programs that catch their own.
 	Signals map[os.Signal]Action
 
 	// Record is the path of the post-mortem record: a file that says how far
@@ -94,12 +95,12 @@ type Manager struct {
 	oneMore  os.Signal      // that was caught, but not yet dealt with when done was closed; read after catching
 	catching sync.WaitGroup
 
-	waiting     chan struct{} // closed by the first Wait
-	waitingOnce sync.Once
-	left        chan struct{} // closed when Leave is over
-	done        chan struct{} // closed when the shutdown has ended
-	err         error         // what Wait returns; written before done is closed
-	changed     chan struct{} // holds one wake-up for the goroutine in run
+	waiting  chan struct{}           // closed by the first Wait, with mu held
+	reached  map[Phase]chan struct{} // closed when the phase begins, with mu held
+	done     chan struct{}           // closed when the shutdown has ended
+	err      error                   // what Wait returns; written before done is closed
+	changed  chan struct{}           // holds one wake-up for the goroutine in run
+	workOver sync.Once               // WorkContext has ended, and why is settled
 
 	phase atomic.Int64 // a Phase; written with mu held
 
@@ -107,29 +108,47 @@ type Manager struct {
 	begun      time.Time    // zero while Running
 	cause      error        // of Begin
 	asked      os.Signal    // the first that asked for the end, also after it had begun; nil if none did
+	askedAt    time.Time    // when it did
 	forced     *forcedError // nil unless the end was forced
 	forcedAt   time.Time
+	waited     bool // Wait has been called
+	isRun      bool // Run has made it, and returns whatever start does
+	jobs       jobs
 	took       time.Duration   // of the whole shutdown, once Done
 	hooks      []*hook         // that have not run yet, as registered
 	active     []*hook         // that run now
 	steps      []Step          // of hooks that run or have run, and of phases
 	errs       []error         // for Wait to join
 	unfinished []Task          // still in flight when Drain ended
+	cutOff     []Task          // in flight when WorkContext ended, or let in after that; known when Drain has ended
+	cutAt      time.Time       // when WorkContext ended, by the deadline or by force
 	concurrent context.Context // for Leave and Drain hooks that come late
 }
 
 var (
 	// ErrTimeout is in what Wait returns if the time was up before the work
-	// was done, or before a hook had returned.
-	ErrTimeout = errors.New("shutdown: timed out")
+	// was done, or before a hook had returned. It is context.DeadlineExceeded as
+	// well, for errors.Is.
+	ErrTimeout error = timeoutError("shutdown: timed out")
 
 	// ErrForced is in what Wait returns if the end was forced. The error that
 	// matches it wraps the cause.
 	ErrForced = errors.New("shutdown: forced")
 
 	errRequested = errors.New("shutdown: requested")
-	errDrained   = errors.New("shutdown: the drain has ended")
+	errEnded     = errors.New("shutdown: the shutdown has ended")
 )
+
+// A timeoutError is ErrTimeout, or ErrTimeout in words that fit a hook.
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+
+// Is makes every timeoutError an ErrTimeout, and both what a context returns
+// whose deadline has passed.
+func (e timeoutError) Is(target error) bool {
+	return target == ErrTimeout || target == context.DeadlineExceeded //nolint:errorlint // it is what errors.Is asks
+}
 
 // New returns a Manager that catches cfg.Signals from now on, so that a signal
 // that comes during start-up is not lost. Call it first thing in main, and end
@@ -139,6 +158,11 @@ var (
 //
 // In between use [Manager.Begin] where a program would call log.Fatal, which
 // skips every hook.
+//
+// [Run] does all of that. New is for programs whose main belongs to somebody else.
+//
+// Nobody else in the process may act on the same signals; see the package
+// documentation.
 //
 // An error says which field of cfg is impossible, and why. The environment
 // never makes New fail. What may keep signals from arriving is logged; see
@@ -160,15 +184,19 @@ func newManager(cfg Config, e env) (*Manager, error) {
 		signals: maps.Clone(cfg.Signals),
 		started: time.Now(),
 		waiting: make(chan struct{}),
-		left:    make(chan struct{}),
+		reached: make(map[Phase]chan struct{}),
 		done:    make(chan struct{}),
 		changed: make(chan struct{}, 1),
 	}
 	if cfg.Signals == nil {
 		m.signals = DefaultSignals()
 	}
+	for p := Running; p <= Done; p++ {
+		m.reached[p] = make(chan struct{})
+	}
+	close(m.reached[Running])
 	m.base = context.WithValue(context.Background(), inflight.Key{}, lazyTracker{&m.tracker})
-	m.base = context.WithValue(m.base, probe.Key{}, probe.State{Started: m.started, Waiting: m.waiting, Left: m.left})
+	m.base = context.WithValue(m.base, probe.Key{}, probe.State{Started: m.started, Waiting: m.waiting})
 	m.base = NewContext(m.base, m)
 	m.accept, m.endAccept = context.WithCancelCause(m.base)
 	m.work, m.endWork = context.WithCancelCause(m.base)
@@ -201,33 +229,39 @@ func FromContext(ctx context.Context) (*Manager, bool) {
 // Begin begins the shutdown and returns at once. Only the first call counts;
 // the clock of Config.Timeout starts with it. A nil cause, or a SignalError
 // itself, is a request; any other cause becomes part of what Wait returns, so that the
-// exit code says that something was wrong.
+// exit code says that something was wrong. If it is no request and nobody has
+// called Wait yet, the start has failed: there is no lame duck then.
 func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 
 // Force begins the shutdown if it has not begun, and cuts it short: Leave and
 // Drain hooks and WorkContext are cancelled and left behind after a moment
-// (100 ms at most), and Close has at most Config.Reserve from now. It returns
-// at once. Only the first call counts, and none does after the end.
+// (100 ms at most), and Close has at most Config.Reserve from now. What is in
+// flight at that moment, or is let in after it, was cut off: see Wait. Force
+// returns at once. Only the first call counts, and none does after the end.
 func (m *Manager) Force(cause error) {
 	m.begin(cause, true)
 	m.mu.Lock()
 	m.forceLocked(cause)
 	m.mu.Unlock()
-	m.cut()
+	m.cutIfForced()
 }
 
-// begin is the one way from Running to Leave.
-func (m *Manager) begin(cause error, force bool) {
+// begin is the one way from Running to Leave. It reports whether this call has
+// begun the shutdown.
+func (m *Manager) begin(cause error, force bool) bool {
 	m.mu.Lock()
 	if sig, ok := cause.(SignalError); ok && m.asked == nil { //nolint:errorlint // an error that wraps one is no request
-		m.asked = sig.Signal
+		m.asked, m.askedAt = sig.Signal, time.Now()
 	}
 	if m.Phase() != Running {
 		m.mu.Unlock()
-		return
+		return false
 	}
 	m.begun, m.cause, m.budget = time.Now(), cause, m.budgetLocked()
-	m.phase.Store(int64(Leave))
+	if !m.waited && cause != nil && !isRequest(cause) {
+		m.budget.lameDuck = 0 // the start has failed: nobody was told to send requests
+	}
+	m.enterLocked(Leave)
 	if force {
 		m.forceLocked(cause)
 	}
@@ -239,8 +273,17 @@ func (m *Manager) begin(cause error, force bool) {
 		cause = errRequested
 	}
 	m.endAccept(cause)
-	m.cut()
+	m.cutIfForced()
 	go m.run()
+	return true
+}
+
+// enterLocked changes the phase.
+func (m *Manager) enterLocked(p Phase) {
+	if p != m.Phase() {
+		m.phase.Store(int64(p))
+		close(m.reached[p])
+	}
 }
 
 // budgetLocked is the budget, as far as it is settled; while Running, what it
@@ -271,26 +314,48 @@ func (m *Manager) forceLocked(cause error) {
 	}
 }
 
-// cut ends the contexts that a forced end cuts short.
-func (m *Manager) cut() {
+// cutIfForced ends the contexts that a forced end cuts short.
+func (m *Manager) cutIfForced() {
 	m.mu.Lock()
 	forced := m.forced
 	m.mu.Unlock()
 	if forced != nil {
+		m.cut(forced)
 		m.endForce(forced)
-		m.endWork(forced)
 	}
 }
 
+// cut ends WorkContext, by the deadline or by force. The list of what is cut off
+// is taken before anybody can know that.
+func (m *Manager) cut(cause error) {
+	m.workOver.Do(func() {
+		m.tracker.cutOff()
+		now, cut := time.Now(), m.tracker.cutTasks()
+		m.endWork(cause)
+		m.mu.Lock()
+		m.cutAt = now
+		m.mu.Unlock()
+		if len(cut) > 0 {
+			m.log.error("shutdown: cut off", "cause", firstLine(cause), "in_flight", len(cut), "cut_off", names(cut, now, maxNames))
+			m.note()
+		}
+	})
+}
+
 // Wait blocks until the shutdown has ended, at Config.Timeout after its
-// beginning at the latest, even if every hook hangs. It does not begin one. Any
-// number of goroutines may call it, also after the end; all get the same.
+// beginning at the latest, even if every hook hangs. It begins one only if there
+// are jobs and the last has returned; see Job. Any number of goroutines may call
+// it, also after the end; all get the same.
 //
 // Wait returns nil only if the shutdown was asked for and everything ended
-// well. Otherwise its error joins what applies of: the cause given to Begin, a
-// *HookError for each hook or worker that failed or was left behind, an error
-// that is ErrTimeout and names the work left in flight, and one that is
-// ErrForced and wraps the cause.
+// well. Otherwise its error joins what applies of: the cause given to Begin; a
+// *HookError for each hook, worker or job that failed, did not finish or was
+// left behind; an error that names the work that was cut off, which is ErrTimeout
+// or ErrForced; and one that is ErrForced and wraps the cause.
+//
+// Work is cut off if it is in flight when WorkContext ends, by the deadline or by
+// force, or if it is let in after that. Whatever it does then, an answer
+// included, it is named here and in the Report: it may have given up half way.
 //
 // Shortly after Wait has returned, signals are the operating system's again, so
 // that one more ends a main that hangs behind it. A main that never comes to
@@ -298,7 +363,16 @@ func (m *Manager) cut() {
 // signal has come, the Manager raises that again, with the operating system's
 // default. (As pid 1, which no default action kills, the program exits with 2.)
 func (m *Manager) Wait() error {
-	m.waitingOnce.Do(func() { close(m.waiting) })
+	m.mu.Lock()
+	if !m.waited {
+		m.waited = true
+		close(m.waiting)
+	}
+	done := m.jobs.doneLocked()
+	m.mu.Unlock()
+	if done {
+		m.Begin(nil)
+	}
 	<-m.done
 	return m.err
 }
@@ -309,9 +383,22 @@ func (m *Manager) AcceptContext() context.Context { return m.accept }
 
 // WorkContext is done when work in flight has to give up: shortly before the
 // end of Drain (a fifth of Drain, at most 2 s), or when the end is forced. Its
-// cause is then ErrTimeout or ErrForced. It answers "may I go on?": handle with
-// it what was fetched with AcceptContext.
+// cause is then ErrTimeout or ErrForced, and what is in flight was cut off; see
+// Wait. If the drain ends in time, WorkContext lives on until Close has ended. It
+// answers "may I go on?": handle with it what was fetched with AcceptContext. A
+// Close hook flushes with the context that it is given.
 func (m *Manager) WorkContext() context.Context { return m.work }
+
+// Reached returns a channel that is closed when phase p begins: when the phase
+// is over it stays closed, and Reached(Running) always is. Reached(Done) is
+// closed before Wait returns. It panics if there is no such phase.
+func (m *Manager) Reached(p Phase) <-chan struct{} {
+	c, ok := m.reached[p]
+	if !ok {
+		panic(fmt.Sprintf("shutdown: Reached(%v): there is no such phase", p))
+	}
+	return c
+}
 
 // Phase returns where the Manager is. It costs one atomic load, so a loop can
 // ask at each turn.

@@ -23,14 +23,19 @@ func Graceful(m *Manager, sig os.Signal) { m.Begin(SignalError{sig}) }
 // later, forces its end; a third, again 500 ms or more later, gets what the
 // operating system does by default, which ends the process there and then.
 // The pause is there because terminals and wrappers (npm, make) send one
-// Ctrl-C twice.
+// Ctrl-C twice. If another signal has begun the shutdown, that was the first.
+//
+// Where stderr is a terminal, a log line says what Ctrl-C does next.
 func GracefulThenForce(m *Manager, sig os.Signal) {
 	switch m.count(sig) {
 	case 1:
-		m.Begin(SignalError{sig})
+		if m.begin(SignalError{sig}, false) {
+			m.tellTerminal("shutdown: Ctrl-C again forces the end, and cuts off what is in flight")
+		}
 	case 2:
 		m.Force(SignalError{sig})
 	case 0:
+		m.tellTerminal("shutdown: Ctrl-C within half a second is taken as the same press; again forces the end")
 	default:
 		m.raise(sig)
 	}
@@ -44,6 +49,9 @@ func Immediate(m *Manager, sig os.Signal) { m.begin(SignalError{sig}, true) }
 // Dump logs what is in flight, which hooks are pending, and the stacks of all
 // goroutines (at most 1 MiB of them), and lets the program go on.
 func Dump(m *Manager, sig os.Signal) { m.dump(sig) }
+
+// NoSignals returns an empty table, for Config.Signals: no signal is caught.
+func NoSignals() map[os.Signal]Action { return map[os.Signal]Action{} }
 
 // DefaultSignals returns what a Manager does with signals if Config.Signals is
 // nil: SIGTERM is Graceful, SIGINT is GracefulThenForce. The map is a new one
@@ -232,6 +240,13 @@ func (m *Manager) act() {
 	}
 }
 
+// tellTerminal tells the person at the terminal, if there is one.
+func (m *Manager) tellTerminal(line string) {
+	if m.env.terminal() {
+		m.log.info(line)
+	}
+}
+
 func (m *Manager) ended() bool {
 	select {
 	case <-m.done:
@@ -242,11 +257,18 @@ func (m *Manager) ended() bool {
 }
 
 // count returns 1, 2, 3 for the first, second and third press of sig, and 0
-// for one that belongs to the press before.
+// for one that belongs to the press before. Another signal that has asked for
+// the end counts as the first.
 func (m *Manager) count(sig os.Signal) int {
+	m.mu.Lock()
+	asked, askedAt := m.asked, m.askedAt
+	m.mu.Unlock()
 	m.actions.mu.Lock()
 	defer m.actions.mu.Unlock()
 	p, now := m.actions.pressed[sig], time.Now()
+	if p.n == 0 && asked != nil && asked != sig {
+		p = presses{1, askedAt}
+	}
 	if p.n > 0 && now.Sub(p.last) < samePress {
 		return 0
 	}

@@ -88,15 +88,15 @@ func TestAThirdInterruptKillsAlsoIfACloseHookHangs(t *testing.T) {
 	p.requireKilledBy(syscall.SIGINT)
 }
 
-func TestAnInterruptAfterATermIsTheFirstOfItsKind(t *testing.T) {
+func TestOneInterruptAfterATermForcesTheEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGTERM)
 	time.Sleep(pressedAgain)
 	p.signal(syscall.SIGINT)
-	p.out.await("drain hook")
-	p.finishTask()
-	p.requireExit(0)
+	p.requireExit(128 + int(syscall.SIGINT))
+	p.log.await(`msg="shutdown: cut off"`)
+	p.log.await(`msg="shutdown: forced"`)
 }
 
 func TestATableCanMakeTermImmediate(t *testing.T) {
@@ -320,7 +320,7 @@ func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
 				continue
 			}
 			require.ElementsMatch(t, []string{"leave hook", "drain hook", "close hook, in time"}, p.events())
-			p.log.await("did not run for a while")
+			p.log.await("the process was not scheduled for a while")
 			p.log.await(`msg="shutdown: timed out"`)
 			require.NotContains(t, p.log.String(), "nobody has called Wait")
 		}
@@ -380,9 +380,10 @@ func TestDumpLogsWhatIsInFlightAndTheProgramGoesOn(t *testing.T) {
 	line := p.log.await("shutdown: dump")
 	require.Contains(t, line, "signal=SIGUSR1")
 	require.Contains(t, line, "phase=running")
-	require.Regexp(t, `in_flight="task \(\d`, line)
-	require.Contains(t, line, "taskUntilStdinEnds", "where the task is")
+	require.Contains(t, line, "in_flight=1")
 	require.Contains(t, line, "close hook", "what is pending")
+	require.Regexp(t, `tasks="task \(\d`, p.log.await("shutdown: dump: in flight"))
+	require.Contains(t, p.log.await("shutdown: stack"), "taskUntilStdinEnds", "where the task is")
 	p.signal(syscall.SIGUSR1)
 	p.signal(syscall.SIGTERM)
 	p.out.await("drain hook")

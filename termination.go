@@ -2,9 +2,11 @@ package shutdown
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 // Kubernetes shows so much of a container's termination message.
@@ -71,8 +73,35 @@ func ours(text []byte) bool {
 func (r Report) summary() string {
 	var s strings.Builder
 	if r.Phase != Running && r.Phase != Done {
-		s.WriteString("shutdown: " + r.inShort() + "\n")
+		s.WriteString("shutdown: " + r.inShort() + "\n" + r.ifKilledHere())
 	}
 	s.WriteString(r.String())
 	return truncate(s.String(), maxTerminationLog)
+}
+
+// What a kill says about the grace period. It came after the last time that was
+// written, within a second. Advice errs on the side of a grace period that is too
+// short, because with one that is too long the kill comes first.
+
+// killedEarly is what the next start says, from the record.
+func (r Report) killedEarly() string {
+	early := r.GracePeriod - r.Took
+	if r.Phase == Running || r.Took < time.Second || early < 2*time.Second {
+		return ""
+	}
+	return fmt.Sprintf("; killed %v before the expected time: the real grace period is about %v; set %s=%d, or %s if a preStop hook took the rest",
+		early.Round(time.Second), r.Took.Truncate(time.Second), envGracePeriod, int(r.Took.Seconds()), envPreStop)
+}
+
+// ifKilledHere is what the termination log says meanwhile.
+func (r Report) ifKilledHere() string {
+	guessed := ""
+	if r.guessed() {
+		guessed = " (guessed)"
+	}
+	s := fmt.Sprintf("kill expected at %v%s", round(r.GracePeriod), guessed)
+	if r.Took >= time.Second && r.Took < r.GracePeriod-time.Second {
+		s += fmt.Sprintf(": if it was killed here, %v after %s, set %s=%d", r.Took.Truncate(time.Second), r.startedBy(), envGracePeriod, int(r.Took.Seconds()))
+	}
+	return s + "\n"
 }

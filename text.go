@@ -2,9 +2,12 @@ package shutdown
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 func errorText(err error) string {
@@ -39,6 +42,89 @@ func graphic(s string) string {
 		return unicode.ReplacementChar
 	}, s)
 }
+
+// fit makes a text fit for a log line: at most limit bytes as slog quotes it,
+// which may take two for one. It may have several lines, and what is not to be
+// seen is replaced.
+func fit(s string, limit int) string {
+	const mark = "... (cut)"
+	var b strings.Builder
+	used, whole := 0, 0 // whole is what of b leaves room for mark
+	for _, r := range s {
+		if r != '\n' && r != '\t' && !unicode.IsGraphic(r) {
+			r = unicode.ReplacementChar
+		}
+		used += quotedLen(r)
+		if used > limit {
+			return b.String()[:whole] + mark
+		}
+		b.WriteRune(r)
+		if used+len(mark) <= limit {
+			whole = b.Len()
+		}
+	}
+	return b.String()
+}
+
+func quotedLen(r rune) int {
+	switch {
+	case strings.ContainsRune("\"\\\n\t", r):
+		return 2
+	case !strconv.IsPrint(r): // blanks of other widths
+		return len(`\u3000`)
+	}
+	return utf8.RuneLen(r)
+}
+
+// count is "1 task" or "3 tasks".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// names lists tasks, oldest first, with their ages: those that have the same name
+// together, and of different ones no more than most. The others are counted.
+func names(tasks []Task, asOf time.Time, most int) string {
+	type group struct {
+		name   string
+		n      int
+		oldest time.Time
+	}
+	var groups []*group
+	byName := make(map[string]*group)
+	for _, t := range tasks {
+		g := byName[t.Name]
+		if g == nil {
+			g = &group{t.Name, 0, t.Since}
+			byName[t.Name], groups = g, append(groups, g)
+		}
+		g.n++
+	}
+	var s strings.Builder
+	left := len(tasks)
+	for i, g := range groups {
+		if i == most {
+			fmt.Fprintf(&s, " and %d more", left)
+			break
+		}
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		name, age := shorten(g.name, maxTaskName), round(asOf.Sub(g.oldest))
+		if g.n == 1 {
+			fmt.Fprintf(&s, "%s (%v)", name, age)
+		} else {
+			fmt.Fprintf(&s, "%d x %s (oldest %v)", g.n, name, age)
+		}
+		left -= g.n
+	}
+	return s.String()
+}
+
+// inSeconds is a duration as logs have it, to the millisecond.
+func inSeconds(d time.Duration) float64 { return math.Round(d.Seconds()*1e3) / 1e3 }
 
 func atMost(n int, list []string) string {
 	if len(list) <= n {

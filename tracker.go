@@ -48,6 +48,8 @@ type shardState struct {
 	mu       sync.Mutex // protects what follows
 	inFlight int
 	closed   bool     // nothing is let in any more
+	cutting  bool     // the time is up: whatever is in flight, or let in from now on, is cut off
+	returned []slot   // copies of what was cut off and has returned since
 	free     int32    // first free slot plus one; 0 is none
 	slots    []slot   // only grows, to the most that was ever in flight at once
 	drains   *Tracker // told when inFlight reaches zero; nil unless a Drain waits
@@ -61,6 +63,7 @@ type slot struct {
 	namer      inflight.Namer // makes the name; nil if it is there already
 	since      time.Duration  // since the epoch below
 	inUse      bool
+	cut        bool // it was in flight when its time was up
 	nextFree   int32
 }
 
@@ -87,6 +90,13 @@ func (t *Tracker) Track(name string) (done func(), ok bool) {
 	return func() { s.end(slot, generation) }, true
 }
 
+// trackWorker is Track for a worker or a job: done also reports whether it was
+// cut off.
+func (t *Tracker) trackWorker(name string) (done func() (cut bool), ok bool) {
+	i, slot, generation, ok := t.begin(name, nil)
+	return func() bool { return t.shards[i].end(slot, generation) }, ok
+}
+
 // lazyTracker is what package inflight promises.
 type lazyTracker struct{ *Tracker }
 
@@ -95,7 +105,9 @@ func (t lazyTracker) Begin(n inflight.Namer) (inflight.Task, bool) {
 	return inflight.Task{Generation: generation, Shard: i, Slot: slot}, ok
 }
 
-func (t lazyTracker) End(task inflight.Task) { t.shards[task.Shard].end(task.Slot, task.Generation) }
+func (t lazyTracker) End(task inflight.Task) {
+	_ = t.shards[task.Shard].end(task.Slot, task.Generation) // whether it was cut off stands in the Report
+}
 
 // Drain waits until nothing is in flight. It blocks until then, or until ctx
 // ends. When it returns, whatever the result, the Tracker is closed: Track
@@ -136,20 +148,53 @@ func (t *Tracker) Drain(ctx context.Context) error {
 
 // Tasks returns what is in flight now, oldest first. It does not block.
 func (t *Tracker) Tasks() []Task {
+	return t.list(false)
+}
+
+// cutOff declares whatever is in flight, and whatever is let in from now on, to
+// be cut off, in one atomic step. A second call changes nothing.
+func (t *Tracker) cutOff() {
+	t.lockAll()
+	defer t.unlockAll()
+	for i := range t.shards {
+		s := &t.shards[i]
+		if s.cutting {
+			return
+		}
+		s.cutting = true
+		for j := range s.slots {
+			s.slots[j].cut = s.slots[j].inUse
+		}
+	}
+}
+
+// cutTasks returns what was cut off, whether it has returned since or not, oldest
+// first.
+func (t *Tracker) cutTasks() []Task {
+	return t.list(true)
+}
+
+func (t *Tracker) list(cut bool) []Task {
 	var tasks []Task
 	namers := make(map[int]inflight.Namer) // asked without a lock: what they do is their business
 	now, sinceEpoch := time.Now(), time.Since(epoch)
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		for _, slot := range s.slots {
-			if !slot.inUse {
-				continue
+		add := func(slots []slot) {
+			for _, slot := range slots {
+				if !slot.inUse || cut && !slot.cut {
+					continue
+				}
+				if slot.namer != nil {
+					namers[len(tasks)] = slot.namer
+				}
+				tasks = append(tasks, Task{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
 			}
-			if slot.namer != nil {
-				namers[len(tasks)] = slot.namer
-			}
-			tasks = append(tasks, Task{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
+		}
+		add(s.slots)
+		if cut {
+			add(s.returned)
 		}
 		s.mu.Unlock()
 	}
@@ -211,7 +256,7 @@ func (t *Tracker) begin(name string, n inflight.Namer) (i, at int32, generation 
 	if !s.closed {
 		at, ok = s.takeLocked(), true
 		slot := &s.slots[at]
-		slot.name, slot.namer, slot.since, slot.inUse = name, n, since, true
+		slot.name, slot.namer, slot.since, slot.inUse, slot.cut = name, n, since, true, s.cutting
 		generation = slot.generation
 		s.inFlight++
 	}
@@ -230,15 +275,28 @@ func (s *shard) takeLocked() int32 {
 	return i
 }
 
-func (s *shard) end(i int32, generation uint64) {
+// end ends a task, and reports whether it was cut off.
+func (s *shard) end(i int32, generation uint64) (cut bool) {
 	s.mu.Lock()
 	slot := &s.slots[i]
+	if n := slot.namer; slot.cut && n != nil && slot.generation == generation {
+		// It stays on the list, and can be named for as long as it has not ended.
+		s.mu.Unlock()
+		name := n.TaskName()
+		s.mu.Lock()
+		if slot = &s.slots[i]; slot.generation == generation {
+			slot.name, slot.namer = name, nil
+		}
+	}
 	if slot.generation != generation {
 		s.mu.Unlock()
-		return
+		return false
+	}
+	if cut = slot.cut; cut {
+		s.returned = append(s.returned, *slot)
 	}
 	slot.generation++
-	slot.name, slot.namer, slot.inUse = "", nil, false
+	slot.name, slot.namer, slot.inUse, slot.cut = "", nil, false, false
 	slot.nextFree, s.free = s.free, i+1
 	s.inFlight--
 	// Whichever task is the last of all is also the last of its shard.
@@ -254,4 +312,5 @@ func (s *shard) end(i int32, generation uint64) {
 		}
 		drains.unlockAll()
 	}
+	return cut
 }

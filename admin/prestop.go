@@ -45,7 +45,7 @@ func (a *admin) preStop(w http.ResponseWriter, r *http.Request) {
 	a.m.Begin(probe.PreStop(host(r.RemoteAddr)))
 
 	select {
-	case <-a.state.Left:
+	case <-a.m.Reached(shutdown.Drain):
 	case <-r.Context().Done(): // the caller has gone; the shutdown goes on
 		return
 	}

@@ -154,7 +154,7 @@ func (c *child) end() (r shutdown.Report) {
 	text := strings.TrimPrefix(c.await("report "), "report ")
 	require.NoError(c.t, json.Unmarshal([]byte(text), &r))
 	require.NoError(c.t, c.cmd.Wait(), "it exits with 0")
-	require.Equal(c.t, 1, strings.Count(c.log.String(), "shutdown: begun"), "one shutdown")
+	require.Equal(c.t, 1, strings.Count(c.log.String(), "shutdown: started"), "one shutdown")
 	return r
 }
 

@@ -102,7 +102,7 @@ func order(t *testing.T) (output string, prompt bool) {
 	content, err := os.ReadFile(journal)
 	require.NoError(t, err)
 	require.Equal(t, "17: two coffees\n", string(content))
-	for _, want := range []string{"shutdown: begun", "shutdown: finished after", "journal"} {
+	for _, want := range []string{"shutdown: started", "shutdown: finished after", "journal"} {
 		require.Contains(t, written.String(), want)
 	}
 	return written.String(), prompt

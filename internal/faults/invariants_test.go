@@ -46,7 +46,7 @@ func good() Outcome {
 			{At: at(310), Kind: lastEvent},
 		},
 		Started: at(-20), Exited: at(312), Sent: []Sent{{at(100), "TERM"}},
-		Log:      []LogLine{{"INFO", "shutdown: begun"}, {"INFO", "shutdown: finished"}},
+		Log:      []LogLine{{"INFO", "shutdown: started"}, {"INFO", "shutdown: finished"}},
 		Record:   Record{There: true, Phase: "done", Result: "finished"},
 		Load:     load.Result{Requests: 100},
 		Requests: []Request{{Name: "POST /work/0", Sent: true, Answered: true}},

@@ -11,7 +11,6 @@ import (
 type State struct {
 	Started time.Time
 	Waiting <-chan struct{} // closed when Wait is called for the first time
-	Left    <-chan struct{} // closed when Leave is over, and with it the lame duck
 }
 
 // Key is that of the State in the contexts of a Manager.

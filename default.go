@@ -77,6 +77,11 @@ func Run(cfg Config, start func(*Manager) error) error {
 	if err != nil {
 		return err
 	}
+	return m.runStart(start)
+}
+
+// runStart is Run with a Manager that is there.
+func (m *Manager) runStart(start func(*Manager) error) error {
 	var how error // start has ended; read after returned is closed
 	returned := make(chan struct{})
 	w := &worker{name: kindStart, kind: kindStart}
@@ -93,7 +98,7 @@ func Run(cfg Config, start func(*Manager) error) error {
 	case <-returned:
 	case <-m.done:
 	}
-	err = m.Wait()
+	err := m.Wait()
 	select {
 	case <-returned:
 	default:

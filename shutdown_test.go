@@ -301,6 +301,137 @@ func TestTheTwoContextsSayWhenAndWhy(t *testing.T) {
 	})
 }
 
+func TestReachedIsClosedWhenThePhaseBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{LameDuck: 5 * time.Second})
+		began := time.Now()
+		at := make(map[shutdown.Phase]time.Duration)
+		var mu sync.Mutex
+		for p := shutdown.Running; p <= shutdown.Done; p++ {
+			go func() {
+				<-m.Reached(p)
+				mu.Lock()
+				defer mu.Unlock()
+				at[p] = time.Since(began)
+				require.GreaterOrEqual(t, m.Phase(), p)
+			}()
+		}
+		m.On(shutdown.Close, "db", func(context.Context) error { time.Sleep(time.Second); return nil })
+		time.Sleep(time.Minute)
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+		<-m.Reached(shutdown.Done) // before Wait returns
+		synctest.Wait()
+		require.Equal(t, map[shutdown.Phase]time.Duration{
+			shutdown.Running: 0, shutdown.Leave: time.Minute, shutdown.Drain: 65 * time.Second,
+			shutdown.Close: 65 * time.Second, shutdown.Done: 66 * time.Second,
+		}, at)
+		require.PanicsWithValue(t, "shutdown: Reached(Phase(17)): there is no such phase", func() { m.Reached(17) })
+	})
+}
+
+func TestWorkContextLivesOnInCloseIfTheDrainEndedInTime(t *testing.T) {
+	for name, cutOff := range map[string]bool{"in time": false, "cut off": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{})
+				var inClose, flushed error
+				m.On(shutdown.Close, "flush", func(ctx context.Context) error {
+					inClose, flushed = m.WorkContext().Err(), ctx.Err()
+					return nil
+				})
+				done, _ := m.Track("GET /")
+				go func() {
+					if cutOff {
+						<-m.WorkContext().Done()
+					} else {
+						<-m.AcceptContext().Done()
+					}
+					done()
+				}()
+				m.Begin(nil)
+				require.Equal(t, cutOff, m.Wait() != nil)
+				require.Equal(t, cutOff, inClose != nil)
+				require.NoError(t, flushed, "its own context is there in both")
+				require.Error(t, m.WorkContext().Err(), "over when Wait returns")
+				require.Equal(t, cutOff, errors.Is(context.Cause(m.WorkContext()), shutdown.ErrTimeout))
+			})
+		})
+	}
+}
+
+// The first line comes before the first hook: a hook that ends the process must
+// not be all that there is to see.
+func TestTheFirstLineIsWrittenBeforeTheFirstHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		var before string
+		m.On(shutdown.Leave, "consul", func(context.Context) error { before = log.String(); return nil })
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+		require.Contains(t, before, "shutdown: started")
+	})
+}
+
+func TestJobs(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(m *shutdown.Manager)
+		took time.Duration
+		text string // of Wait's error; "" is nil
+	}{
+		"the last one ends the program": {func(m *shutdown.Manager) {
+			for i := range 3 {
+				m.Job("import", func(context.Context) error { time.Sleep(time.Duration(i+1) * time.Minute); return nil })
+			}
+		}, 3 * time.Minute, ""},
+		"one that fails ends it at once": {func(m *shutdown.Manager) {
+			m.Job("import", func(context.Context) error { time.Sleep(time.Minute); return errors.New("row 17: bad date") })
+			m.Job("index", func(ctx context.Context) error { <-ctx.Done(); return nil })
+		}, time.Minute, "shutdown: job \"import\": row 17: bad date"},
+		"what is over before Wait": {func(m *shutdown.Manager) {
+			m.Job("import", func(context.Context) error { return nil })
+			time.Sleep(time.Minute)
+			require.Equal(t, shutdown.Running, m.Phase())
+		}, time.Minute, ""},
+		"one that comes after the beginning": {func(m *shutdown.Manager) {
+			m.Begin(nil)
+			m.Job("import", func(context.Context) error { panic("it is not called") })
+		}, 0, "shutdown: job \"import\": not started: the shutdown had begun"},
+		"a panic": {func(m *shutdown.Manager) {
+			m.Job("import", func(context.Context) error { panic("boom") })
+		}, 0, "shutdown: job \"import\": panic: boom"},
+		"a job that was told to stop and is done": {func(m *shutdown.Manager) {
+			m.Job("import", func(ctx context.Context) error { <-ctx.Done(); return nil })
+			m.Signal(os.Interrupt)
+		}, 0, ""},
+		"a job that was told to stop and is not": {func(m *shutdown.Manager) {
+			m.Job("import", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			m.Signal(os.Interrupt)
+		}, 0, "shutdown: job \"import\": did not finish: context canceled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{})
+				began := time.Now()
+				test.do(m)
+				err := m.Wait()
+				require.Equal(t, test.took, time.Since(began))
+				if test.text == "" {
+					require.NoError(t, err)
+					return
+				}
+				require.ErrorContains(t, err, test.text)
+				require.Equal(t, 1, shutdown.ExitCode(err))
+				var failed *shutdown.HookError
+				require.ErrorAs(t, err, &failed)
+				require.Equal(t, shutdown.Running, failed.Phase)
+			})
+		})
+	}
+	m, _ := newManager(t, shutdown.Config{})
+	require.PanicsWithValue(t, "shutdown: Job(\"import\"): run is nil", func() { m.Job("import", nil) })
+}
+
 func TestForceCutsLeaveAndDrainShortAndLeavesCloseItsReserve(t *testing.T) {
 	for name, before := range map[string]time.Duration{"at once": 0, "in Leave": time.Second, "in Drain": 12 * time.Second, "in Close": 25 * time.Second} {
 		t.Run(name, func(t *testing.T) {

@@ -1,10 +1,12 @@
 package shutdown
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -115,6 +117,83 @@ func TestASecondInterruptForcesOnlyHalfASecondLater(t *testing.T) {
 		require.Equal(t, 130, ExitCode(m.Wait()))
 		nothing, _ := f.wasRaised()
 		require.Nil(t, nothing)
+	})
+}
+
+func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		_, _ = m.Track("long work")
+		f.send(syscall.SIGTERM)
+		time.Sleep(400 * time.Millisecond)
+		f.send(os.Interrupt)
+		require.NoError(t, m.force.Err(), "a wrapper that passes Ctrl-C on as SIGTERM: one press")
+		time.Sleep(200 * time.Millisecond)
+		f.send(os.Interrupt)
+		require.Error(t, m.force.Err())
+		require.Equal(t, 130, ExitCode(m.Wait()))
+	})
+	signalled(t, nil, func(m *Manager, f *fakeSignals) {
+		_, _ = m.Track("long work")
+		m.On(Close, "hangs", func(ctx context.Context) error { <-ctx.Done(); return nil })
+		f.send(syscall.SIGTERM)
+		time.Sleep(time.Second)
+		f.send(os.Interrupt)
+		require.Error(t, m.force.Err())
+		time.Sleep(time.Second)
+		f.send(os.Interrupt)
+		raised, _ := f.wasRaised()
+		require.Equal(t, os.Interrupt, raised, "and one more ends the process")
+	})
+	signalled(t, nil, func(m *Manager, f *fakeSignals) { // the control: no signal has begun it
+		_, _ = m.Track("long work")
+		m.Begin(nil)
+		time.Sleep(time.Second)
+		f.send(os.Interrupt)
+		require.NoError(t, m.force.Err())
+	})
+}
+
+func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
+	for name, terminal := range map[string]bool{"terminal": true, "none": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				e := fakeEnv()
+				e.terminal = func() bool { return terminal }
+				m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
+				require.NoError(t, err)
+				_, _ = m.Track("long work")
+				m.Signal(os.Interrupt)
+				synctest.Wait()
+				require.Equal(t, terminal, strings.Contains(log.String(), "Ctrl-C again forces the end"))
+				time.Sleep(100 * time.Millisecond)
+				m.Signal(os.Interrupt)
+				synctest.Wait()
+				require.Equal(t, terminal, strings.Contains(log.String(), "is taken as the same press"))
+				time.Sleep(time.Second)
+				m.Signal(os.Interrupt)
+				require.ErrorIs(t, m.Wait(), ErrForced)
+				if terminal {
+					require.Equal(t, 10*time.Second, m.Report().GracePeriod)
+					require.Equal(t, "guessed: a terminal", m.Report().GraceSource)
+				} else {
+					require.Equal(t, 30*time.Second, m.Report().GracePeriod)
+				}
+			})
+		})
+	}
+}
+
+func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		e := fakeEnv()
+		e.terminal = func() bool { return true }
+		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
+		require.NoError(t, err)
+		m.Signal(syscall.SIGTERM)
+		require.NoError(t, m.Wait())
+		require.NotContains(t, log.String(), "Ctrl-C")
 	})
 }
 

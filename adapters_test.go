@@ -1,0 +1,131 @@
+package shutdown_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+type closer struct{ err error }
+
+func (c closer) Close() error { return c.err }
+
+func TestCloserClosesAndReportsTheError(t *testing.T) {
+	boom := errors.New("boom")
+	require.NoError(t, shutdown.Closer(closer{})(t.Context()))
+	require.ErrorIs(t, shutdown.Closer(closer{boom})(t.Context()), boom)
+	require.Error(t, shutdown.Closer(nil)(t.Context()))
+}
+
+func TestABestEffortHookDoesNotCount(t *testing.T) {
+	boom := errors.New("collector: connection refused")
+	for name, test := range map[string]struct {
+		stop   func(context.Context) error
+		took   time.Duration
+		exit   int
+		reason string // of the WARN, or of the ERROR
+	}{
+		"succeeds":               {func(context.Context) error { return nil }, 0, 0, ""},
+		"fails":                  {func(context.Context) error { return boom }, 0, 0, "connection refused"},
+		"waits for its ctx":      {func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, 1800 * time.Millisecond, 0, "timed out"},
+		"ignores its ctx":        {func(context.Context) error { time.Sleep(time.Hour); return nil }, 2 * time.Second, 0, "left behind"},
+		"panics":                 {func(context.Context) error { panic("boom") }, 0, 1, "panic: boom"},
+		"calls Goexit":           {func(context.Context) error { runtime.Goexit(); return nil }, 0, 1, "Goexit"},
+		"panics when it is late": {func(context.Context) error { time.Sleep(3 * time.Second); panic("late boom") }, 2 * time.Second, 0, "left behind"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, log := newManager(t, shutdown.Config{})
+				var had time.Duration
+				m.On(shutdown.Close, "db", func(ctx context.Context) error {
+					deadline, _ := ctx.Deadline()
+					had = time.Until(deadline)
+					time.Sleep(2 * time.Second)
+					return ctx.Err()
+				})
+				m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, test.stop))
+				m.Begin(nil)
+				err := m.Wait()
+				require.Equal(t, test.exit, shutdown.ExitCode(err), "%v", err)
+				r := m.Report()
+				require.Equal(t, test.took+2*time.Second, r.Took)
+				require.Greater(t, had, 22*time.Second, "the database has its time")
+				step := r.Steps[3]
+				require.Equal(t, "traces", step.Name)
+				warned := log.lines("level=WARN msg=\"shutdown: failed, which does not count (best effort)\"")
+				failed := slices.DeleteFunc(log.lines("level=ERROR msg=\"shutdown: failed\""), func(line string) bool {
+					return strings.Contains(line, "late boom") // of the hook that was left behind
+				})
+				switch {
+				case test.reason == "":
+					require.False(t, step.BestEffort)
+					require.Empty(t, warned)
+				case test.exit == 0:
+					require.True(t, step.BestEffort)
+					require.ErrorContains(t, step.Err, test.reason)
+					require.Len(t, warned, 1)
+					require.Contains(t, warned[0], test.reason)
+					require.Contains(t, r.String(), "(best effort)")
+					require.Empty(t, failed)
+					require.Len(t, log.lines("level=INFO msg=\"shutdown: finished\""), 1)
+				default:
+					require.False(t, step.BestEffort)
+					require.Len(t, failed, 1)
+					require.Contains(t, failed[0], test.reason)
+				}
+				time.Sleep(2 * time.Hour)
+				if name == "panics when it is late" {
+					require.Contains(t, log.String(), "late boom", "nobody waits for it, and yet it is not lost")
+				}
+			})
+		})
+	}
+}
+
+// A slot that is shorter than the limit ends it: also that does not count.
+func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, log := newManager(t, shutdown.Config{})
+		var d diary
+		m.On(shutdown.Close, "db", d.hook("db"))
+		m.On(shutdown.Close, "traces", shutdown.BestEffort(time.Hour, func(context.Context) error { time.Sleep(2 * time.Hour); return nil }))
+		m.Begin(nil)
+		require.NoError(t, m.Wait())
+		require.Equal(t, []string{"db"}, d.all())
+		require.LessOrEqual(t, m.Report().Took, 27*time.Second)
+		require.Len(t, log.lines("level=WARN"), 1)
+		time.Sleep(3 * time.Hour)
+	})
+}
+
+// What is left behind outside of the best-effort part counts.
+func TestAHookThatHangsBehindItsBestEffortIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, shutdown.Config{})
+		m.On(shutdown.Close, "both", func(ctx context.Context) error {
+			err := shutdown.BestEffort(time.Second, func(context.Context) error { return errors.New("refused") })(ctx)
+			require.Error(t, err)
+			time.Sleep(time.Hour)
+			return nil
+		})
+		m.Begin(nil)
+		require.ErrorIs(t, m.Wait(), shutdown.ErrTimeout)
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+func TestBestEffortPanicsOnNonsense(t *testing.T) {
+	require.PanicsWithValue(t, "shutdown: BestEffort(0s): the limit must be positive", func() { shutdown.BestEffort(0, closeNothing) })
+	require.PanicsWithValue(t, "shutdown: BestEffort(1s): stop is nil", func() { shutdown.BestEffort(time.Second, nil) })
+}
+
+func closeNothing(context.Context) error { return nil }

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"bytes"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,82 +13,70 @@ import (
 // any stack, but stops the world until it has written all of them, and needs
 // much more memory: it is for stacks that the profile cuts off, and only then.
 
-// Of the innermost frames so many must be equal for stacks to be taken as
-// equal. runtime.Stack writes 50.
-const enoughFrames = 40
-
 // withOutermost returns all stacks, with the outermost frames of those where
-// the profile lacks them as far as dump has them. A goroutine that runs may be
-// elsewhere by then: it stays as it is.
-func withOutermost(profile *set, dump func() string) []*stack {
-	type cutOff struct {
-		*stack
-		own []frame
-	}
-	lacking := make(map[frame][]cutOff) // by the innermost frame
+// the profile lacks them as far as dump has them. What dump does not show, such
+// as a goroutine that runs and is elsewhere by then, stays as it is.
+func withOutermost(profile *set, dump func() []byte) []*stack {
+	lacking := make(map[innermost][]*stack)
 	for _, s := range profile.list {
-		if s.missing != unknown {
-			continue
-		}
-		if own := ownFrames(s.frames); len(own) > 0 {
-			lacking[own[0]] = append(lacking[own[0]], cutOff{s, own})
+		if in, ok := innermostOf(s); ok && s.missing == unknown {
+			lacking[in] = append(lacking[in], s)
 		}
 	}
 	if len(lacking) == 0 {
 		return profile.list
 	}
 	var found set
-	for text := range strings.SplitSeq(dump(), "\n\n") {
-		d, ok := dumpedStack(text)
-		if !ok {
+	for text := range bytes.SplitSeq(dump(), []byte("\n\n")) {
+		if !bytes.Contains(text, []byte(elided)) { // not deep: saves the time to parse it
 			continue
 		}
-		own := ownFrames(d.frames)
-		if len(own) == 0 {
+		d := dumpedStack(string(text))
+		in, _ := innermostOf(&d)
+		candidates := lacking[in]
+		i := slices.IndexFunc(candidates, func(s *stack) bool { return len(d.frames)+d.missing >= len(s.frames) })
+		if i < 0 {
 			continue
 		}
-		for _, s := range lacking[own[0]] {
-			if s.goroutines > 0 && len(d.frames)+d.missing >= len(s.frames) && startsWith(own, s.own) {
-				s.goroutines--
-				found.add(d)
-				break
-			}
+		found.add(d)
+		candidates[i].goroutines--
+		if candidates[i].goroutines == 0 {
+			lacking[in] = slices.Delete(candidates, i, i+1)
 		}
 	}
 	return append(found.list, profile.list...)
 }
 
-func startsWith(frames, prefix []frame) bool {
-	return len(frames) >= len(prefix) && slices.Equal(frames[:len(prefix)], prefix)
-}
+// Stacks whose innermost frames are equal are taken as equal. runtime.Stack
+// writes 50 of them; those of the runtime itself do not count, of which the two
+// formats leave out different ones.
+type innermost [40]frame
 
-// ownFrames returns enough of those frames that are not the runtime's, of which
-// the two formats leave out different ones.
-func ownFrames(frames []frame) []frame {
-	own := make([]frame, 0, enoughFrames)
-	for _, f := range frames {
-		if len(own) == enoughFrames {
-			break
+func innermostOf(s *stack) (in innermost, ok bool) {
+	n := 0
+	for _, f := range s.frames {
+		if strings.HasPrefix(f.function, "runtime.") {
+			continue
 		}
-		if !strings.HasPrefix(f.function, "runtime.") {
-			own = append(own, f)
+		in[n] = f
+		if n++; n == len(in) {
+			return in, true
 		}
 	}
-	return own
+	return in, false // a stack that is not deep
 }
 
 // maxDump bounds the memory for the stacks of very many goroutines, which have
 // at least 2 KiB of stack each. What has no room lacks its outermost frames.
 const maxDump = 64 << 20
 
-func dump() string {
+func dump() []byte {
 	buf := make([]byte, min(maxDump, 1<<20+runtime.NumGoroutine()<<10)) // usual stacks are shorter than 1 KiB
 	n := runtime.Stack(buf, true)
-	text := string(buf[:n])
-	if n == len(buf) { // the last one is cut off
-		text = text[:max(0, strings.LastIndex(text, "\n\n"))]
+	if n == len(buf) { // the last stack is cut off
+		n = max(0, bytes.LastIndex(buf, []byte("\n\n")))
 	}
-	return text
+	return buf[:n]
 }
 
 // dumpedStack parses a goroutine's part of what runtime.Stack writes:
@@ -100,14 +89,10 @@ func dump() string {
 //		/src/main.go:20 +0x19
 //	created by main.work in goroutine 1
 //		/src/main.go:19 +0x55
-func dumpedStack(text string) (s stack, ok bool) {
-	header, rest, _ := strings.Cut(text, "\n")
-	if !strings.HasPrefix(header, "goroutine ") {
-		return stack{}, false
-	}
+func dumpedStack(text string) (s stack) {
 	s.goroutines = 1
 	function := ""
-	for line := range strings.SplitSeq(rest, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if strings.HasPrefix(line, "created by ") {
 			break
 		}
@@ -119,7 +104,7 @@ func dumpedStack(text string) (s stack, ok bool) {
 			function = ""
 			continue
 		}
-		if number, ok := strings.CutSuffix(line, " frames elided..."); ok {
+		if number, ok := strings.CutSuffix(line, elided); ok {
 			if n, err := strconv.Atoi(strings.TrimPrefix(number, "...")); err == nil && n > 0 {
 				s.missing, s.gap = n, len(s.frames)
 			}
@@ -132,5 +117,7 @@ func dumpedStack(text string) (s stack, ok bool) {
 			}
 		}
 	}
-	return s, len(s.frames) > 0
+	return s
 }
+
+const elided = " frames elided..."

@@ -1,7 +1,5 @@
 package stacks
 
-import "strings"
-
 // CompleteEnd is the address that ends a complete stack for Parse.
 const CompleteEnd = "0xe0"
 
@@ -15,5 +13,5 @@ func Parse(profileText, dumpText string, piece int, first, skip func(string) boo
 		rest = rest[n:]
 	}
 	p.endStack()
-	return arrange(withOutermost(&p.stacks, func() string { return strings.Clone(dumpText) }), first, skip, most, maxBytes)
+	return arrange(withOutermost(&p.stacks, func() []byte { return []byte(dumpText) }), first, skip, most, maxBytes)
 }

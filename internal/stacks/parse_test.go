@@ -96,24 +96,45 @@ func TestGroupsAreInOrder(t *testing.T) {
 	require.Equal(t, 50+9+1+2+70, more)
 }
 
+// dumped is a dump's entry of a goroutine with 50 innermost frames in a function.
+func dumped(function string, elided int, rest string) string {
+	inner := strings.Repeat(function+"(0x1, {0x2?, 0x3})\n\t/src/x.go:1 +0x1\n", 50)
+	return "goroutine 2 [chan receive, 9 minutes]:\n" + inner + fmt.Sprintf("...%d frames elided...\n", elided) + rest + "\n"
+}
+
 func TestTheDumpHasWhatTheProfileLacks(t *testing.T) {
 	const cutOff = "0x1"
-	profile := entry(3, cutOff, "runtime.x", "deep", "deep") + entry(4, stacks.CompleteEnd, "idle")
+	deep := strings.Split(strings.Repeat("deep ", 60), " ")[:60]
+	profile := entry(4, cutOff, append([]string{"runtime.x"}, deep...)...) +
+		entry(5, stacks.CompleteEnd, append(deep, "complete")...) +
+		entry(4, stacks.CompleteEnd, "idle")
+	hook := "hook()\n\t/src/x.go:1 +0x1 fp=0x1\ncreated by main.main in goroutine 1\n\t/src/x.go:1 +0x1\n"
 	dump := "goroutine 1 [running]:\nmain.main()\n\t/src/x.go:1 +0x1\n\n" +
-		"goroutine 2 [chan receive, 9 minutes]:\ndeep(0x1, {0x2, 0x3})\n\t/src/x.go:1 +0x1\ndeep(...)\n\t/src/x.go:1\n...1 frames elided...\n" +
-		"panic({0x1?, 0x2?})\n\t/src/x.go:1 +0x1\nhook()\n\t/src/x.go:1 +0x1 fp=0x1\ncreated by main.main in goroutine 1\n\t/src/x.go:1 +0x1\n\n" +
-		"goroutine 3 [select]:\ndeep()\n\t/src/x.go:1 +0x1\n\n" + // not deep enough
-		"goroutine 4 [select]:\ndeep()\n\t/src/x.go:2 +0x1\ndeep()\n\t/src/x.go:1 +0x1\n...1000 frames elided...\n\n" + // elsewhere
-		"goroutine 5 [select]:\ndeep()\n\t/src/x.go:1 +0x1\ndeep()\n\t/src/x.go:1 +0x1\n...1000 frames elided...\nmain.other()\n\t/src/x.go:1\n\n" +
-		"garbage\n(\n\t\n"
-	groups, more := stacks.Parse(profile, dump, all, is("hook"), nil, all, maxBytes)
+		dumped("deep", 10, "panic({0x1?, 0x2?})\n\t/src/x.go:1 +0x1\n"+hook) +
+		dumped("deep", 10, "hook(...)\n\t/src/x.go:1\n") +
+		dumped("deep", 10, "hook(...)\n\t/src/x.go:1\n") +
+		dumped("deep", 9, hook) + // fewer frames than the profile has
+		dumped("other", 1000, hook) + // elsewhere
+		"garbage\n(\n\t\n...x frames elided...\n()\n\n... frames elided..."
+	groups, more := stacks.Parse(profile, dump, all, is("hook"), nil, all, 80)
+	start := strings.Repeat("deep x.go:1\n", 2)
 	require.Equal(t, []stacks.Group{
-		{1, "deep x.go:1\ndeep x.go:1\n... 1 frame cut ...\nruntime.gopanic x.go:1\nhook x.go:1"},
-		{1, "runtime.x x.go:1\ndeep x.go:1\ndeep x.go:1\n... outermost frames not recorded ..."},
+		{2, start + "deep x.go:1\n... 57 frames cut ...\nhook x.go:1"},
+		{1, start + "... 58 frames cut ...\nruntime.gopanic x.go:1\nhook x.go:1"},
+		{1, "runtime.x x.go:1\n" + start + "... outermost frames not recorded ..."},
+		{5, start + "... 57 frames cut ...\ndeep x.go:1\ncomplete x.go:1"},
 		{4, "idle x.go:1"},
-		{1, "deep x.go:1\ndeep x.go:1\n... 1000 frames cut ...\nmain.other x.go:1"},
 	}, groups)
 	require.Zero(t, more)
+}
+
+// Of stacks that are found twice, and of too many, none is counted twice.
+func TestTheDumpAddsNoGoroutines(t *testing.T) {
+	deep := strings.Split(strings.Repeat("deep ", 60), " ")[:60]
+	dump := strings.Repeat(dumped("deep", 10, "hook()\n\t/src/x.go:1 +0x1\n"), 9)
+	groups, _ := stacks.Parse(entry(4, "0x1", deep...), dump, all, is("hook"), nil, all, maxBytes)
+	require.Len(t, groups, 1)
+	require.Equal(t, 4, groups[0].Goroutines)
 }
 
 func TestAStackOfAnyLengthHasRoom(t *testing.T) {

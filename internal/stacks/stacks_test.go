@@ -152,7 +152,7 @@ func TestADeepStackIsCutInTheMiddle(t *testing.T) {
 		require.Contains(t, lines[0], "stacks_test.recurse stacks_test.go:", "the innermost")
 		require.Contains(t, lines[len(lines)-1], "sync.(*WaitGroup).Go.func1", "the outermost")
 		note := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "... ") })
-		require.Greater(t, note, 0)
+		require.Positive(t, note)
 		var cut int
 		_, err := fmt.Sscanf(lines[note], "... %d frames cut ...", &cut)
 		require.NoError(t, err)

@@ -19,8 +19,9 @@ import (
 //
 //	1 @ ...
 //
-// Keys and values of labels are quoted, so that none can begin a line. Lines of
-// a form that is not known are ignored.
+// Keys and values of labels are quoted, so that none can begin a line. A form
+// feed in the file name of a //line directive can: that is not input, but the
+// program's own code. Lines of a form that is not known are ignored.
 type profile struct {
 	complete func(pc uintptr) bool // the stack ends in pc, and nothing is missing
 	stacks   set

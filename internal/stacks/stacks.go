@@ -37,6 +37,9 @@ type Group struct {
 // are shown: labels often differ for each request, and can hold what is not
 // for a log.
 //
+// What a goroutine waits for, and for how long, is not in the profile that
+// Groups reads: the innermost function has to tell.
+//
 // The world is stopped only for a moment, unless a stack is deeper than the
 // goroutine profile records, which is 128 frames by default. Then it is stopped
 // for as long as runtime.Stack takes to write all stacks.

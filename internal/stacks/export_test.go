@@ -1,0 +1,17 @@
+package stacks
+
+// CompleteEnd is the address that ends a complete stack for Parse.
+const CompleteEnd = "0xe0"
+
+// Parse is Groups for a profile and a dump that are given, with the profile in
+// pieces of so many bytes.
+func Parse(profileText, dumpText string, piece int, first, skip func(string) bool, most, maxBytes int) ([]Group, int) {
+	p := profile{complete: func(pc uintptr) bool { return pc == 0xe0 }}
+	for rest := profileText; rest != ""; {
+		n := min(piece, len(rest))
+		_, _ = p.Write([]byte(rest[:n]))
+		rest = rest[n:]
+	}
+	p.endStack()
+	return arrange(withOutermost(&p.stacks, func() []byte { return []byte(dumpText) }), first, skip, most, maxBytes)
+}

@@ -24,7 +24,8 @@ func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
 func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
-		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share"},
+		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share", root + "/internal/stacks"},
+		root + "/internal/stacks":      nil,
 		root + "/listener":             nil,
 		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight"},
 		root + "/cmd/shutdown-prestop": nil,

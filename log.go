@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 )
@@ -114,25 +113,4 @@ func (q *logQueue) flush(d time.Duration) {
 	case <-written:
 	case <-timer.C:
 	}
-}
-
-// stacks returns the stacks of all goroutines, at most limit bytes of them,
-// those first that are in a hook, a worker or a request: what is stuck should
-// not be cut off.
-func stacks(limit int) string {
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
-	all := strings.Split(strings.TrimSpace(string(buf)), "\n\n")
-	var hooks, others []string
-	for _, s := range all {
-		switch {
-		case strings.Contains(s, "shutdown.(*Manager).call("), strings.Contains(s, "shutdown.(*Manager).Go.func"),
-			strings.Contains(s, "httpserver.tracked.ServeHTTP("):
-			hooks = append(hooks, s)
-		case strings.Contains(s, "shutdown.stacks("), strings.Contains(s, "os/signal.loop("):
-		default:
-			others = append(others, s)
-		}
-	}
-	return truncate(strings.Join(append(hooks, others...), "\n\n"), limit)
 }

@@ -40,7 +40,6 @@ func (m *Manager) run() {
 	end := begun.Add(b.timeout)
 	flush := min(minFlush, b.timeout/50)
 
-	m.logStarted(begun, b)
 	m.log.flush(startFlush)
 	warnUnreaped := m.watchUnreaped()
 	stopTicks := m.tick(begun)
@@ -187,8 +186,9 @@ func (m *Manager) finish(end time.Time, flush time.Duration) {
 	}
 	m.err = errors.Join(m.errs...)
 	m.mu.Unlock()
-	m.logEnded()
+	m.awaitStacks(m.forcedEnd(end).Add(-flush))
 	m.flushKeepers(time.Now().Add(max(flush, time.Until(m.forcedEnd(end))) - flush/2))
+	m.logEnded()
 	m.log.flush(max(flush/2, min(maxFlush, time.Until(end))))
 	if m.caught == nil {
 		close(m.done)

@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/share"
+	"github.com/gracefulgo/shutdown/internal/stacks"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 	maxErrText  = 6 << 10
 	maxLastText = 1200
 	maxNameText = 2 << 10
-	maxStack    = 6 << 10
+	maxStack    = 6 << 10 // which has little to quote
 
 	// So many different names are in a line. The rest is counted.
 	maxNames        = 10
@@ -37,20 +39,32 @@ const (
 // adviceOnGuess is for whoever reads of a time that is guessed.
 const adviceOnGuess = "the grace period is guessed: set " + envGracePeriod + " to what the platform grants"
 
-func (m *Manager) logStarted(begun time.Time, b budget) {
-	level, cause := slog.LevelInfo, "requested"
-	if m.cause != nil {
-		cause = fit(errorText(m.cause), maxErrText)
-		if !isRequest(m.cause) {
-			level = slog.LevelError
-		}
+// A logText is an error whose text is made when the line is written. Error is
+// the program's code, which must not run with mu held.
+type logText struct {
+	err   error
+	limit int
+}
+
+func (t logText) LogValue() slog.Value {
+	if t.err == nil {
+		return slog.StringValue("requested") // as a cause
+	}
+	return slog.StringValue(fit(errorText(t.err), t.limit))
+}
+
+// logStartedLocked needs mu so that nothing is logged before it.
+func (m *Manager) logStartedLocked(begun time.Time, b budget) {
+	level := slog.LevelInfo
+	if m.cause != nil && !isRequest(m.cause) {
+		level = slog.LevelError
 	}
 	kill, advice := "kill_expected", []any(nil)
 	if b.guessed {
 		kill, advice = "kill_guessed", []any{"advice", adviceOnGuess}
 	}
 	m.log.at(level, "shutdown: started", append([]any{
-		"cause", cause,
+		"cause", logText{m.cause, maxErrText},
 		"uptime_seconds", inSeconds(begun.Sub(m.started)),
 		"grace_period_seconds", inSeconds(b.grace),
 		"grace_source", b.source,
@@ -148,26 +162,45 @@ func (r Report) waitingFor() []Task {
 	return waiting
 }
 
-// logLeftovers shows where what did not end by the end of Drain is stuck.
+// logLeftovers shows where what did not end by the end of Drain is stuck. Close
+// goes on meanwhile.
 func (m *Manager) logLeftovers() {
 	r := m.Report()
 	if waiting := r.waitingFor(); len(waiting) > 0 {
 		m.log.warn("shutdown: drain ends with work left",
 			"waiting_for", fit(names(waiting, r.asOf(), maxNames), maxNameText),
 			"in_flight", len(r.Unfinished))
-		m.logStacks(maxStacks)
+		m.stacksLogged = make(chan struct{})
+		go func() {
+			defer close(m.stacksLogged)
+			m.logStacks(maxStacks)
+		}()
+	}
+}
+
+// awaitStacks waits for what logLeftovers has begun: with very many goroutines
+// that takes a second, which Close need not wait for.
+func (m *Manager) awaitStacks(by time.Time) {
+	if m.stacksLogged == nil {
+		return
+	}
+	timer := time.NewTimer(time.Until(by))
+	defer timer.Stop()
+	select {
+	case <-m.stacksLogged:
+	case <-timer.C:
 	}
 }
 
 // logFailure logs what makes the exit code wrong, when it happens: nobody knows
 // whether the end will be reached.
 func (m *Manager) logFailure(err error) {
-	m.log.error("shutdown: failed", "error", fit(errorText(err), maxErrText))
+	m.log.error("shutdown: failed", "error", logText{err, maxErrText})
 }
 
 // logTolerated logs what went wrong and does not count.
 func (m *Manager) logTolerated(err error) {
-	m.log.warn("shutdown: failed, which does not count (best effort)", "error", fit(errorText(err), maxErrText))
+	m.log.warn("shutdown: failed, which does not count (best effort)", "error", logText{err, maxErrText})
 }
 
 func (m *Manager) logEnded() {
@@ -196,7 +229,30 @@ func (m *Manager) dump(sig os.Signal) {
 }
 
 // logStacks logs where goroutines are, those first that are in a hook, a worker
-// or a request; a line for each stack.
+// or a request; a line for each stack, and for equal ones together.
 func (m *Manager) logStacks(most int) {
-	m.log.warn("shutdown: stack", "stack", fit(stacks(maxStack), maxStack))
+	groups, more := stacks.Groups(isWork, isOurs, most, maxStack)
+	for _, g := range groups {
+		m.log.warn("shutdown: stack", "goroutines", g.Goroutines, "stack", g.Stack)
+	}
+	if more > 0 {
+		m.log.warn("shutdown: stacks: the rest is left out", "goroutines", more)
+	}
+}
+
+const module = "github.com/gracefulgo/shutdown"
+
+// isWork reports whether a function of this name runs a hook, a worker or a
+// request.
+func isWork(function string) bool {
+	name, ok := strings.CutPrefix(function, module)
+	return ok && slices.ContainsFunc([]string{
+		".(*Manager).call", ".(*Manager).startWorkerLocked.func", ".BestEffort.func",
+		"/httpserver.tracked.ServeHTTP", "/grpcserver.(*tracking).",
+	}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// isOurs is for goroutines that are there in every program with a Manager.
+func isOurs(function string) bool {
+	return function == module+".(*logQueue).write" || function == module+".(*Manager).tick.func1" || function == "os/signal.loop"
 }

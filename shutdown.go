@@ -102,6 +102,8 @@ type Manager struct {
 	changed  chan struct{}           // holds one wake-up for the goroutine in run
 	workOver sync.Once               // WorkContext has ended, and why is settled
 
+	stacksLogged chan struct{} // closed when logLeftovers is done; nil if it had nothing to do; of the goroutine in run
+
 	phase atomic.Int64 // a Phase; written with mu held
 
 	mu         sync.Mutex   // protects what follows
@@ -262,13 +264,14 @@ func (m *Manager) begin(cause error, force bool) bool {
 		m.budget.lameDuck = 0 // the start has failed: nobody was told to send requests
 	}
 	m.enterLocked(Leave)
+	m.catchBrokenPipe() // before anybody can log that it stops
+	m.logStartedLocked(m.begun, m.budget)
 	if force {
 		m.forceLocked(cause)
 	}
 	m.mu.Unlock()
 	m.note()
 
-	m.catchBrokenPipe() // before anybody can log that it stops
 	if cause == nil {
 		cause = errRequested
 	}
@@ -310,6 +313,7 @@ func (m *Manager) servesLocked() bool {
 func (m *Manager) forceLocked(cause error) {
 	if m.forced == nil && m.Phase() != Done {
 		m.forced, m.forcedAt = &forcedError{cause}, time.Now()
+		m.log.error("shutdown: forcing the end", "cause", logText{cause, maxErrText})
 		m.note()
 	}
 }

@@ -144,7 +144,7 @@ func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
 	case w.kind == kindJob:
 		m.workerFailedLocked(w, fmt.Errorf("did not finish: %w", err))
 	case !cut && isCancellation(err, context.Cause(m.accept)):
-		m.log.info("shutdown: worker stopped", "worker", shorten(w.name, maxTaskName), "error", fit(errorText(err), maxErrText))
+		m.log.info("shutdown: worker stopped", "worker", shorten(w.name, maxTaskName), "error", logText{err, maxErrText})
 	default:
 		m.workerFailedLocked(w, err)
 	}

@@ -26,6 +26,7 @@ func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 	for pkg, may := range map[string][]string{
 		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share", root + "/internal/stacks"},
 		root + "/internal/stacks":      nil,
+		root + "/shutdowntest":         {root, root + "/internal/probe"},
 		root + "/listener":             nil,
 		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight"},
 		root + "/cmd/shutdown-prestop": nil,

@@ -3,6 +3,7 @@ package shutdown
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,4 +151,92 @@ func TestATerminationLogThatHangsDelaysNothing(t *testing.T) {
 		require.Contains(t, log.String(), "could not be written in time")
 		close(hang)
 	})
+}
+
+func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
+	for name, test := range map[string]struct {
+		after      time.Duration
+		vars       []string
+		cfg        time.Duration
+		record     string // in what the next start says; "" for nothing
+		terminated string // in the termination log
+	}{
+		"docker's 10 s, and a guess of 30": {
+			10 * time.Second, []string{"KUBERNETES_SERVICE_HOST=10.0.0.1"}, 0,
+			"killed 20s before the expected time: the real grace period is about 10s; set SHUTDOWN_GRACE_PERIOD=10, or SHUTDOWN_PRESTOP if a preStop hook took the rest",
+			"kill expected at 30s (guessed): if it was killed here, 10s after signal SIGTERM, set SHUTDOWN_GRACE_PERIOD=10\n",
+		},
+		"told, and wrong": {
+			5 * time.Second, nil, 30 * time.Second,
+			"killed 25s before the expected time: the real grace period is about 5s; set SHUTDOWN_GRACE_PERIOD=5,",
+			"kill expected at 30s: if it was killed here, 5s after signal SIGTERM, set SHUTDOWN_GRACE_PERIOD=5\n",
+		},
+		"at the time that was expected": {
+			8 * time.Second, nil, 9900 * time.Millisecond, "", "kill expected at 9.9s: if it was killed here, 8s after",
+		},
+		"at once": {
+			0, nil, 30 * time.Second, "", "kill expected at 30s\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path, termination := filepath.Join(dir, "record"), filepath.Join(dir, "termination-log")
+			require.NoError(t, os.WriteFile(termination, nil, 0o600))
+			synctest.Test(t, func(t *testing.T) {
+				e, _ := recordEnv(aRun(1))
+				e.lookup, e.terminationLog = fakeEnv(test.vars...).lookup, termination
+				log := &testLog{}
+				m, err := newManager(Config{
+					GracePeriod: test.cfg, LameDuck: -1, Record: path, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil)),
+				}, e)
+				require.NoError(t, err)
+				m.On(Close, "db", func(ctx context.Context) error { <-ctx.Done(); return nil })
+				done, _ := m.Track("GET /orders/17")
+				m.Signal(syscall.SIGTERM)
+				time.Sleep(test.after)
+				synctest.Wait()
+				die(t, m)
+				text, err := os.ReadFile(termination)
+				require.NoError(t, err)
+				require.Contains(t, string(text), test.terminated)
+				require.LessOrEqual(t, len(text), 4096)
+				require.Equal(t, test.cfg == 0, strings.Contains(log.String(), `advice="the grace period is guessed: set SHUTDOWN_GRACE_PERIOD to what the platform grants"`))
+				require.Equal(t, test.cfg == 0, strings.Contains(log.String(), "kill_guessed="))
+				done()
+				_ = m.Wait()
+			})
+			synctest.Test(t, func(t *testing.T) {
+				e, _ := recordEnv(aRun(2))
+				m, log := recording(t, path, e)
+				_, ok := m.LastRun()
+				require.True(t, ok)
+				settled(t, m)
+				require.Contains(t, log.String(), "the last run was killed in ")
+				if test.record == "" {
+					require.NotContains(t, log.String(), "real grace period")
+				} else {
+					require.Contains(t, log.String(), test.record)
+				}
+				end(t, m)
+			})
+		})
+	}
+}
+
+func TestATimeoutUnderAGuessSaysWhatToSet(t *testing.T) {
+	for name, cfg := range map[string]time.Duration{"guessed": 0, "told": 30 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, log := fakeEnv(), &testLog{}
+				e.self, e.disk = func() run { return aRun(1) }, processDisk
+				m, err := newManager(Config{GracePeriod: cfg, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}, e)
+				require.NoError(t, err)
+				_, _ = m.Track("GET /orders/17")
+				m.Begin(nil)
+				require.ErrorIs(t, m.Wait(), ErrTimeout)
+				_, last, _ := strings.Cut(log.String(), `msg="shutdown: timed out"`)
+				require.Equal(t, cfg == 0, strings.Contains(last, "set SHUTDOWN_GRACE_PERIOD"))
+			})
+		})
+	}
 }

@@ -169,10 +169,9 @@ func (g *registration[I]) attempt(ctx context.Context) error {
 func safely(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			stack := clip.Text(string(debug.Stack()))
-			err = fmt.Errorf("panic: %s\n\n%s", clip.Text(fmt.Sprint(v)), stack)
+			err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
 			if cause, ok := v.(error); ok {
-				err = fmt.Errorf("panic: %w\n\n%s", clip.Error(cause), stack)
+				err = fmt.Errorf("panic: %w\n\n%s", cause, debug.Stack())
 			}
 		}
 	}()

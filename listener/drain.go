@@ -39,8 +39,8 @@ const (
 // for one otherwise.
 //
 // When ctx ends first, the listener is closed at once, and the error says what
-// was left and wraps the cause of that. A Close meanwhile ends Drain with an error that
-// wraps net.ErrClosed.
+// was left and wraps [context.Cause] of ctx. A Close meanwhile ends Drain with an
+// error that wraps net.ErrClosed.
 //
 // A further call, at the same time or later, waits for the first one and returns
 // its result; its own context ends only its waiting. After Close, Drain returns

@@ -248,7 +248,7 @@ const maxText = 2 << 10
 // text is that of err, for a log line.
 func text(err error) string {
 	const cut = "... (cut)"
-	s := err.Error()
+	s := fmt.Sprint(err) // which survives an Error that panics
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText-len(cut)], "") + cut
 	}

@@ -2,6 +2,8 @@
 // server, stacks and panics, before they become part of a log line or an error.
 package clip
 
+import "fmt"
+
 // Max is how long such a text may be, in bytes. A log line with two or three of
 // them stays below 8 KB.
 const Max = 2 << 10
@@ -23,13 +25,20 @@ func Text(s string) string {
 // Error returns an error with the text of err, cut to Max bytes, that wraps err.
 // It returns err itself if there is nothing to cut.
 func Error(err error) error {
-	if err == nil || len(err.Error()) <= Max {
+	if err == nil {
+		return nil
+	}
+	text := fmt.Sprint(err) // which survives an Error that panics
+	if len(text) <= Max {
 		return err
 	}
-	return clipped{err}
+	return clipped{Text(text), err}
 }
 
-type clipped struct{ err error }
+type clipped struct {
+	text string
+	err  error
+}
 
-func (c clipped) Error() string { return Text(c.err.Error()) }
+func (c clipped) Error() string { return c.text }
 func (c clipped) Unwrap() error { return c.err }

@@ -168,7 +168,7 @@ func TestALongPanicOfReadyFitsIntoALine(t *testing.T) {
 	_ = wait(t, m)
 	require.Equal(t, http.StatusServiceUnavailable, call(t.Context(), h, http.MethodGet, "/readyz").Code)
 	line := log.String()
-	require.Contains(t, line, "Options.Ready panicked panic=xxx")
+	require.Contains(t, line, "Options.Ready panicked panic=\"xxx")
 	require.Contains(t, line, "stack=\"goroutine ")
 	require.Less(t, len(line), 8<<10)
 }

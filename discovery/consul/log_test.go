@@ -58,7 +58,6 @@ func TestALongAnswerOfAnAgentFitsIntoALine(t *testing.T) {
 			require.Contains(t, line["error"], "500")
 			require.NotContains(t, line, "err")
 			require.LessOrEqual(t, len(line["error"].(string)), 2<<10)
-			// JSON has \u003c for each <.
 			require.Less(t, len(lines[i]), 8<<10)
 		}
 		s.sick.Store(false)

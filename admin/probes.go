@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 // A readiness is what /readyz says.
@@ -91,8 +92,9 @@ func (a *admin) check(ctx context.Context) error {
 func (a *admin) callReady(ctx context.Context) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-			slog.Error("admin: Options.Ready panicked", "panic", r, "stack", string(debug.Stack()))
+			value := clip.Text(fmt.Sprint(r))
+			err = fmt.Errorf("panic: %s", value)
+			slog.Error("admin: Options.Ready panicked", "panic", value, "stack", clip.Text(string(debug.Stack())))
 		}
 	}()
 	return a.o.Ready(ctx)

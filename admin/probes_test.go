@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -151,6 +152,25 @@ func TestAPanicInReadyIsNotReady(t *testing.T) {
 	})
 	require.Contains(t, log.String(), `Options.Ready panicked panic="no cache"`)
 	require.Contains(t, log.String(), "probes_test.go", "with its stack")
+}
+
+func TestALongPanicOfReadyFitsIntoALine(t *testing.T) {
+	log := captureLog(t)
+	var deep func(n int)
+	deep = func(n int) {
+		if n == 0 {
+			panic(errors.New(strings.Repeat("x", 100<<10)))
+		}
+		deep(n - 1)
+	}
+	m := manager(t, shutdown.Config{})
+	h := admin.Handler(m, admin.Options{Ready: func(context.Context) error { deep(100); return nil }})
+	_ = wait(t, m)
+	require.Equal(t, http.StatusServiceUnavailable, call(t.Context(), h, http.MethodGet, "/readyz").Code)
+	line := log.String()
+	require.Contains(t, line, "Options.Ready panicked panic=\"xxx")
+	require.Contains(t, line, "stack=\"goroutine ")
+	require.Less(t, len(line), 8<<10)
 }
 
 // A check that ignores its context costs one goroutine, not one a probe, and

@@ -3,6 +3,8 @@ package discovery_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +94,30 @@ func TestARegistrationThatPanicsIsAnErrorAndTakenBack(t *testing.T) {
 	require.False(t, r.has("orders-1"))
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
+}
+
+func TestALongErrorOfARegistryIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := strings.Repeat("x", 100<<10)
+		refuses := fmt.Errorf("%s: %w", page, errRefused)
+		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		r := &registry{
+			register:   func(context.Context, func()) error { panic(refuses) },
+			deregister: func(context.Context, int, func()) error { return refuses },
+		}
+		err := discovery.Register(t.Context(), m, r, instance{"orders-1"})
+		require.ErrorIs(t, err, errRefused)
+		require.ErrorContains(t, err, "discovery: register discovery_test.registry orders-1: panic: xxx")
+		require.ErrorContains(t, err, "discovery: taking back discovery_test.registry orders-1: discovery: deregister, attempt ")
+		require.Less(t, len(err.Error()), 5<<10)
+
+		r = &registry{deregister: func(context.Context, int, func()) error { return refuses }}
+		require.NoError(t, discovery.Register(t.Context(), m, r, instance{"orders-2"}))
+		m.Begin(nil)
+		err = m.Wait()
+		require.ErrorIs(t, err, errRefused)
+		require.Less(t, len(err.Error()), 3<<10)
+	})
 }
 
 func TestARegistrationThatEndsItsGoroutineIsAnErrorAndTakenBackInLeave(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 const (
@@ -67,7 +68,7 @@ func (g *registration[I]) run(ctx context.Context, m *shutdown.Manager) {
 	}()
 	err := safely(func() error { return g.r.Register(ctx, g.instance) })
 	if err != nil {
-		g.err = fmt.Errorf("discovery: register %s: %w", g.name, err)
+		g.err = fmt.Errorf("discovery: register %s: %w", g.name, clip.Error(err))
 	} else if g.state.CompareAndSwap(registering, registered) {
 		g.there, returned = true, true
 		return
@@ -84,7 +85,7 @@ func (g *registration[I]) run(ctx context.Context, m *shutdown.Manager) {
 		g.there = back != nil
 	}
 	if back != nil {
-		g.err = errors.Join(g.err, fmt.Errorf("discovery: taking back %s: %w", g.name, back))
+		g.err = errors.Join(g.err, fmt.Errorf("discovery: taking back %s: %w", g.name, clip.Error(back)))
 	}
 	returned = true
 }
@@ -148,7 +149,7 @@ func (g *registration[I]) deregister(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("discovery: deregister, attempt %d: %w", attempt, last)
+			return fmt.Errorf("discovery: deregister, attempt %d: %w", attempt, clip.Error(last))
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}

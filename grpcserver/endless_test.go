@@ -126,7 +126,7 @@ func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
 // ignoreCut leaves out that connections were cut off: that is how a stream
 // inside of Recv ends.
 func ignoreCut(err error) error {
-	if err != nil && strings.Contains(err.Error(), "1 connections cut off: shutdown: timed out") {
+	if err != nil && strings.Contains(err.Error(), "1 connection cut off: shutdown: timed out") {
 		return nil
 	}
 	return err

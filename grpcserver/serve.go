@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +173,15 @@ func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	if left == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d connections cut off: %w", left, context.Cause(work))
+	// A forced end may cut the drain short after WorkContext has timed out.
+	return fmt.Errorf("%s cut off: %w", connections(left), cmp.Or(context.Cause(ctx), context.Cause(work)))
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection"
+	}
+	return fmt.Sprintf("%d connections", n)
 }
 
 // moment is what is left to answers that are on their way when there is no time

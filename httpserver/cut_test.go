@@ -47,6 +47,8 @@ func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
 				if name == "at the end of Drain" {
 					require.Equal(t, cutAfter, took)
 				} else {
+					require.ErrorIs(t, hookError(err), shutdown.ErrForced)
+					require.NotContains(t, hookError(err).Error(), "timed out")
 					require.Less(t, took, 200*time.Millisecond)
 				}
 				_, err = network.dial()

@@ -248,11 +248,9 @@ func (s *server) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if cut := s.conns.drain(ctx); cut > 0 {
-		err = errors.Join(err, fmt.Errorf("%d connections cut off: %w", cut, context.Cause(ctx)))
+		err = errors.Join(err, fmt.Errorf("%s cut off: %w", connections(cut), context.Cause(ctx)))
 	} else {
-		// It has nothing to wait for but an HTTP/2 connection that slipped in
-		// behind its own look (golang/go#81153), so the context bounds it.
-		err = errors.Join(err, s.srv.Shutdown(ctx))
+		err = errors.Join(err, s.shutdown(ctx))
 	}
 	if err != nil {
 		// WorkContext may just have ended, or be about to. What it ends, ends
@@ -264,6 +262,24 @@ func (s *server) drain(ctx context.Context) error {
 		<-s.served
 	}
 	return err
+}
+
+// shutdown has nothing to wait for but an HTTP/2 connection that slipped in behind
+// http.Server.Shutdown's own look (golang/go#81153), so the context bounds it. Its
+// error is the cause of the context's end: ErrTimeout or ErrForced.
+func (s *server) shutdown(ctx context.Context) error {
+	err := s.srv.Shutdown(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("wait for http.Server.Shutdown: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection"
+	}
+	return fmt.Sprintf("%d connections", n)
 }
 
 // closing decides whether a response asks the client to leave.

@@ -39,8 +39,8 @@ const (
 // for one otherwise.
 //
 // When ctx ends first, the listener is closed at once, and the error says what
-// was left and wraps the context's. A Close meanwhile ends Drain with an error that
-// wraps net.ErrClosed.
+// was left and wraps [context.Cause] of ctx. A Close meanwhile ends Drain with an
+// error that wraps net.ErrClosed.
 //
 // A further call, at the same time or later, waits for the first one and returns
 // its result; its own context ends only its waiting. After Close, Drain returns
@@ -65,7 +65,7 @@ func (l *Listener) Drain(ctx context.Context) error {
 	case <-l.drained:
 		return l.err
 	case <-ctx.Done():
-		return fmt.Errorf("listener: wait for the drain of %s: %w", l.Addr(), ctx.Err())
+		return fmt.Errorf("listener: wait for the drain of %s: %w", l.Addr(), context.Cause(ctx))
 	}
 }
 
@@ -110,7 +110,7 @@ func (l *Listener) drain(ctx context.Context) error {
 			return l.finish()
 		case <-ctx.Done():
 			_ = l.Close() // that the drain was cut short is the news
-			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, ctx.Err())
+			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, context.Cause(ctx))
 		}
 		// Whoever comes begins the wait for a turn in vain anew, but not this one.
 		if now := time.Now(); !now.Before(due) {
@@ -150,7 +150,14 @@ func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 		n, _ = queued(l.socket)
 	}
 	if n > 0 {
-		return fmt.Sprintf("%d or more connections in its queue", n), lookAgain
+		return "at least " + connections(n) + " in its queue", lookAgain
 	}
 	return "", 0
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection"
+	}
+	return fmt.Sprintf("%d connections", n)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -95,7 +96,7 @@ func TestDrainWithNobodyAccepting(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, ln.Addr().String())
 		if runtime.GOOS == "linux" {
-			require.ErrorContains(t, err, "3 or more connections in its queue")
+			require.ErrorContains(t, err, "at least 3 connections in its queue")
 		}
 		_, accept := ln.Accept()
 		require.ErrorIs(t, accept, net.ErrClosed)
@@ -110,6 +111,23 @@ func TestDrainWithNobodyAccepting(t *testing.T) {
 		require.NoError(t, <-drained)
 		require.Zero(t, lost(clients))
 	})
+}
+
+func TestAForcedEndIsTheErrorOfTheDrain(t *testing.T) {
+	ln := listen(t, "tcp", "127.0.0.1:0")
+	clients := dialMany(t, ln.Addr(), 1)
+	ctx, force := context.WithCancelCause(t.Context())
+	force(shutdown.ErrForced)
+	again := make(chan error, 1)
+	go func() { again <- ln.Drain(ctx) }()
+	for _, err := range []error{ln.Drain(ctx), <-again} {
+		require.ErrorIs(t, err, shutdown.ErrForced)
+		require.NotContains(t, err.Error(), "timed out")
+	}
+	if runtime.GOOS == "linux" {
+		require.ErrorContains(t, ln.Drain(ctx), "closed with at least 1 connection in its queue: ")
+	}
+	require.Equal(t, 1, lost(clients))
 }
 
 func TestASecondDrainWaitsForTheFirst(t *testing.T) {

@@ -14,7 +14,8 @@ type group struct{}
 
 var defaultSignal os.Signal = os.Interrupt
 
-func signalName(sig os.Signal) string { return sig.String() }
+// statusText is how a process has ended: "exit status 1".
+func statusText(status *os.ProcessState) string { return status.String() }
 
 func checkSignal(os.Signal) error { return nil }
 

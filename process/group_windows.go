@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // A group is a job object. Nobody can leave it, and when the program ends, however
@@ -20,11 +22,12 @@ type group struct {
 
 const defaultSignal = syscall.SIGTERM
 
-func signalName(sig os.Signal) string { return sig.String() }
+// statusText is how a process has ended: "exit status 1".
+func statusText(status *os.ProcessState) string { return status.String() }
 
 func checkSignal(sig os.Signal) error {
 	if sig != os.Interrupt && sig != syscall.SIGTERM {
-		return fmt.Errorf("process: Options.Signal: %v: on Windows a console program can be sent CTRL_BREAK and nothing else", sig)
+		return fmt.Errorf("process: Options.Signal: %s: on Windows a console program can be sent CTRL_BREAK and nothing else", signame.Name(sig))
 	}
 	return nil
 }

@@ -20,8 +20,9 @@ import (
 
 // A journal keeps a log's lines.
 type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	wrong []string // attributes of a kind that a machine would have to guess
 }
 
 func (j *journal) Write(p []byte) (int, error) {
@@ -36,7 +37,35 @@ func (j *journal) lines() []string {
 	return strings.Split(strings.TrimSpace(j.buf.String()), "\n")
 }
 
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+func (j *journal) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{ReplaceAttr: j.check}))
+}
+
+// check notes what is no string, bool, integer, time, or number of seconds.
+func (j *journal) check(groups []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString, slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindTime:
+		return a
+	case slog.KindFloat64:
+		if strings.HasSuffix(a.Key, "_seconds") {
+			return a
+		}
+	case slog.KindAny:
+		if a.Key == slog.LevelKey && len(groups) == 0 {
+			return a
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wrong = append(j.wrong, fmt.Sprintf("%s is a %v", a.Key, a.Value.Kind()))
+	return a
+}
+
+func (j *journal) mistakes() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.wrong)
+}
 
 func TestEveryStepIsLogged(t *testing.T) {
 	var j journal
@@ -77,6 +106,26 @@ func TestEveryStepIsLogged(t *testing.T) {
 	}
 	require.Contains(t, lines[2], "signal=SIGTERM members=1")
 	require.Contains(t, lines[4], "signal=SIGKILL members=1")
+	require.Contains(t, lines[4], "level=ERROR", "the error of Stop")
+	require.Contains(t, lines[1], `child="exit status 0" members=1 processes="`)
+	require.Empty(t, j.mistakes())
+}
+
+func TestAKillThatIsAskedForIsLoggedAsNoFailure(t *testing.T) {
+	var j journal
+	tree, _ := start(t, shell(`echo up; exec sleep 600`), process.Options{Logger: j.logger()})
+	kill(t, tree)
+	_ = tree.Wait() // it was killed
+	for _, step := range []string{"process: killing", "process: killed"} {
+		require.Eventually(t, func() bool {
+			return slices.ContainsFunc(j.lines(), func(line string) bool { return strings.Contains(line, step) })
+		}, soon, 10*time.Millisecond)
+	}
+	for _, line := range j.lines() {
+		require.Contains(t, line, "level=INFO")
+	}
+	require.Contains(t, j.lines()[len(j.lines())-1], `child="signal SIGKILL" killed=1`)
+	require.Empty(t, j.mistakes())
 }
 
 func TestALoggerThatBlocksHoldsNothingUp(t *testing.T) {

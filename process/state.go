@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 // A State is how far a tree has got, and in the end what ended it.
@@ -55,24 +57,32 @@ type Survivor struct {
 }
 
 func (e *SurvivorsError) Error() string {
-	const few = 5
 	var b strings.Builder
 	who := processes(len(e.Survivors))
 	if len(e.Survivors) == 0 { // hidepid, and a kernel without CONFIG_PROC_CHILDREN
 		who = "what /proc does not show"
 	}
 	fmt.Fprintf(&b, "process: tree %d (%s): %s could not be ended", e.Root, e.Command, who)
-	for i, s := range e.Survivors[:min(few, len(e.Survivors))] {
-		separator := ", "
-		if i == 0 {
-			separator = ": "
-		}
-		fmt.Fprintf(&b, "%s%d %s (%v)", separator, s.Pid, s.Command, s.Err)
+	if len(e.Survivors) > 0 {
+		b.WriteString(": " + survivorsText(e.Survivors))
 	}
-	if more := len(e.Survivors) - few; more > 0 {
+	return clip.Text(b.String())
+}
+
+// survivorsText names the first few, and says how many more there are.
+func survivorsText(survivors []Survivor) string {
+	const few = 5
+	var b strings.Builder
+	for i, s := range survivors[:min(few, len(survivors))] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d %s (%v)", s.Pid, s.Command, s.Err)
+	}
+	if more := len(survivors) - few; more > 0 {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
-	return b.String()
+	return clip.Text(b.String())
 }
 
 // Unwrap returns each survivor's reason, for errors.Is(err, os.ErrPermission).

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // Where there is no reaper, the program itself follows the tree, through what
@@ -90,7 +92,7 @@ func (t *Tree) watch(g *group) {
 	kill := func() {
 		n, _ := g.left()
 		if state != Killing && n > 0 {
-			t.log.warn("process: killing", "pid", t.pid, "members", n)
+			t.logKilling("pid", t.pid, "signal", "SIGKILL", "members", n)
 		}
 		killed = max(killed, n)
 		state, deadline = Killing, time.Now().Add(killBound)
@@ -111,9 +113,9 @@ func (t *Tree) watch(g *group) {
 				state, deadline = Stopping, time.Now().Add(t.options.Grace)
 				n, _ := g.left()
 				err := g.signal(t.options.Signal)
-				t.log.info("process: signalled", "pid", t.pid, "signal", signalName(t.options.Signal), "members", n)
+				t.log.info("process: signalled", "pid", t.pid, "signal", signame.Name(t.options.Signal), "members", n)
 				if err != nil && n > 0 {
-					t.log.warn("process: signal refused", "pid", t.pid, "signal", signalName(t.options.Signal), "error", err.Error())
+					t.log.warn("process: signal refused", "pid", t.pid, "signal", signame.Name(t.options.Signal), "error", err.Error())
 				}
 			}
 		case <-timer.C:
@@ -130,7 +132,7 @@ func (t *Tree) watch(g *group) {
 				if state == Stopping {
 					kill()
 				} else {
-					t.log.error("process: survivors", "pid", t.pid, "members", left)
+					t.log.error("process: survivors", "pid", t.pid, "members", left, "processes", survivorsText(who))
 					t.advance(Survived, func() { t.left = who })
 				}
 			}
@@ -141,9 +143,9 @@ func (t *Tree) watch(g *group) {
 
 func (t *Tree) finish(status *os.ProcessState, err error, state State, killed int) {
 	if err != nil {
-		t.advance(Survived, func() {
-			t.lost = fmt.Errorf("process: tree %d (%s): wait for the child: %w", t.pid, t.command, err)
-		})
+		err = fmt.Errorf("process: tree %d (%s): wait for the child: %w", t.pid, t.command, err)
+		t.log.error("process: the child's end is not known", "pid", t.pid, "error", err.Error())
+		t.advance(Survived, func() { t.lost = err })
 		return
 	}
 	over := Ended
@@ -153,7 +155,7 @@ func (t *Tree) finish(status *os.ProcessState, err error, state State, killed in
 	case state != Running:
 		over = Stopped
 	}
-	t.log.info("process: "+over.String(), "pid", t.pid, "child", status.String(), "killed", killed)
+	t.log.info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", killed)
 	t.advance(over, func() { t.status, t.killed = status, killed })
 }
 

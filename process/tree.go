@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // Options are how a tree is stopped. The zero value is SIGTERM and ten seconds.
@@ -45,6 +49,7 @@ type Tree struct {
 	mu      sync.Mutex // protects what follows
 	state   State
 	changed chan struct{} // closed, and replaced, when state changes
+	asked   bool          // Stop has been called, or cmd's context has ended
 	killed  int           // so many were alive when SIGKILL came
 	left    []Survivor    // Survived: who is
 
@@ -271,7 +276,7 @@ func (t *Tree) result(early error) error {
 	case early != nil:
 		return fmt.Errorf("process: stop tree %d (%s): %w, and %s had not ended: %w", t.pid, t.command, early, processes(t.killed), ErrKilled)
 	}
-	return fmt.Errorf("process: stop tree %d (%s): %s did not end on %s within %v: %w", t.pid, t.command, processes(t.killed), signalName(t.options.Signal), t.options.Grace, ErrKilled)
+	return fmt.Errorf("process: stop tree %d (%s): %s did not end on %s within %v: %w", t.pid, t.command, processes(t.killed), signame.Name(t.options.Signal), t.options.Grace, ErrKilled)
 }
 
 // advance changes the state; back from Survived only to Killing.
@@ -292,8 +297,25 @@ func (t *Tree) advance(to State, then func()) {
 
 // orderStop begins a stop, if none has begun.
 func (t *Tree) orderStop() {
+	t.mu.Lock()
+	t.asked = true
+	t.mu.Unlock()
 	t.advance(Stopping, nil)
 	t.platform.stop(t.options)
+}
+
+// logKilling says that SIGKILL is sent. Where the tree was to end on its signal,
+// that is a failure, and the error of Stop; after Kill alone it is what was asked
+// for.
+func (t *Tree) logKilling(args ...any) {
+	t.mu.Lock()
+	asked := t.asked
+	t.mu.Unlock()
+	if asked {
+		t.log.error("process: killing", args...)
+	} else {
+		t.log.info("process: killing", args...)
+	}
 }
 
 func (t *Tree) orderKill() {
@@ -331,12 +353,22 @@ func (t *Tree) releaseCmd() {
 	t.cmd.WaitDelay = t.waitDelay
 }
 
-// oneLine is what cmd is called in the log.
+// oneLine is what cmd is called in logs and errors.
 func oneLine(cmd *exec.Cmd) string {
 	const most = 80
 	line := cmd.String()
-	if len(line) > most {
-		line = line[:most-3] + "..."
+	cut := len(line) > most
+	if cut {
+		line = line[:most-3]
+	}
+	line = strings.Map(func(r rune) rune { // a script of many lines
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(line, ""))
+	if cut {
+		line += "..."
 	}
 	return line
 }

@@ -15,7 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gracefulgo/shutdown/internal/clip"
 	"github.com/gracefulgo/shutdown/internal/reaper"
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // platform is the way to a reaper.
@@ -212,14 +214,14 @@ func (t *Tree) watch() {
 		return
 	}
 	over := map[reaper.Phase]State{reaper.Running: Ended, reaper.Stopping: Stopped, reaper.Killed: Killed}[done.Phase]
-	t.log.info("process: "+over.String(), "pid", t.pid, "child", status.String(), "killed", done.Killed)
+	t.log.info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", done.Killed)
 	t.advance(over, func() { t.status, t.killed = status, done.Killed })
 }
 
 // lose says that the reaper has gone before the tree had.
 func (t *Tree) lose(status *os.ProcessState, err error) {
 	if err == nil {
-		err = errors.New(status.String())
+		err = errors.New(statusText(status))
 	}
 	err = fmt.Errorf("process: tree %d (%s): its reaper ended before it (%w): what is left of it is not known", t.pid, t.command, err)
 	t.log.error("process: the reaper has gone", "pid", t.pid, "error", err.Error())
@@ -231,17 +233,17 @@ func (t *Tree) happened(e reaper.Event) {
 	switch e.Kind {
 	case reaper.LeaderEnded:
 		if e.Count > 0 {
-			t.log.info("process: the child has ended", "pid", t.pid, "with", inWords(e.Status), "members", e.Count, "left", list(e.Processes))
+			t.log.info("process: the child has ended", "pid", t.pid, "child", inWords(e.Status), "members", e.Count, "processes", list(e.Count, e.Processes))
 		}
 	case reaper.Signalled:
-		t.log.info("process: signalled", "pid", t.pid, "signal", signalName(e.Signal), "members", e.Count)
+		t.log.info("process: signalled", "pid", t.pid, "signal", signame.Name(e.Signal), "members", e.Count)
 		if len(e.Processes) > 0 {
-			t.log.warn("process: signal refused", "pid", t.pid, "signal", signalName(e.Signal), "by", list(e.Processes))
+			t.log.warn("process: signal refused", "pid", t.pid, "signal", signame.Name(e.Signal), "processes", list(len(e.Processes), e.Processes))
 		}
 	case reaper.Waiting:
-		t.log.info("process: waiting", "pid", t.pid, "members", e.Count, "for", list(e.Processes))
+		t.log.info("process: waiting", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
 	case reaper.Killing:
-		t.log.warn("process: killing", "pid", t.pid, "signal", "SIGKILL", "members", e.Count, "left", list(e.Processes))
+		t.logKilling("pid", t.pid, "signal", "SIGKILL", "members", e.Count, "processes", list(e.Count, e.Processes))
 		t.advance(Killing, nil)
 	case reaper.GaveUp:
 		var left []Survivor
@@ -252,7 +254,7 @@ func (t *Tree) happened(e reaper.Event) {
 			}
 			left = append(left, s)
 		}
-		t.log.error("process: survivors", "pid", t.pid, "members", e.Count, "left", list(e.Processes))
+		t.log.error("process: survivors", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
 		t.advance(Survived, func() { t.left = left })
 	}
 }
@@ -298,9 +300,13 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "program"), nil
 }
 
-func list(processes []reaper.Process) string {
+// maxListed is how many processes a log line names.
+const maxListed = 20
+
+// list describes the first of count processes, and says how many more there are.
+func list(count int, processes []reaper.Process) string {
 	var b strings.Builder
-	for i, p := range processes {
+	for i, p := range processes[:min(len(processes), maxListed)] {
 		if i > 0 {
 			b.WriteString(", ")
 		}
@@ -311,12 +317,15 @@ func list(processes []reaper.Process) string {
 			fmt.Fprintf(&b, " (%v)", p.Age.Round(100*time.Millisecond))
 		}
 	}
-	return b.String()
+	if more := count - min(len(processes), maxListed); more > 0 && len(processes) > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return clip.Text(b.String())
 }
 
 func inWords(status unix.WaitStatus) string {
 	if status.Signaled() {
-		return "signal " + signalName(status.Signal())
+		return "signal " + signame.Name(status.Signal())
 	}
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }

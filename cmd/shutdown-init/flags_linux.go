@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // config is what the command line asks for.
@@ -75,7 +78,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 		err = errors.New("no command")
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "shutdown-init: %v\n\n", err)
+		fmt.Fprintf(stderr, "shutdown-init: %s\n\n", clip.Text(err.Error()))
 		fmt.Fprintf(stderr, usage, envGrace)
 	}
 	return c, err
@@ -108,7 +111,7 @@ func durationFromEnv(key string, getenv func(string) string, stderr io.Writer) (
 		d, err = time.ParseDuration(value + "s")
 	}
 	if err != nil || d < 0 {
-		fmt.Fprintf(stderr, "shutdown-init: %s=%q is no duration: ignored\n", key, value)
+		fmt.Fprintf(stderr, "shutdown-init: %s is no duration: ignored\n", clip.Text(fmt.Sprintf("%s=%q", key, value)))
 		return 0, false
 	}
 	return d, true
@@ -161,7 +164,7 @@ func parseSignal(name string) (unix.Signal, error) {
 	case sig <= 0 || sig > lastSignal:
 		return 0, fmt.Errorf("%q is no signal", name)
 	case sig == unix.SIGKILL || sig == unix.SIGSTOP:
-		return 0, fmt.Errorf("%s cannot be caught by any program", signalName(sig))
+		return 0, fmt.Errorf("%s cannot be caught by any program", signame.Name(sig))
 	}
 	return sig, nil
 }
@@ -170,13 +173,3 @@ const (
 	rtmin      unix.Signal = 34 // the C library keeps 32 and 33
 	lastSignal unix.Signal = 64
 )
-
-func signalName(sig unix.Signal) string {
-	if name := unix.SignalName(sig); name != "" {
-		return name
-	}
-	if sig >= rtmin {
-		return fmt.Sprintf("SIGRTMIN+%d", sig-rtmin)
-	}
-	return fmt.Sprintf("signal %d", sig)
-}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gracefulgo/shutdown/internal/reaper"
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // An initProcess forwards what is received to what is below it.
@@ -40,7 +41,7 @@ func (i *initProcess) received(sig unix.Signal) {
 	begins, repeated := i.begin(sig, send)
 	switch {
 	case begins:
-		say("%s: %s to %s, and at most %v to end", signalName(sig), signalName(send), i.target(), i.grace)
+		say("%s: %s to %s, and at most %v to end", signame.Name(sig), signame.Name(send), i.target(), i.grace)
 		i.reaper.Stop(send, i.grace, i.childOnly)
 	case !repeated:
 		i.reaper.Forward(send, i.childOnly)
@@ -83,12 +84,12 @@ func (i *initProcess) report(e reaper.Event) {
 	switch e.Kind {
 	case reaper.Signalled:
 		if len(e.Processes) > 0 {
-			say("%s refused by %s", signalName(e.Signal), refusals(e.Processes))
+			say("%s refused by %s", signame.Name(e.Signal), refusals(e.Processes))
 		}
 	case reaper.Waiting:
 		say("waiting for %s", list(e.Count, e.Processes))
 	case reaper.Killing:
-		say("the %v are over: killing %s", i.grace, list(e.Count, e.Processes))
+		say("the grace period of %v is over: killing %s", i.grace, list(e.Count, e.Processes))
 	case reaper.GaveUp:
 		say("could not be killed: %s", refusals(e.Processes))
 	case reaper.LeaderEnded:
@@ -138,7 +139,7 @@ func (i *initProcess) exitCode(r reaper.Result) int {
 	switch {
 	case i.stopping.IsZero():
 	case r.Left > 0:
-		say("%d left behind after %v, exit code %d", r.Left, i.took(), code)
+		say("%s left behind after %v, exit code %d", count(r.Left), i.took(), code)
 	case r.Killed > 0:
 		say("all ended after %v, %d of them killed, exit code %d", i.took(), r.Killed, code)
 	default:
@@ -151,19 +152,26 @@ func (i *initProcess) took() time.Duration { return time.Since(i.stopping).Round
 
 func inWords(status unix.WaitStatus) string {
 	if status.Signaled() {
-		return "ended by " + signalName(status.Signal())
+		return "ended by " + signame.Name(status.Signal())
 	}
 	return fmt.Sprintf("ended with %d", status.ExitStatus())
 }
 
+// maxListed is how many processes a line names.
+const maxListed = 20
+
 func refusals(processes []reaper.Process) string {
 	var texts []string
-	for _, p := range processes {
+	for _, p := range processes[:min(len(processes), maxListed)] {
 		reason := "still there"
 		if p.Errno != 0 {
 			reason = p.Errno.Error()
 		}
 		texts = append(texts, fmt.Sprintf("%d %s (%s)", p.Pid, p.Command, reason))
 	}
-	return strings.Join(texts, ", ")
+	text := strings.Join(texts, ", ")
+	if more := len(processes) - len(texts); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

@@ -107,13 +107,17 @@ func catch() <-chan os.Signal {
 	return c
 }
 
-// list is "2 processes: 7 ./app (1.2s), 9 sleep 600 (0s)".
-func list(count int, processes []reaper.Process) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d process", count)
-	if count != 1 {
-		b.WriteString("es")
+func count(n int) string {
+	if n == 1 {
+		return "1 process"
 	}
+	return fmt.Sprintf("%d processes", n)
+}
+
+// list is "2 processes: 7 ./app (1.2s), 9 sleep 600 (0s)".
+func list(n int, processes []reaper.Process) string {
+	var b strings.Builder
+	b.WriteString(count(n))
 	for i, p := range processes {
 		separator := ", "
 		if i == 0 {
@@ -121,7 +125,7 @@ func list(count int, processes []reaper.Process) string {
 		}
 		fmt.Fprintf(&b, "%s%d %s (%v)", separator, p.Pid, p.Command, p.Age.Round(100*time.Millisecond))
 	}
-	if more := count - len(processes); more > 0 && len(processes) > 0 {
+	if more := n - len(processes); more > 0 && len(processes) > 0 {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
 	return b.String()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 // What is said waits here until it has been written. A stderr that nobody reads
@@ -16,7 +18,7 @@ var lines = make(chan string, 256)
 // say writes a line to stderr. It does not block.
 func say(format string, args ...any) {
 	select {
-	case lines <- fmt.Sprintf(format, args...):
+	case lines <- clip.Text(fmt.Sprintf(format, args...)): // a command may be as long as a page
 	default:
 	}
 }

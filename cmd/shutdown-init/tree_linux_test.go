@@ -101,7 +101,7 @@ func TestItSaysWhatItWaitsFor(t *testing.T) {
 		require.GreaterOrEqual(t, took, 1500*time.Millisecond)
 		for _, want := range []string{
 			"SIGTERM: SIGTERM to all processes, and at most 1.5s to end",
-			"the 1.5s are over: killing", "of them killed, exit code 137",
+			"the grace period of 1.5s is over: killing", "of them killed, exit code 137",
 		} {
 			require.Contains(t, r.stderr.String(), want)
 		}

@@ -57,6 +57,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 const (
@@ -84,7 +86,7 @@ func run(args []string, getenv func(string) string, stderr io.Writer) (status in
 	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
 
 	usage := func(format string, args ...any) int {
-		fmt.Fprintf(stderr, "shutdown-prestop: "+format+"\n", args...)
+		fmt.Fprintf(stderr, "shutdown-prestop: %s\n", clip.Text(fmt.Sprintf(format, args...)))
 		return 2
 	}
 	switch {
@@ -114,7 +116,7 @@ func run(args []string, getenv func(string) string, stderr io.Writer) (status in
 		return usage("%v", err)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "shutdown-prestop: %v\n", err)
+		fmt.Fprintf(stderr, "shutdown-prestop: %s\n", clip.Text(err.Error()))
 		return 1
 	}
 	return 0

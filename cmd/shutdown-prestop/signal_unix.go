@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // sendSignal sends a signal to a process, and waits for its end or until the
@@ -29,7 +31,7 @@ func sendSignal(name string, pid int, wait time.Duration) error {
 	end := watch(pid) // before the signal, so that no other process can have got the pid
 	defer end.forget()
 	if err := syscall.Kill(pid, sig); err != nil {
-		return fmt.Errorf("send %s to pid %d: %w", text(sig), pid, err)
+		return fmt.Errorf("send %s to pid %d: %w", signame.Name(sig), pid, err)
 	}
 	return end.await(wait)
 }
@@ -48,16 +50,9 @@ func signalNamed(name string) (syscall.Signal, error) {
 	case 0:
 		return 0, usagef("--signal %q: no such signal; HUP, TERM and USR1 are some", name)
 	case syscall.SIGKILL, syscall.SIGSTOP:
-		return 0, usagef("--signal %s: no program can catch it, so it begins no shutdown", text(sig))
+		return 0, usagef("--signal %s: no program can catch it, so it begins no shutdown", signame.Name(sig))
 	}
 	return sig, nil
-}
-
-func text(sig syscall.Signal) string {
-	if name := unix.SignalName(sig); name != "" {
-		return name
-	}
-	return fmt.Sprintf("signal %d", int(sig))
 }
 
 // lookAgain is for where the end of a process is no event.

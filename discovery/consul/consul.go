@@ -48,6 +48,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (r *Registrar) Deregister(ctx context.Context, i *api.AgentServiceRegistrat
 		return nil
 	}
 	if err := e.maintain(ctx); err != nil {
-		r.logger().Warn("consul: not marked as draining", "id", e.id, "err", err)
+		r.logger().Warn("consul: not marked as draining", "id", e.id, "error", text(err))
 	}
 	if err := e.deregister(ctx); err != nil {
 		return fmt.Errorf("consul: deregister %s: %w", e.id, err)
@@ -238,4 +239,18 @@ func (r *Registrar) logger() *slog.Logger {
 		return r.Logger
 	}
 	return slog.Default()
+}
+
+// maxText is how much of an error a log line has: a server may answer with a
+// whole page.
+const maxText = 2 << 10
+
+// text is that of err, for a log line.
+func text(err error) string {
+	const cut = "... (cut)"
+	s := fmt.Sprint(err) // which survives an Error that panics
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText-len(cut)], "") + cut
+	}
+	return s
 }

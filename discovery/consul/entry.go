@@ -94,7 +94,7 @@ func (e *entry) keepAlive(ctx, registerCtx context.Context) {
 		case err == nil && failing:
 			log.Info("consul: the registration is alive again", "id", e.id)
 		case err != nil && !failing:
-			log.Warn("consul: the registration is not kept alive", "id", e.id, "err", err)
+			log.Warn("consul: the registration is not kept alive", "id", e.id, "error", text(err))
 		}
 		failing = err != nil
 		if failing {

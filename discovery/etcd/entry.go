@@ -107,7 +107,7 @@ func (e *entry) keepAlive(ctx context.Context) {
 		case err == nil && failing:
 			log.Info("etcd: the registration is alive again", "key", e.key)
 		case err != nil && !failing:
-			log.Warn("etcd: the registration is not kept alive", "key", e.key, "err", err)
+			log.Warn("etcd: the registration is not kept alive", "key", e.key, "error", text(err))
 		}
 		failing = err != nil
 		if failing {

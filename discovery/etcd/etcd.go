@@ -42,6 +42,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -163,4 +164,18 @@ func (r *Registrar) logger() *slog.Logger {
 		return r.Logger
 	}
 	return slog.Default()
+}
+
+// maxText is how much of an error a log line has: a server may answer with a
+// whole page.
+const maxText = 2 << 10
+
+// text is that of err, for a log line.
+func text(err error) string {
+	const cut = "... (cut)"
+	s := fmt.Sprint(err) // which survives an Error that panics
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText-len(cut)], "") + cut
+	}
+	return s
 }

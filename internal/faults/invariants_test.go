@@ -372,13 +372,13 @@ func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
 			cutWork(o, "POST /work/0", at(180))
 			o.Plan.Clients = map[string]int{slowHeader: 1}
 			failed(o, "timed out")
-			end(o).Report.Steps[3].Err = errors.New("1 connections cut off")
+			end(o).Report.Steps[3].Err = errors.New("1 connection cut off")
 			end(o).Report.Unfinished = []shutdown.Task{{Name: "POST /work/0"}}
 		},
 		"requests are lost in a forced drain": func(o *Outcome) {
 			forcedInClose(o)
 			o.Journal = append(o.Journal, Event{At: at(160), Kind: workCanceled, Error: "shutdown: forced: signal SIGINT"})
-			end(o).Report.Steps[3].Err = errors.New("1 connections cut off")
+			end(o).Report.Steps[3].Err = errors.New("1 connection cut off")
 			o.Load.Lost = map[string]int{"RST": 1}
 		},
 		"a worker fails and everything says so": func(o *Outcome) {

@@ -1,0 +1,45 @@
+package grpcserver_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// Also if WorkContext has timed out before.
+func TestTheErrorOfAForcedEndIsNoTimeout(t *testing.T) {
+	for name, before := range map[string]func(*shutdown.Manager){
+		"at once":      func(*shutdown.Manager) {},
+		"in the drain": func(m *shutdown.Manager) { m.Begin(nil); waitPhase(t, m, shutdown.Drain) },
+		"after WorkContext has timed out": func(m *shutdown.Manager) {
+			m.Begin(nil)
+			<-m.WorkContext().Done()
+			require.ErrorIs(t, context.Cause(m.WorkContext()), shutdown.ErrTimeout)
+		},
+	} {
+		virtually(t, name, func(t *testing.T) {
+			m, g := manager(t, endlessBudget), newGate(t)
+			c := serveInMemory(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+				return g.pass(s.Context())
+			}})).client(t)
+			_, err := c.FullDuplexCall(t.Context())
+			require.NoError(t, err)
+			within(t, "the stream", g.entered)
+
+			ended := wait(m)
+			before(m)
+			m.Force(nil)
+			var hook *shutdown.HookError
+			require.True(t, errors.As(within(t, "the end", ended), &hook))
+			require.ErrorIs(t, hook, shutdown.ErrForced)
+			require.ErrorContains(t, hook, "1 connection cut off: shutdown: forced")
+			require.NotContains(t, hook.Error(), "timed out")
+			g.Open()
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package clip
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAShortTextStaysAsItIs(t *testing.T) {
+	for _, s := range []string{"", "connection refused", strings.Repeat("x", Max), "\xff"} {
+		require.Equal(t, s, Text(s))
+	}
+}
+
+func TestALongTextIsCutBetweenRunesAndSaysSo(t *testing.T) {
+	for shift := range 4 {
+		s := Text(strings.Repeat("x", shift) + strings.Repeat("€", Max))
+		require.LessOrEqual(t, len(s), Max)
+		require.Greater(t, len(s), Max-len(mark)-utf8.UTFMax)
+		require.True(t, utf8.ValidString(s))
+		require.True(t, strings.HasSuffix(s, "€... (cut)"))
+	}
+	require.LessOrEqual(t, len(Text(strings.Repeat("\x80", 10*Max))), Max, "no UTF-8 at all")
+}
+
+func TestAnErrorIsCutAndStillFound(t *testing.T) {
+	require.NoError(t, Error(nil))
+	short := errors.New("connection refused")
+	require.Equal(t, short, Error(short))
+	long := Error(fmt.Errorf("%s: %w", strings.Repeat("x", 100<<10), io.ErrUnexpectedEOF))
+	require.Len(t, long.Error(), Max)
+	require.ErrorIs(t, long, io.ErrUnexpectedEOF)
+}

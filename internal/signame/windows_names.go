@@ -1,0 +1,20 @@
+package signame
+
+// windowsNames are the signals that package syscall knows on Windows, which has
+// no names for them but "terminated" and the like. The table is built on every
+// system, so that every system tests it.
+var windowsNames = map[int]string{
+	1:  "SIGHUP",
+	2:  "SIGINT",
+	3:  "SIGQUIT",
+	4:  "SIGILL",
+	5:  "SIGTRAP",
+	6:  "SIGABRT",
+	7:  "SIGBUS",
+	8:  "SIGFPE",
+	9:  "SIGKILL",
+	11: "SIGSEGV",
+	13: "SIGPIPE",
+	14: "SIGALRM",
+	15: "SIGTERM",
+}

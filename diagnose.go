@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // A Finding is something in how the program was started or configured that
@@ -78,7 +80,7 @@ func (m *Manager) diagnose() {
 	}
 	for _, sig := range m.ignoredSignals() {
 		m.find(Finding{
-			Problem: signalName(sig) + " was ignored when the program started, and stays ignored",
+			Problem: signame.Name(sig) + " was ignored when the program started, and stays ignored",
 			Remedy:  "start it without nohup and trap '', and not in the background of a script; or take the signal out of Config.Signals",
 		}, true)
 	}
@@ -110,7 +112,7 @@ func (m *Manager) ignoredSignals() (ignored []os.Signal) {
 			ignored = append(ignored, sig)
 		}
 	}
-	slices.SortFunc(ignored, func(a, b os.Signal) int { return strings.Compare(signalName(a), signalName(b)) })
+	slices.SortFunc(ignored, func(a, b os.Signal) int { return strings.Compare(signame.Name(a), signame.Name(b)) })
 	return ignored
 }
 

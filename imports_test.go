@@ -24,16 +24,18 @@ func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
 func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
-		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share", root + "/internal/stacks"},
+		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share", root + "/internal/stacks", root + "/internal/clip", root + "/internal/signame"},
 		root + "/internal/stacks":      nil,
+		root + "/internal/clip":        nil,
+		root + "/internal/signame":     nil,
 		root + "/shutdowntest":         {root, root + "/internal/probe"},
 		root + "/listener":             nil,
 		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight"},
-		root + "/cmd/shutdown-prestop": nil,
-		root + "/admin":                {root, root + "/internal/probe", root + "/internal/share"},
-		root + "/discovery":            {root},
-		root + "/process":              {root + "/internal/reaper"},
-		root + "/cmd/shutdown-init":    {root + "/internal/reaper"},
+		root + "/cmd/shutdown-prestop": {root + "/internal/clip", root + "/internal/signame"},
+		root + "/admin":                {root, root + "/internal/probe", root + "/internal/share", root + "/internal/clip"},
+		root + "/discovery":            {root, root + "/internal/clip"},
+		root + "/process":              {root + "/internal/reaper", root + "/internal/clip", root + "/internal/signame"},
+		root + "/cmd/shutdown-init":    {root + "/internal/reaper", root + "/internal/clip", root + "/internal/signame"},
 		root + "/internal/reaper":      nil,
 	} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).CombinedOutput()

@@ -176,7 +176,7 @@ func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
 			t.Parallel()
 			check := &logCheck{}
 			cfg := shutdown.Config{
-				GracePeriod: time.Minute, Timeout: 1500 * time.Millisecond, LameDuck: -1,
+				GracePeriod: time.Minute, Timeout: 12 * time.Second, Reserve: 10 * time.Second, LameDuck: -1,
 				Signals: shutdown.NoSignals(), Logger: slog.New(check),
 			}
 			m, err := shutdown.New(cfg)

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gracefulgo/shutdown/internal/clip"
 	"github.com/gracefulgo/shutdown/internal/share"
+	"github.com/gracefulgo/shutdown/internal/signame"
 	"github.com/gracefulgo/shutdown/internal/stacks"
 )
 
@@ -50,7 +52,7 @@ func (t logText) LogValue() slog.Value {
 	if t.err == nil {
 		return slog.StringValue("requested") // as a cause
 	}
-	return slog.StringValue(fit(errorText(t.err), t.limit))
+	return slog.StringValue(clip.To(errorText(t.err), t.limit))
 }
 
 // logStartedLocked needs mu so that nothing is logged before it.
@@ -118,7 +120,7 @@ func (m *Manager) logWaiting() {
 	}
 	what := "the end of the lame duck"
 	if waiting := r.waitingFor(); len(waiting) > 0 {
-		what = fit(names(waiting, r.asOf(), maxNames), maxNameText)
+		what = clip.To(names(waiting, r.asOf(), maxNames), maxNameText)
 	} else if r.Phase != Leave {
 		what = "nothing"
 	}
@@ -168,7 +170,7 @@ func (m *Manager) logLeftovers() {
 	r := m.Report()
 	if waiting := r.waitingFor(); len(waiting) > 0 {
 		m.log.warn("shutdown: drain ends with work left",
-			"waiting_for", fit(names(waiting, r.asOf(), maxNames), maxNameText),
+			"waiting_for", clip.To(names(waiting, r.asOf(), maxNames), maxNameText),
 			"in_flight", len(r.Unfinished))
 		m.stacksLogged = make(chan struct{})
 		go func() {
@@ -207,7 +209,7 @@ func (m *Manager) logEnded() {
 	r := m.Report()
 	level, args := slog.LevelInfo, []any{"report", r}
 	if m.err != nil {
-		level, args = slog.LevelError, append(args, "error", fit(errorText(m.err), maxLastText))
+		level, args = slog.LevelError, append(args, "error", clip.To(errorText(m.err), maxLastText))
 	}
 	if r.timedOut() && r.guessed() {
 		args = append(args, "advice", adviceOnGuess)
@@ -219,11 +221,11 @@ func (m *Manager) logEnded() {
 func (m *Manager) dump(sig os.Signal) {
 	r := m.Report()
 	tasks := m.Tasks()
-	m.log.warn("shutdown: dump", "signal", signalName(sig), "phase", r.Phase.String(), "in_flight", len(tasks), "report", r)
+	m.log.warn("shutdown: dump", "signal", signame.Name(sig), "phase", r.Phase.String(), "in_flight", len(tasks), "report", r)
 	const perLine = maxNameText / maxTaskName
 	for i := 0; i < len(tasks) && i < maxDump*perLine; i += perLine {
 		some := tasks[i:min(i+perLine, len(tasks))]
-		m.log.warn("shutdown: dump: in flight", "tasks", fit(names(some, time.Now(), perLine), 3*maxNameText))
+		m.log.warn("shutdown: dump: in flight", "tasks", clip.To(names(some, time.Now(), perLine), 3*maxNameText))
 	}
 	m.logStacks(maxDump)
 }

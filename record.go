@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 const (
@@ -227,7 +229,7 @@ func (r *recorder) replace() error {
 	}
 	switch {
 	case err != nil:
-		r.log.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.path, "error", fit(errorText(err), maxErrText))
+		r.log.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.path, "error", clip.To(errorText(err), maxErrText))
 	case old.Report.Phase == Done || old.Run.is(r.me): // it ended, or became this program
 	case r.alive(old.Run): // somebody has removed the lock's file
 		return errLocked
@@ -247,7 +249,7 @@ func isRecord(text []byte) bool {
 // killed says how the last run ended.
 func (r *recorder) killed(old record) {
 	last := old.Report
-	how := fit(last.inShort(), maxLastText) + last.killedEarly()
+	how := clip.To(last.inShort(), maxLastText) + last.killedEarly()
 	if last.Phase == Running {
 		how = "while running: out of memory, eviction, docker kill, a panic or os.Exit"
 	}
@@ -266,6 +268,6 @@ func (r *recorder) killed(old record) {
 func (r *recorder) warn(err error) {
 	if !r.warned {
 		r.warned = true
-		r.log.warn("shutdown: Config.Record: not written", "path", r.path, "error", fit(errorText(err), maxErrText))
+		r.log.warn("shutdown: Config.Record: not written", "path", r.path, "error", clip.To(errorText(err), maxErrText))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 // A Report says how a shutdown went, or how far it has come. String draws the
@@ -185,7 +187,7 @@ func (r Report) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("result", r.result()), slog.Float64("took_seconds", inSeconds(r.Took))}
 	list := func(name, text string, limit int) {
 		if text != "" {
-			attrs = append(attrs, slog.String(name, fit(text, limit)))
+			attrs = append(attrs, slog.String(name, clip.To(text, limit)))
 		}
 	}
 	list("cause", firstLine(r.Cause), maxListText)

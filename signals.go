@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // An Action is what a Manager does when a signal arrives. Actions run one
@@ -63,7 +65,7 @@ func DefaultSignals() map[os.Signal]Action {
 // SignalError is the cause of a shutdown that a signal began or forced.
 type SignalError struct{ Signal os.Signal }
 
-func (e SignalError) Error() string { return signalPrefix + signalName(e.Signal) }
+func (e SignalError) Error() string { return signalPrefix + signame.Name(e.Signal) }
 
 const signalPrefix = "signal "
 
@@ -122,9 +124,9 @@ func checkSignals(table map[os.Signal]Action) error {
 		case sig == nil:
 			return errors.New("shutdown: Config.Signals: nil is no signal")
 		case uncatchable(sig):
-			return fmt.Errorf("shutdown: Config.Signals: %s cannot be caught by any program", signalName(sig))
+			return fmt.Errorf("shutdown: Config.Signals: %s cannot be caught by any program", signame.Name(sig))
 		case action == nil:
-			return fmt.Errorf("shutdown: Config.Signals: %s has no Action", signalName(sig))
+			return fmt.Errorf("shutdown: Config.Signals: %s has no Action", signame.Name(sig))
 		}
 	}
 	return nil

@@ -9,8 +9,6 @@ import (
 
 func uncatchable(sig os.Signal) bool { return sig == os.Kill }
 
-func signalName(sig os.Signal) string { return sig.String() }
-
 // raise ends the process, as the signal would: Windows has no signal that a
 // process could send to itself.
 func raise(sig os.Signal) {

@@ -3,11 +3,9 @@ package shutdown
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 func errorText(err error) string {
@@ -41,39 +39,6 @@ func graphic(s string) string {
 		}
 		return unicode.ReplacementChar
 	}, s)
-}
-
-// fit makes a text fit for a log line: at most limit bytes as slog quotes it,
-// which may take two for one. It may have several lines, and what is not to be
-// seen is replaced.
-func fit(s string, limit int) string {
-	const mark = "... (cut)"
-	var b strings.Builder
-	used, whole := 0, 0 // whole is what of b leaves room for mark
-	for _, r := range s {
-		if r != '\n' && r != '\t' && !unicode.IsGraphic(r) {
-			r = unicode.ReplacementChar
-		}
-		used += quotedLen(r)
-		if used > limit {
-			return b.String()[:whole] + mark
-		}
-		b.WriteRune(r)
-		if used+len(mark) <= limit {
-			whole = b.Len()
-		}
-	}
-	return b.String()
-}
-
-func quotedLen(r rune) int {
-	switch {
-	case strings.ContainsRune("\"\\\n\t", r):
-		return 2
-	case !strconv.IsPrint(r): // blanks of other widths
-		return len(`\u3000`)
-	}
-	return utf8.RuneLen(r)
 }
 
 // count is "1 task" or "3 tasks".

@@ -2,7 +2,13 @@
 // server, stacks and panics, before they become part of a log line or an error.
 package clip
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Max is how long such a text may be, in bytes. A log line with two or three of
 // them stays below 8 KB.
@@ -10,16 +16,39 @@ const Max = 2 << 10
 
 const mark = "... (cut)"
 
-// Text returns s, or its beginning and a mark that it was cut: Max bytes in all.
-func Text(s string) string {
-	if len(s) <= Max {
-		return s
+// Text is To with Max.
+func Text(s string) string { return To(s, Max) }
+
+// To makes a text fit for a log line: at most limit bytes as slog quotes it, which
+// may take two for one, with a mark if it was cut. It may have several lines.
+// Control characters and what is not UTF-8 are replaced.
+func To(s string, limit int) string {
+	var b strings.Builder
+	used, whole := 0, 0 // whole is what of b leaves room for mark
+	for _, r := range s {
+		if r != '\n' && r != '\t' && !unicode.IsGraphic(r) {
+			r = unicode.ReplacementChar
+		}
+		used += quotedLen(r)
+		if used > limit {
+			return b.String()[:whole] + mark
+		}
+		b.WriteRune(r)
+		if used+len(mark) <= limit {
+			whole = b.Len()
+		}
 	}
-	end := Max - len(mark)
-	for end > 0 && s[end]&0xc0 == 0x80 { // in the middle of a rune
-		end--
+	return b.String()
+}
+
+func quotedLen(r rune) int {
+	switch {
+	case strings.ContainsRune("\"\\\n\t", r):
+		return 2
+	case !strconv.IsPrint(r): // blanks of other widths
+		return len(`\u3000`)
 	}
-	return s[:end] + mark
+	return utf8.RuneLen(r)
 }
 
 // Error returns an error with the text of err, cut to Max bytes, that wraps err.
@@ -28,11 +57,12 @@ func Error(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := fmt.Sprint(err) // which survives an Error that panics
-	if len(text) <= Max {
+	whole := fmt.Sprint(err) // which survives an Error that panics
+	text := Text(whole)
+	if text == whole {
 		return err
 	}
-	return clipped{Text(text), err}
+	return clipped{text, err}
 }
 
 type clipped struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -12,7 +13,7 @@ import (
 )
 
 func TestAShortTextStaysAsItIs(t *testing.T) {
-	for _, s := range []string{"", "connection refused", strings.Repeat("x", Max), "\xff"} {
+	for _, s := range []string{"", "connection refused", strings.Repeat("x", Max), "two\n\tlines"} {
 		require.Equal(t, s, Text(s))
 	}
 }
@@ -26,6 +27,15 @@ func TestALongTextIsCutBetweenRunesAndSaysSo(t *testing.T) {
 		require.True(t, strings.HasSuffix(s, "€... (cut)"))
 	}
 	require.LessOrEqual(t, len(Text(strings.Repeat("\x80", 10*Max))), Max, "no UTF-8 at all")
+}
+
+func TestNothingForgesAndNothingGrows(t *testing.T) {
+	require.Equal(t, "a\ufffdb\ufffdc\ufffd", Text("a\x00b\xffc\u202e"))
+	for _, s := range []string{"\"", "\\", "\n", "\x00", "\xff", "\u3000", "ü", "\u2028"} {
+		text := To(strings.Repeat(s, 10_000), 1000)
+		require.LessOrEqual(t, len(strconv.Quote(text)), 1000+2, "%q", s)
+		require.Contains(t, text, mark)
+	}
 }
 
 func TestAnErrorIsCutAndStillFound(t *testing.T) {

@@ -1,27 +1,23 @@
-// Package shutdown makes a service end well: when it is told to go away,
-// whatever it was doing is finished, in order, inside of the time that the
-// platform grants.
+// Package shutdown implements graceful shutdown: stop accepting, finish in-flight
+// work, run cleanup hooks, and exit before the platform sends SIGKILL.
 //
 //	func main() {
-//		m, err := shutdown.New(shutdown.Config{}) // from here on signals are caught
-//		if err != nil {
-//			log.Fatal(err)
-//		}
-//		if err := start(m); err != nil {
-//			m.Begin(err) // and not log.Fatal, which would skip every hook
-//		}
-//		os.Exit(shutdown.ExitCode(m.Wait()))
+//		os.Exit(shutdown.ExitCode(shutdown.Run(shutdown.Config{}, start)))
 //	}
 //
 //	func start(m *shutdown.Manager) error {
 //		db, err := sql.Open(driver, source)
 //		if err != nil {
-//			return err
+//			return err // begins the shutdown: what is open is closed, the exit code is 1
 //		}
-//		m.On(shutdown.Close, "db", func(context.Context) error { return db.Close() })
+//		m.On(shutdown.Close, "db", shutdown.Closer(db))
 //		m.Go("consumer", consume)
 //		return httpserver.Start(m, &http.Server{Addr: ":8080", Handler: mux})
 //	}
+//
+// [Run] is [New], start and [Manager.Wait]. Programs whose main belongs to somebody
+// else call these, and [Manager.Begin] where they would call log.Fatal, which runs
+// no hook.
 //
 // # The timeline
 //
@@ -34,10 +30,10 @@
 // readiness fails. Serving goes on, for as long as the lame duck lasts, because
 // those who send requests need a moment to hear of it.
 //
-// Drain takes nothing new and finishes what is in flight: what [Manager.Track]
-// and [Manager.Go] have counted, and whatever its hooks wait for. While one of
-// its hooks runs, what it lets in is let in. If it is done early, Close begins
-// early.
+// Drain takes nothing new and finishes what is in flight: what [Manager.Track],
+// [Manager.Go] and [Manager.Job] have counted, and whatever its hooks wait for.
+// Work admitted while a Drain hook runs is waited for. If Drain is done early,
+// Close begins early, and WorkContext lives on until Close has ended.
 //
 // Close releases: the last hook registered goes first, one after another.
 //
@@ -49,7 +45,22 @@
 //
 // What live requests need, such as a batcher or a queue inside of the process,
 // is stopped by a Close hook and not by AcceptContext: requests are still
-// coming when that ends.
+// coming when that ends. [Manager.Reached] tells when a phase begins: good-byes to
+// long-lived connections are said when Drain begins, not earlier.
+//
+// A Close hook flushes with the context that it is given. [Closer] makes one of a
+// Close method. What may fail without harm, such as the flush of a collector that
+// may be down, is [BestEffort]: it has a limit of its own, and its error is a
+// warning.
+//
+// # What was cut off
+//
+// Work that is in flight when WorkContext ends, because the deadline is near or the
+// end was forced, or that is let in after that, was cut off. Whatever it does then,
+// an answer 200 included, it may have given up half way, and is never called
+// finished: Wait's error names it and is [ErrTimeout] or [ErrForced], the exit code
+// is 1, or 128+n if signal n forced the end, and [Report].CutOff lists all of it.
+// What has ended before is finished.
 //
 // # Signals
 //
@@ -58,7 +69,8 @@
 // nothing: a preStop hook and the kubelet, or an init that forwards to a whole
 // group, send it twice. SIGINT begins it too; a second one, half a second later
 // or more, is a person who has waited long enough, and forces the end; a third
-// is left to the operating system. Config.Signals says otherwise: for a preStop
+// is left to the operating system. After a SIGTERM one SIGINT forces. Where stderr
+// is a terminal, a log line says so. Config.Signals says otherwise: for a preStop
 // hook that sends SIGHUP to pid 1, and a SIGTERM that should end a service at
 // once where that hook is missing, it is
 //
@@ -77,6 +89,28 @@
 //
 // From the beginning of the shutdown on SIGPIPE is caught as well: a log pipe
 // whose reader has gone must not end the process in mid-drain.
+//
+// # Nobody else may catch the same signals
+//
+// A signal goes to every part of the process that has asked for it. Another one
+// that acts on SIGTERM closes its part of the program while requests still need it,
+// or ends the process, and this package cannot know. Turn the others off, and stop
+// them with a hook:
+//
+//   - go.uber.org/fx: app.Start and app.Stop, not Run, Done or Wait.
+//   - nats-server, embedded: Options.NoSigs, or it exits 0 in mid-drain.
+//   - go-kratos: kratos.Signal with a signal that nobody sends (without one it
+//     catches all), and app.Stop.
+//   - hertz: h.Run and h.Shutdown, not Spin. kitex: server.WithExitSignal.
+//   - asynq: Start and Shutdown, not Run. Temporal: Start and Stop, or a channel of
+//     your own instead of worker.InterruptCh.
+//   - controller-runtime, apiserver: AcceptContext, not SetupSignalHandler, whose
+//     second signal exits 1.
+//   - echo v5: StartConfig.Start with a context, or an http.Server; v4 catches none.
+//   - oklog/run, watermill, samber/do: leave their signal handler out.
+//   - dubbo-go: graceful_shutdown.WithoutInternalSignal, or it exits 0.
+//   - go-zero catches signals when it is imported, and sends itself one more after
+//     5.5 s; nothing turns that off. Make proc.ShutdownConf longer than the drain.
 //
 // # Signals that never arrive
 //
@@ -116,28 +150,40 @@
 // Package admin has the probes, a preStop hook that is ours, and a page that shows
 // what a shutdown is waiting for.
 //
-// # Workers: consumers and jobs
+// # Workers and jobs
 //
-// A worker started with [Manager.Go] is a source of work. A consumer fetches
-// with the context it is given, which is AcceptContext, and handles with
-// [Manager.WorkContext] what it has fetched:
+// A worker started with [Manager.Go] is a source of work that serves until it is
+// told to stop. It fetches with the context it is given, which is AcceptContext,
+// and handles with [Manager.WorkContext] what it has fetched:
 //
-//	m.Go("consumer", func(ctx context.Context) error {
+//	func consume(ctx context.Context) error {
+//		m, _ := shutdown.FromContext(ctx)
 //		for {
 //			msg, err := queue.Fetch(ctx) // nothing new once the shutdown has begun
 //			if err != nil {
 //				return err // context.Canceled is a success then
 //			}
-//			if err := handle(m.WorkContext(), msg); err != nil { // the message in hand is finished
-//				return err
+//			if err := handle(m.WorkContext(), msg); err != nil {
+//				return fmt.Errorf("message %s: %w", msg, err)
 //			}
 //		}
-//	})
+//	}
 //
-// A job that is told to stop half way must not exit 0, or nobody will run it
-// again. If it returns any error but context.Canceled, such as "stopped at row
-// 17", that is recorded and [ExitCode] is 1. A job that is done calls
-// m.Begin(nil).
+// A job started with [Manager.Job] is why the program runs. When the last one has
+// returned, the program ends. One that is told to stop half way must not exit 0, or
+// nobody runs it again: any error means that it did not finish, and exit code 1.
+//
+//	func importRows(ctx context.Context) error {
+//		for i, row := range rows {
+//			if err := ctx.Err(); err != nil {
+//				return fmt.Errorf("stopped at row %d: %w", i, err)
+//			}
+//			if err := insert(row); err != nil {
+//				return fmt.Errorf("row %d: %w", i, err)
+//			}
+//		}
+//		return nil
+//	}
 //
 // # Post-mortem
 //
@@ -148,7 +194,9 @@
 //
 // If the last run left a record that has no end, the next one logs "the last run
 // was killed in drain, 22s after signal SIGTERM, waiting for GET /orders/17
-// (21.5s)", and [Manager.LastRun] returns the Report of that. One that was
+// (21.5s)", and [Manager.LastRun] returns the Report of that. If the kill came
+// before its time, the real grace period is shorter than the Manager was told, or
+// has guessed, and the line says what to set. One that was
 // killed while running was not asked to end: that is an OOM kill, an eviction
 // that could not wait, docker kill, a machine that went down, or a panic,
 // log.Fatal or os.Exit of its own. What was in flight then is not known, because
@@ -187,7 +235,8 @@
 //
 // # Testing
 //
-// With an empty Config.Signals and no Config.Record a Manager touches nothing in
-// os/signal and starts no goroutine until the shutdown begins, so it can be used
-// in a testing/synctest bubble; [Manager.Signal] stands in for signals.
+// Package shutdowntest gives a test a Manager. With [NoSignals] and no
+// Config.Record a Manager touches nothing in os/signal and starts no goroutine
+// until the shutdown begins, so it can be used in a testing/synctest bubble;
+// [Manager.Signal] stands in for signals.
 package shutdown

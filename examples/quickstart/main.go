@@ -1,4 +1,4 @@
-// Quickstart is a small service that ends well: it takes orders, keeps them in
+// Quickstart is a small service with graceful shutdown: it takes orders, keeps them in
 // memory and writes them to a journal. Send it one that takes a while, and tell
 // it to stop meanwhile:
 //
@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"os"
 	"sync"
@@ -31,22 +30,15 @@ var (
 
 func main() {
 	flag.Parse()
-	m, err := shutdown.New(shutdown.Config{}) // from here on signals are caught
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := start(m); err != nil {
-		m.Begin(err) // and not log.Fatal, which would skip every hook
-	}
-	err = m.Wait()
-	fmt.Println(m.Report())
+	err := shutdown.Run(shutdown.Config{}, start) // from here on signals are caught
+	fmt.Println(shutdown.Default().Report())
 	os.Exit(shutdown.ExitCode(err))
 }
 
 func start(m *shutdown.Manager) error {
 	j, err := openJournal(*path)
 	if err != nil {
-		return err
+		return err // and not log.Fatal, which would skip every hook
 	}
 	m.On(shutdown.Close, "journal", j.close) // as soon as it is open
 	m.Go("flusher", j.flushNowAndThen)

@@ -1,0 +1,174 @@
+package shutdown_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+)
+
+// The consumer and the job of the package documentation.
+
+func consume(ctx context.Context) error {
+	m, _ := shutdown.FromContext(ctx)
+	for {
+		msg, err := queue.Fetch(ctx) // nothing new once the shutdown has begun
+		if err != nil {
+			return err // context.Canceled is a success then
+		}
+		if err := handle(m.WorkContext(), msg); err != nil {
+			return fmt.Errorf("message %s: %w", msg, err)
+		}
+	}
+}
+
+func importRows(ctx context.Context) error {
+	for i, row := range rows {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("stopped at row %d: %w", i, err)
+		}
+		if err := insert(row); err != nil {
+			return fmt.Errorf("row %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// A broker has a message every second.
+type broker struct{ next int }
+
+func (b *broker) Fetch(ctx context.Context) (string, error) {
+	select {
+	case <-time.After(time.Second):
+		b.next++
+		return fmt.Sprint(b.next), nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+var (
+	queue   broker
+	handles time.Duration // how long a message takes
+	rows    [10]string
+)
+
+func handle(ctx context.Context, _ string) error {
+	select {
+	case <-time.After(handles):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func insert(string) error { time.Sleep(time.Second); return nil }
+
+func TestTheConsumerAndTheJobOfTheDocumentationTellTheTruth(t *testing.T) {
+	for name, test := range map[string]struct {
+		handles, stop time.Duration
+		start         func(m *shutdown.Manager)
+		text          []string // of Wait's error; none is success
+	}{
+		"a message in hand that is finished": {10 * time.Second, 3 * time.Second, func(m *shutdown.Manager) { m.Go("consumer", consume) }, nil},
+		"a message in hand that is given up": {
+			time.Hour, 3 * time.Second, func(m *shutdown.Manager) { m.Go("consumer", consume) },
+			[]string{`worker "consumer": message 1: context canceled`, "1 task cut off: consumer"},
+		},
+		"no message in hand": {time.Millisecond, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("consumer", consume) }, nil},
+		"a job that is done": {0, time.Hour, func(m *shutdown.Manager) { m.Job("import", importRows) }, nil},
+		"a row that was not reached": {
+			0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Job("import", importRows) },
+			[]string{`job "import": did not finish: stopped at row 4: context canceled`},
+		},
+		"the same as a worker: it would be lost": {0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("import", importRows) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, log := newManager(t, shutdown.Config{})
+				queue, handles = broker{}, test.handles
+				test.start(m)
+				stop := time.AfterFunc(test.stop, func() { m.Signal(os.Interrupt) })
+				err := m.Wait()
+				stop.Stop()
+				if test.text == nil {
+					require.NoError(t, err)
+				} else {
+					require.Equal(t, 1, shutdown.ExitCode(err))
+				}
+				for _, text := range test.text {
+					require.ErrorContains(t, err, text)
+				}
+				if strings.HasPrefix(name, "the same as a worker") {
+					require.Contains(t, log.String(), "stopped at row 4", "at least it is logged")
+				}
+			})
+		})
+	}
+}
+
+// TestTheDocumentationHasTheCodeThatIsTested keeps the two the same.
+func TestTheDocumentationHasTheCodeThatIsTested(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	var text strings.Builder // of the documentation, without its comment signs
+	for line := range strings.Lines(string(doc)) {
+		line, _ = strings.CutPrefix(strings.TrimPrefix(line, "//"), "\t")
+		text.WriteString(line)
+	}
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, "example_work_test.go", nil, parser.ParseComments)
+	require.NoError(t, err)
+	found := 0
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "consume" && f.Name.Name != "importRows" {
+			continue
+		}
+		var code strings.Builder
+		require.NoError(t, format.Node(&code, files, &ast.File{Name: file.Name, Decls: []ast.Decl{f}, Comments: file.Comments}))
+		_, body, _ := strings.Cut(code.String(), "func ")
+		body, _, _ = strings.Cut("func "+body, "\n}\n")
+		require.Contains(t, text.String(), body+"\n}")
+		found++
+	}
+	require.Equal(t, 2, found)
+}
+
+func ExampleManager_Job() {
+	m, _ := shutdown.New(quiet)
+	m.Job("import", func(context.Context) error {
+		return errors.New("row 17: bad date")
+	})
+	err := m.Wait() // returns when the last job has
+	fmt.Println(err)
+	fmt.Println(shutdown.ExitCode(err))
+	// Output:
+	// shutdown: job "import": row 17: bad date
+	// 1
+}
+
+func ExampleBestEffort() {
+	m, _ := shutdown.New(quiet)
+	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
+	m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, func(context.Context) error {
+		return errors.New("collector: connection refused")
+	}))
+	m.Begin(nil) // in a program: a signal
+	fmt.Println(shutdown.ExitCode(m.Wait()))
+	// Output:
+	// close the database
+	// 0
+}

@@ -1,0 +1,191 @@
+package shutdown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/inflight"
+)
+
+// Work ends, begins and is cut off at the same time. What had ended before is not
+// on the list, what ends or begins after is, and nothing is on it twice.
+func TestCuttingOffIsOneStepForAllWork(t *testing.T) {
+	for range 20 {
+		var tracker Tracker
+		const workers = 8
+		var cut atomic.Int32 // 0 before, 1 while and 2 when it is cut off
+		var mu sync.Mutex
+		want := make(map[string]bool) // by name: must it be on the list?
+		var all sync.WaitGroup
+		begun := make(chan struct{}, workers)
+		for w := range workers {
+			all.Go(func() {
+				for i := 0; cut.Load() < 2 || i < 3; i++ {
+					name := fmt.Sprint(w, "/", i)
+					admitted := cut.Load()
+					var end func()
+					if i%2 == 0 {
+						done, ok := tracker.Track(name)
+						require.True(t, ok)
+						end = done
+					} else {
+						lazy := lazyTracker{&tracker}
+						task, ok := lazy.Begin(namer(name))
+						require.True(t, ok)
+						end = func() { lazy.End(task) }
+					}
+					if i == 0 {
+						begun <- struct{}{}
+					}
+					ends := cut.Load()
+					end()
+					ended := cut.Load()
+					mu.Lock()
+					switch {
+					case ended == 0:
+						want[name] = false
+					case admitted == 2 || ends == 2:
+						want[name] = true
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		for range workers {
+			<-begun
+		}
+		cut.Store(1)
+		tracker.cutOff()
+		cut.Store(2)
+		all.Wait()
+		listed := make(map[string]int)
+		for _, task := range tracker.cutTasks() {
+			listed[task.Name]++
+		}
+		for name, must := range want {
+			require.Equal(t, must, listed[name] == 1, "%s stands on the list %d times", name, listed[name])
+		}
+		for name, n := range listed {
+			require.Equal(t, 1, n, name)
+		}
+		require.Empty(t, tracker.Tasks())
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, tracker.Drain(ctx), "nothing is in flight")
+	}
+}
+
+type namer string
+
+func (n namer) TaskName() string { return string(n) }
+
+// A name that is made when it is asked for can be made for as long as the work has
+// not ended; and the list names what has returned since.
+func TestWhatWasCutOffIsNamedAfterItHasReturned(t *testing.T) {
+	var tracker Tracker
+	lazy := lazyTracker{&tracker}
+	task, _ := lazy.Begin(&lateName{})
+	tracker.cutOff()
+	lazy.End(task)
+	lazy.End(task)
+	require.Equal(t, "GET /orders/{id}", tracker.cutTasks()[0].Name)
+	require.Len(t, tracker.cutTasks(), 1)
+	var _ inflight.Tracker = lazy
+}
+
+// A lateName is known only when the work is about to end.
+type lateName struct{ asked int }
+
+func (n *lateName) TaskName() string { n.asked++; return "GET /orders/{id}" }
+
+func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
+	for name, force := range map[string]bool{"by the deadline": false, "by force": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.DiscardHandler)})
+				require.NoError(t, err)
+				m.On(Drain, "a server that still accepts", func(context.Context) error {
+					early, _ := m.Track("early")
+					early()
+					<-m.WorkContext().Done()
+					late, ok := m.Track("late")
+					require.True(t, ok)
+					late() // at once, and yet nobody knows whether it was done in full
+					return nil
+				})
+				m.Begin(nil)
+				if force {
+					<-m.Reached(Drain)
+					synctest.Wait()
+					m.Force(nil)
+				}
+				err = m.Wait()
+				require.ErrorContains(t, err, "1 task cut off: late")
+				require.Equal(t, force, errors.Is(err, ErrForced))
+				require.Equal(t, !force, errors.Is(err, ErrTimeout))
+				require.Len(t, m.Report().CutOff, 1)
+				require.Empty(t, m.Report().Unfinished)
+			})
+		})
+	}
+}
+
+func TestCancellationsAreToldFromOtherErrors(t *testing.T) {
+	cause := errors.New("disk full")
+	other := errors.New("other")
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"context.Canceled":        {context.Canceled, true},
+		"the cause":               {cause, true},
+		"wrapped":                 {fmt.Errorf("row 17: %w", context.Canceled), true},
+		"joined":                  {errors.Join(context.Canceled, fmt.Errorf("x: %w", cause)), true},
+		"joined with another":     {errors.Join(context.Canceled, other), false},
+		"two verbs, and another":  {fmt.Errorf("%w: %w", other, context.Canceled), false},
+		"another":                 {other, false},
+		"deadline exceeded":       {context.DeadlineExceeded, false},
+		"says that it is":         {claims{}, false},
+		"cannot be compared":      {uncomparable{"x"}, false},
+		"wraps nothing":           {hollow{}, false},
+		"wraps an empty list":     {hollowList{}, false},
+		"wraps a list with a nil": {listWithNil{}, false},
+	} {
+		require.Equal(t, test.want, isCancellation(test.err, cause), name)
+	}
+	require.True(t, isCancellation(SignalError{}, SignalError{}))
+	require.False(t, isCancellation(uncomparable{"x"}, uncomparable{"x"}), "and no panic")
+}
+
+type claims struct{}
+
+func (claims) Error() string        { return "rpc error: code = Canceled" }
+func (claims) Is(target error) bool { return target == context.Canceled }
+
+type uncomparable []string
+
+func (uncomparable) Error() string { return "x" }
+
+type hollow struct{}
+
+func (hollow) Error() string { return "x" }
+func (hollow) Unwrap() error { return nil }
+
+type hollowList struct{}
+
+func (hollowList) Error() string   { return "x" }
+func (hollowList) Unwrap() []error { return nil }
+
+type listWithNil struct{}
+
+func (listWithNil) Error() string   { return "x" }
+func (listWithNil) Unwrap() []error { return []error{context.Canceled, nil} }

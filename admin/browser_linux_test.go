@@ -62,7 +62,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	}
 	b.window(1080, 800, 1, false)
 	load("Starting")
-	require.Contains(t, b.text("#state"), "nobody has called Wait")
+	require.Contains(t, b.text("#state"), "Wait has not been called")
 
 	m.On(shutdown.Close, "traces", last.hook)
 	m.On(shutdown.Close, "postgres", closing.hook)
@@ -119,7 +119,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 
 	within(t, "Close", closing.entered)
 	load("Closing")
-	require.Contains(t, b.text("#tasks"), "Nothing was left when Drain ended.")
+	require.Contains(t, b.text("#tasks"), "Nothing was in flight when Drain ended.")
 	require.Regexp(t, `kafka producer(?s).*flush: 3 messages not sent`, b.text("#budget"))
 	require.NotContains(t, b.text("#budget"), "connection refused", "is in the details")
 	require.Contains(t, b.eval("document.querySelector('details').textContent"), "connection refused")

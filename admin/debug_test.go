@@ -25,7 +25,11 @@ func page(t *testing.T, h http.Handler) string {
 	t.Helper()
 	w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
 	require.Equal(t, http.StatusOK, w.Code)
-	_, body, _ := strings.Cut(w.Body.String(), "<main>")
+	return withoutTags(w.Body.String())
+}
+
+func withoutTags(html string) string {
+	_, body, _ := strings.Cut(html, "<main>")
 	return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")), " ")
 }
 

@@ -172,11 +172,11 @@
 // and a task has a name, and since, the time when it was admitted. A task can be in
 // both unfinished and cut_off.
 //
-// # Who may see it
+// # Access to the status page
 //
-// The page and the JSON show names of tasks and texts of errors to whoever can reach it, so it is
-// off by default. Keep it on loopback, with a Start of its own if the probes
-// cannot be there, and use kubectl port-forward:
+// The page and the JSON show names of tasks and texts of errors to every client that
+// can connect, so they are off by default. Keep them on loopback, with a Start of
+// their own if the probes cannot be there, and use kubectl port-forward:
 //
 //	_, err := admin.Start(m, "127.0.0.1:9091", admin.Options{Debug: true})
 package admin

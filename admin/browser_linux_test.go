@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	}
 	b.window(1080, 800, 1, false)
 	load("Starting")
-	require.Contains(t, b.text("#state"), "nobody has called Wait")
+	require.Contains(t, b.text("#state"), "Wait has not been called")
 
 	m.On(shutdown.Close, "traces", last.hook)
 	m.On(shutdown.Close, "postgres", closing.hook)
@@ -119,7 +120,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 
 	within(t, "Close", closing.entered)
 	load("Closing")
-	require.Contains(t, b.text("#tasks"), "Nothing was left when Drain ended.")
+	require.Contains(t, b.text("#tasks"), "Nothing was in flight when Drain ended.")
 	require.Regexp(t, `kafka producer(?s).*flush: 3 messages not sent`, b.text("#budget"))
 	require.NotContains(t, b.text("#budget"), "connection refused", "is in the details")
 	require.Contains(t, b.eval("document.querySelector('details').textContent"), "connection refused")
@@ -133,6 +134,24 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	load("Finished with errors")
 	require.Nil(t, b.eval("document.querySelector('meta[http-equiv=refresh]')?.content"), "the last page stays")
 	shoot("debug-done.png")
+
+	forced := manager(t, shutdown.Config{})
+	url = serve(t, forced, admin.Options{Debug: true}) + "/debug/shutdown"
+	for _, name := range []string{"GET /events", "GET /events", script, "GET /" + strings.Repeat("x", 400)} {
+		_, ok := forced.Track(name)
+		require.True(t, ok)
+	}
+	forced.On(shutdown.Close, "traces", shutdown.BestEffort(time.Second, func(context.Context) error { return errors.New("refused") }))
+	forced.Force(nil)
+	require.Error(t, forced.Wait())
+	for _, width := range []int{1080, 390} {
+		b.window(width, 800, 1, false)
+		load("Forced")
+		require.Contains(t, b.text("#state"), "4 tasks were cut off.")
+		require.Regexp(t, `^Cut off 4\s(?s).*2 x GET /events \(oldest [\d.]+ .?s\)`, b.text("#cut-off"))
+		require.Contains(t, b.text("#cut-off"), script)
+		require.Contains(t, b.text("#budget"), "failed (best effort)")
+	}
 }
 
 // fewerColours makes a picture half as large: 256 colours are enough for it.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,8 @@ type mark struct{ Class, X string }
 // A group is a phase and its hooks.
 type group struct {
 	Class, Name, Note string
-	Bars              []bar // of the phase as a whole
+	State             string // as of a row
+	Bars              []bar  // of the phase as a whole
 	Rows              []row
 }
 
@@ -54,7 +56,7 @@ func newChart(r shutdown.Report) chart {
 	drainEnd := r.Timeout - r.Reserve
 	out := chart{Title: "Timeline", Ticks: c.ticks()}
 	if r.Phase == shutdown.Running {
-		out.Title = "What a shutdown would look like"
+		out.Title = "Timeline of a shutdown that starts now"
 	}
 	for _, z := range []struct {
 		class, name string
@@ -81,7 +83,10 @@ func newChart(r shutdown.Report) chart {
 // groups puts what has run and what is to come under its phase.
 func (c charter) groups() []group {
 	groups := []group{
-		{Class: "worker", Name: "Workers"}, // only those that failed
+		// The first three are in the order of place, and have only what failed.
+		{Class: "worker", Name: "Start"},
+		{Class: "worker", Name: "Jobs"},
+		{Class: "worker", Name: "Workers"},
 		{Class: "leave", Name: "Leave", Note: "all at once"},
 		{Class: "drain", Name: "Drain", Note: "all at once"},
 		{Class: "close", Name: "Close", Note: "one after another"},
@@ -100,9 +105,12 @@ func (c charter) groups() []group {
 	closeFrom := max(c.r.Timeout-c.r.Reserve, c.r.Took) // at the latest
 
 	for _, s := range c.r.Steps {
-		g := &groups[s.Phase]
+		g := &groups[place(s)]
 		if s.Name == "" {
 			g.Bars, g.Note = append(g.Bars, c.span("phase", s.At, s.Took)), human(s.Took)
+			if n := len(c.r.CutOff); n > 0 && s.Phase == shutdown.Drain {
+				g.State, g.Note = "bad", fmt.Sprintf("%s, %d cut off", g.Note, n)
+			}
 			continue
 		}
 		run := c.ran(s)
@@ -118,7 +126,7 @@ func (c charter) groups() []group {
 		g.Rows = append(g.Rows, run)
 	}
 	for _, s := range c.r.Pending {
-		g := &groups[s.Phase]
+		g := &groups[place(s)]
 		to := row{Name: shown(s.Name, maxName), State: "pending"}
 		switch {
 		case c.r.Forced != nil: // it will run, but when is another matter
@@ -133,10 +141,19 @@ func (c charter) groups() []group {
 		}
 		g.Rows = append(g.Rows, to)
 	}
-	if len(groups[0].Rows) == 0 {
-		return groups[1:]
+	return slices.DeleteFunc(groups, func(g group) bool { return g.Class == "worker" && len(g.Rows) == 0 })
+}
+
+// place is the index of the group of a step.
+func place(s shutdown.Step) int {
+	const workers = 2 // phase Running, unless the kind says otherwise
+	switch {
+	case s.Phase == shutdown.Running && s.Kind == "start":
+		return workers - 2
+	case s.Phase == shutdown.Running && s.Kind == "job":
+		return workers - 1
 	}
-	return groups
+	return workers + int(s.Phase)
 }
 
 // ran is the row of a hook that runs or has run.
@@ -154,6 +171,9 @@ func (c charter) ran(s shutdown.Step) row {
 		if run.Error, _, more = strings.Cut(text, "\n"); more {
 			run.Detail = text
 		}
+	}
+	if s.BestEffort && run.State == "bad" {
+		run.State, run.Note = "warn", run.Note+" (best effort)"
 	}
 	visible := c.whole / 200 // what took no time is on the picture too
 	run.Bars = []bar{c.span(run.State, s.At, max(s.Took, visible))}

@@ -25,7 +25,11 @@ func page(t *testing.T, h http.Handler) string {
 	t.Helper()
 	w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
 	require.Equal(t, http.StatusOK, w.Code)
-	_, body, _ := strings.Cut(w.Body.String(), "<main>")
+	return withoutTags(w.Body.String())
+}
+
+func withoutTags(html string) string {
+	_, body, _ := strings.Cut(html, "<main>")
 	return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")), " ")
 }
 
@@ -41,7 +45,7 @@ func TestThePageShowsTheBudgetAndThenWhatBecameOfIt(t *testing.T) {
 		_, _ = m.Track("GET /orders/{id}")
 		time.Sleep(time.Second)
 		for _, want := range []string{
-			"Starting Not ready yet: nobody has called Wait.",
+			"Starting Not ready: Wait has not been called.",
 			"lame duck 5 s drain, at most 16.6 s close, reserved 5.4 s margin 3 s SIGKILL",
 			"Leave all at once consul up to 10.8 s Drain all at once http :8080 up to 16.6 s",
 			"Close one after another metrics at least 4.9 s db at least 500 ms",
@@ -54,30 +58,30 @@ func TestThePageShowsTheBudgetAndThenWhatBecameOfIt(t *testing.T) {
 		m.Begin(nil)
 		time.Sleep(2 * time.Second)
 		for _, want := range []string{
-			"Leaving Waits for the end of the lame duck in 3 s. Cause: requested.",
-			"2 s since the beginning 25 s until the timeout 28 s until SIGKILL",
+			"Leaving Waiting for the end of the lame duck in 3 s. Cause: requested.",
+			"2 s since the shutdown started 25 s until the timeout 28 s until SIGKILL",
 			"Leave 2 s consul 1 s Drain all at once http :8080 up to 16.6 s",
 		} {
 			require.Contains(t, page(t, h), want)
 		}
 		time.Sleep(5 * time.Second)
 		for _, want := range []string{
-			"Draining Waits for http :8080; 1 in flight, the oldest GET /orders/{id}.",
+			"Draining Waiting for http :8080; 1 in flight, the oldest GET /orders/{id}.",
 			"Workers job 6 s, failed row 17", "http :8080 2 s of 16.6 s",
 		} {
 			require.Contains(t, page(t, h), want)
 		}
 		time.Sleep(15100 * time.Millisecond)
 		for _, want := range []string{
-			"Closing Waits for metrics.", "http :8080 16.6 s, left behind",
+			"Closing Waiting for metrics.", "http :8080 16.6 s, left behind",
 			"metrics 500 ms of 4.9 s db at least 500 ms",
-			"Left when Drain ended 1 GET /orders/{id} 23.1 s",
+			"In flight when Drain ended 1 GET /orders/{id} 23.1 s",
 		} {
 			require.Contains(t, page(t, h), want)
 		}
 		_ = m.Wait()
 		for _, want := range []string{
-			"Timed out After 23.6 s, with 6.4 s to spare before the kill. Cause: requested.",
+			"Timed out The shutdown took 23.6 s. SIGKILL was expected 6.4 s later. Cause: requested. 1 task was cut off.",
 			"metrics 1 s, failed first line the whole error first line second line db 1 s",
 		} {
 			require.Contains(t, page(t, h), want)
@@ -104,10 +108,10 @@ func TestThePageOfAForcedEnd(t *testing.T) {
 		m.On(shutdown.Close, "cache", sleep(time.Second))
 		m.Force(errors.New("the disk is gone\nsector 7"))
 		time.Sleep(500 * time.Millisecond)
-		require.Contains(t, page(t, h), "Closing Waits for cache. Cause: the disk is gone. shutdown: forced: the disk is gone sector 7")
+		require.Contains(t, page(t, h), "Closing Waiting for cache. Cause: the disk is gone. shutdown: forced: the disk is gone sector 7")
 		require.Contains(t, page(t, h), "Close 500 ms cache 500 ms db", "when is not known")
 		_ = m.Wait()
-		require.Contains(t, page(t, h), "Forced After 2 s")
+		require.Contains(t, page(t, h), "Forced The shutdown took 2 s")
 	})
 }
 

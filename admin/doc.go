@@ -113,18 +113,70 @@
 // # The status page
 //
 // With Options.Debug, /debug/shutdown shows what a shutdown would do, is doing or
-// has done: what it waits for, what is in flight with ages, the hooks in the
-// order in which they run and the time that each may take, out of how much, and
-// where that was learnt. It fetches nothing, needs no script, and loads itself
-// again: each second while the shutdown runs, every five before. When the process
-// has gone, so has the page; the log's last line has the timeline. It shows the 50
-// oldest tasks, and 300 bytes of a name. To a program that accepts
-// application/json, and not rather text/html, it is a [shutdown.Report] with all of
-// it; what is in flight is in Unfinished.
+// has done: what it waits for, what is in flight and for how long, the hooks in the
+// order in which they run, and the time that each may take. It fetches nothing and
+// needs no script. It reloads each second while the shutdown runs and every five
+// seconds before; when the process has ended, the last line of the log has the
+// timeline. It shows at most the 50 oldest tasks and 300 bytes of a name; the JSON
+// below has all of both.
 //
-// It shows names of tasks and texts of errors to whoever can reach it, so it is
-// off by default. Keep it on loopback, with a Start of its own if the probes
-// cannot be there, and use kubectl port-forward:
+// Work that was cut off has a list of its own, with tasks of the same name
+// together: "10 x GET /sse (oldest 2.2 s)". It was in flight when WorkContext ended,
+// by the deadline or by force, or was admitted after that. It stays in the list if
+// it returns later, and a shutdown with such work never reads as finished. A hook
+// made by [shutdown.BestEffort] that failed is marked "best effort" and is not an
+// error. Workers, jobs and the function given to [shutdown.Run] appear, under their
+// kind, if they failed.
+//
+// If the grace period is guessed, the page calls the time of SIGKILL a guess and
+// names SHUTDOWN_GRACE_PERIOD, which should be set to what the platform grants.
+//
+// # The status as JSON
+//
+// A request whose Accept header prefers application/json to text/html gets the
+// [shutdown.Report] as JSON, which its UnmarshalJSON reads. Durations are numbers of
+// seconds, times are RFC 3339, errors are their text. What is empty, or false, is
+// left out, except for phase, result, grace_source, the name of a task, and
+// durations.
+//
+//	phase                 running, leave, drain, close or done
+//	result                running, "in leave", "in drain" or "in close"; at the end
+//	                      finished, "finished with errors", "timed out" or forced
+//	cause                 why the shutdown started; absent if it was only requested
+//	forced                why it was forced; absent if it was not
+//	begun                 when the shutdown started
+//	took_seconds          how long the shutdown took, or has taken so far
+//	grace_period_seconds  from the start of the shutdown to SIGKILL
+//	grace_source          where that was learnt; "guessed: ..." if it is a guess
+//	timeout_seconds       the shutdown ends by then
+//	lame_duck_seconds     how long the service still serves after the start
+//	reserve_seconds       what is kept of the timeout for Close hooks
+//	steps                 what has run or runs, in the order of its start
+//	pending               hooks that have not run, in the order in which they will
+//	unfinished            tasks in flight now; from Close on, when Drain ended
+//	cut_off               tasks in flight when WorkContext ended, by the deadline or
+//	                      by force, or admitted later; also if they returned since
+//
+// A step or a pending hook is an object with
+//
+//	phase         leave, drain or close; absent for a worker, a job or start
+//	kind          worker, job or start, for one that failed
+//	name          of the hook, worker or job; absent for a phase as a whole
+//	at_seconds    when it started, after begun
+//	took_seconds  how long it took, or has taken so far
+//	error         what it returned
+//	running       it has not returned yet
+//	left_behind   it had not returned when its time was up
+//	best_effort   its error does not count
+//
+// and a task has a name, and since, the time when it was admitted. A task can be in
+// both unfinished and cut_off.
+//
+// # Access to the status page
+//
+// The page and the JSON show names of tasks and texts of errors to every client that
+// can connect, so they are off by default. Keep them on loopback, with a Start of
+// their own if the probes cannot be there, and use kubectl port-forward:
 //
 //	_, err := admin.Start(m, "127.0.0.1:9091", admin.Options{Debug: true})
 package admin

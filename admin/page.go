@@ -30,7 +30,11 @@ type page struct {
 
 	Chart chart
 	Facts []fact
-	Guess bool // the grace period is one
+	Guess bool // the grace period is one, and so is the time of SIGKILL
+
+	CutOff      []cutGroup
+	CutOffCount int // of tasks
+	MoreCutOff  int // tasks that no group is shown for
 
 	Tasks     []task
 	TaskCount int
@@ -51,7 +55,7 @@ type task struct {
 }
 
 const (
-	maxTasks = 50 // are shown, the oldest; JSON has them all
+	maxTasks = 50 // are shown, the oldest, or groups of them; JSON has them all
 	// So many bytes of a name and of an error are shown; JSON has all of them.
 	maxName = 300
 	maxText = 16 << 10
@@ -78,10 +82,11 @@ func newPage(r shutdown.Report, state readiness, why error, started time.Time) p
 	}
 	p.Facts = []fact{
 		{Name: "Grace period", Value: human(r.GracePeriod), Note: r.GraceSource},
-		{Name: "Timeout", Value: human(r.Timeout), Note: "everything has ended"},
-		{Name: "Lame duck", Value: human(r.LameDuck), Note: "serves on after leaving"},
-		{Name: "Reserve", Value: human(r.Reserve), Note: "kept for Close"},
+		{Name: "Timeout", Value: human(r.Timeout), Note: "the shutdown ends by then"},
+		{Name: "Lame duck", Value: human(r.LameDuck), Note: "still serving after Leave starts"},
+		{Name: "Reserve", Value: human(r.Reserve), Note: "kept for Close hooks"},
 	}
+	p.cutOff(r)
 	p.tasks(r, now)
 	return p
 }
@@ -91,18 +96,18 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 	if r.Phase == shutdown.Running {
 		p.Refresh = 5
 		p.Tone, p.Headline = "wait", "Starting"
-		sentence := "Not ready yet: nobody has called Wait."
+		sentence := "Not ready: Wait has not been called."
 		switch state {
 		case ready:
-			p.Tone, p.Headline, sentence = "ok", "Ready", "Running. What follows is what a shutdown would look like."
+			p.Tone, p.Headline, sentence = "ok", "Ready", "Running. The timeline shows a shutdown that starts now."
 		case notReady:
-			p.Tone, p.Headline, sentence = "bad", "Not ready", "The service's own check says no."
+			p.Tone, p.Headline, sentence = "bad", "Not ready", "Options.Ready returned an error."
 		case starting:
 			if why != nil {
-				sentence = "Not ready yet: the service's own check says no."
+				sentence = "Not ready: Options.Ready returned an error."
 			}
 		case leaving: // between the report and the question
-			p.Headline, sentence = "Leaving", "The shutdown has just begun."
+			p.Headline, sentence = "Leaving", "The shutdown has just started."
 		}
 		p.Sentences = []string{sentence}
 		if why != nil {
@@ -130,20 +135,35 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 		if result != "finished" {
 			p.Tone = "bad"
 		}
-		p.Sentences = []string{"After " + human(r.Took) + ", with " + human(r.GracePeriod-r.Took) + " to spare before the kill."}
+		p.Sentences = []string{p.ended(r)}
 	}
 	if r.Phase != shutdown.Done {
-		p.Sentences = []string{"Waits for " + waitsFor(r) + "."}
+		p.Sentences = []string{"Waiting for " + waitingFor(r) + "."}
 	}
 	if r.Forced != nil {
 		p.Tone = "bad"
 		p.Problem = strings.TrimSpace(shown(fmt.Sprint(r.Forced), maxText) + "\n" + p.Problem)
 	}
 	p.Sentences = append(p.Sentences, "Cause: "+cause+".")
+	if n := len(r.CutOff); n > 0 {
+		p.Tone, p.Sentences = "bad", append(p.Sentences, cutOffSentence(n))
+	}
 }
 
-// waitsFor is what an operator wants to know first.
-func waitsFor(r shutdown.Report) string {
+// ended is how long the shutdown took, and how close to the kill that was.
+func (p *page) ended(r shutdown.Report) string {
+	guess := ""
+	if p.Guess {
+		guess = ", which is a guess"
+	}
+	if spare := r.GracePeriod - r.Took; spare < 0 {
+		return "The shutdown took " + human(r.Took) + ", " + human(-spare) + " more than the grace period" + guess + "."
+	}
+	return "The shutdown took " + human(r.Took) + ". SIGKILL was expected " + human(r.GracePeriod-r.Took) + " later" + guess + "."
+}
+
+// waitingFor is what an operator wants to know first.
+func waitingFor(r shutdown.Report) string {
 	var list []string
 	for _, s := range r.Steps {
 		if s.Running && s.Name != "" {
@@ -157,7 +177,7 @@ func waitsFor(r shutdown.Report) string {
 		list = append(list, "the end of the lame duck in "+human(left))
 	}
 	if len(list) == 0 {
-		return "nothing: it goes on at once"
+		return "nothing: the next phase is about to start"
 	}
 	return strings.Join(list, "; ")
 }
@@ -173,18 +193,24 @@ func resultOf(r shutdown.Report) string {
 }
 
 func (p *page) countDown(r shutdown.Report) {
-	kill := r.Begun.Add(r.GracePeriod).Format("15:04:05")
+	kill := "at " + r.Begun.Add(r.GracePeriod).Format("15:04:05")
+	if p.Guess {
+		kill += ", a guess"
+	}
 	p.Countdown = []fact{
-		{Name: "since the beginning", Value: human(r.Took)},
+		{Name: "since the shutdown started", Value: human(r.Took)},
 		{Name: "until the timeout", Value: human(max(0, r.Timeout-r.Took)), Bad: r.Timeout-r.Took < r.Reserve},
-		{Name: "until SIGKILL", Value: human(max(0, r.GracePeriod-r.Took)), Note: "at " + kill, Bad: r.GracePeriod-r.Took < r.Reserve},
+		{Name: "until SIGKILL", Value: human(max(0, r.GracePeriod-r.Took)), Note: kill, Bad: r.GracePeriod-r.Took < r.Reserve},
 	}
 }
 
 func (p *page) tasks(r shutdown.Report, now time.Time) {
 	p.TaskTitle, p.NoTasks = "In flight", "Nothing is in flight."
 	if r.Phase == shutdown.Close || r.Phase == shutdown.Done {
-		p.TaskTitle, p.NoTasks = "Left when Drain ended", "Nothing was left when Drain ended."
+		p.TaskTitle, p.NoTasks = "In flight when Drain ended", "Nothing was in flight when Drain ended."
+		if len(r.CutOff) > 0 {
+			p.NoTasks = "Nothing was in flight when Drain ended: what was cut off has returned since."
+		}
 		now = r.Begun.Add(r.Took)
 	}
 	p.TaskCount = len(r.Unfinished)

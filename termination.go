@@ -76,6 +76,9 @@ func (r Report) summary() string {
 		s.WriteString("shutdown: " + r.inShort() + "\n" + r.ifKilledHere())
 	}
 	s.WriteString(r.String())
+	if r.Phase == Done && r.timedOut() && r.guessed() {
+		s.WriteString("\n" + adviceOnGuess)
+	}
 	return truncate(s.String(), maxTerminationLog)
 }
 
@@ -95,13 +98,12 @@ func (r Report) killedEarly() string {
 
 // ifKilledHere is what the termination log says meanwhile.
 func (r Report) ifKilledHere() string {
-	guessed := ""
+	s := fmt.Sprintf("%v after %s, kill expected at %v", r.Took.Truncate(time.Second), r.startedBy(), round(r.GracePeriod))
 	if r.guessed() {
-		guessed = " (guessed)"
+		s += " (guessed)"
 	}
-	s := fmt.Sprintf("kill expected at %v%s", round(r.GracePeriod), guessed)
-	if r.Took >= time.Second && r.Took < r.GracePeriod-time.Second {
-		s += fmt.Sprintf(": if it was killed here, %v after %s, set %s=%d", r.Took.Truncate(time.Second), r.startedBy(), envGracePeriod, int(r.Took.Seconds()))
+	if r.Took < r.GracePeriod-time.Second {
+		s += fmt.Sprintf(": if it was killed here, set %s=%d", envGracePeriod, max(1, int(r.Took.Seconds())))
 	}
 	return s + "\n"
 }

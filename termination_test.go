@@ -164,18 +164,18 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 		"docker's 10 s, and a guess of 30": {
 			10 * time.Second, []string{"KUBERNETES_SERVICE_HOST=10.0.0.1"}, 0,
 			"killed 20s before the expected time: the real grace period is about 10s; set SHUTDOWN_GRACE_PERIOD=10, or SHUTDOWN_PRESTOP if a preStop hook took the rest",
-			"kill expected at 30s (guessed): if it was killed here, 10s after signal SIGTERM, set SHUTDOWN_GRACE_PERIOD=10\n",
+			"\n10s after signal SIGTERM, kill expected at 30s (guessed): if it was killed here, set SHUTDOWN_GRACE_PERIOD=10\n",
 		},
 		"told, and wrong": {
 			5 * time.Second, nil, 30 * time.Second,
 			"killed 25s before the expected time: the real grace period is about 5s; set SHUTDOWN_GRACE_PERIOD=5,",
-			"kill expected at 30s: if it was killed here, 5s after signal SIGTERM, set SHUTDOWN_GRACE_PERIOD=5\n",
+			"\n5s after signal SIGTERM, kill expected at 30s: if it was killed here, set SHUTDOWN_GRACE_PERIOD=5\n",
 		},
 		"at the time that was expected": {
-			8 * time.Second, nil, 9900 * time.Millisecond, "", "kill expected at 9.9s: if it was killed here, 8s after",
+			8 * time.Second, nil, 9900 * time.Millisecond, "", "\n8s after signal SIGTERM, kill expected at 9.9s: if it was killed here",
 		},
 		"at once": {
-			0, nil, 30 * time.Second, "", "kill expected at 30s\n",
+			0, nil, 30 * time.Second, "", "\n0s after signal SIGTERM, kill expected at 30s: if it was killed here, set SHUTDOWN_GRACE_PERIOD=1\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

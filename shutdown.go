@@ -329,21 +329,25 @@ func (m *Manager) cutIfForced() {
 	}
 }
 
-// cut ends WorkContext, by the deadline or by force. The list of what is cut off
-// is taken before anybody can know that.
+// cut ends WorkContext, by the deadline or by force. What is in flight is marked
+// before anybody can know of that, and named when there is time.
 func (m *Manager) cut(cause error) {
+	first := false
 	m.workOver.Do(func() {
+		first = true
 		m.tracker.cutOff()
-		now, cut := time.Now(), m.tracker.cutTasks()
-		m.endWork(cause)
 		m.mu.Lock()
-		m.cutAt = now
+		m.cutAt = time.Now()
 		m.mu.Unlock()
-		if len(cut) > 0 {
-			m.log.error("shutdown: cut off", "cause", firstLine(cause), "in_flight", len(cut), "cut_off", names(cut, now, maxNames))
-			m.note()
-		}
+		m.endWork(cause)
 	})
+	if !first {
+		return
+	}
+	if cut := m.tracker.cutTasks(); len(cut) > 0 {
+		m.log.error("shutdown: cut off", "cause", logText{cause, maxListText}, "in_flight", len(cut), "cut_off", names(cut, time.Now(), maxNames))
+		m.note()
+	}
 }
 
 // Wait blocks until the shutdown has ended, at Config.Timeout after its

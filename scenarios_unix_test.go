@@ -104,6 +104,10 @@ func init() {
 			}})
 		},
 
+		"run tracks": func() {
+			cfg := shutdown.Config{Signals: announced(shutdown.DefaultSignals()), Logger: slog.New(text)}
+			os.Exit(shutdown.ExitCode(shutdown.Run(cfg, trackUntilRefused)))
+		},
 		"start-up goes on": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
 			closed := make(chan struct{})
@@ -296,6 +300,39 @@ func addHooks(m *shutdown.Manager, phases ...shutdown.Phase) {
 			return run(ctx)
 		})
 	}
+}
+
+// trackUntilRefused is a service that counts its requests with the package's Track.
+func trackUntilRefused(m *shutdown.Manager) error {
+	if m != shutdown.Default() {
+		return errors.New("there are two Managers")
+	}
+	var drained atomic.Bool
+	m.On(shutdown.Drain, "server", func(context.Context) error {
+		time.Sleep(100 * time.Millisecond)
+		drained.Store(true)
+		return nil
+	})
+	ended := make(chan struct{})
+	m.On(shutdown.Close, "db", func(context.Context) error { <-ended; return nil })
+	go func() {
+		defer close(ended)
+		inPhase := make(map[shutdown.Phase]int)
+		for {
+			phase := m.Phase() // before, so that it is not later than what Track has seen
+			done, ok := shutdown.Track("GET /")
+			if !ok {
+				record(fmt.Sprintf("refused after the drain: %t, lame duck %v", drained.Load(), m.Report().LameDuck))
+				record(fmt.Sprintf("admitted in leave: %t, in drain: %t", inPhase[shutdown.Leave] > 0, inPhase[shutdown.Drain] > 0))
+				return
+			}
+			inPhase[phase]++
+			time.Sleep(100 * time.Microsecond)
+			done()
+		}
+	}()
+	readyInWait(m)
+	return nil
 }
 
 func hook(event string) func(context.Context) error {

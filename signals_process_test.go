@@ -99,6 +99,32 @@ func TestOneInterruptAfterATermForcesTheEnd(t *testing.T) {
 	p.log.await(`msg="shutdown: forced"`)
 }
 
+// The user's card, with real signals: shutdown.Track under Run.
+func TestTrackUnderRunInAPodAndAtATerminal(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, env, refused string
+		sig                syscall.Signal
+	}{
+		{"a pod", "KUBERNETES_SERVICE_HOST=10.0.0.1", "refused after the drain: true, lame duck 1.8s", syscall.SIGTERM},
+		{"a terminal", "TERM=xterm", "refused after the drain: true, lame duck 0s", syscall.SIGINT},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, "run tracks", func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, test.env, "SHUTDOWN_GRACE_PERIOD=8") })
+			p.signal(test.sig)
+			p.requireExit(0)
+			events := strings.Join(p.events(), "\n")
+			require.Contains(t, events, test.refused)
+			require.Contains(t, events, "in drain: true")
+			if test.sig == syscall.SIGTERM {
+				require.Contains(t, events, "admitted in leave: true")
+			}
+			p.log.await(`msg="shutdown: finished"`)
+		})
+	}
+}
+
 func TestATableCanMakeTermImmediate(t *testing.T) {
 	t.Parallel()
 	p := start(t, "term is immediate")

@@ -169,8 +169,11 @@ func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	case <-graceful:
 	case <-after(ctx, moment):
 	}
-	if left == 0 {
+	switch left {
+	case 0:
 		return nil
+	case 1:
+		return fmt.Errorf("1 connection cut off: %w", context.Cause(work))
 	}
 	return fmt.Errorf("%d connections cut off: %w", left, context.Cause(work))
 }

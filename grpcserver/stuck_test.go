@@ -98,7 +98,7 @@ func besideAConnectionThatTakesNothing(t *testing.T) error {
 			return fmt.Errorf("%s was left behind", s.Name)
 		}
 	}
-	require.ErrorContains(t, err, "1 connections cut off")
+	require.ErrorContains(t, err, "1 connection cut off")
 	return nil
 }
 

@@ -248,7 +248,11 @@ func (s *server) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if cut := s.conns.drain(ctx); cut > 0 {
-		err = errors.Join(err, fmt.Errorf("%d connections cut off: %w", cut, context.Cause(ctx)))
+		noun := "connections"
+		if cut == 1 {
+			noun = "connection"
+		}
+		err = errors.Join(err, fmt.Errorf("%d %s cut off: %w", cut, noun, context.Cause(ctx)))
 	} else {
 		// It has nothing to wait for but an HTTP/2 connection that slipped in
 		// behind its own look (golang/go#81153), so the context bounds it.

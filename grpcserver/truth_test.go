@@ -316,7 +316,7 @@ func (l *output) last() string {
 // butHooks is err without what hooks returned: whether the one of the server was
 // in time to say what it cut off is up to the machine.
 func butHooks(err error) string {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this very error
+	joined, ok := err.(interface{ Unwrap() []error }) // this very error
 	if !ok {
 		return "nil"
 	}

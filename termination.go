@@ -86,14 +86,19 @@ func (r Report) summary() string {
 // written, within a second. Advice errs on the side of a grace period that is too
 // short, because with one that is too long the kill comes first.
 
-// killedEarly is what the next start says, from the record.
+// killedEarly is what the next start says, from the record. Where the grace period
+// was told, a kill by hand or for memory is as likely as a wrong one.
 func (r Report) killedEarly() string {
 	early := r.GracePeriod - r.Took
-	if r.Phase == Running || r.Took < time.Second || early < 2*time.Second {
-		return ""
+	if r.Phase == Running || r.Took < 2*time.Second || early < 2*time.Second {
+		return "" // no platform grants less
 	}
-	return fmt.Sprintf("; killed %v before the expected time: the real grace period is about %v; set %s=%d, or %s if a preStop hook took the rest",
-		early.Round(time.Second), r.Took.Truncate(time.Second), envGracePeriod, int(r.Took.Seconds()), envPreStop)
+	unless := ""
+	if !r.guessed() {
+		unless = "unless it was killed by hand or for memory, "
+	}
+	return fmt.Sprintf("; killed %v before the expected time: %sthe real grace period is about %v; set %s=%d, or %s if a preStop hook took the rest",
+		early.Round(time.Second), unless, r.Took.Truncate(time.Second), envGracePeriod, int(r.Took.Seconds()), envPreStop)
 }
 
 // ifKilledHere is what the termination log says meanwhile.

@@ -168,7 +168,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 		},
 		"told, and wrong": {
 			5 * time.Second, nil, 30 * time.Second,
-			"killed 25s before the expected time: the real grace period is about 5s; set SHUTDOWN_GRACE_PERIOD=5,",
+			"killed 25s before the expected time: unless it was killed by hand or for memory, the real grace period is about 5s; set SHUTDOWN_GRACE_PERIOD=5,",
 			"\n5s after signal SIGTERM, kill expected at 30s: if it was killed here, set SHUTDOWN_GRACE_PERIOD=5\n",
 		},
 		"at the time that was expected": {

@@ -43,7 +43,9 @@ const soon = 50 * time.Second
 func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 	t.Helper()
 	cfg.Signals = map[os.Signal]shutdown.Action{}
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	if cfg.GracePeriod == 0 {
 		cfg.GracePeriod = time.Hour // longer than soon: what must not be cut off is not, however slow the machine is
 	}

@@ -20,9 +20,9 @@
 //	client   | the server says good-bye
 //	client   | the chat ended with io.EOF
 //	client   | joined the chat at 127.0.0.1:34113
-//	server 1 | INFO shutdown: waiting phase=drain waiting_for="grpc /chat.Chat/Search (1.5s), grpc /chat.Chat/Search (1s), ...
+//	server 1 | INFO shutdown: waiting phase=drain waiting_for="3 x grpc /chat.Chat/Search (oldest 1.5s), ...
 //	server 1 | archive closed, lines: 285
-//	server 1 | INFO shutdown: finished report.took=2s ...
+//	server 1 | INFO shutdown: finished report.result=finished report.took_seconds=2.003 ...
 //	client   | the chat ended with io.EOF
 //	demo     | SIGTERM to server 2
 //	...
@@ -30,13 +30,15 @@
 //	Server 1 was SERVING, then NOT_SERVING, and gone 2.003s after its SIGTERM. Exit codes: 0, 0.
 //
 // With -silent nobody says good-bye. Then the chat holds server 1 up for as long
-// as RPCs may last, and is broken off; the log says meanwhile what is waited for:
+// as RPCs may last, and is broken off, which the exit code says; the log says
+// meanwhile what is waited for:
 //
 //	server 1 | INFO shutdown: waiting phase=drain waiting_for="grpc /chat.Chat/Join (8.12s), ...
+//	server 1 | ERROR shutdown: cut off cause="shutdown: timed out: the drain is about to end" in_flight=1 cut_off="grpc /chat.Chat/Join (9.02s)"
 //	client   | the chat broke off: rpc error: code = Unavailable desc = the server is shutting down
 //	...
 //	Lines said 774, heard 773; searches 40, without an answer 0; good-byes 0, chats broken off 1.
-//	Server 1 was SERVING, then NOT_SERVING, and gone 5.889s after its SIGTERM. Exit codes: 0, 0.
+//	Server 1 was SERVING, then NOT_SERVING, and gone 5.889s after its SIGTERM. Exit codes: 1, 0.
 //
 // The servers are processes of their own; -server localhost:9090 runs one alone.
 package main

@@ -78,7 +78,7 @@ func TestWhatIsInMemoryIsOnDiskAfterSIGTERMAlsoIfARequestHangs(t *testing.T) {
 		require.Less(t, took, grace)
 		require.GreaterOrEqual(t, len(w.results()), 20)
 		q.requireForgotten(t, w.results())
-		require.Contains(t, w.output.String(), "still in flight: GET /forever")
+		require.Contains(t, w.output.String(), "cut off: 1 task: GET /forever")
 		return
 	}
 }
@@ -120,7 +120,7 @@ func TestAfterAKillInDrainTheNextStartNamesTheRequest(t *testing.T) {
 	line := next.awaitOutput("the last run was killed in drain")
 	require.Contains(t, line, "after signal SIGTERM")
 	require.Contains(t, line, "GET /forever")
-	next.awaitOutput("still in flight: GET /forever") // the timeline
+	next.awaitOutput("in flight: 1 task: GET /forever") // the timeline
 }
 
 // shortGrace is for a test in which a request hangs, so that it costs little.

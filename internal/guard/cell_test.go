@@ -118,9 +118,9 @@ type promise struct {
 	stream string  // how the stream ends: ended, or cut; "" if there is none
 }
 
-// A shortfall is a fault that is known: of the promise, only this part may fail.
+// A shortfall is a fault that is known: of the promise, only these parts may fail.
 type shortfall struct {
-	of    part   // "" if there is none
+	of    []part // none if nothing is known
 	issue string // the title of the issue that mends it
 }
 

@@ -150,12 +150,13 @@ func judge(rows []*row) (failures, notes []string) {
 			continue
 		}
 		short := r.shortfalls()
-		if e := r.cell.expected; e.of != "" {
-			if what, ok := short[e.of]; ok {
+		e := r.cell.expected
+		for _, of := range e.of {
+			if what, ok := short[of]; ok {
 				notes = append(notes, fmt.Sprintf("%s: expected to fail (%q): %s", r.cell.name, e.issue, what))
-				delete(short, e.of)
+				delete(short, of)
 			} else {
-				notes = append(notes, fmt.Sprintf("%s holds, and need no longer be expected to fail (%q)", r.cell.name, e.issue))
+				notes = append(notes, fmt.Sprintf("%s: %s holds, and need no longer be expected to fail (%q)", r.cell.name, of, e.issue))
 			}
 		}
 		for _, p := range slices.Sorted(maps.Keys(short)) {

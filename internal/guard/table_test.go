@@ -113,8 +113,8 @@ func printTable(w io.Writer, rows []*row) {
 		if r.library {
 			server, promise = "library", r.cell.promise.String()
 		}
-		if r.library && r.cell.expected.of != "" {
-			promise += fmt.Sprintf(" (%s: expected to fail)", r.cell.expected.of)
+		if of := r.cell.expected.of; r.library && len(of) > 0 {
+			promise += fmt.Sprintf(" (%s: expected to fail)", joined(of))
 		}
 		slices.Sort(r.last)
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
@@ -156,4 +156,13 @@ func text(rows []*row) string {
 	var b strings.Builder
 	printTable(&b, rows)
 	return b.String()
+}
+
+// joined is "stream, exit status".
+func joined(parts []part) string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
 }

@@ -248,15 +248,7 @@ func (s *server) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if cut := s.conns.drain(ctx); cut > 0 {
-<<<<<<< HEAD
 		err = errors.Join(err, fmt.Errorf("%s cut off: %w", connections(cut), context.Cause(ctx)))
-=======
-		noun := "connections"
-		if cut == 1 {
-			noun = "connection"
-		}
-		err = errors.Join(err, fmt.Errorf("%d %s cut off: %w", cut, noun, context.Cause(ctx)))
->>>>>>> servers10
 	} else {
 		err = errors.Join(err, s.shutdown(ctx))
 	}

@@ -56,19 +56,19 @@ func beginningAgrees(o Outcome, end *End) (wrong []string) {
 }
 
 // jobsDone returns when the last of the jobs that ran has returned nil, and Wait had
-// been called; any reports whether there were jobs. It is zero if one has not
-// returned, or has failed.
-func (o Outcome) jobsDone() (at time.Time, any bool) {
+// been called; ran reports whether there were any. The time is zero if one of them
+// has not returned, or has failed.
+func (o Outcome) jobsDone() (at time.Time, ran bool) {
 	start, returned := o.first(startEnded, "")
 	if !returned || start.Error != "" {
 		return time.Time{}, false
 	}
 	at = start.At
 	for _, e := range o.all(jobRegistered) {
-		if _, ran := o.first(workStarted, e.Name); !ran {
+		if _, started := o.first(workStarted, e.Name); !started {
 			continue
 		}
-		any = true
+		ran = true
 		ended, ok := o.first(workEnded, e.Name)
 		if !ok || ended.Error != "" {
 			return time.Time{}, true
@@ -77,7 +77,7 @@ func (o Outcome) jobsDone() (at time.Time, any bool) {
 			at = ended.At
 		}
 	}
-	return at, any
+	return at, ran
 }
 
 // startAgrees: a start of the program that failed is the cause, with no lame duck,

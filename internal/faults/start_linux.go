@@ -35,7 +35,7 @@ func (s *service) run() {
 	end := &End{}
 	var err error
 	if p.Run {
-		err, end.RunEnded = s.runWith(cfg)
+		end.RunEnded, err = s.runWith(cfg)
 	} else {
 		err = s.runByHand(cfg)
 	}
@@ -66,7 +66,7 @@ func (s *service) runByHand(cfg shutdown.Config) error {
 
 // runWith is shutdown.Run. It goes on with a panic and a Goexit of start, so it has
 // a goroutine of its own here, and how says which of them ended it.
-func (s *service) runWith(cfg shutdown.Config) (err error, how string) { //nolint:revive // the error is what it is about
+func (s *service) runWith(cfg shutdown.Config) (how string, err error) {
 	ended := make(chan struct{})
 	go func() {
 		how = "runtime.Goexit was called"
@@ -91,7 +91,7 @@ func (s *service) runWith(cfg shutdown.Config) (err error, how string) { //nolin
 	if how != "" {
 		err = s.m.Wait()
 	}
-	return err, how
+	return how, err
 }
 
 // watch writes down what the Manager does. Signals are caught from here on.
@@ -124,7 +124,7 @@ func (s *service) start() (err error) {
 		switch s.plan.Start {
 		case startTold:
 			<-s.m.AcceptContext().Done()
-			err, told = s.returned(returnsErr)
+			told, err = s.returned(returnsErr)
 		case startHangs:
 			<-s.never
 		}

@@ -50,8 +50,8 @@ func tellsTheTruth(o Outcome) (wrong []string) {
 	return wrong
 }
 
-// cutWork says how often a piece of work was cut off.
-type cutWork struct{ least, most int }
+// A cutRange says how often a piece of work was cut off.
+type cutRange struct{ least, most int }
 
 // endLead is how long before a piece of work stops being in flight the journal may
 // have its end: the two follow each other, unless the process is not scheduled.
@@ -60,12 +60,12 @@ const endLead = 5 * time.Millisecond
 // cutWork counts what was cut off, by name, from the journal alone. In flight is
 // what has a start and no end, so what ended just before WorkContext did may have
 // been cut off as well.
-func (o Outcome) cutWork() map[string]cutWork {
+func (o Outcome) cutWork() map[string]cutRange {
 	_, at := o.end()
-	work := make(map[string]cutWork)
+	work := make(map[string]cutRange)
 	add := func(name string, least, most int) {
 		w := work[name]
-		work[name] = cutWork{w.least + least, w.most + most}
+		work[name] = cutRange{w.least + least, w.most + most}
 	}
 	over, wasCut := o.workOver()
 	for _, e := range o.Journal {

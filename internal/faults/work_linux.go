@@ -63,7 +63,7 @@ func (s *service) do(w Work, name string, ctx context.Context) (err error) {
 		if w.Does == workLate {
 			return nil
 		}
-		err, told = s.returned(cmp.Or(w.Returns, returnsErr))
+		told, err = s.returned(cmp.Or(w.Returns, returnsErr))
 		return err
 	case workHangs:
 		<-s.never
@@ -73,28 +73,28 @@ func (s *service) do(w Work, name string, ctx context.Context) (err error) {
 	case workFails, workBreaks:
 		return errWorker
 	case workTold:
-		err, told = s.returned(w.Returns)
+		told, err = s.returned(w.Returns)
 	}
 	return err
 }
 
 // returned is what a worker or a job returns that has been told to stop. told
 // means that the error says no more than that.
-func (s *service) returned(how string) (err error, told bool) { //nolint:revive // the error is what it is about
+func (s *service) returned(how string) (told bool, err error) {
 	ctx := s.m.AcceptContext()
 	switch how {
 	case returnsErr:
-		return ctx.Err(), true
+		return true, ctx.Err()
 	case returnsCause:
-		return context.Cause(ctx), true
+		return true, context.Cause(ctx)
 	case returnsWrapped:
-		return fmt.Errorf("stopped at row 17: %w", ctx.Err()), true
+		return true, fmt.Errorf("stopped at row 17: %w", ctx.Err())
 	case returnsJoined:
-		return errors.Join(ctx.Err(), context.Cause(ctx)), true
+		return true, errors.Join(ctx.Err(), context.Cause(ctx))
 	case returnsFlush:
-		return errors.Join(errFlush, ctx.Err()), false
+		return false, errors.Join(errFlush, ctx.Err())
 	}
-	return nil, false
+	return false, nil
 }
 
 // ended writes down the end of a piece of work that is still in flight, and

@@ -70,6 +70,7 @@ var faultKinds = []faultKind{
 	kind("hook: calls Wait", func(d *draw) { d.hook(d.anyPhase(), hookWaits) }),
 	kind("hook: calls Force", func(d *draw) { d.hook(d.anyPhase(), hookForces) }),
 	kind("hook: calls Job", func(d *draw) { d.hook(d.anyPhase(), hookJobs) }),
+	kind("hook: lets work in too late", func(d *draw) { d.hook(inDrain, hookLetsIn) }),
 	kind("hook: best effort", func(d *draw) {
 		for range 1 + d.IntN(2) {
 			h := d.hook(d.anyPhase(), d.pick(hookSucceeds, hookFails, hookFails, hookHangs, hookIgnores, hookPanics, hookGoexits))

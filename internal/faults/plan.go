@@ -115,6 +115,7 @@ const (
 	hookWaits     = "calls Wait"
 	hookForces    = "calls Force"
 	hookJobs      = "calls Job"
+	hookLetsIn    = "lets work in when WorkContext has ended"
 )
 
 // What a start of the program does that does not succeed. All but the first need Plan.Run.

@@ -28,7 +28,7 @@ func TestPlansAreTheSameOnEveryMachine(t *testing.T) {
 		require.NoError(t, err)
 		sum.Write(text)
 	}
-	require.Equal(t, "9cb5130604615d67b5ac3bb8f0637133bdf2fa1bfdbea7db3027ea3588b2b043", hex.EncodeToString(sum.Sum(nil)))
+	require.Equal(t, "d05b0ce318d18a79fefe3db188944724e51767ac3f3f6a127cf7c2817b8b476f", hex.EncodeToString(sum.Sum(nil)))
 }
 
 func TestAPlanSurvivesItsWayToTheChild(t *testing.T) {
@@ -84,7 +84,7 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 	for _, k := range faultKinds {
 		require.NotZero(t, faults[k.name], "no seed has the fault %q", k.name)
 	}
-	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces, hookJobs} {
+	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces, hookJobs, hookLetsIn} {
 		require.NotZero(t, hooks[does], "no hook %s", does)
 	}
 	for _, kind := range []string{request, task, worker} {

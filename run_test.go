@@ -82,6 +82,18 @@ func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
 	require.Contains(t, log, `report.workers="start 0s connection refused"`)
 }
 
+// Not in virtual time: Run must not come to call Wait before the start has failed.
+func TestAFailedStartNeverHasALameDuckHoweverTheGoroutinesRun(t *testing.T) {
+	for range 500 {
+		resetDefault(t)
+		var m *Manager
+		cfg := runConfig(io.Discard)
+		cfg.LameDuck = time.Second
+		require.Error(t, Run(cfg, func(started *Manager) error { m = started; return io.ErrUnexpectedEOF }))
+		require.Zero(t, m.Report().LameDuck)
+	}
+}
+
 // The controls of the test above: a lame duck that is not skipped.
 func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 	t.Run("in start", func(t *testing.T) {

@@ -112,9 +112,6 @@ func (m *Manager) startWorkerLocked(w *worker) bool {
 			if r := recover(); r != nil {
 				err = newPanicError(r)
 			}
-			if w.ended != nil {
-				w.ended(err)
-			}
 			m.workerEnded(w, err, done)
 		}()
 		err = w.run(m.accept)
@@ -126,6 +123,9 @@ func (m *Manager) startWorkerLocked(w *worker) bool {
 // that is recorded before comes too late.
 func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
 	isCause := err != nil && m.begin(w.failure(err), false)
+	if w.ended != nil { // not before the beginning, to which it matters whether Wait has been called
+		w.ended(err)
+	}
 	m.mu.Lock()
 	cut := done()
 	lastJob := false

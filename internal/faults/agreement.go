@@ -17,7 +17,8 @@ func agrees(o Outcome) (wrong []string) {
 		return nil
 	}
 	for _, check := range []func(Outcome, *End) []string{
-		exitCodeAgrees, logAgrees, recordAgrees, stepsAgree, workersAgree, forcedAgrees, unfinishedAgrees,
+		exitCodeAgrees, resultAgrees, logAgrees, recordAgrees, stepsAgree, bestEffortAgrees, beginningAgrees, startAgrees,
+		reachedAgrees, workersAgree, jobsAgree, forcedAgrees, unfinishedAgrees,
 	} {
 		wrong = append(wrong, check(o, end)...)
 	}
@@ -63,14 +64,21 @@ func logAgrees(o Outcome, end *End) (wrong []string) {
 	if o.Plan.Logger != "" {
 		return nil // it is broken
 	}
-	var last []LogLine
+	first := slices.DeleteFunc(slices.Clone(o.Log), func(l LogLine) bool { return l.Msg != "shutdown: started" })
+	cause := errorText(end.Report.Cause)
+	if len(first) != 1 {
+		wrong = append(wrong, fmt.Sprintf("%d log lines say that it began", len(first)))
+	} else if failed := cause != "" && !strings.HasPrefix(cause, "signal "); failed != (first[0].Level == "ERROR") {
+		wrong = append(wrong, fmt.Sprintf("the first log line has the level %s, and the cause is %q", first[0].Level, cause))
+	}
 	for _, l := range o.Log {
-		if word, ok := strings.CutPrefix(l.Msg, "shutdown: "); ok && slices.Contains(results, word) {
-			last = append(last, l)
+		if strings.HasPrefix(l.Msg, "shutdown: failed") && l.Error == "" {
+			wrong = append(wrong, "a log line says that something failed, and not what")
 		}
 	}
+	last := o.lastLines()
 	if len(last) != 1 {
-		return []string{fmt.Sprintf("%d log lines say how it ended", len(last))}
+		return append(wrong, fmt.Sprintf("%d log lines say how it ended", len(last)))
 	}
 	if word := strings.TrimPrefix(last[0].Msg, "shutdown: "); word != end.Result {
 		wrong = append(wrong, fmt.Sprintf("the log says %q, and the Report %q", word, end.Result))
@@ -102,7 +110,7 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 		case s.Running:
 			say("%s is still running in the final Report", s.Name)
 		case s.LeftBehind:
-			if s.Phase == shutdown.Close && o.closeFits() {
+			if s.Phase == shutdown.Close && !s.BestEffort && o.closeFits() {
 				say("%s was left behind, and Close has its reserve whatever hung before", s.Name)
 			}
 			if hasEnded && stepEnd.Sub(ended.At) > o.journalLead() {
@@ -131,45 +139,23 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// workersAgree: what a worker returned as its own error, before the drain had
-// ended, is in the Report, in Wait's error and in the exit code.
-func workersAgree(o Outcome, end *End) (wrong []string) {
-	_, drained := o.phase(shutdown.Drain)
-	for _, e := range o.all(workEnded) {
-		if e.Error != errWorker.Error() || !e.At.Before(drained.Add(-10*time.Millisecond-o.stall())) {
-			continue
-		}
-		named := slices.ContainsFunc(end.Report.Steps, func(s shutdown.Step) bool {
-			return s.Phase == shutdown.Running && s.Name == e.Name && s.Err != nil && strings.Contains(s.Err.Error(), e.Error)
-		})
-		switch {
-		case !named:
-			wrong = append(wrong, fmt.Sprintf("%s failed (%s), and the Report says nothing", e.Name, e.Error))
-		case !strings.Contains(end.Error, e.Error):
-			wrong = append(wrong, fmt.Sprintf("%s failed (%s), and Wait's error does not say so: %q", e.Name, e.Error, end.Error))
-		case end.ExitCode == 0:
-			wrong = append(wrong, fmt.Sprintf("%s failed, and the exit code is 0", e.Name))
-		}
-	}
-	return wrong
-}
-
 // closeFits reports whether the Close hooks need less than their reserve.
 func (o Outcome) closeFits() bool {
 	if o.forced() || o.wasStoppedInClose() || o.wasBusy() {
 		return false
 	}
 	var sum time.Duration
-	for _, h := range o.Plan.Hooks {
-		for _, h := range append(slices.Clone(h.Registers), h) {
-			if h.Phase != inClose {
-				continue
-			}
-			if h.Does == hookHangs || h.Does == hookIgnores || h.Does == hookWaits {
+	for _, h := range o.Plan.hooks() {
+		if h.Phase != inClose {
+			continue
+		}
+		if h.Does == hookHangs || h.Does == hookIgnores || h.Does == hookWaits {
+			if h.Limit == 0 {
 				return false
 			}
-			sum += h.Takes.D()
+			sum += h.Limit.D()
 		}
+		sum += h.Takes.D()
 	}
 	return 2*sum+50*time.Millisecond < o.Plan.reserve()
 }
@@ -206,7 +192,11 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 	if closing.IsZero() { // it never came to that
 		_, closing = o.end()
 	}
-	for name := range o.unfinished() {
+	cutOff := o.cutOff()
+	for name, n := range o.unfinished() {
+		if cutOff[name] < n {
+			say("%d x %s was in flight when drain ended, and %d were cut off", n, name, cutOff[name])
+		}
 		if unjournaled[name] {
 			continue
 		}
@@ -230,9 +220,9 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 			say("%s has not ended, and the Report does not name it", e.Name)
 		}
 	}
-	late := len(end.Report.Unfinished) > 0
+	late := len(end.Report.Unfinished) > 0 || len(end.Report.CutOff) > 0
 	for _, s := range end.Report.Steps {
-		late = late || s.LeftBehind
+		late = late || s.LeftBehind && !s.BestEffort
 	}
 	if late && end.Report.Forced == nil && end.Result != "timed out" {
 		say("work was left, and the result is %q", end.Result)

@@ -45,7 +45,10 @@ func readRecord(path string) (r Record) {
 		return r
 	}
 	r.There = true
-	var file struct{ Report shutdown.Report }
+	var file struct {
+		CutOff int `json:"cut_off"`
+		Report shutdown.Report
+	}
 	if err == nil {
 		err = json.Unmarshal(text, &file)
 	}
@@ -54,6 +57,7 @@ func readRecord(path string) (r Record) {
 		return r
 	}
 	r.Phase, r.Result = file.Report.Phase.String(), resultOf(file.Report)
+	r.CutOff, r.Named = file.CutOff, len(file.Report.CutOff)
 	next, err := shutdown.New(shutdown.Config{
 		Record: path, Signals: map[os.Signal]shutdown.Action{}, Logger: discard, LameDuck: -1,
 	})

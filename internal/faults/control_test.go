@@ -28,11 +28,11 @@ func TestAServiceWithoutTheLibraryViolatesTheInvariants(t *testing.T) {
 		lost bool              // requests of the load have to be lost
 	}{
 		{"requests that are in flight", func(*Plan) {}, map[string]string{"answered": "of the load were lost"}, true},
-		{"a request that hangs", func(p *Plan) { p.Work = []Work{{request, workHangs, 0}} }, map[string]string{
+		{"a request that hangs", func(p *Plan) { p.Work = []Work{{Kind: request, Does: workHangs}} }, map[string]string{
 			"answered": "is not named", "agreement": "has not ended, and the Report does not name it", "leaks": "goroutines",
 		}, false},
 		{"a request that is cut off", func(p *Plan) {
-			p.Work = []Work{{request, workGivesUp, 0}}
+			p.Work = []Work{{Kind: request, Does: workGivesUp}}
 			p.Hooks = []Hook{{Name: "closes", Does: hookSucceeds, Takes: 200}}
 		}, map[string]string{"truth": "POST /work/0 was cut off"}, false},
 		{"a hook that fails", func(p *Plan) {
@@ -119,7 +119,7 @@ func TestFaultyClientsReachTheService(t *testing.T) {
 			require.True(t, ok, "%s", o.journalText())
 			if kind == stalledReader || kind == hijackedHeld || kind == stoppedUpload {
 				ended, _ := o.first(workEnded, want)
-				require.True(t, ended.Cut || o.unfinished()[want] == 1, "it holds the drain: %s", Describe(o, nil))
+				require.True(t, ended.Cut || o.cutOff()[want] == 1, "it holds the drain: %s", Describe(o, nil))
 			}
 		})
 	}

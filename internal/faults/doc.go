@@ -7,9 +7,14 @@
 //   - hooks: each hook that was registered before the end of Close ran exactly
 //     once;
 //   - deadline: the process ended in time, also after SIGSTOP and SIGCONT;
-//   - agreement: exit code, Report, last log line and post-mortem record agree
-//     with each other and with what happened;
-//   - truth: work that was cut off is never called finished;
+//   - agreement: exit code, Report, log and post-mortem record agree with each
+//     other and with what happened: with what hooks, workers, jobs and the start
+//     of the program returned, with why the shutdown began, and with when each
+//     phase did; a hook made with BestEffort counts in none of them;
+//   - truth: work that was in flight when WorkContext ended by the deadline or by
+//     force, or that was let in later, is named in Report.CutOff exactly as often,
+//     and work that had ended before is not; Wait's error, the exit code, the
+//     result, the last log line and the record say so;
 //   - leaks: no goroutine, descriptor, process or file is left.
 //
 // A run is repeatable. Its seed determines a [Plan]: which faults there are,
@@ -24,9 +29,8 @@
 //	go test ./internal/faults -v -seeds 2000 -parallel-runs 8
 //
 // A violation prints the seed, the plan, what was expected, the end of the
-// child's log and the command that repeats the run. Known faults of the library
-// stand in a table, expectedFailures: they are counted and do not fail the run.
-// At the end there is a table of the faults and of the violations.
+// child's log and the command that repeats the run. At the end there is a table of
+// the faults and of the violations.
 //
 // # What is excused
 //
@@ -46,10 +50,16 @@
 // starved of CPU. The table counts such runs; more than one of either kind, and
 // more than 1 %, fail the suite.
 //
-// A stall of more than 100 ms, of the parent or the child, also switches off the checks of what has only
-// milliseconds. If that happens in more than 15 % of 50 or more runs, the suite
-// fails, because the machine is too busy to show anything. Run it with fewer
-// -parallel-runs, or with nothing beside it.
+// The journal has the end of a piece of work just before the library does. What
+// ended within 5 ms before WorkContext did, or within the longest stall, may be in
+// CutOff or not. That nothing is missing in CutOff is checked without a tolerance.
+// Of the requests of the load the journal has only those that end after
+// WorkContext: no more of them may be named besides than there are clients.
+//
+// A stall of more than 100 ms, of the parent or the child, also switches off the
+// checks of what has only milliseconds. If that happens in more than 15 % of 50 or
+// more runs, the suite fails, because the machine is too busy to show anything. Run
+// it with fewer -parallel-runs, or with nothing beside it.
 //
 // # How the faults are made
 //

@@ -28,9 +28,10 @@ func (o Outcome) mayForce() (may, must bool) {
 		may = may || strings.HasSuffix(e.Name, hookForces)
 	}
 	p := o.Plan
-	if p.Table == tableImmediate && slices.Contains(p.First.Names, "TERM") {
-		may = true
-		must = len(p.First.Names) == 1
+	if p.Table == tableImmediate {
+		may = may || slices.Contains(p.First.Names, "TERM")
+		begun, _ := o.first(acceptCanceled, "")
+		must = begun.Error == "signal SIGTERM" // if something else began it, SIGTERM changes nothing
 	}
 	return may || o.pressed(2), must
 }
@@ -43,15 +44,16 @@ func (o Outcome) forcedInDrain() bool {
 }
 
 // pressed reports whether n SIGINTs, each half a second or more after the one
-// before, may have arrived, on a machine that may have held them up.
+// before, may have arrived, on a machine that may have held them up. The first
+// signal of all counts as one, whatever it is.
 func (o Outcome) pressed(n int) bool {
 	if o.Plan.Table != tableDefault {
 		return false
 	}
 	var first, last time.Time
 	count := 0
-	for _, s := range o.Sent {
-		if s.Name != "INT" {
+	for i, s := range o.Sent {
+		if i > 0 && s.Name != "INT" {
 			continue
 		}
 		if count++; count == 1 {

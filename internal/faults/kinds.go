@@ -1,13 +1,14 @@
 package faults
 
+import "fmt"
+
 // A faultKind is one way to break things.
 type faultKind struct {
 	name  string
 	apply func(d *draw)
 }
 
-// faultKinds is what a plan chooses from. A new one goes to the end; it changes
-// the plans of all seeds.
+// faultKinds is what a plan chooses from. A new one changes the plans of all seeds.
 var faultKinds = []faultKind{
 	kind("signal: in start-up", func(d *draw) {
 		d.plan.StartUp = d.ms(20, 150)
@@ -68,6 +69,42 @@ var faultKinds = []faultKind{
 	kind("hook: calls every method", func(d *draw) { d.hook(d.anyPhase(), hookCalls) }),
 	kind("hook: calls Wait", func(d *draw) { d.hook(d.anyPhase(), hookWaits) }),
 	kind("hook: calls Force", func(d *draw) { d.hook(d.anyPhase(), hookForces) }),
+	kind("hook: calls Job", func(d *draw) { d.hook(d.anyPhase(), hookJobs) }),
+	kind("hook: lets work in too late", func(d *draw) { d.hook(inDrain, hookLetsIn) }),
+	kind("hook: best effort", func(d *draw) {
+		for range 1 + d.IntN(2) {
+			h := d.hook(d.anyPhase(), d.pick(hookSucceeds, hookFails, hookFails, hookHangs, hookIgnores, hookPanics, hookGoexits))
+			h.Limit, h.Name = d.ms(40, 150), h.Name+", best effort"
+		}
+	}),
+	kind("hook: registered when a phase is reached", func(d *draw) {
+		for i := range 1 + d.IntN(3) {
+			r := Reached{d.pick(inLeave, inDrain, inClose, atDone), Hook{
+				Name: fmt.Sprintf("hook of phase %d", i), Phase: d.anyPhase(),
+				Does: d.pick(hookSucceeds, hookFails, hookPanics), Takes: d.ms(0, 20),
+			}}
+			if d.IntN(3) == 0 {
+				r.Hook.Limit = d.ms(40, 100)
+			}
+			d.plan.Reached = append(d.plan.Reached, r)
+		}
+	}),
+
+	kind("start: fails", func(d *draw) { d.plan.Start = startFails }),
+	kind("start: panics", func(d *draw) { d.plan.Run, d.plan.Start = true, d.pick(startPanics, startGoexits) }),
+	kind("start: does not return", func(d *draw) { d.plan.Run, d.plan.Start = true, d.pick(startTold, startTold, startHangs) }),
+
+	kind("job: the last one returns", func(d *draw) {
+		for range 1 + d.IntN(2) {
+			d.work(job, workEnds).Takes = d.ms(50, 400)
+		}
+	}),
+	kind("job: fails", func(d *draw) { d.work(job, workBreaks).Takes = d.ms(50, 400) }),
+	kind("job: is told to stop", func(d *draw) { d.work(job, workTold).Returns = d.returns() }),
+	kind("job: cut off", func(d *draw) { d.work(job, d.pick(workGivesUp, workLate, workHangs)).Returns = d.returns() }),
+	kind("worker: is told to stop", func(d *draw) { d.work(worker, workTold).Returns = d.returns() }),
+	kind("worker: cut off", func(d *draw) { d.work(worker, workGivesUp).Returns = d.returns() }),
+	kind("worker: fails by itself", func(d *draw) { d.work(worker, workBreaks).Takes = d.ms(50, 400) }),
 
 	kind("work: cut off by the deadline", func(d *draw) {
 		d.work(d.pick(request, task, worker), d.pick(workGivesUp, workLate))

@@ -16,7 +16,8 @@ type Event struct {
 	Kind  string    `json:"kind"`
 	Name  string    `json:"name,omitempty"`
 	Error string    `json:"error,omitempty"`
-	Cut   bool      `json:"cut,omitempty"` // work: WorkContext had ended, by the deadline or by force
+	Cut   bool      `json:"cut,omitempty"`  // work: WorkContext had ended, by the deadline or by force
+	Told  bool      `json:"told,omitempty"` // work: what it returned says no more than that its context has ended
 	End   *End      `json:"end,omitempty"`
 	TLS   string    `json:"tls,omitempty"` // listening: the second server's address
 }
@@ -31,7 +32,11 @@ const (
 	hookEnded      = "hook ended"
 	workStarted    = "work started"
 	workEnded      = "work ended"          // Error is a worker's
+	jobRegistered  = "job registered"      // Error is "after the end" if the shutdown was over by then
+	startEnded     = "start ended"         // Error is its; nobody had called Wait
+	acceptCanceled = "AcceptContext ended" // Error is the cause
 	workCanceled   = "WorkContext ended"   // Error is the cause
+	phaseReached   = "phase reached"       // Name is the phase
 	requestArrived = "request arrived"     // Name is what
 	unavailable    = "fault not available" // Name is the fault, Error why
 	waited         = "wait returned"       // End is set
@@ -46,6 +51,14 @@ type End struct {
 	Report   shutdown.Report `json:"report"`
 	Result   string          `json:"result"`   // of the Report, in a word or two
 	Stall    time.Duration   `json:"stall_ns"` // the longest one of the child
+
+	// What errors.Is says of Wait's error.
+	TimedOut bool `json:"is_timeout,omitempty"`
+	Deadline bool `json:"is_deadline_exceeded,omitempty"`
+	Forced   bool `json:"is_forced,omitempty"`
+
+	RunEnded   string   `json:"run_ended,omitempty"`   // how Run ended, if it did not return
+	NotReached []string `json:"not_reached,omitempty"` // phases whose channel was not closed
 }
 
 // A Sent signal is one that the parent sent.
@@ -64,8 +77,13 @@ type Request struct {
 
 // A LogLine is one that the child's logger wrote.
 type LogLine struct {
-	Level string `json:"level"`
-	Msg   string `json:"msg"`
+	Level  string `json:"level"`
+	Msg    string `json:"msg"`
+	Error  string `json:"error"`
+	Worker string `json:"worker"`
+	Report struct {
+		CutOff string `json:"cut_off"`
+	} `json:"report"`
 }
 
 // An Outcome is what is known about a run after it.
@@ -129,10 +147,23 @@ func (o Outcome) forced() bool {
 	return end != nil && end.Report.Forced != nil
 }
 
-// begun is when the first signal that the table takes was sent.
+// cutOff counts the names of what the Report says was cut off.
+func (o Outcome) cutOff() map[string]int {
+	n := make(map[string]int)
+	if end, _ := o.end(); end != nil {
+		for _, t := range end.Report.CutOff {
+			n[t.Name]++
+		}
+	}
+	return n
+}
+
+// begun is when the first signal that the table takes was sent, or when the
+// shutdown had begun without one.
 func (o Outcome) begun() time.Time {
-	if len(o.Sent) == 0 {
-		return time.Time{}
+	e, known := o.first(acceptCanceled, "")
+	if len(o.Sent) == 0 || known && e.At.Before(o.Sent[0].At) {
+		return e.At
 	}
 	return o.Sent[0].At
 }

@@ -23,7 +23,11 @@ type Plan struct {
 	Later   []Signal     `json:"later_signals,omitempty"`
 	Stop    *Pause       `json:"stop,omitempty"`
 
+	Run   bool   `json:"run,omitempty"`   // shutdown.Run starts the service, and not New and Wait
+	Start string `json:"start,omitempty"` // what the start of the program does, if it does not succeed
+
 	Hooks   []Hook         `json:"hooks"`
+	Reached []Reached      `json:"reached,omitempty"`
 	Work    []Work         `json:"work,omitempty"`
 	Load    Load           `json:"load"`
 	Clients map[string]int `json:"faulty_clients,omitempty"` // how many of which kind
@@ -65,6 +69,7 @@ const (
 	inLeave      = "leave"
 	inDrain      = "drain"
 	inClose      = "close"
+	atDone       = "done"
 )
 
 // A Signal is one signal, or a storm of Count of them, taken in turn from Names.
@@ -87,7 +92,14 @@ type Hook struct {
 	Phase     string       `json:"phase"`
 	Does      string       `json:"does"`
 	Takes     Milliseconds `json:"takes_ms,omitempty"`
+	Limit     Milliseconds `json:"best_effort_ms,omitempty"` // it is made with BestEffort
 	Registers []Hook       `json:"registers,omitempty"`
+}
+
+// Reached is a hook that a goroutine registers when a phase begins.
+type Reached struct {
+	Phase string `json:"phase"` // leave, drain, close, done
+	Hook  Hook   `json:"hook"`
 }
 
 // What hooks do.
@@ -102,13 +114,28 @@ const (
 	hookCalls     = "calls every method"
 	hookWaits     = "calls Wait"
 	hookForces    = "calls Force"
+	hookJobs      = "calls Job"
+	hookLetsIn    = "lets work in when WorkContext has ended"
 )
 
-// Work is a request of a well-behaved client, a tracked task or a worker.
+// What a start of the program does that does not succeed. All but the first need Plan.Run.
+const (
+	startFails   = "returns an error"
+	startPanics  = "panics"
+	startGoexits = "calls runtime.Goexit"
+	startTold    = "returns its context's error after the shutdown has begun"
+	startHangs   = "hangs"
+)
+
+// startName is what Run calls the start of the program.
+const startName = "start"
+
+// Work is a request of a well-behaved client, a tracked task, a worker or a job.
 type Work struct {
-	Kind  string       `json:"kind"`
-	Does  string       `json:"does"`
-	Takes Milliseconds `json:"takes_ms"`
+	Kind    string       `json:"kind"`
+	Does    string       `json:"does"`
+	Takes   Milliseconds `json:"takes_ms"`
+	Returns string       `json:"returns,omitempty"` // by workers and jobs that are told to stop
 }
 
 // Kinds of work, and what it does.
@@ -116,6 +143,7 @@ const (
 	request = "request"
 	task    = "task"
 	worker  = "worker"
+	job     = "job"
 
 	workEnds    = "ends"
 	workTold    = "ends after the shutdown has begun"
@@ -123,10 +151,28 @@ const (
 	workLate    = "reports success after its context has ended"
 	workHangs   = "hangs"
 	workFails   = "fails after the shutdown has begun" // workers only
+	workBreaks  = "fails before it is told to stop"    // workers and jobs only
 )
 
-// errWorker is what a worker that fails returns.
-var errWorker = errors.New("the worker has failed")
+// What a worker or a job returns that is told to stop. All but the first and the
+// last say no more than that its context has ended.
+const (
+	returnsNil     = ""
+	returnsErr     = "ctx.Err()"
+	returnsCause   = "context.Cause(ctx)"
+	returnsWrapped = "stopped at row 17: %w"
+	returnsJoined  = "ctx.Err(), joined with the cause"
+	returnsFlush   = "ctx.Err(), joined with another error"
+)
+
+var (
+	// errWorker is what a worker or a job that fails returns.
+	errWorker = errors.New("the worker has failed")
+	// errFlush is what is joined with a context's error.
+	errFlush = errors.New("the flush has failed")
+	// errStart is what a start of the program that fails returns.
+	errStart = errors.New("the start has failed")
+)
 
 // Load is what the well-behaved clients of package load do.
 type Load struct {
@@ -211,6 +257,7 @@ func (d *draw) base() {
 	for range d.IntN(4) {
 		d.work(d.pick(request, request, task, worker), d.pick(workEnds, workTold))
 	}
+	p.Run = d.IntN(3) == 0
 }
 
 func (d *draw) anyPhase() string { return d.pick(inLeave, inDrain, inClose) }
@@ -221,8 +268,14 @@ func (d *draw) hook(phase, does string) *Hook {
 	return &p.Hooks[len(p.Hooks)-1]
 }
 
-func (d *draw) work(kind, does string) {
-	d.plan.Work = append(d.plan.Work, Work{kind, does, d.ms(10, 300)})
+func (d *draw) work(kind, does string) *Work {
+	p := d.plan
+	p.Work = append(p.Work, Work{Kind: kind, Does: does, Takes: d.ms(10, 300)})
+	return &p.Work[len(p.Work)-1]
+}
+
+func (d *draw) returns() string {
+	return d.pick(returnsNil, returnsErr, returnsCause, returnsWrapped, returnsJoined, returnsFlush)
 }
 
 func (d *draw) client(kind string, most int) {

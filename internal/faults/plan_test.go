@@ -28,7 +28,7 @@ func TestPlansAreTheSameOnEveryMachine(t *testing.T) {
 		require.NoError(t, err)
 		sum.Write(text)
 	}
-	require.Equal(t, "011777aff991be07870df9c05b05bbbdfc389f945ba97262e3ea4f82c18df4a3", hex.EncodeToString(sum.Sum(nil)))
+	require.Equal(t, "d05b0ce318d18a79fefe3db188944724e51767ac3f3f6a127cf7c2817b8b476f", hex.EncodeToString(sum.Sum(nil)))
 }
 
 func TestAPlanSurvivesItsWayToTheChild(t *testing.T) {
@@ -42,7 +42,8 @@ func TestAPlanSurvivesItsWayToTheChild(t *testing.T) {
 }
 
 func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
-	const seeds = 500
+	const seeds = 1000
+	efforts, reachedPhases, starts, runs, returns := map[string]int{}, map[string]int{}, map[string]int{}, map[bool]int{}, map[string]int{}
 	faults, hooks, work, clients := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	moments, loads, tables, disks, names := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for seed := range uint64(seeds) {
@@ -52,9 +53,20 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 		}
 		for _, h := range p.Hooks {
 			hooks[h.Does]++
+			if h.Limit > 0 {
+				efforts[h.Does]++
+			}
 		}
+		for _, r := range p.Reached {
+			reachedPhases[r.Phase]++
+		}
+		starts[p.Start]++
+		runs[p.Run]++
 		for _, w := range p.Work {
 			work[w.Kind+" "+w.Does]++
+			if w.Kind == worker || w.Kind == job {
+				returns[w.Kind+" "+w.Returns]++
+			}
 		}
 		for c := range p.Clients {
 			clients[c]++
@@ -72,7 +84,7 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 	for _, k := range faultKinds {
 		require.NotZero(t, faults[k.name], "no seed has the fault %q", k.name)
 	}
-	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces} {
+	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces, hookJobs, hookLetsIn} {
 		require.NotZero(t, hooks[does], "no hook %s", does)
 	}
 	for _, kind := range []string{request, task, worker} {
@@ -81,6 +93,20 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 		}
 	}
 	require.NotZero(t, work[worker+" "+workFails])
+	for _, does := range []string{workEnds, workTold, workGivesUp, workLate, workHangs, workBreaks} {
+		require.NotZero(t, work[job+" "+does], "no job %s", does)
+	}
+	for _, how := range []string{returnsNil, returnsErr, returnsCause, returnsWrapped, returnsJoined, returnsFlush} {
+		require.NotZero(t, returns[worker+" "+how], "no worker returns %s", how)
+		require.NotZero(t, returns[job+" "+how], "no job returns %s", how)
+	}
+	for _, does := range []string{hookSucceeds, hookFails, hookHangs, hookIgnores, hookPanics, hookGoexits} {
+		require.NotZero(t, efforts[does], "no best effort %s", does)
+	}
+	require.NotZero(t, work[worker+" "+workBreaks])
+	require.Len(t, reachedPhases, 4)
+	require.Len(t, starts, 6)
+	require.Len(t, runs, 2)
 	require.Len(t, clients, 10)
 	require.Len(t, moments, 5)
 	require.Len(t, names, 3)

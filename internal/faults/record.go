@@ -12,6 +12,8 @@ type Record struct {
 	Result  string // of its Report
 	Phase   string
 	LastRun bool // the next start would say that this run was killed
+	CutOff  int  // how many tasks it says were cut off
+	Named   int  // how many of these it names
 	Error   string
 }
 
@@ -19,8 +21,8 @@ func recordAgrees(o Outcome, end *End) []string {
 	switch r := o.Record; {
 	case !o.Plan.Record:
 	case o.Plan.Disk == "" && o.Plan.Descriptors == 0:
-		if !o.recordIsExcused() && !r.says(end.Result) {
-			return []string{fmt.Sprintf("the record is %+v, and the result %q", r, end.Result)}
+		if !o.recordIsExcused() && !r.says(end) {
+			return []string{fmt.Sprintf("the record is %+v, the result %q, and %d were cut off", r, end.Result, len(end.Report.CutOff))}
 		}
 	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
 	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
@@ -34,17 +36,22 @@ func recordAgrees(o Outcome, end *End) []string {
 	return nil
 }
 
-// says reports whether the record is that of a run which ended with result.
-func (r Record) says(result string) bool {
-	return r.There && r.Phase == "done" && r.Result == result && !r.LastRun && r.Error == ""
+// says reports whether the record is that of a run which ended so.
+func (r Record) says(end *End) bool {
+	cut := len(end.Report.CutOff)
+	return r.There && r.Phase == "done" && r.Result == end.Result && !r.LastRun && r.Error == "" &&
+		r.CutOff == cut && r.Named == min(cut, namedInRecord)
 }
+
+// namedInRecord is how many tasks the record names.
+const namedInRecord = 256
 
 // recordIsExcused reports whether the record lacks the end on a healthy disk, and
 // may: the library says so, unless its log is broken, and had only milliseconds
 // to write it, which takes a forced end, one at the deadline, or a busy machine.
 func (o Outcome) recordIsExcused() bool {
 	end, at := o.end()
-	if end == nil || !o.Plan.Record || o.Plan.Disk != "" || o.Plan.Descriptors > 0 || o.Record.says(end.Result) {
+	if end == nil || !o.Plan.Record || o.Plan.Disk != "" || o.Plan.Descriptors > 0 || o.Record.says(end) {
 		return false
 	}
 	atDeadline := at.After(o.deadline().Add(-endTime))

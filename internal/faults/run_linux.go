@@ -281,6 +281,13 @@ func (r *run) warm(clients *load.Run) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	go func() {
+		select {
+		case <-r.exited: // a job may end it at any time
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	_ = clients.Warm(ctx, 1) // with descriptors exhausted some never get an answer
 }
 

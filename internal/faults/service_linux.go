@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -11,9 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
@@ -64,48 +60,6 @@ func serve() {
 	s.run()
 }
 
-func (s *service) run() {
-	meter := startStallClock().measure()
-	quiet := goleak.IgnoreCurrent()
-	there := openDescriptors()
-	p := s.plan
-	s.breakDisk(inStartUp)
-	var err error
-	s.m, err = shutdown.New(shutdown.Config{
-		GracePeriod: p.Timeout.D() + time.Second,
-		Timeout:     p.Timeout.D(),
-		LameDuck:    p.LameDuck.D(),
-		Reserve:     p.Reserve.D(),
-		Signals:     table(p.Table),
-		Record:      recordPath(p),
-		Logger:      slog.New(newLogger(p, os.Stderr)),
-	})
-	if err != nil {
-		panic(err)
-	}
-	s.journal.note(started, "")
-	context.AfterFunc(s.m.WorkContext(), func() {
-		s.journal.add(Event{Kind: workCanceled, Error: context.Cause(s.m.WorkContext()).Error()})
-	})
-	if err := s.start(); err != nil {
-		s.m.Begin(err)
-	}
-
-	err = s.m.Wait()
-	code := shutdown.ExitCode(err)
-	report := s.m.Report()
-	end := &End{ExitCode: code, Report: report, Result: resultOf(report), Stall: meter.stop().longest}
-	if err != nil {
-		end.Error = err.Error()
-	}
-	s.journal.add(Event{Kind: waited, End: end})
-	if s.shouldBeQuiet(end) {
-		s.lookForLeaks(quiet, there)
-	}
-	s.journal.note(lastEvent, "")
-	os.Exit(code)
-}
-
 func table(name string) map[os.Signal]shutdown.Action {
 	switch name {
 	case tableImmediate:
@@ -123,45 +77,6 @@ func recordPath(p Plan) string {
 		return ""
 	}
 	return os.Getenv(recordVariable)
-}
-
-// start is the start-up of the program. A signal may come at any point of it.
-func (s *service) start() error {
-	half := len(s.plan.Hooks) / 2
-	s.registerAll(s.plan.Hooks[:half])
-	s.register(Hook{Name: "mark " + inLeave, Phase: inLeave})
-	s.register(Hook{Name: "mark " + inDrain, Phase: inDrain})
-	time.Sleep(s.plan.StartUp.D())
-
-	var tlsAddr string
-	if s.plan.Clients[tlsHandshake] > 0 {
-		config, err := selfSigned()
-		if err != nil {
-			return err
-		}
-		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			s.arrived("ClientHello")
-			return nil, nil //nolint:nilnil // the configuration stays as it is
-		}
-		if tlsAddr, err = s.listen(&http.Server{Handler: s, TLSConfig: config}); err != nil {
-			return err
-		}
-	}
-	addr, err := s.listen(newServer(s))
-	if err != nil {
-		return err
-	}
-	s.addr = addr
-	for i, w := range s.plan.Work {
-		s.startWork(i, w)
-	}
-	s.registerAll(s.plan.Hooks[half:])
-	s.register(Hook{Name: "mark " + inClose, Phase: inClose})
-	if n := s.plan.Descriptors; n > 0 {
-		limitDescriptors(n)
-	}
-	s.journal.add(Event{Kind: listening, Name: addr, TLS: tlsAddr})
-	return nil
 }
 
 // arrived writes down the first of what comes in such numbers, or does not come

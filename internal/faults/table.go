@@ -22,8 +22,6 @@ type Table struct {
 	faults      map[string]int // runs by fault
 	violations  map[string]int // by invariant
 	violating   map[string][]uint64
-	expected    map[string]int  // by invariant
-	expectedIn  map[string]int  // runs with at least one, by invariant
 	lost        int             // requests, excused or not
 	lostIn      int             // runs
 	excused     []uint64        // seeds with losses that wereSilent excuses
@@ -40,13 +38,12 @@ type Table struct {
 func NewTable() *Table {
 	return &Table{
 		results: make(map[string]int), faults: make(map[string]int), violations: make(map[string]int),
-		violating: make(map[string][]uint64), expected: make(map[string]int), expectedIn: make(map[string]int),
-		unavailable: make(map[string]int),
+		violating: make(map[string][]uint64), unavailable: make(map[string]int),
 	}
 }
 
-// Add counts a run, and returns those of its violations that are not expected.
-func (t *Table) Add(o Outcome) (unexpected []Violation) {
+// Add counts a run, and returns its violations.
+func (t *Table) Add(o Outcome) []Violation {
 	violations := Check(o)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,23 +83,13 @@ func (t *Table) Add(o Outcome) (unexpected []Violation) {
 			t.latest, t.latestSeed = late, o.Plan.Seed
 		}
 	}
-	inThisRun := make(map[string]bool)
 	for _, v := range violations {
-		if _, ok := expectedFailures[v.Invariant]; ok {
-			t.expected[v.Invariant]++
-			inThisRun[v.Invariant] = true
-			continue
-		}
-		unexpected = append(unexpected, v)
 		t.violations[v.Invariant]++
 		if seeds := t.violating[v.Invariant]; !slices.Contains(seeds, o.Plan.Seed) {
 			t.violating[v.Invariant] = append(seeds, o.Plan.Seed)
 		}
 	}
-	for name := range inThisRun {
-		t.expectedIn[name]++
-	}
-	return unexpected
+	return violations
 }
 
 // Fail counts a run that could not be done.
@@ -140,16 +127,9 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 	for _, name := range byCount(t.results) {
 		fmt.Fprintf(tab, "%s\t%d\n", name, t.results[name])
 	}
-	fmt.Fprintln(tab, "\nINVARIANT\tVIOLATIONS\tEXPECTED TO FAIL")
+	fmt.Fprintln(tab, "\nINVARIANT\tVIOLATIONS")
 	for _, i := range invariants {
-		expected := fmt.Sprint(t.expected[i.name])
-		if title, ok := expectedFailures[i.name]; ok {
-			expected += fmt.Sprintf(" in %d seeds: %s", t.expectedIn[i.name], title)
-			if t.runs >= minRunsForStale && t.expected[i.name] == 0 {
-				expected += "; it holds in all runs: remove its row from expectedFailures"
-			}
-		}
-		fmt.Fprintf(tab, "%s\t%d %s\t%s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]), expected)
+		fmt.Fprintf(tab, "%s\t%d %s\n", i.name, t.violations[i.name], seedList(t.violating[i.name]))
 	}
 	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds\n", t.lost, t.lostIn)
 	fmt.Fprintf(tab, "of these excused because the clients were not scheduled: %d seeds %s\n", len(t.excused), seedList(t.excused))
@@ -176,8 +156,6 @@ const (
 	maxBusyPercent = 15
 	// In fewer runs than this a share says nothing.
 	minRunsForShare = 50
-	// In so many runs a known fault shows itself.
-	minRunsForStale = 100
 )
 
 // TooMany returns what is excused too often for the runs to show anything.

@@ -1,8 +1,10 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -28,42 +30,77 @@ func (s *service) startWork(i int, w Work) {
 			s.journal.note(workStarted, name)
 			return s.do(w, name, s.m.WorkContext())
 		})
+	case job:
+		s.startJob(name, func(context.Context) error {
+			s.journal.note(workStarted, name)
+			return s.do(w, name, s.m.WorkContext())
+		})
 	}
+}
+
+// startJob registers a job, and writes that down afterwards, with whether it was
+// too late for anybody to wait for it.
+func (s *service) startJob(name string, run func(context.Context) error) {
+	s.m.Job(name, run)
+	e := Event{Kind: jobRegistered, Name: name}
+	if s.m.Phase() == shutdown.Done {
+		e.Error = "after the end"
+	}
+	s.journal.add(e)
 }
 
 // do does a piece of work, whose context is ctx, and writes down how it ended.
 func (s *service) do(w Work, name string, ctx context.Context) (err error) {
-	defer func() { s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut(), Error: errorText(err)}) }()
+	told := false
+	defer func() {
+		s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut(), Told: told, Error: errorText(err)})
+	}()
 	switch w.Does {
 	case workTold, workFails:
 		<-s.m.AcceptContext().Done()
 	case workGivesUp, workLate:
 		<-ctx.Done()
-		if w.Does == workGivesUp {
-			return ctx.Err()
+		if w.Does == workLate {
+			return nil
 		}
-		return nil
+		told, err = s.returned(cmp.Or(w.Returns, returnsErr))
+		return err
 	case workHangs:
 		<-s.never
 	}
 	time.Sleep(w.Takes.D())
-	if w.Does == workFails {
+	switch w.Does {
+	case workFails, workBreaks:
 		return errWorker
+	case workTold:
+		told, err = s.returned(w.Returns)
 	}
-	return nil
+	return err
+}
+
+// returned is what a worker or a job returns that has been told to stop. told
+// means that the error says no more than that.
+func (s *service) returned(how string) (told bool, err error) {
+	ctx := s.m.AcceptContext()
+	switch how {
+	case returnsErr:
+		return true, ctx.Err()
+	case returnsCause:
+		return true, context.Cause(ctx)
+	case returnsWrapped:
+		return true, fmt.Errorf("stopped at row 17: %w", ctx.Err())
+	case returnsJoined:
+		return true, errors.Join(ctx.Err(), context.Cause(ctx))
+	case returnsFlush:
+		return false, errors.Join(errFlush, ctx.Err())
+	}
+	return false, nil
 }
 
 // ended writes down the end of a piece of work that is still in flight, and
 // whether it had been cut off.
 func (s *service) ended(name string) {
 	s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut()})
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }
 
 func (s *service) isCut() bool {

@@ -32,7 +32,8 @@ func Closer(c io.Closer) func(context.Context) error {
 // a moment earlier (a tenth of limit, at least 20 ms, at most 1 s). An error is
 // logged as a WARN, the Step in the Report is marked so, and neither Wait's error
 // nor the result knows of it. So is a stop that ignores its context: it is left
-// behind at limit. A panic is a failure like that of any hook.
+// behind at limit. A panic and a Goexit are failures like those of any hook; and an
+// error that is wrapped or joined with others by a hook around this one counts.
 //
 // BestEffort panics if limit is not positive or stop is nil.
 func BestEffort(limit time.Duration, stop func(context.Context) error) func(context.Context) error {
@@ -44,8 +45,8 @@ func BestEffort(limit time.Duration, stop func(context.Context) error) func(cont
 	}
 	return func(ctx context.Context) error {
 		if h, ok := ctx.Value(hookKey{}).(*hook); ok {
-			h.bestEffort.Store(true)
-			defer h.bestEffort.Store(false)
+			h.bestEffort.Add(1)
+			defer h.bestEffort.Add(-1)
 		}
 		limited, cancel := context.WithTimeoutCause(ctx, limit-unwind(limit), ErrTimeout)
 		defer cancel()
@@ -59,8 +60,8 @@ func BestEffort(limit time.Duration, stop func(context.Context) error) func(cont
 				select {
 				case returned <- err:
 				case <-abandoned:
-					var p *panicError
-					if m, ok := FromContext(ctx); ok && errors.As(err, &p) {
+					m, ok := FromContext(ctx)
+					if _, panicked := err.(*panicError); ok && panicked { //nolint:errorlint // of this very function
 						m.logFailure(fmt.Errorf("shutdown: a best-effort stop that was left behind: %w", err))
 					}
 				}

@@ -90,7 +90,7 @@ func (m *Manager) closeOne(h *hook, behind int, end time.Time, forced <-chan str
 		case <-m.changed:
 		case <-timer.C:
 			m.mu.Lock()
-			m.endLocked(h, errLeftBehind)
+			m.endLocked(h, m.leftBehindLocked())
 			m.mu.Unlock()
 		case <-forced:
 			forced = nil
@@ -130,7 +130,7 @@ func (m *Manager) closeRest(step int) {
 	// Hooks that came in this very moment run, and nobody waits for them.
 	for _, h := range m.hooks {
 		m.startLocked(ctx, h)
-		m.endLocked(h, errLeftBehind)
+		m.endLocked(h, m.leftBehindLocked())
 	}
 	m.hooks = nil
 	m.doneLocked(step)

@@ -111,7 +111,8 @@ func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 	for name, force := range map[string]bool{"by the deadline": false, "by force": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.DiscardHandler)})
+				var log testLog
+				m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				require.NoError(t, err)
 				m.On(Drain, "a server that still accepts", func(context.Context) error {
 					early, _ := m.Track("early")
@@ -134,10 +135,64 @@ func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 				require.Equal(t, !force, errors.Is(err, ErrTimeout))
 				require.Len(t, m.Report().CutOff, 1)
 				require.Empty(t, m.Report().Unfinished)
+				require.Contains(t, log.String(), `level=ERROR msg="shutdown: cut off"`)
 			})
 		})
 	}
 }
+
+// Errors are the program's own code: what they do must not keep the shutdown from
+// its end.
+func TestAnErrorMayDoAnything(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  func(m *Manager) error
+		exit int
+	}{
+		"Error calls the Manager":      {func(m *Manager) error { return funcError{func() string { return fmt.Sprint(m.Report().Phase) }} }, 1},
+		"Error forces the end":         {func(m *Manager) error { return funcError{func() string { m.Force(nil); return "x" }} }, 1},
+		"Error blocks":                 {func(*Manager) error { return funcError{func() string { time.Sleep(time.Hour); return "x" }} }, 1},
+		"Error panics":                 {func(*Manager) error { return funcError{nil} }, 1},
+		"Unwrap panics on a typed nil": {func(*Manager) error { var e *wrapping; return e }, 1},
+	} {
+		for kind, start := range map[string]func(m *Manager, err error){
+			"worker":     func(m *Manager, err error) { m.Go("w", func(ctx context.Context) error { <-ctx.Done(); return err }) },
+			"hook":       func(m *Manager, err error) { m.On(Drain, "h", func(context.Context) error { return err }) },
+			"close hook": func(m *Manager, err error) { m.On(Close, "h", func(context.Context) error { return err }) },
+			"cause":      func(m *Manager, err error) { m.Begin(err) },
+			"force":      func(m *Manager, err error) { m.Force(err) },
+			"job":        func(m *Manager, err error) { m.Job("j", func(ctx context.Context) error { <-ctx.Done(); return err }) },
+		} {
+			if kind == "job" && name == "Error blocks" {
+				continue // its text is made when the job returns, on its own goroutine
+			}
+			t.Run(name+", "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&testLog{}, nil))})
+					require.NoError(t, err)
+					closed := false
+					m.On(Close, "db", func(context.Context) error { closed = true; return nil })
+					start(m, test.err(m))
+					began := time.Now()
+					m.Begin(nil)
+					err = m.Wait()
+					require.LessOrEqual(t, time.Since(began), 27*time.Second)
+					require.True(t, closed)
+					require.Error(t, err)
+					time.Sleep(100 * time.Hour)
+				})
+			})
+		}
+	}
+}
+
+type funcError struct{ text func() string }
+
+func (e funcError) Error() string { return e.text() }
+
+type wrapping struct{ inner error }
+
+func (*wrapping) Error() string   { return "wrapping" }
+func (w *wrapping) Unwrap() error { return w.inner }
 
 func TestCancellationsAreToldFromOtherErrors(t *testing.T) {
 	cause := errors.New("disk full")

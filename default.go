@@ -3,8 +3,11 @@ package shutdown
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"sync"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
 // The default Manager is made on first use, so that importing this package has
@@ -56,7 +59,7 @@ func SetDefault(m *Manager) {
 // It makes a Manager with New(cfg), which becomes the default one, calls start
 // with it, and returns what Wait returns. It blocks until the shutdown has ended.
 // If there is a default Manager already, or cfg is impossible, Run returns an
-// error at once, and start is not called.
+// error at once, which is logged too, and start is not called.
 //
 // start opens and starts what the program consists of, and returns. An error
 // begins the shutdown and is its cause: what start has registered so far is
@@ -70,11 +73,13 @@ func SetDefault(m *Manager) {
 // If start has not returned when the shutdown has ended, at Config.Timeout at the
 // latest, Run returns an error that is ErrTimeout and says so.
 func Run(cfg Config, start func(*Manager) error) error {
-	if start == nil {
-		return errors.New("shutdown: Run: start is nil")
-	}
-	m, err := newDefault(cfg)
+	m, err := newDefault(cfg, start)
 	if err != nil {
+		logger := cfg.Logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		logger.Error("shutdown: not started", "error", clip.To(err.Error(), maxErrText)) // main may only look at ExitCode
 		return err
 	}
 	return m.runStart(start)
@@ -114,7 +119,10 @@ func (m *Manager) runStart(start func(*Manager) error) error {
 }
 
 // newDefault is New for the default Manager.
-func newDefault(cfg Config) (*Manager, error) {
+func newDefault(cfg Config, start func(*Manager) error) (*Manager, error) {
+	if start == nil {
+		return nil, errors.New("shutdown: Run: start is nil")
+	}
 	defaultMu.Lock()
 	defer defaultMu.Unlock()
 	if defaultManager != nil {

@@ -132,7 +132,7 @@
 // A process cannot see its grace period. It is taken from the environment
 // variable SHUTDOWN_GRACE_PERIOD, else from Config, else guessed from the
 // platform: Kubernetes 30 s, ECS 30 s, Cloud Run 10 s, Fly and Nomad 5 s, a
-// systemd unit 90 s, any other container 10 s, else 30 s. The first log line
+// systemd unit 90 s, any other container 10 s, a terminal 10 s, else 30 s. The first log line
 // and the [Report] say which it was. In a manifest, set it beside the value
 // that it repeats:
 //

@@ -88,6 +88,12 @@ var platforms = []struct {
 	}},
 }
 
+// guessed is how the source of a grace period begins that nobody has told.
+const (
+	guessed         = "guessed: "
+	guessedTerminal = guessed + "a terminal"
+)
+
 const (
 	noPlatformGrace = 30 * time.Second
 	// A person at a terminal has more patience than that, but not much more.
@@ -207,15 +213,16 @@ func (b *budget) findGrace(cfg Config, e env) {
 	b.guessed = true
 	for _, p := range platforms {
 		if p.here(e) {
-			b.grace, b.source = p.grace, "guessed: the default of "+p.name
+			b.grace, b.source = p.grace, guessed+"the default of "+p.name
 			return
 		}
 	}
-	if e.terminal() {
-		b.grace, b.source = terminalGrace, "guessed: a terminal"
+	// Who has chosen a time has chosen it for more than a terminal.
+	if e.terminal() && cfg.Timeout == 0 && cfg.LameDuck <= 0 && cfg.Reserve == 0 {
+		b.grace, b.source = terminalGrace, guessedTerminal
 		return
 	}
-	b.grace, b.source = noPlatformGrace, "guessed: no platform recognised"
+	b.grace, b.source = noPlatformGrace, guessed+"no platform recognised"
 }
 
 // takePreStop takes a preStop that is not ours off the grace period.
@@ -265,7 +272,7 @@ func (b *budget) duration(e env, key string) (time.Duration, bool) {
 		d, err = time.ParseDuration(v + "s")
 	}
 	if err != nil || d < 0 {
-		b.warnf(`%s: %q is no duration such as "30s" or "30": ignored`, key, v)
+		b.warnf(`%s: %q is no duration such as "30s" or "30": ignored`, key, shorten(v, maxTaskName))
 		return 0, false
 	}
 	return d, true

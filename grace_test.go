@@ -173,3 +173,16 @@ func TestTheLameDuckOfKubernetesNeedsADrainHook(t *testing.T) {
 		})
 	}
 }
+
+func TestATerminalIsAGuessOnlyWhereNobodyHasChosenATime(t *testing.T) {
+	for name, cfg := range map[string]Config{"Timeout": {Timeout: 20 * s}, "LameDuck": {LameDuck: 10 * s}, "Reserve": {Reserve: 8 * s}, "nothing": {}} {
+		e := fakeEnv()
+		e.terminal = func() bool { return true }
+		b, err := newBudget(cfg, e)
+		require.NoError(t, err)
+		require.Empty(t, b.warnings, name)
+		require.Equal(t, name == "nothing", b.grace == 10*s, name)
+		_, warned := b.margin()
+		require.False(t, warned, name)
+	}
+}

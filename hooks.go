@@ -112,10 +112,10 @@ type hook struct {
 	phase      Phase
 	name       string
 	stop       func(context.Context) error
-	removed    bool        // protected by the Manager's mu, as are the next two
-	step       int         // its place in Manager.steps, once it runs
-	ended      bool        // it returned, or was left behind
-	bestEffort atomic.Bool // it is inside of a function that BestEffort returned
+	removed    bool         // protected by the Manager's mu, as are the next two
+	step       int          // its place in Manager.steps, once it runs
+	ended      bool         // it returned, or was left behind
+	bestEffort atomic.Int32 // so many functions that BestEffort returned run inside of it
 }
 
 // hookKey is the key of a hook in its context.
@@ -125,9 +125,24 @@ type hookKey struct{}
 const afterEnd = 500 * time.Millisecond
 
 var (
-	errGoexit           = errors.New("runtime.Goexit was called")
-	errLeftBehind error = timeoutError("did not return in time and was left behind")
+	errGoexit     = errors.New("runtime.Goexit was called")
+	errLeftBehind = error(leftBehindError{ErrTimeout})
 )
+
+// A leftBehindError is of a hook that did not return in time. It wraps ErrTimeout, or
+// ErrForced if the end was forced.
+type leftBehindError struct{ why error }
+
+func (leftBehindError) Error() string   { return "did not return in time and was left behind" }
+func (e leftBehindError) Unwrap() error { return e.why }
+
+// leftBehindLocked is the error of hooks that are left behind now.
+func (m *Manager) leftBehindLocked() error {
+	if m.forced != nil {
+		return leftBehindError{ErrForced}
+	}
+	return errLeftBehind
+}
 
 // takeLocked removes the pending hooks of phase p and returns them, in the
 // order in which they were registered.
@@ -173,14 +188,13 @@ func (m *Manager) endLocked(h *hook, err error) {
 		return
 	}
 	h.ended = true
-	leftBehind := err == errLeftBehind          //nolint:errorlint // no error of the hook's own, whatever it wraps
-	effort, tolerated := err.(*bestEffortError) //nolint:errorlint // joined with another error it is none
+	// No error of the hook's own is one of these, whatever it wraps or joins.
+	effort, tolerated := err.(*bestEffortError) //nolint:errorlint // see above
 	if tolerated {
 		err = effort.err
-		leftBehind = err == errLeftBehind //nolint:errorlint // as above
-	} else if leftBehind {
-		tolerated = h.bestEffort.Load()
 	}
+	_, leftBehind := err.(leftBehindError) //nolint:errorlint // see above
+	tolerated = tolerated || leftBehind && h.bestEffort.Load() > 0
 	m.active = slices.DeleteFunc(m.active, func(other *hook) bool { return other == h })
 	m.leaveLocked(h.step, err)
 	step := &m.steps[h.step]
@@ -206,7 +220,7 @@ func (m *Manager) leaveBehind() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for len(m.active) > 0 {
-		m.endLocked(m.active[0], errLeftBehind)
+		m.endLocked(m.active[0], m.leftBehindLocked())
 	}
 }
 

@@ -183,3 +183,24 @@ func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 		}, 30*time.Second, time.Millisecond)
 	}
 }
+
+func TestAHookThatForceLeavesBehindIsNoTimeout(t *testing.T) {
+	for name, force := range map[string]bool{"forced": true, "timed out": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newManager(t, shutdown.Config{})
+				m.On(shutdown.Drain, "hangs", func(context.Context) error { time.Sleep(time.Hour); return nil })
+				m.On(shutdown.Close, "hangs", func(context.Context) error { time.Sleep(time.Hour); return nil })
+				m.Begin(nil)
+				if force {
+					m.Force(nil)
+				}
+				err := m.Wait()
+				require.Equal(t, force, errors.Is(err, shutdown.ErrForced))
+				require.Equal(t, !force, errors.Is(err, shutdown.ErrTimeout))
+				require.Equal(t, !force, errors.Is(err, context.DeadlineExceeded))
+				time.Sleep(2 * time.Hour)
+			})
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,27 +81,30 @@ func (c *logCheck) lines(t *testing.T) (lines []map[string]any) {
 	return lines
 }
 
+// panics is the signal whose Action does. Nobody sends it.
+const panics = syscall.SIGALRM
+
 var oneOfMany = regexp.MustCompile(`\b1 (tasks|connections|hooks|processes|lines|goroutines)\b`)
 
 // Each is a whole run of a program.
 var loggedRuns = map[string]struct {
-	cfg    shutdown.Config
+	errors int // ERROR lines before the last: one for each cause
 	run    func(t *testing.T, m *shutdown.Manager)
 	result string
 	check  func(t *testing.T, lines []map[string]any)
 }{
 	"a clean end": {result: "finished", run: func(_ *testing.T, m *shutdown.Manager) {
 		m.On(shutdown.Close, "db", closeNothing)
-		m.Signal(os.Interrupt)
+		m.Begin(nil)
 	}},
-	"a timeout": {result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
+	"a timeout": {errors: 2, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
 		_, _ = m.Track("GET /orders/17")
 		m.On(shutdown.Drain, "broker", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 		m.On(shutdown.Close, "collector", shutdown.BestEffort(time.Second, func(context.Context) error { return errors.New("refused") }))
 		m.Go("consumer", func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("at offset 17: %w", ctx.Err()) })
 		m.Begin(nil)
 	}},
-	"a forced end": {result: "forced", run: func(t *testing.T, m *shutdown.Manager) {
+	"a forced end": {errors: 4, result: "forced", run: func(t *testing.T, m *shutdown.Manager) {
 		_, _ = m.Track("GET /orders/17")
 		release := make(chan struct{})
 		t.Cleanup(func() { close(release) })
@@ -113,13 +117,13 @@ var loggedRuns = map[string]struct {
 			require.NotContains(t, fmt.Sprint(line), "timed out", "it was forced")
 		}
 	}},
-	"a failed start": {result: "finished with errors", run: func(_ *testing.T, m *shutdown.Manager) {
+	"a failed start": {errors: 1, result: "finished with errors", run: func(_ *testing.T, m *shutdown.Manager) {
 		m.Begin(errors.New("listen tcp :8080: bind: address already in use"))
 	}, check: func(t *testing.T, lines []map[string]any) {
 		require.Equal(t, "ERROR", lines[0]["level"], "at once")
 		require.Contains(t, lines[0]["cause"], "address already in use")
 	}},
-	"60 hung handlers": {result: "timed out", run: hungHandlers, check: func(t *testing.T, lines []map[string]any) {
+	"60 hung handlers": {errors: 2, result: "timed out", run: hungHandlers, check: func(t *testing.T, lines []map[string]any) {
 		all := fmt.Sprint(lines)
 		require.Regexp(t, `60 x GET /sse \(oldest [\d.]+m?s\)`, all, "equal tasks are grouped")
 		require.Contains(t, all, "60 tasks cut off: 60 x GET /sse")
@@ -133,7 +137,16 @@ var loggedRuns = map[string]struct {
 		require.InDelta(t, 60, stacks[0]["goroutines"], 0, "equal stacks are one line, and what is stuck comes first: %v", stacks[0])
 		require.Contains(t, stacks[0]["stack"], "hungHandlers")
 	}},
-	"text from elsewhere": {result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
+	"work that is let in too late": {errors: 1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
+		m.On(shutdown.Drain, "server", func(context.Context) error {
+			<-m.WorkContext().Done()
+			done, _ := m.Track("late")
+			done()
+			return nil
+		})
+		m.Begin(nil)
+	}},
+	"text from elsewhere": {errors: -1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
 		hostile := strings.Repeat("\"\\\x00\xff\n\u202e\u2028 ü", 20_000)
 		for i := range 2000 {
 			_, _ = m.Track(fmt.Sprint(i) + hostile[:3000])
@@ -147,6 +160,7 @@ var loggedRuns = map[string]struct {
 		m.Go(hostile, func(ctx context.Context) error { <-ctx.Done(); return errors.New(hostile) })
 		m.Begin(errors.New(hostile))
 		shutdown.Dump(m, os.Interrupt)
+		m.Signal(panics)
 	}},
 }
 
@@ -177,7 +191,8 @@ func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
 			check := &logCheck{}
 			cfg := shutdown.Config{
 				GracePeriod: time.Minute, Timeout: 12 * time.Second, Reserve: 10 * time.Second, LameDuck: -1,
-				Signals: shutdown.NoSignals(), Logger: slog.New(check),
+				Signals: map[os.Signal]shutdown.Action{panics: func(*shutdown.Manager, os.Signal) { panic(strings.Repeat("x", 100_000)) }},
+				Logger:  slog.New(check),
 			}
 			m, err := shutdown.New(cfg)
 			require.NoError(t, err)
@@ -205,7 +220,11 @@ func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
 				}
 				require.NotEqual(t, "done", line["phase"])
 			}
-			require.Equal(t, code != 0, errorsBefore > 0, "each cause is an ERROR when it happens")
+			if test.errors >= 0 {
+				require.Equal(t, test.errors, errorsBefore, "each cause is an ERROR when it happens")
+			} else {
+				require.Greater(t, errorsBefore, 100)
+			}
 			requireSameNames(t, m, last)
 			if test.check != nil {
 				test.check(t, lines)

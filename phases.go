@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/probe"
@@ -125,6 +126,10 @@ func (m *Manager) drain(hard context.Context) error {
 	if len(cut) == 0 {
 		return nil
 	}
+	if len(cut) > m.cutLogged {
+		late := slices.DeleteFunc(slices.Clone(cut), func(t Task) bool { return t.Since.Before(m.cutAt) })
+		m.logCutOff(late, context.Cause(m.work))
+	}
 	why := ErrTimeout
 	if errors.Is(context.Cause(m.work), ErrForced) {
 		why = ErrForced
@@ -241,7 +246,7 @@ func (m *Manager) hangs(end time.Time) bool {
 
 func isRequest(cause error) bool {
 	switch cause.(type) { //nolint:errorlint // an error that wraps one is no request
-	case SignalError, signalText, probe.PreStop:
+	case SignalError, signalText, jobsDone, probe.PreStop:
 		return true
 	}
 	return false

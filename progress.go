@@ -41,6 +41,12 @@ const (
 // adviceOnGuess is for whoever reads of a time that is guessed.
 const adviceOnGuess = "the grace period is guessed: set " + envGracePeriod + " to what the platform grants"
 
+// adviseOnGuess reports whether a platform may kill at another time than the one
+// that is guessed. At a terminal nobody does.
+func adviseOnGuess(source string) bool {
+	return strings.HasPrefix(source, guessed) && source != guessedTerminal
+}
+
 // A logText is an error whose text is made when the line is written. Error is
 // the program's code, which must not run with mu held.
 type logText struct {
@@ -63,7 +69,10 @@ func (m *Manager) logStartedLocked(begun time.Time, b budget) {
 	}
 	kill, advice := "kill_expected", []any(nil)
 	if b.guessed {
-		kill, advice = "kill_guessed", []any{"advice", adviceOnGuess}
+		kill = "kill_guessed"
+	}
+	if adviseOnGuess(b.source) {
+		advice = []any{"advice", adviceOnGuess}
 	}
 	m.log.at(level, "shutdown: started", append([]any{
 		"cause", logText{m.cause, maxErrText},
@@ -194,6 +203,14 @@ func (m *Manager) awaitStacks(by time.Time) {
 	}
 }
 
+// logCutOff logs work that was cut off, when that happens. Ages are as of then.
+func (m *Manager) logCutOff(tasks []Task, cause error) {
+	if len(tasks) > 0 {
+		m.log.error("shutdown: cut off", "cause", logText{cause, maxListText},
+			"in_flight", len(tasks), "cut_off", clip.To(names(tasks, time.Now(), maxNames), maxNameText))
+	}
+}
+
 // logFailure logs what makes the exit code wrong, when it happens: nobody knows
 // whether the end will be reached.
 func (m *Manager) logFailure(err error) {
@@ -209,9 +226,9 @@ func (m *Manager) logEnded() {
 	r := m.Report()
 	level, args := slog.LevelInfo, []any{"report", r}
 	if m.err != nil {
-		level, args = slog.LevelError, append(args, "error", clip.To(errorText(m.err), maxLastText))
+		level, args = slog.LevelError, append(args, "error", logText{m.err, maxLastText})
 	}
-	if r.timedOut() && r.guessed() {
+	if r.timedOut() && adviseOnGuess(r.GraceSource) {
 		args = append(args, "advice", adviceOnGuess)
 	}
 	m.log.last(level, "shutdown: "+r.result(), args...)

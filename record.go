@@ -257,8 +257,8 @@ func (r *recorder) killed(old record) {
 		how += "; the machine has been restarted since, or it was another one"
 	}
 	r.log.warn("shutdown: the last run was killed "+how,
-		"started", old.Started, "written", old.Written, "host", old.Run.Host, "pid", old.Run.PID,
-		"in_flight", old.InFlight, "cut_off", old.CutOff, "report", last)
+		"started", old.Started, "written", old.Written, "host", shorten(old.Run.Host, maxReason), "pid", old.Run.PID,
+		"in_flight", old.InFlight, "cut_off_count", old.CutOff, "report", last)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lastRun = &last

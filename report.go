@@ -27,10 +27,11 @@ type Report struct {
 	Timeout     time.Duration
 	LameDuck    time.Duration
 	Reserve     time.Duration
-	Steps       []Step // in the order in which they began
-	Pending     []Step // hooks that have not run yet, in the order in which they will
-	Unfinished  []Task // in flight now, or, from Close on, when Drain ended
-	CutOff      []Task // in flight when WorkContext ended, by the deadline or by force, or let in after that; whatever it did then
+	Steps       []Step    // in the order in which they began
+	Pending     []Step    // hooks that have not run yet, in the order in which they will
+	Unfinished  []Task    // in flight now, or, from Close on, when Drain ended
+	CutOff      []Task    // in flight when WorkContext ended, by the deadline or by force, or let in after that; whatever it did then
+	CutOffAt    time.Time // when WorkContext ended, by the deadline or by force; zero if it did not
 }
 
 // A Step is the run of a hook, or, without a Name, a phase as a whole. A worker
@@ -64,7 +65,7 @@ func (m *Manager) reportButTasks() Report {
 	r := Report{
 		Phase: m.Phase(), Cause: m.cause, Begun: m.begun, Took: m.took,
 		GracePeriod: b.grace, GraceSource: b.source, Timeout: b.timeout, LameDuck: b.lameDuck, Reserve: b.reserve,
-		Steps: slices.Clone(m.steps), Unfinished: slices.Clone(m.unfinished), CutOff: slices.Clone(m.cutOff),
+		Steps: slices.Clone(m.steps), Unfinished: slices.Clone(m.unfinished), CutOff: slices.Clone(m.cutOff), CutOffAt: m.cutAt,
 	}
 	if m.forced != nil {
 		r.Forced = m.forced
@@ -118,7 +119,7 @@ func (r Report) timedOut() bool {
 }
 
 // guessed reports whether nobody has said what the grace period is.
-func (r Report) guessed() bool { return strings.HasPrefix(r.GraceSource, "guessed") }
+func (r Report) guessed() bool { return strings.HasPrefix(r.GraceSource, guessed) }
 
 const (
 	barWidth  = 60
@@ -147,6 +148,16 @@ func (r Report) String() string {
 	fmt.Fprintf(&s, "\ngrace period %v (%s), timeout %v, reserve %v, lame duck %v\n",
 		round(r.GracePeriod), graphic(r.GraceSource), round(r.Timeout), round(r.Reserve), round(r.LameDuck))
 
+	if len(r.CutOff) > 0 {
+		fmt.Fprintf(&s, "cut off: %s\n", counted(r.CutOff, r.CutOffAt))
+	}
+	if len(r.Unfinished) > 0 {
+		when := "in flight"
+		if r.Phase > Drain {
+			when = "in flight when drain ended"
+		}
+		fmt.Fprintf(&s, "%s: %s\n", when, counted(r.Unfinished, r.asOf()))
+	}
 	scale := newScale(r)
 	if len(r.Steps) > 0 {
 		fmt.Fprintf(&s, "%-*s %s\n", maxLabel, "", scale.axis())
@@ -163,16 +174,6 @@ func (r Report) String() string {
 			label = fmt.Sprintf("  %s %s", cmp.Or(step.Kind, "worker"), step.Name)
 		}
 		fmt.Fprintf(&s, "%-*s %s %s\n", maxLabel, shorten(label, maxLabel), scale.bar(step), step.outcome())
-	}
-	if len(r.CutOff) > 0 {
-		fmt.Fprintf(&s, "cut off: %s\n", r.counted(r.CutOff))
-	}
-	if len(r.Unfinished) > 0 {
-		when := "in flight"
-		if r.Phase > Drain {
-			when = "in flight when drain ended"
-		}
-		fmt.Fprintf(&s, "%s: %s\n", when, r.counted(r.Unfinished))
 	}
 	if len(r.Pending) > 0 {
 		fmt.Fprintf(&s, "pending: %s\n", r.pending())
@@ -192,23 +193,23 @@ func (r Report) LogValue() slog.Value {
 	}
 	list("cause", firstLine(r.Cause), maxListText)
 	list("forced", firstLine(r.Forced), maxListText)
-	attrs = append(attrs, slog.Float64("grace_period_seconds", inSeconds(r.GracePeriod)), slog.String("grace_source", graphic(r.GraceSource)))
+	attrs = append(attrs, slog.Float64("grace_period_seconds", inSeconds(r.GracePeriod)), slog.String("grace_source", shorten(r.GraceSource, maxReason)))
 	list("workers", r.inWords(Running), maxPhaseText)
 	for _, p := range []Phase{Leave, Drain, Close} {
 		list(p.String(), r.inWords(p), maxPhaseText)
 	}
-	list("cut_off", r.counted(r.CutOff), maxListText)
-	list("unfinished", r.counted(r.Unfinished), maxListText)
+	list("cut_off", counted(r.CutOff, r.CutOffAt), maxListText)
+	list("unfinished", counted(r.Unfinished, r.asOf()), maxListText)
 	list("pending", r.pending(), maxListText)
 	return slog.GroupValue(attrs...)
 }
 
 // counted is "2 tasks: GET /a (2.3s), GET /b (1s)"; "" if there are none.
-func (r Report) counted(tasks []Task) string {
+func counted(tasks []Task, asOf time.Time) string {
 	if len(tasks) == 0 {
 		return ""
 	}
-	return count(len(tasks), "task") + ": " + names(tasks, r.asOf(), maxNames)
+	return count(len(tasks), "task") + ": " + names(tasks, asOf, maxNames)
 }
 
 func (r Report) pending() string {

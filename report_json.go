@@ -28,6 +28,7 @@ type jsonReport struct {
 	Pending     []jsonStep `json:"pending,omitempty"`
 	Unfinished  []jsonTask `json:"unfinished,omitempty"`
 	CutOff      []jsonTask `json:"cut_off,omitempty"`
+	CutOffAt    time.Time  `json:"cut_off_at,omitzero"`
 }
 
 type jsonStep struct {
@@ -70,7 +71,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
 		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
 		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),
-		Unfinished: tasksToJSON(r.Unfinished), CutOff: tasksToJSON(r.CutOff),
+		Unfinished: tasksToJSON(r.Unfinished), CutOff: tasksToJSON(r.CutOff), CutOffAt: r.CutOffAt,
 	}
 	return json.Marshal(j)
 }
@@ -97,7 +98,7 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	if r.Pending, err = fromJSON(j.Pending); err != nil {
 		return err
 	}
-	r.Unfinished, r.CutOff = tasksFromJSON(j.Unfinished), tasksFromJSON(j.CutOff)
+	r.Unfinished, r.CutOff, r.CutOffAt = tasksFromJSON(j.Unfinished), tasksFromJSON(j.CutOff), j.CutOffAt
 	return nil
 }
 
@@ -162,6 +163,9 @@ type signalText string
 func (e signalText) Error() string { return string(e) }
 
 func textCause(text string) error {
+	if text == errJobsDone.Error() {
+		return errJobsDone
+	}
 	if strings.HasPrefix(text, signalPrefix) {
 		return signalText(text)
 	}

@@ -82,16 +82,20 @@ func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
 	require.Contains(t, log, `report.workers="start 0s connection refused"`)
 }
 
-// Not in virtual time: Run must not come to call Wait before the start has failed.
-func TestAFailedStartNeverHasALameDuckHoweverTheGoroutinesRun(t *testing.T) {
-	for range 500 {
-		resetDefault(t)
-		var m *Manager
-		cfg := runConfig(io.Discard)
-		cfg.LameDuck = time.Second
-		require.Error(t, Run(cfg, func(started *Manager) error { m = started; return io.ErrUnexpectedEOF }))
-		require.Zero(t, m.Report().LameDuck)
-	}
+// Run comes to call Wait only when a start that has failed has begun the shutdown:
+// before that it would be one of a program that serves.
+func TestRunIsToldOfAFailedStartWhenTheShutdownHasBegun(t *testing.T) {
+	m, err := New(runConfig(io.Discard))
+	require.NoError(t, err)
+	told := make(chan Phase, 1)
+	m.mu.Lock()
+	m.startWorkerLocked(&worker{
+		name: kindStart, kind: kindStart, ended: func(error) { told <- m.Phase() },
+		run: func(context.Context) error { return io.ErrUnexpectedEOF },
+	})
+	m.mu.Unlock()
+	require.Equal(t, Leave, <-told)
+	require.ErrorIs(t, m.Wait(), io.ErrUnexpectedEOF)
 }
 
 // The controls of the test above: a lame duck that is not skipped.
@@ -199,7 +203,9 @@ func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	resetDefault(t)
 	never := func(*Manager) error { panic("it is not called") }
-	require.EqualError(t, Run(runConfig(io.Discard), nil), "shutdown: Run: start is nil")
+	var log bytes.Buffer
+	require.EqualError(t, Run(runConfig(&log), nil), "shutdown: Run: start is nil")
+	require.Contains(t, log.String(), `level=ERROR msg="shutdown: not started" error="shutdown: Run: start is nil"`, "main may only look at the exit code")
 	require.ErrorContains(t, Run(Config{GracePeriod: -1}, never), "Config.GracePeriod: -1ns is negative")
 	require.Nil(t, defaultManager, "it has left nothing")
 	m, err := New(runConfig(io.Discard))

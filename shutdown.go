@@ -123,7 +123,8 @@ type Manager struct {
 	errs       []error         // for Wait to join
 	unfinished []Task          // still in flight when Drain ended
 	cutOff     []Task          // in flight when WorkContext ended, or let in after that; known when Drain has ended
-	cutAt      time.Time       // when WorkContext ended, by the deadline or by force
+	cutAt      time.Time       // when WorkContext ended, by the deadline or by force; zero if it did not
+	cutLogged  int             // of cutOff: those that were in flight at cutAt
 	concurrent context.Context // for Leave and Drain hooks that come late
 }
 
@@ -138,18 +139,18 @@ var (
 	ErrForced = errors.New("shutdown: forced")
 
 	errRequested = errors.New("shutdown: requested")
+	errJobsDone  = jobsDone{}
 	errEnded     = errors.New("shutdown: the shutdown has ended")
 )
 
-// A timeoutError is ErrTimeout, or ErrTimeout in words that fit a hook.
+// A timeoutError is ErrTimeout.
 type timeoutError string
 
 func (e timeoutError) Error() string { return string(e) }
 
-// Is makes every timeoutError an ErrTimeout, and both what a context returns
-// whose deadline has passed.
+// Is makes it what a context returns whose deadline has passed.
 func (e timeoutError) Is(target error) bool {
-	return target == ErrTimeout || target == context.DeadlineExceeded //nolint:errorlint // it is what errors.Is asks
+	return target == context.DeadlineExceeded //nolint:errorlint // it is what errors.Is asks
 }
 
 // New returns a Manager that catches cfg.Signals from now on, so that a signal
@@ -236,8 +237,8 @@ func FromContext(ctx context.Context) (*Manager, bool) {
 func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 
 // Force begins the shutdown if it has not begun, and cuts it short: Leave and
-// Drain hooks and WorkContext are cancelled and left behind after a moment
-// (100 ms at most), and Close has at most Config.Reserve from now. What is in
+// Drain hooks and WorkContext are cancelled, hooks that do not return within a
+// moment (100 ms at most) are left behind, and Close has at most Config.Reserve from now. What is in
 // flight at that moment, or is let in after it, was cut off: see Wait. Force
 // returns at once. Only the first call counts, and none does after the end.
 func (m *Manager) Force(cause error) {
@@ -332,22 +333,19 @@ func (m *Manager) cutIfForced() {
 // cut ends WorkContext, by the deadline or by force. What is in flight is marked
 // before anybody can know of that, and named when there is time.
 func (m *Manager) cut(cause error) {
-	first := false
 	m.workOver.Do(func() {
-		first = true
 		m.tracker.cutOff()
 		m.mu.Lock()
 		m.cutAt = time.Now()
 		m.mu.Unlock()
 		m.endWork(cause)
-	})
-	if !first {
-		return
-	}
-	if cut := m.tracker.cutTasks(); len(cut) > 0 {
-		m.log.error("shutdown: cut off", "cause", logText{cause, maxListText}, "in_flight", len(cut), "cut_off", names(cut, time.Now(), maxNames))
+		cut := m.tracker.cutTasks()
+		m.logCutOff(cut, cause)
+		m.mu.Lock()
+		m.cutLogged = len(cut)
+		m.mu.Unlock()
 		m.note()
-	}
+	})
 }
 
 // Wait blocks until the shutdown has ended, at Config.Timeout after its
@@ -379,7 +377,7 @@ func (m *Manager) Wait() error {
 	done := m.jobs.doneLocked()
 	m.mu.Unlock()
 	if done {
-		m.Begin(nil)
+		m.Begin(errJobsDone)
 	}
 	<-m.done
 	return m.err
@@ -419,7 +417,7 @@ func (m *Manager) Phase() Phase { return Phase(m.phase.Load()) }
 // See [Tracker.Track]; done may be called more than once.
 func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.Track(name) }
 
-// Tasks returns what is in flight now, oldest first: what Track and Go count.
+// Tasks returns what is in flight now, oldest first: what Track, Go and Job count.
 func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
 
 // A forcedError is ErrForced with its cause.

@@ -31,13 +31,12 @@ func Graceful(m *Manager, sig os.Signal) { m.Begin(SignalError{sig}) }
 func GracefulThenForce(m *Manager, sig os.Signal) {
 	switch m.count(sig) {
 	case 1:
-		if m.begin(SignalError{sig}, false) {
-			m.tellTerminal("shutdown: Ctrl-C again forces the end, and cuts off what is in flight")
-		}
+		m.Begin(SignalError{sig})
+		m.tellTerminal(sig, "shutdown: Ctrl-C again forces the end, and cuts off what is in flight")
 	case 2:
 		m.Force(SignalError{sig})
 	case 0:
-		m.tellTerminal("shutdown: Ctrl-C within half a second is taken as the same press; again forces the end")
+		m.tellTerminal(sig, "shutdown: Ctrl-C within half a second is taken as the same press")
 	default:
 		m.raise(sig)
 	}
@@ -49,7 +48,8 @@ func GracefulThenForce(m *Manager, sig os.Signal) {
 func Immediate(m *Manager, sig os.Signal) { m.begin(SignalError{sig}, true) }
 
 // Dump logs what is in flight, which hooks are pending, and the stacks of all
-// goroutines (at most 1 MiB of them), and lets the program go on.
+// goroutines, and lets the program go on. Equal stacks are a line together, those
+// of hooks, workers and requests come first, and there are at most 256.
 func Dump(m *Manager, sig os.Signal) { m.dump(sig) }
 
 // NoSignals returns an empty table, for Config.Signals: no signal is caught.
@@ -216,7 +216,7 @@ func (m *Manager) act() {
 	defer func() {
 		if !finished { // an Action panicked or called Goexit
 			if r := recover(); r != nil {
-				m.log.error("shutdown: signal action panicked", "panic", newPanicError(r).Error())
+				m.log.error("shutdown: signal action panicked", "error", logText{newPanicError(r), maxErrText})
 			}
 			go m.act()
 		}
@@ -242,9 +242,9 @@ func (m *Manager) act() {
 	}
 }
 
-// tellTerminal tells the person at the terminal, if there is one.
-func (m *Manager) tellTerminal(line string) {
-	if m.env.terminal() {
+// tellTerminal tells the person who has pressed Ctrl-C, if there is one.
+func (m *Manager) tellTerminal(sig os.Signal, line string) {
+	if sig == os.Interrupt && m.env.terminal() {
 		m.log.info(line)
 	}
 }

@@ -176,12 +176,32 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 				if terminal {
 					require.Equal(t, 10*time.Second, m.Report().GracePeriod)
 					require.Equal(t, "guessed: a terminal", m.Report().GraceSource)
+					require.NotContains(t, log.String(), "SHUTDOWN_GRACE_PERIOD", "nobody kills there")
 				} else {
 					require.Equal(t, 30*time.Second, m.Report().GracePeriod)
 				}
 			})
 		})
 	}
+}
+
+func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		e := fakeEnv()
+		e.terminal = func() bool { return true }
+		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
+		require.NoError(t, err)
+		_, _ = m.Track("long work")
+		m.Begin(errors.New("a worker has failed"))
+		time.Sleep(time.Second)
+		m.Signal(os.Interrupt)
+		synctest.Wait()
+		require.Contains(t, log.String(), "Ctrl-C again forces the end")
+		time.Sleep(time.Second)
+		m.Signal(os.Interrupt)
+		require.ErrorIs(t, m.Wait(), ErrForced)
+	})
 }
 
 func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {

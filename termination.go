@@ -75,10 +75,10 @@ func (r Report) summary() string {
 	if r.Phase != Running && r.Phase != Done {
 		s.WriteString("shutdown: " + r.inShort() + "\n" + r.ifKilledHere())
 	}
-	s.WriteString(r.String())
-	if r.Phase == Done && r.timedOut() && r.guessed() {
-		s.WriteString("\n" + adviceOnGuess)
+	if r.Phase == Done && r.timedOut() && adviseOnGuess(r.GraceSource) {
+		s.WriteString("shutdown: " + adviceOnGuess + "\n")
 	}
+	s.WriteString(r.String())
 	return truncate(s.String(), maxTerminationLog)
 }
 
@@ -90,15 +90,19 @@ func (r Report) summary() string {
 // was told, a kill by hand or for memory is as likely as a wrong one.
 func (r Report) killedEarly() string {
 	early := r.GracePeriod - r.Took
-	if r.Phase == Running || r.Took < 2*time.Second || early < 2*time.Second {
-		return "" // no platform grants less
+	if r.Phase == Running || r.Forced != nil || r.Took < 2*time.Second || early < 2*time.Second {
+		return "" // no platform grants less; who forces the end may kill as well
+	}
+	or := fmt.Sprintf(", or %s if a preStop hook took the rest", envPreStop)
+	if strings.Contains(r.GraceSource, envPreStop) {
+		or = ", which counts from SIGTERM, and unset " + envPreStop
 	}
 	unless := ""
 	if !r.guessed() {
 		unless = "unless it was killed by hand or for memory, "
 	}
-	return fmt.Sprintf("; killed %v before the expected time: %sthe real grace period is about %v; set %s=%d, or %s if a preStop hook took the rest",
-		early.Round(time.Second), unless, r.Took.Truncate(time.Second), envGracePeriod, int(r.Took.Seconds()), envPreStop)
+	return fmt.Sprintf("; killed %v before the expected time: %sthe real grace period is about %v; set %s=%d%s",
+		early.Round(time.Second), unless, r.Took.Truncate(time.Second), envGracePeriod, int(r.Took.Seconds()), or)
 }
 
 // ifKilledHere is what the termination log says meanwhile.
@@ -107,7 +111,7 @@ func (r Report) ifKilledHere() string {
 	if r.guessed() {
 		s += " (guessed)"
 	}
-	if r.Took < r.GracePeriod-time.Second {
+	if r.Forced == nil && r.Took < r.GracePeriod-time.Second {
 		s += fmt.Sprintf(": if it was killed here, set %s=%d", envGracePeriod, max(1, int(r.Took.Seconds())))
 	}
 	return s + "\n"

@@ -90,11 +90,11 @@ func (t *Tracker) Track(name string) (done func(), ok bool) {
 	return func() { s.end(slot, generation) }, true
 }
 
-// trackWorker is Track for a worker or a job: done also reports whether it was
-// cut off.
-func (t *Tracker) trackWorker(name string) (done func() (cut bool), ok bool) {
-	i, slot, generation, ok := t.begin(name, nil)
-	return func() bool { return t.shards[i].end(slot, generation) }, ok
+// trackWorker is Track for a worker or a job, before the Tracker is closed: done
+// also reports whether it was cut off.
+func (t *Tracker) trackWorker(name string) (done func() (cut bool)) {
+	i, slot, generation, _ := t.begin(name, nil)
+	return func() bool { return t.shards[i].end(slot, generation) }
 }
 
 // lazyTracker is what package inflight promises.

@@ -92,6 +92,11 @@ type jobs struct {
 // doneLocked reports whether the program has nothing left to do.
 func (j jobs) doneLocked() bool { return j.any && j.running == 0 }
 
+// jobsDone is the cause of a shutdown for which nothing is left to do: a request.
+type jobsDone struct{}
+
+func (jobsDone) Error() string { return "the last job has returned" }
+
 var errNotStarted = errors.New("not started: the shutdown had begun")
 
 // failure is err as part of what Wait returns.
@@ -105,7 +110,7 @@ func (m *Manager) startWorkerLocked(w *worker) bool {
 	if m.Phase() != Running {
 		return false
 	}
-	done, _ := m.tracker.trackWorker(w.name) // it refuses in Close and later only
+	done := m.tracker.trackWorker(w.name)
 	go func() {
 		err := errGoexit
 		defer func() {
@@ -123,6 +128,11 @@ func (m *Manager) startWorkerLocked(w *worker) bool {
 // that is recorded before comes too late.
 func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
 	isCause := err != nil && m.begin(w.failure(err), false)
+	// The methods of err are the program's own code: they run before the lock.
+	canceled := err != nil && isCancellation(err, context.Cause(m.accept))
+	if w.kind == kindJob && err != nil && !isCause {
+		err = fmt.Errorf("did not finish: %w", err)
+	}
 	if w.ended != nil { // not before the beginning, to which it matters whether Wait has been called
 		w.ended(err)
 	}
@@ -141,16 +151,14 @@ func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
 	case isCause: // which is in what Wait returns already
 		m.steps = append(m.steps, w.step(err, 0))
 		m.note()
-	case w.kind == kindJob:
-		m.workerFailedLocked(w, fmt.Errorf("did not finish: %w", err))
-	case !cut && isCancellation(err, context.Cause(m.accept)):
+	case w.kind != kindJob && !cut && canceled:
 		m.log.info("shutdown: worker stopped", "worker", shorten(w.name, maxTaskName), "error", logText{err, maxErrText})
 	default:
 		m.workerFailedLocked(w, err)
 	}
 	m.mu.Unlock()
 	if lastJob {
-		m.Begin(nil)
+		m.Begin(errJobsDone)
 	}
 }
 
@@ -171,8 +179,14 @@ func (w *worker) step(err error, took time.Duration) Step {
 }
 
 // isCancellation reports whether every leaf of err's tree is context.Canceled or
-// cause: an error that is more than that must not be taken for success.
-func isCancellation(err, cause error) bool {
+// cause: an error that is more than that must not be taken for success. Neither
+// must one whose Unwrap panics, as that of a typed nil may.
+func isCancellation(err, cause error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
 	if same(err, context.Canceled) || same(err, cause) {
 		return true
 	}

@@ -14,9 +14,9 @@ type cutGroup struct {
 }
 
 // cutOff fills in what was cut off, grouped by name, the oldest first. Ages are
-// as of the Report, which does not say when the work was cut off.
+// as of the moment in which it was cut off.
 func (p *page) cutOff(r shutdown.Report) {
-	asOf := r.Begun.Add(r.Took)
+	asOf := r.CutOffAt
 	index := make(map[string]int) // of the group of a name
 	for _, t := range r.CutOff {
 		i, ok := index[t.Name]

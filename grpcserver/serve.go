@@ -170,11 +170,8 @@ func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	case <-graceful:
 	case <-after(ctx, moment):
 	}
-	switch left {
-	case 0:
+	if left == 0 {
 		return nil
-	case 1:
-		return fmt.Errorf("1 connection cut off: %w", context.Cause(work))
 	}
 	// A forced end may cut the drain short after WorkContext has timed out.
 	return fmt.Errorf("%s cut off: %w", connections(left), cmp.Or(context.Cause(ctx), context.Cause(work)))

@@ -23,7 +23,7 @@ func runConfig(log io.Writer) Config {
 
 // runIt is Run in virtual time. It returns what Run returned, how long after the
 // beginning of the test that was, and the log.
-func runIt(t *testing.T, cfg func(*Config), start func(*Manager) error) (err error, took time.Duration, log string) {
+func runIt(t *testing.T, cfg func(*Config), start func(*Manager) error) (took time.Duration, log string, err error) {
 	t.Helper()
 	resetDefault(t)
 	synctest.Test(t, func(*testing.T) {
@@ -39,12 +39,12 @@ func runIt(t *testing.T, cfg func(*Config), start func(*Manager) error) (err err
 		log = buffer.String()
 		time.Sleep(2 * time.Hour) // for what hangs
 	})
-	return err, took, log
+	return took, log, err
 }
 
 func TestRunStartsWaitsAndMakesItsManagerTheDefault(t *testing.T) {
 	var order []string
-	err, took, _ := runIt(t, nil, func(m *Manager) error {
+	took, _, err := runIt(t, nil, func(m *Manager) error {
 		require.Same(t, m, Default())
 		require.Equal(t, "start", m.Tasks()[0].Name, "it is in flight")
 		On(Close, "db", func(context.Context) error { order = append(order, "db"); return nil })
@@ -67,7 +67,7 @@ func TestRunStartsWaitsAndMakesItsManagerTheDefault(t *testing.T) {
 func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
 	refused := errors.New("connection refused")
 	closed := false
-	err, took, log := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
+	took, log, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
 		m.On(Drain, "http", func(context.Context) error { return nil })
 		m.On(Close, "db", func(context.Context) error { closed = true; return nil })
 		return refused
@@ -101,7 +101,7 @@ func TestRunIsToldOfAFailedStartWhenTheShutdownHasBegun(t *testing.T) {
 // The controls of the test above: a lame duck that is not skipped.
 func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 	t.Run("in start", func(t *testing.T) {
-		err, took, _ := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
+		took, _, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
 			m.Signal(syscall.SIGTERM)
 			<-m.AcceptContext().Done()
 			return nil
@@ -110,7 +110,7 @@ func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 		require.Equal(t, 5*time.Second, took)
 	})
 	t.Run("a worker that fails when the service serves", func(t *testing.T) {
-		err, took, _ := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
+		took, _, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
 			m.Go("consumer", func(context.Context) error { time.Sleep(time.Second); return io.ErrUnexpectedEOF })
 			return nil
 		})
@@ -178,7 +178,7 @@ func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			closed := false
-			err, took, log := runIt(t, nil, func(m *Manager) error {
+			took, log, err := runIt(t, nil, func(m *Manager) error {
 				m.On(Close, "db", func(context.Context) error { closed = true; return nil })
 				if test.code != 130 {
 					m.Signal(syscall.SIGTERM)
@@ -264,7 +264,7 @@ func TestTrackUnderRunRefusesNothingBeforeTheDrainHasEnded(t *testing.T) {
 			var refusedIn Phase
 			admitted := 0
 			const drain = 2 * time.Second
-			err, took, _ := runIt(t, func(c *Config) { c.LameDuck = 0 }, func(m *Manager) error {
+			took, _, err := runIt(t, func(c *Config) { c.LameDuck = 0 }, func(m *Manager) error {
 				m.On(Drain, "http", func(context.Context) error { time.Sleep(drain); return nil })
 				m.On(Close, "db", func(context.Context) error { time.Sleep(time.Second); return nil })
 				go func() {

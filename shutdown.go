@@ -150,7 +150,7 @@ func (e timeoutError) Error() string { return string(e) }
 
 // Is makes it what a context returns whose deadline has passed.
 func (e timeoutError) Is(target error) bool {
-	return target == context.DeadlineExceeded //nolint:errorlint // it is what errors.Is asks
+	return target == context.DeadlineExceeded
 }
 
 // New returns a Manager that catches cfg.Signals from now on, so that a signal
@@ -349,7 +349,8 @@ func (m *Manager) cut(cause error) {
 }
 
 // Wait blocks until the shutdown has ended, at Config.Timeout after its
-// beginning at the latest, even if every hook hangs. It begins one only if there
+// beginning at the latest, even if every hook hangs (in a process that is starved
+// of CPU, as much later as its timers are). It begins one only if there
 // are jobs and the last has returned; see Job. Any number of goroutines may call
 // it, also after the end; all get the same.
 //

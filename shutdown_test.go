@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
@@ -313,7 +314,7 @@ func TestReachedIsClosedWhenThePhaseBegins(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				at[p] = time.Since(began)
-				require.GreaterOrEqual(t, m.Phase(), p)
+				assert.GreaterOrEqual(t, m.Phase(), p)
 			}()
 		}
 		m.On(shutdown.Close, "db", func(context.Context) error { time.Sleep(time.Second); return nil })

@@ -2,7 +2,6 @@ package grpcserver_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,7 +34,7 @@ func TestTheErrorOfAForcedEndIsNoTimeout(t *testing.T) {
 			before(m)
 			m.Force(nil)
 			var hook *shutdown.HookError
-			require.True(t, errors.As(within(t, "the end", ended), &hook))
+			require.ErrorAs(t, within(t, "the end", ended), &hook)
 			require.ErrorIs(t, hook, shutdown.ErrForced)
 			require.ErrorContains(t, hook, "1 connection cut off: shutdown: forced")
 			require.NotContains(t, hook.Error(), "timed out")

@@ -16,7 +16,7 @@
 //	health   | server 1 is SERVING
 //	demo     | SIGTERM to server 1
 //	health   | server 1 is NOT_SERVING
-//	server 1 | INFO shutdown: started cause="signal SIGTERM" ... lame_duck=500ms in_flight=5 ...
+//	server 1 | INFO shutdown: started cause="signal SIGTERM" ... lame_duck_seconds=0.5 ... in_flight=5 ...
 //	client   | the server says good-bye
 //	client   | the chat ended with io.EOF
 //	client   | joined the chat at 127.0.0.1:34113

@@ -233,7 +233,7 @@ func TestAReaperThatWasKilledIsSaid(t *testing.T) {
 	_, err = out.Read(make([]byte, 3))
 	require.NoError(t, err)
 	require.NoError(t, unix.Kill(reaperOf(t, tree.Pid()), unix.SIGKILL))
-	require.ErrorContains(t, tree.Wait(), "its reaper ended before it (signal: killed)")
+	require.ErrorContains(t, tree.Wait(), "its reaper ended before it (signal SIGKILL)")
 	require.ErrorContains(t, tree.Stop(soonContext(t)), "what is left of it is not known")
 	require.ErrorContains(t, tree.Kill(), "what is left of it is not known")
 	require.Equal(t, process.Survived, tree.State())

@@ -49,7 +49,7 @@ func TestAChatEndsWithAGoodByeAndGoesOnElsewhere(t *testing.T) {
 	t.Parallel()
 	// Searches that are all over when a server that stood still gets to run again
 	// are not waited for.
-	waiting := regexp.MustCompile(`server 1 \| .*shutdown: waiting phase=drain waiting_for="[^=]*grpc /chat\.Chat/Search \([0-9.]+m?s\)`)
+	waiting := regexp.MustCompile(`server 1 \| .*shutdown: waiting phase=drain waiting_for="[^=]*grpc /chat\.Chat/Search \((?:oldest )?[0-9.]+m?s\)`)
 	for try := 1; !waiting.MatchString(chatEndsWithAGoodBye(t)); try++ {
 		require.Less(t, try, tries, "no search was waited for")
 	}

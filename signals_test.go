@@ -1,7 +1,6 @@
 package shutdown
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -157,7 +156,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 	for name, terminal := range map[string]bool{"terminal": true, "none": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log testLog
 				e := fakeEnv()
 				e.terminal = func() bool { return terminal }
 				m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
@@ -187,7 +186,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 
 func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log testLog
 		e := fakeEnv()
 		e.terminal = func() bool { return true }
 		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
@@ -206,7 +205,7 @@ func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 
 func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log testLog
 		e := fakeEnv()
 		e.terminal = func() bool { return true }
 		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)

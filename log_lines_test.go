@@ -147,12 +147,12 @@ var loggedRuns = map[string]struct {
 		m.Begin(nil)
 	}},
 	"text from elsewhere": {errors: -1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
-		hostile := strings.Repeat("\"\\\x00\xff\n\u202e\u2028 ü", 20_000)
-		for i := range 2000 {
+		hostile := strings.Repeat("\"\\\x00\xff\n\u202e\u2028 ü", 3_000)
+		for i := range 500 {
 			_, _ = m.Track(fmt.Sprint(i) + hostile[:3000])
 		}
 		for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
-			for range 40 {
+			for range 12 {
 				m.On(p, hostile, func(context.Context) error { return errors.New(hostile) })
 			}
 			m.On(p, "panics", func(context.Context) error { panic(hostile) })
@@ -223,7 +223,7 @@ func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
 			if test.errors >= 0 {
 				require.Equal(t, test.errors, errorsBefore, "each cause is an ERROR when it happens")
 			} else {
-				require.Greater(t, errorsBefore, 100)
+				require.Greater(t, errorsBefore, 36)
 			}
 			requireSameNames(t, m, last)
 			if test.check != nil {

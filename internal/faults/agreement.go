@@ -68,7 +68,7 @@ func logAgrees(o Outcome, end *End) (wrong []string) {
 	cause := errorText(end.Report.Cause)
 	if len(first) != 1 {
 		wrong = append(wrong, fmt.Sprintf("%d log lines say that it began", len(first)))
-	} else if failed := cause != "" && !strings.HasPrefix(cause, "signal "); failed != (first[0].Level == "ERROR") {
+	} else if failed := cause != "" && !isRequest(cause); failed != (first[0].Level == "ERROR") {
 		wrong = append(wrong, fmt.Sprintf("the first log line has the level %s, and the cause is %q", first[0].Level, cause))
 	}
 	for _, l := range o.Log {
@@ -233,3 +233,9 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 // unjournaled is work that comes in such numbers that the child does not write
 // it down.
 var unjournaled = map[string]bool{"POST /": true, "GET /reset": true}
+
+// lastJobCause is the cause of a shutdown for which nothing is left to do.
+const lastJobCause = "the last job has returned"
+
+// isRequest reports whether a cause is no failure.
+func isRequest(cause string) bool { return cause == lastJobCause || strings.HasPrefix(cause, "signal ") }

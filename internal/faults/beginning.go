@@ -30,7 +30,7 @@ func beginningAgrees(o Outcome, end *End) (wrong []string) {
 		if !slices.ContainsFunc(o.Sent, func(s Sent) bool { return s.Name == name && s.At.Before(begun.At) }) {
 			say("%s began the shutdown, and was not sent before", begun.Error)
 		}
-	case begun.Error == "shutdown: requested":
+	case begun.Error == lastJobCause:
 		if !anyJobs || jobsDone.After(begun.At.Add(endLead+o.stall())) {
 			say("the shutdown began without a cause, and not all jobs had returned")
 		}
@@ -41,7 +41,7 @@ func beginningAgrees(o Outcome, end *End) (wrong []string) {
 	case end.ExitCode == 0 || !strings.Contains(end.Error, begun.Error):
 		say("the shutdown began because of %q, the exit code is %d, and Wait's error %q", begun.Error, end.ExitCode, end.Error)
 	}
-	if cause != begun.Error && (cause != "" || begun.Error != "shutdown: requested") {
+	if cause != begun.Error {
 		say("the cause of AcceptContext's end is %q, and that of the Report %q", begun.Error, cause)
 	}
 	if anyJobs && !jobsDone.IsZero() && begun.At.Sub(jobsDone) > late {

@@ -80,7 +80,7 @@ func resultAgrees(_ Outcome, end *End) (wrong []string) {
 	r := end.Report
 	failed := slices.ContainsFunc(r.Steps, func(s shutdown.Step) bool { return s.Err != nil && !s.BestEffort })
 	late := len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s shutdown.Step) bool { return s.LeftBehind && !s.BestEffort })
-	cause := r.Cause != nil && !strings.HasPrefix(r.Cause.Error(), "signal ")
+	cause := r.Cause != nil && !isRequest(r.Cause.Error())
 	want := "finished"
 	switch {
 	case r.Forced != nil:

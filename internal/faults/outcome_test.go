@@ -197,8 +197,8 @@ func refusedJob(o *Outcome) {
 func lastJob(o *Outcome) {
 	aJob(o, 100, "")
 	o.Sent = nil
-	change(o, acceptCanceled, "", func(e *Event) { e.Error = "shutdown: requested" })
-	end(o).Report.Cause = nil
+	change(o, acceptCanceled, "", func(e *Event) { e.Error = lastJobCause })
+	end(o).Report.Cause = errors.New(lastJobCause)
 }
 
 // failedJob is a shutdown whose cause is a job that failed.

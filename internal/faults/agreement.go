@@ -238,4 +238,6 @@ var unjournaled = map[string]bool{"POST /": true, "GET /reset": true}
 const lastJobCause = "the last job has returned"
 
 // isRequest reports whether a cause is no failure.
-func isRequest(cause string) bool { return cause == lastJobCause || strings.HasPrefix(cause, "signal ") }
+func isRequest(cause string) bool {
+	return cause == lastJobCause || strings.HasPrefix(cause, "signal ")
+}

@@ -244,3 +244,22 @@ type listWithNil struct{}
 
 func (listWithNil) Error() string   { return "x" }
 func (listWithNil) Unwrap() []error { return []error{context.Canceled, nil} }
+
+// A Report that is asked for in this very moment knows when it was, or nothing.
+func TestAReportThatNamesWhatWasCutOffKnowsWhen(t *testing.T) {
+	for range 20 {
+		m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		for range 20 {
+			_, _ = m.Track("GET /")
+		}
+		go m.Force(nil)
+		for r := m.Report(); r.Phase != Done; r = m.Report() {
+			require.False(t, len(r.CutOff) > 0 && r.CutOffAt.IsZero())
+			if len(r.CutOff) > 0 {
+				break
+			}
+		}
+		_ = m.Wait()
+	}
+}

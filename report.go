@@ -51,9 +51,11 @@ type Step struct {
 // Report returns a copy of what is known now: live while the shutdown runs,
 // final after Wait. It does not block.
 func (m *Manager) Report() Report {
+	// The tasks come first: what is marked as cut off was so after CutOffAt.
+	inFlight, cut := m.tracker.Tasks(), m.tracker.cutTasks()
 	r := m.reportButTasks()
 	if r.Phase == Leave || r.Phase == Drain {
-		r.Unfinished, r.CutOff = m.tracker.Tasks(), m.tracker.cutTasks()
+		r.Unfinished, r.CutOff = inFlight, cut
 	}
 	return r
 }

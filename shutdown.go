@@ -334,10 +334,10 @@ func (m *Manager) cutIfForced() {
 // before anybody can know of that, and named when there is time.
 func (m *Manager) cut(cause error) {
 	m.workOver.Do(func() {
-		m.tracker.cutOff()
 		m.mu.Lock()
 		m.cutAt = time.Now()
 		m.mu.Unlock()
+		m.tracker.cutOff()
 		m.endWork(cause)
 		cut := m.tracker.cutTasks()
 		m.logCutOff(cut, cause)

@@ -47,8 +47,8 @@ func product() (all []cell) {
 					c.quick = p != http1 && k == pieces && !length && lameDuck > 0
 					if lameDuck > 0 {
 						// A second of clients that never pause takes the processor from
-						// the rounds beside this one. Longer pauses make connections idle.
-						c.traffic.pause = 5 * time.Millisecond
+						// the rounds beside this one. Connections are idle from 40 ms on.
+						c.traffic.pause = 15 * time.Millisecond
 					}
 					all = append(all, c)
 				}
@@ -119,7 +119,7 @@ func gRPC() (all []cell) {
 				traffic: traffic{calls: k},
 			}
 			if lameDuck > 0 {
-				c.traffic.pause = 5 * time.Millisecond
+				c.traffic.pause = 15 * time.Millisecond
 			}
 			all = append(all, c)
 		}

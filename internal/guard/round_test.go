@@ -95,7 +95,7 @@ func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
 	defer stop()
 	err = waitFor(ctx, load, warm)
 	if err == nil {
-		time.Sleep(rand.N(100 * time.Millisecond)) // any moment will do: it is where the rounds differ
+		time.Sleep(rand.N(50 * time.Millisecond)) // any moment will do: it is where the rounds differ
 		load.Mark()
 		err = p.cmd.Process.Signal(syscall.SIGTERM)
 	}

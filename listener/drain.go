@@ -18,6 +18,13 @@ const (
 	// socket takes from the queue. Nothing is looked for while there is none.
 	lookAgain = 10 * time.Millisecond
 
+	// Between the last SYN and the close of the port is the time of the slowest
+	// handshake of late, or the shortest window. It is as long as that only if
+	// everybody is near: else the kernel is asked who is in a handshake, which takes
+	// it some milliseconds.
+	shortestWindow = 100 * time.Microsecond
+	longestWindow  = time.Millisecond
+
 	// Where nobody can look into the queue, Drain counts the turns of this length
 	// that Accept has waited: a process that is stopped, or throttled, for however
 	// long has waited for one of them only.
@@ -76,10 +83,10 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.isClosed() {
 		return nil
 	}
-	// Where new handshakes go on beginning, to wait for the present ones gains
-	// nothing: over a slow network some are always under way, and on a fast one
-	// looking for them takes longer than they do.
-	var limit time.Time
+	if l.below != nil {
+		return l.drainBelow(ctx)
+	}
+	var limit time.Time // of the wait for handshakes; zero if there is none
 	if l.stopNew() {
 		limit = time.Now().Add(handshakeLimit)
 	}
@@ -88,14 +95,18 @@ func (l *Listener) drain(ctx context.Context) error {
 	due := time.Now().Add(turn)
 	for {
 		left, again := l.left(limit)
-		if left == "" || left == unknown && turns >= limitTurns && l.accepting.Load() > 0 {
+		if left == "" && l.tcp && !isDone(l.stopped) && l.stop(0) {
+			continue // who came in the last moment is to be handed out
+		}
+		blind := left == unknown || left == inside
+		if left == "" || blind && turns >= limitTurns && l.accepting.Load() > 0 {
 			return l.finish()
 		}
 		select {
 		case <-l.moved:
 			vain = 0
 		case <-time.After(again):
-			if left != unknown || l.accepting.Load() == 0 {
+			if !blind || l.accepting.Load() == 0 {
 				continue
 			}
 			if vain++; vain == quietTurns {
@@ -132,27 +143,83 @@ func (l *Listener) finish() error {
 	return err
 }
 
-const unknown = "a queue that cannot be looked into"
+// What cannot be counted.
+const (
+	unknown = "a queue that cannot be looked into"
+	inside  = "connections in what the listener is wrapped in"
+)
 
 // left says what a Close would reset now, in words; "" is nothing. Without any
 // event it is worth asking again after the time that it returns.
 func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
-	n, ok := queued(l.socket)
+	n, ok := l.queued()
 	if !ok {
 		return unknown, turn
 	}
 	if n == 0 {
-		if time.Now().Before(limit) && halfDone(l.Addr()) {
+		if time.Now().Before(limit) && len(handshakes(l.Addr())) > 0 {
 			return "a handshake half done", lookAgain
 		}
 		// What was no handshake any more may be in the queue by now, so the queue
 		// is the last to be looked at.
-		n, _ = queued(l.socket)
+		n, _ = l.queued()
 	}
-	if n > 0 {
+	switch {
+	case n > 0:
 		return "at least " + connections(n) + " in its queue", lookAgain
+	case l.inside():
+		return inside, turn
 	}
 	return "", 0
+}
+
+func (l *Listener) queued() (n int, ok bool) {
+	if isDone(l.stopped) {
+		return l.caught.len(), true
+	}
+	return queued(l.socket)
+}
+
+// stopNew sees to it that no more clients get connected, where no other owner of
+// the socket can be hurt. It reports whether handshakes may be under way that have
+// to be waited for. Where new ones go on beginning, to wait for the present ones
+// gains nothing: over a slow network some are always under way, and on a fast one
+// looking for them takes longer than they do.
+//
+// Nothing has to undo it: the socket is ours alone, and from here on every way
+// ends in closing it.
+func (l *Listener) stopNew() (handshakes bool) {
+	if l.path != nil {
+		l.path.remove()
+	}
+	if !l.tcp {
+		return false
+	}
+	if window, ok := l.window(); ok {
+		return !l.stop(window) && l.dropping.Load()
+	}
+	l.dropping.Store(true) // before any connection can inherit it
+	return stopSYN(l.socket)
+}
+
+// window returns for how long handshakes may go on when no more may begin. It is
+// not ok if one may take longer than a short while.
+func (l *Listener) window() (window time.Duration, ok bool) {
+	window = max(shortestWindow, l.slowest.at(time.Now()))
+	if window > longestWindow {
+		return 0, false
+	}
+	begun := handshakes(l.Addr())
+	if len(begun) == 0 {
+		return window, true
+	}
+	time.Sleep(lookAgain) // nobody is kept waiting yet
+	for h := range handshakes(l.Addr()) {
+		if begun[h] {
+			return 0, false
+		}
+	}
+	return window, true
 }
 
 func connections(n int) string {

@@ -16,10 +16,10 @@ import (
 // minimal TTL, and 255 is more than what clients send, who start with 64 or
 // 128. The kernel compares it for packets to the listening socket, but not for
 // those that belong to a handshake.
-func dropSYN(socket syscall.RawConn) (ok bool) {
-	err := socket.Control(func(fd uintptr) {
-		ok = attachFilter(int(fd)) == nil || setMinTTL(int(fd), 255) == nil
-	})
+func dropSYN(fd int) bool { return attachFilter(fd) == nil || setMinTTL(fd, 255) == nil }
+
+func stopSYN(socket syscall.RawConn) (ok bool) {
+	err := socket.Control(func(fd uintptr) { ok = dropSYN(int(fd)) })
 	return ok && err == nil
 }
 

@@ -2,6 +2,8 @@ package listener_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -18,49 +20,61 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-func TestADialDuringTheDrainIsNotAnsweredAndThenRefused(t *testing.T) {
-	t.Parallel()
-	var patient []<-chan error
+// Whoever dials meanwhile is refused, although somebody who came before is still
+// in the queue.
+func TestADialDuringTheDrainIsRefusedAtOnce(t *testing.T) {
 	for name, drain := range drains {
 		for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
-			ln, err := listener.Listen(t.Context(), "tcp", strings.Replace(address, "127.0.0.1", loopback.Host(), 1))
-			if err != nil {
-				continue // no IPv6 here
-			}
-			waiting := dial(t, ln.Addr()) // keeps the drain from ending; and dialling works
-			ctx := watch(soonContext(t))
-			drained := start(func() error { return drain(ctx, ln) })
-			ctx.await(t)
-
-			// To an address for all, this dials the loopback of either family.
-			_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
-			var timeout net.Error
-			require.ErrorAs(t, err, &timeout, "%s, %s", name, address)
-			require.True(t, timeout.Timeout(), "%v", err)
-
-			patient = append(patient, start(func() error {
-				conn, err := net.Dial("tcp", ln.Addr().String())
-				if err == nil {
-					conn.Close()
+			t.Run(name+" "+address, func(t *testing.T) {
+				t.Parallel()
+				ln, err := listener.Listen(t.Context(), "tcp", strings.Replace(address, "127.0.0.1", loopback.Host(), 1))
+				if err != nil {
+					t.Skipf("no IPv6 here: %v", err)
 				}
-				return err
-			}))
-			s := serve(t, ln, 1)
-			require.NoError(t, <-drained)
-			require.NoError(t, waiting.receive())
-			served, _ := s.wait()
-			require.Equal(t, 1, served, "of three: %s, %s", name, address)
+				waiting := dialMany(t, ln.Addr(), 3) // keeps the drain from ending; and dialling works
+				ctx := watch(soonContext(t))
+				drained := start(func() error { return drain(ctx, ln) })
+				ctx.await(t)
+
+				// To an address for all, this dials the loopback of either family.
+				_, err = net.Dial("tcp", ln.Addr().String())
+				require.ErrorIs(t, err, syscall.ECONNREFUSED)
+				s := serve(t, ln, 1)
+				require.NoError(t, <-drained)
+				require.Zero(t, lost(waiting))
+				served, _ := s.wait()
+				require.Equal(t, 3, served)
+			})
 		}
 	}
-	refused := 0
-	for _, dialled := range patient {
-		// By now the port may be a stranger's, who answers.
-		if err := <-dialled; err != nil {
-			require.ErrorIs(t, err, syscall.ECONNREFUSED)
-			refused++
-		}
+}
+
+// As long as a client is in a slow handshake, the port cannot be closed: that
+// would reset it. Others hear nothing meanwhile.
+func TestADialDuringASlowHandshakeIsNotAnsweredAndThenRefused(t *testing.T) {
+	t.Parallel()
+	for name, drain := range drains {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unlessLate(t, func() (took time.Duration, err error) {
+				ln, slow := halfDone(t, "tcp4", "127.0.0.1:0")
+				begun := time.Now()
+				ctx := watch(soonContext(t))
+				drained := start(func() error { return drain(ctx, ln) })
+				ctx.await(t)
+				_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
+				var timeout net.Error
+				if !errors.As(err, &timeout) || !timeout.Timeout() {
+					return time.Since(begun), fmt.Errorf("a dial was not held up: %v", err)
+				}
+				err = errors.Join(slow.send(), slow.receive())
+				require.NoError(t, <-drained)
+				_, refused := net.Dial("tcp", ln.Addr().String())
+				require.ErrorIs(t, refused, syscall.ECONNREFUSED)
+				return time.Since(begun), err
+			})
+		})
 	}
-	require.NotZero(t, refused, "not all of them")
 }
 
 func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
@@ -104,24 +118,52 @@ func TestAnAcceptedConnectionDoesNotKeepTheMinimalTTL(t *testing.T) {
 }
 
 func TestKeepAliveIsAsWithNetListen(t *testing.T) {
-	options := func(ln net.Listener) (values [4]int) {
-		dial(t, ln.Addr())
+	options := func(ln net.Listener, before func()) (values [4]int) {
+		dialMany(t, ln.Addr(), 1)
+		before()
 		conn, err := ln.Accept()
 		require.NoError(t, err)
 		defer conn.Close()
 		raw, err := conn.(*net.TCPConn).SyscallConn()
 		require.NoError(t, err)
 		require.NoError(t, raw.Control(func(fd uintptr) {
-			values[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			if values[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE); values[0] == 0 {
+				return // the others are of no use
+			}
 			values[1], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
 			values[2], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
 			values[3], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT)
 		}))
 		return values
 	}
-	want := options(netListen(t))
-	require.Equal(t, 1, want[0])
-	require.Equal(t, want, options(listen(t, "tcp", "127.0.0.1:0")))
+	for name, config := range map[string]net.ListenConfig{
+		"default": {},
+		"none":    {KeepAlive: -1},
+		"idle":    {KeepAlive: 40 * time.Second},
+		"own":     {KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 7 * time.Second, Count: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain, err := config.Listen(t.Context(), "tcp", loopback.Addr())
+			require.NoError(t, err)
+			defer plain.Close()
+			want := options(plain, func() {})
+			require.Equal(t, name != "none", want[0] == 1)
+			for _, drains := range []bool{false, true} {
+				ln, err := listener.ListenWith(t.Context(), config, "tcp", loopback.Addr())
+				require.NoError(t, err)
+				defer ln.Close()
+				drained := make(<-chan error)
+				require.Equal(t, want, options(ln, func() {
+					if drains { // so that the connection is not from the kernel's queue
+						drained = startDrain(t, ln)
+					}
+				}), "drains: %v", drains)
+				if drains {
+					require.NoError(t, <-drained)
+				}
+			}
+		})
+	}
 }
 
 // drains are the ways in which Drain keeps new clients away.

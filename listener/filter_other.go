@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// dropSYN would stop new handshakes; only Linux can.
-func dropSYN(syscall.RawConn) bool { return false }
+// stopSYN would stop new handshakes; only Linux can.
+func stopSYN(syscall.RawConn) bool { return false }
 
 func undoDropSYN(net.Conn) {}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,29 +33,38 @@ type (
 	}
 )
 
-// halfDone reports whether the kernel is in the middle of a handshake with a
-// client of the listener at addr. It asks as ss(8) does, which everyone may. If
-// it gets no answer, it knows of none; and in a SYN flood the kernel itself does
-// not (SYN cookies).
+// A handshake is one that is half done.
+type handshake = diagSocket
+
+// handshakes returns those that the kernel is in the middle of with clients of
+// the listener at addr. It asks as ss(8) does, which everyone may. If it gets no
+// answer, it knows of none; and in a SYN flood the kernel itself does not (SYN
+// cookies).
 //
 // Others that listen on the same port, at another of our addresses or with
 // SO_REUSEPORT, may be the ones meant; the price is a short wait for nothing.
-func halfDone(addr net.Addr) bool {
+func handshakes(addr net.Addr) map[handshake]bool {
+	found := make(map[handshake]bool)
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		return false
+		return found
 	}
 	local := tcp.AddrPort()
 	ip := local.Addr().Unmap()
 	// A socket for all addresses may be one for both families.
-	return (!ip.Is6() || ip.IsUnspecified()) && anyHalfDone(unix.AF_INET, ip, local.Port()) ||
-		(!ip.Is4() || ip.IsUnspecified()) && anyHalfDone(unix.AF_INET6, ip, local.Port())
+	if !ip.Is6() || ip.IsUnspecified() {
+		addHandshakes(found, unix.AF_INET, ip, local.Port())
+	}
+	if !ip.Is4() || ip.IsUnspecified() {
+		addHandshakes(found, unix.AF_INET6, ip, local.Port())
+	}
+	return found
 }
 
-func anyHalfDone(family uint8, ip netip.Addr, port uint16) bool {
+func addHandshakes(found map[handshake]bool, family uint8, ip netip.Addr, port uint16) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return false
+		return
 	}
 	defer func() { _ = unix.Close(fd) }() // nothing was written that could be lost
 
@@ -75,7 +85,7 @@ func anyHalfDone(family uint8, ip netip.Addr, port uint16) bool {
 	_ = binary.Write(&b, binary.NativeEndian, header) // to memory
 	_ = binary.Write(&b, binary.NativeEndian, request)
 	if err := unix.Sendto(fd, b.Bytes(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return false
+		return
 	}
 	answer := make([]byte, 32<<10)
 	for {
@@ -86,22 +96,22 @@ func anyHalfDone(family uint8, ip netip.Addr, port uint16) bool {
 			continue
 		}
 		if err != nil {
-			return false
+			return
 		}
 		messages, err := syscall.ParseNetlinkMessage(answer[:n])
 		if err != nil || len(messages) == 0 {
-			return false
+			return
 		}
 		for _, m := range messages {
 			if m.Header.Type != unix.SOCK_DIAG_BY_FAMILY { // NLMSG_DONE, NLMSG_ERROR
-				return false
+				return
 			}
-			var found diagMessage
-			if _, err := binary.Decode(m.Data, binary.NativeEndian, &found); err != nil {
-				return false
+			var one diagMessage
+			if _, err := binary.Decode(m.Data, binary.NativeEndian, &one); err != nil {
+				return
 			}
-			if ip.IsUnspecified() || ip == found.source() {
-				return true
+			if ip.IsUnspecified() || ip == one.source() {
+				found[one.ID] = true
 			}
 		}
 	}
@@ -112,4 +122,23 @@ func (m *diagMessage) source() netip.Addr {
 		return netip.AddrFrom4([4]byte(m.ID.Source[:4]))
 	}
 	return netip.AddrFrom16(m.ID.Source).Unmap()
+}
+
+// handshakeRTT is how long the client's last packet took on its way to here and
+// ours before it on its way to there; 0 is unknown.
+func handshakeRTT(conn net.Conn) (rtt time.Duration) {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	socket, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = socket.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			rtt = time.Duration(info.Rtt) * time.Microsecond
+		}
+	})
+	return rtt
 }

@@ -24,20 +24,6 @@ import (
 // client's first bytes have come. The client is connected all the while.
 func TestDrainWaitsForHandshakes(t *testing.T) {
 	t.Parallel()
-	halfDone := func(t *testing.T, network, addr string) (*listener.Listener, client) {
-		ln := listen(t, network, addr)
-		require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()),
-			unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 120)) // seconds, longer than any test waits
-		serve(t, ln, 1)
-		target := ln.Addr().(*net.TCPAddr)
-		if target.IP.IsUnspecified() {
-			target = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: target.Port}
-		}
-		conn, err := net.Dial("tcp", target.String())
-		require.NoError(t, err)
-		t.Cleanup(func() { conn.Close() })
-		return ln, client{conn}
-	}
 	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0", "tcp": ":0"} {
 		for name, drain := range drains {
 			t.Run(network+" "+name, func(t *testing.T) {
@@ -95,6 +81,23 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 		cancel()
 		require.NoError(t, ln.Drain(ctx))
 	})
+}
+
+// halfDone returns a listener that serves, and a client that is connected and whose
+// handshake ends only when it sends something.
+func halfDone(t *testing.T, network, addr string) (*listener.Listener, client) {
+	ln := listen(t, network, addr)
+	require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()),
+		unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 120)) // seconds, longer than any test waits
+	serve(t, ln, 1)
+	target := ln.Addr().(*net.TCPAddr)
+	if target.IP.IsUnspecified() {
+		target = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: target.Port}
+	}
+	conn, err := net.Dial("tcp", target.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return ln, client{conn}
 }
 
 // Drain waits for handshakes for so long.

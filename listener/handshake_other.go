@@ -2,7 +2,15 @@
 
 package listener
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
-// halfDone would report whether a handshake is under way; only Linux says.
-func halfDone(net.Addr) bool { return false }
+type handshake struct{}
+
+// handshakes would return those that are under way; only Linux says.
+func handshakes(net.Addr) map[handshake]bool { return nil }
+
+// handshakeRTT would say how long the client's last packet took; 0 is unknown.
+func handshakeRTT(net.Conn) time.Duration { return 0 }

@@ -11,15 +11,19 @@
 //
 // [Listener.Drain] closes a listener in an order that loses none of them:
 //
-//  1. New handshakes are no longer begun. A client that dials now hears
-//     nothing, repeats its SYN after a second, and is then refused or reaches
-//     whoever listens on the port next.
-//  2. Handshakes that were under way finish; Drain waits for them, for 1.5 s
-//     at the most.
-//  3. All connections in the queue are handed out by Accept.
-//  4. The listener is closed, and Accept returns [net.ErrClosed].
+//  1. The kernel drops new SYNs: no more handshakes begin.
+//  2. Handshakes that are under way finish. That takes as long as one of the last
+//     minute or two, but at least 100 us. If it may take more than a millisecond,
+//     or one has been seen that does, Drain asks the kernel who is in a handshake,
+//     and waits for them, for 1.5 s at the most.
+//  3. The connections in the kernel's queue are taken from it, and the kernel
+//     refuses everyone from then on.
+//  4. Accept hands them out, and then returns [net.ErrClosed].
 //
-// Without clients on slow networks all of this takes about a millisecond.
+// A client that dials between steps 1 and 3 hears nothing, repeats its SYN after a
+// second, and is then refused or reaches whoever listens on the port next. Without
+// clients on slow networks that is a tenth of a millisecond (BenchmarkWindow),
+// because steps 1 to 3 are one go on one thread.
 //
 // # Use
 //
@@ -47,34 +51,41 @@
 //
 // # Whose socket it is
 //
-// Step 1 changes the socket, and a socket may have several owners: the parent
+// Steps 1 and 3 change the socket, and a socket may have several owners: the parent
 // that passed it on, a systemd socket unit, a child that inherits it. So there
 // are three ways to make a Listener. [Listen] makes a socket of its own and does
-// all four steps. [New] takes a listener that the caller made and leaves out the
-// first two. [Shared] takes one whose other owner goes on accepting; the queue is
-// that owner's too, so Drain only closes this copy.
+// all four steps. [New] takes a listener that the caller made: Accept empties the
+// queue, while new connections come, and then the listener is closed. [Shared]
+// takes one whose other owner goes on accepting; the queue is that owner's too, so
+// Drain only closes this copy.
+//
+// # Wrappers
+//
+// A listener that wraps a Listener drains like that one if it is given to [New],
+// which most servers of this module do by themselves, or to [Around]. This goes
+// for tls.NewListener, netutil.LimitListener, go-proxyproto and cmux, among
+// others. Wrapped around a listener of package net they are like any other.
 //
 // # What depends on the system
 //
-// Step 1 is a filter on the socket that drops SYN segments, on Linux, or, where
-// that needs a privilege that the program does not have, a minimal TTL that SYNs
-// do not reach; a connection that was half done is then served a retransmission
-// later. For a Unix socket made by Listen, on every system, it is the removal of
-// the path, after which another process can bind it at once. Without
-// step 1, which is to say with New, with an abstract Unix socket, for TCP on
-// other systems, and in a sandbox that forbids both, step 2 is left out
-// too: a handshake that is half done when the queue has been emptied is reset,
-// as is one that ends in the microseconds before the listener is closed.
+// Step 1 is a filter on the socket, on Linux, or, where that needs a privilege that
+// the program does not have, a minimal TTL that SYNs do not reach; a connection
+// that was half done is then served a retransmission later. Where a sandbox forbids
+// both, handshakes that are half done in step 3 are reset. So they are with New,
+// for TCP on other systems, and for an abstract Unix socket, as is one that ends in
+// the microseconds before the listener is closed. For a Unix socket made by Listen,
+// on every system, step 1 is the removal of the path, after which another process
+// can bind it at once.
 //
 // Step 2 asks the kernel over a sock_diag netlink socket. Where a sandbox forbids
 // that, it is left out.
 //
-// Step 3 looks into the kernel's queue. On Windows, and with a wrapper that does
-// not give access to the socket (tls.NewListener, netutil.LimitListener), nobody
-// can look, so the queue counts as empty when an Accept call has waited for 50
-// ms and got nothing, or after a second; time in which the process stands still
-// does not count. Wrap the Listener rather than what it is made from:
-// tls.NewListener(ln, config) leaves Drain what it needs.
+// With New, Drain looks into the kernel's queue. On Windows, and with a wrapper
+// that does not give access to the socket, nobody can look, so the queue counts as
+// empty when an Accept call has waited for 50 ms and got nothing, or after a
+// second; time in which the process stands still does not count. Wrap the Listener
+// rather than what it is made from: tls.NewListener(ln, config) leaves Drain what
+// it needs.
 package listener
 
 import (
@@ -84,22 +95,36 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // A Listener is a [net.Listener] with a Drain method. Listen, New and Shared
 // make one. Its methods may be called by several goroutines at once.
 type Listener struct {
 	inner  net.Listener
-	socket syscall.RawConn // nil if inner gives no access to it
-	path   *socketPath     // nil if there is none that is ours to remove
-	ours   bool            // nobody else has the socket: it may be changed
-	shared bool            // the queue has another owner
+	socket syscall.RawConn  // nil if inner gives no access to it
+	path   *socketPath      // nil if there is none that is ours to remove
+	ours   bool             // nobody else has the socket: it may be changed
+	tcp    bool             // and it is one of TCP
+	shared bool             // the queue has another owner
+	config net.ListenConfig // for what stop has accepted
 
 	// Accept leaves a token here on the way in and on the way out, for Drain to
 	// look again. One token is enough, because Drain looks at states.
 	moved     chan struct{}
 	accepting atomic.Int32 // calls inside inner.Accept
 	dropping  atomic.Bool  // dropSYN may have been called
+	slowest   slowest      // handshakes
+
+	stopping atomic.Bool   // the kernel may refuse clients, and inner.Accept calls
+	stopped  chan struct{} // closed when it does, and caught is complete
+	caught   caught
+	deaf     time.Duration // from the last SYN to then, for a benchmark
+
+	below   *Listener    // that inner is made around; nil if it is made around none
+	wrapped atomic.Bool  // another one is made around this
+	handed  atomic.Int64 // connections that Accept has returned since it is wrapped
+	out     atomic.Int64 // of them that have come out of what is around it
 
 	mu       sync.Mutex // protects draining and closing done
 	draining bool
@@ -118,7 +143,12 @@ var _ net.Listener = (*Listener)(nil)
 // filter (the kernel says EOPNOTSUPP), and the path of a Unix socket is removed
 // only if it is still this one's: a successor may have bound it anew.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
-	var config net.ListenConfig
+	return ListenWith(ctx, net.ListenConfig{}, network, addr)
+}
+
+// ListenWith is Listen with a [net.ListenConfig], for the options of the socket
+// (SO_REUSEPORT, say) and the keep-alive of its connections.
+func ListenWith(ctx context.Context, config net.ListenConfig, network, addr string) (*Listener, error) {
 	config.SetMultipathTCP(false)
 	inner, err := config.Listen(ctx, network, addr)
 	if err != nil {
@@ -126,6 +156,8 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	}
 	l := wrap(inner)
 	l.ours = true
+	_, l.tcp = inner.(*net.TCPListener)
+	l.config = config
 	l.path = pathOf(inner)
 	return l, nil
 }
@@ -134,10 +166,17 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 // about the socket, which some other process may have as well: connections that
 // arrive while the queue is being emptied are accepted like those before them.
 //
-// A *Listener is returned as it is, with the properties it was made with.
+// A *Listener is returned as it is, with the properties it was made with. What
+// wraps one, at any depth, is what [Around] makes of it, if the field in which it
+// keeps what it wraps is named Listener: tls.NewListener, netutil.LimitListener,
+// cmux, go-proxyproto, and whatever embeds a *Listener or a net.Listener. For
+// others call Around.
 func New(ln net.Listener) *Listener {
 	if l, ok := ln.(*Listener); ok {
 		return l
+	}
+	if inner := listenerIn(ln); inner != nil {
+		return Around(ln, inner)
 	}
 	return wrap(ln)
 }
@@ -165,16 +204,52 @@ func Shared(ln net.Listener) *Listener {
 func (l *Listener) Accept() (net.Conn, error) {
 	l.accepting.Add(1)
 	l.signal()
-	conn, err := l.inner.Accept()
+	conn, err := l.accept()
+	if err == nil && l.wrapped.Load() {
+		l.handed.Add(1)
+	}
 	l.accepting.Add(-1)
 	l.signal()
-	if err == nil && l.dropping.Load() {
-		undoDropSYN(conn)
+	if err == nil {
+		l.cameOut()
+		return conn, nil
 	}
-	if err != nil && l.isClosed() && !errors.Is(err, net.ErrClosed) {
+	if (l.isClosed() || l.base().isClosed()) && !errors.Is(err, net.ErrClosed) {
 		err = &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 	}
-	return conn, err
+	return nil, err
+}
+
+// accept takes a connection from the kernel's queue or, when the kernel has been
+// told to refuse clients, from those that were there before.
+func (l *Listener) accept() (net.Conn, error) {
+	if !l.stopping.Load() {
+		conn, err := l.inner.Accept()
+		if err == nil {
+			if l.dropping.Load() {
+				undoDropSYN(conn)
+			}
+			if l.tcp {
+				l.slowest.note(conn)
+			}
+			return conn, nil
+		}
+		if !l.stopping.Load() {
+			return nil, err
+		}
+	}
+	<-l.stopped
+	for {
+		socket := l.caught.take()
+		if socket == nil {
+			<-l.closed
+			return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+		}
+		conn, err := l.connOf(socket)
+		if conn != nil || err != nil {
+			return conn, err
+		}
+	}
 }
 
 // Close closes the listener at once, without regard to its queue. It does not
@@ -192,6 +267,7 @@ func wrap(inner net.Listener) *Listener {
 	l := &Listener{
 		inner:   inner,
 		moved:   make(chan struct{}, 1),
+		stopped: make(chan struct{}),
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
 	}
@@ -214,6 +290,7 @@ func (l *Listener) close() (first bool, err error) {
 			l.path.remove()
 		}
 		err = l.inner.Close()
+		l.caught.close()
 	}
 	return first, err
 }
@@ -225,30 +302,13 @@ func (l *Listener) signal() {
 	}
 }
 
-func (l *Listener) isClosed() bool {
+func (l *Listener) isClosed() bool { return isDone(l.closed) }
+
+func isDone(ch <-chan struct{}) bool {
 	select {
-	case <-l.closed:
+	case <-ch:
 		return true
 	default:
 		return false
 	}
-}
-
-// stopNew sees to it that no more clients get connected, and reports whether
-// that is so; it tries only where no other owner of the socket can be hurt.
-// Nothing has to undo it: the socket is ours alone, and from here on every way
-// ends in closing it.
-func (l *Listener) stopNew() bool {
-	if !l.ours {
-		return false
-	}
-	if l.path != nil {
-		l.path.remove()
-		return true
-	}
-	if _, ok := l.inner.(*net.TCPListener); ok {
-		l.dropping.Store(true) // before any connection can inherit it
-		return dropSYN(l.socket)
-	}
-	return false
 }

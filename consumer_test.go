@@ -36,7 +36,7 @@ import (
 )
 
 func main() {
-	if err := httpserver.Start(shutdown.Default(), &http.Server{Addr: "127.0.0.1:0"}); err != nil {
+	if _, err := httpserver.Start(shutdown.Default(), &http.Server{Addr: "127.0.0.1:0"}); err != nil {
 		log.Fatal(err)
 	}
 	os.Exit(shutdown.ExitCode(shutdown.Wait()))

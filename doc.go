@@ -12,7 +12,8 @@
 //		}
 //		m.On(shutdown.Close, "db", shutdown.Closer(db))
 //		m.Go("consumer", consume)
-//		return httpserver.Start(m, &http.Server{Addr: ":8080", Handler: mux})
+//		_, err = httpserver.Start(m, &http.Server{Addr: ":8080", Handler: mux})
+//		return err
 //	}
 //
 // [Run] is [New], start and [Manager.Wait]. Programs whose main belongs to somebody

@@ -172,7 +172,8 @@ func hungHandlers(t *testing.T, m *shutdown.Manager) {
 	t.Cleanup(func() { close(release) })
 	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
-	require.NoError(t, httpserver.StartListener(m, &http.Server{Handler: mux}, ln))
+	_, err = httpserver.Serve(m, &http.Server{Handler: mux}, ln)
+	require.NoError(t, err)
 	for range 60 {
 		c, err := net.Dial("tcp", ln.Addr().String())
 		require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gracefulgo/shutdown/internal/inflight"
 	"github.com/gracefulgo/shutdown/internal/probe"
+	"github.com/gracefulgo/shutdown/internal/warning"
 )
 
 // Config says how a Manager behaves. The zero value suits most services: the
@@ -174,6 +175,7 @@ func newManager(cfg Config, e env) (*Manager, error) {
 	close(m.reached[Running])
 	m.base = context.WithValue(context.Background(), inflight.Key{}, lazyTracker{&m.tracker})
 	m.base = context.WithValue(m.base, probe.Key{}, probe.State{Started: m.started, Waiting: m.waiting})
+	m.base = context.WithValue(m.base, warning.Key{}, m.log.warn)
 	m.base = NewContext(m.base, m)
 	m.accept, m.endAccept = context.WithCancelCause(m.base)
 	m.work, m.endWork = context.WithCancelCause(m.base)

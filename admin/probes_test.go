@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -60,12 +59,9 @@ func TestTheWholeTimeline(t *testing.T) {
 
 	m.On(shutdown.Close, "close", closing.hook)
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
-	bound := make(chan string, 1)
-	require.NoError(t, httpserver.Start(m, &http.Server{Addr: loopback.Addr(), Handler: hello, BaseContext: func(ln net.Listener) context.Context {
-		bound <- ln.Addr().String()
-		return context.Background()
-	}}))
-	service = within(t, "the address", bound)
+	started, err := httpserver.Start(m, &http.Server{Addr: loopback.Addr(), Handler: hello})
+	require.NoError(t, err)
+	service = started.Addr().String()
 	m.On(shutdown.Leave, "leave", leave.hook)
 
 	all("503 starting", "503 starting", "Starting", true)

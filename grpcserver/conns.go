@@ -36,10 +36,10 @@ func (a accepter) Accept() (net.Conn, error) {
 
 // A conn is what is known about a connection. gRPC has it as its net.Conn.
 type conn struct {
-	net.Conn // a framed that reads and writes raw
+	net.Conn // raw
 	conns    *conns
 	raw      *raw
-	frames   atomic.Pointer[framed]    // what gRPC writes HTTP/2 to
+	first    firstRPC
 	ready    atomic.Pointer[time.Time] // when the handshakes had ended
 	spoken   atomic.Bool               // there has been an RPC, as far as one can see
 	closed   atomic.Bool
@@ -75,10 +75,8 @@ func (c *raw) Read(b []byte) (int, error) {
 }
 
 func (s *conns) add(inner net.Conn) *conn {
-	c := &conn{conns: s, raw: newRaw(inner)}
-	f := &framed{Conn: c.raw, conn: c}
-	c.Conn = f
-	c.frames.Store(f)
+	raw := newRaw(inner)
+	c := &conn{Conn: raw, conns: s, raw: raw}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
@@ -92,9 +90,19 @@ func (s *conns) add(inner net.Conn) *conn {
 // the socket.
 func (c *conn) NetConn() net.Conn { return c.raw.Conn }
 
-func (c *conn) hasSpoken() {
-	c.spoken.Store(true)
-	c.conns.wake()
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.listen(b[:n])
+	}
+	return n, err
+}
+
+func (c *conn) listen(b []byte) {
+	if c.first.read(b) {
+		c.spoken.Store(true)
+		c.conns.wake()
+	}
 }
 
 // SetDeadline is how gRPC says that the handshakes have ended: they have a

@@ -98,7 +98,7 @@ func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
 			}
 			inside, cancelled := make(chan struct{}), make(chan struct{})
 			m.On(shutdown.Close, "db", func(context.Context) error { happens("db closed"); return nil })
-			c := serveInMemory(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+			c := serveInMemory(t, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 				close(inside)
 				defer happens("handler ended")
 				context.AfterFunc(s.Context(), func() { close(cancelled) })
@@ -146,7 +146,7 @@ func TestAHandlerThatIgnoresEverythingIsLeftBehindByName(t *testing.T) {
 	closed := make(chan shutdown.Report, 1)
 	m.On(shutdown.Close, "db", func(context.Context) error { closed <- m.Report(); return nil })
 	handlerEnded := make(chan struct{})
-	c := client(t, start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+	c := client(t, start(t, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 		defer close(handlerEnded)
 		return g.pass(s.Context())
 	}})))

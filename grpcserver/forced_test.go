@@ -23,7 +23,7 @@ func TestTheErrorOfAForcedEndIsNoTimeout(t *testing.T) {
 	} {
 		virtually(t, name, func(t *testing.T) {
 			m, inside := manager(t, endlessBudget), make(chan struct{})
-			c := serveInMemory(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+			c := serveInMemory(t, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 				close(inside)
 				return receive(s) // one that never returns could stop the time: endless_test.go
 			}})).client(t)

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -61,39 +61,27 @@ func get(t testing.TB, url string) <-chan answer {
 }
 
 // A request that is under way when Drain begins calls the gRPC server after
-// that; with Start instead of StartBehind it is too late.
+// that; without DrainAfter it is too late.
 func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 	t.Parallel()
 	for name, behind := range map[string]bool{"behind": true, "negative control: beside": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, g := manager(t, shutdown.Config{}), newGate(t)
-			front := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
 			srv := newServer(m, service{})
+			addr := start(t, srv)
+			front := serveHTTP(t, m, &http.Server{Handler: gateway(t, addr, func() { _ = g.pass(t.Context()) })})
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback.Addr()))
-			} else {
-				require.NoError(t, grpcserver.Start(m, srv, loopback.Addr()))
+				srv.DrainAfter(front.Drained())
 			}
-			addr := address(t, m)
-			front.Handler = gateway(t, addr, func() { _ = g.pass(t.Context()) })
-			httpLn := listen(t)
-			require.NoError(t, httpserver.StartListener(m, front, httpLn))
-			held := get(t, "http://"+httpLn.Addr().String())
+			held := get(t, "http://"+front.Addr().String())
 			within(t, "the request", g.entered)
 
 			ended := wait(m)
 			m.Begin(nil)
 			waitPhase(t, m, shutdown.Drain)
 			if !behind {
-				eventually(t, "the gRPC server's end", func() bool {
-					for _, s := range m.Report().Steps {
-						if s.Name == "grpc "+addr && !s.Running {
-							return true
-						}
-					}
-					return false
-				})
+				within(t, "the gRPC server's end", srv.Drained())
 			}
 			g.Open()
 			got := within(t, "the answer", held)
@@ -104,22 +92,20 @@ func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 			}
 			require.Equal(t, answer{http.StatusOK, "called", nil}, got)
 			require.NoError(t, within(t, "the end", ended))
+			within(t, "the server behind", srv.Drained())
 		})
 	}
 }
 
-func TestAFrontThatNeverStartedIsNotWaitedFor(t *testing.T) {
-	t.Parallel()
-	m := manager(t, shutdown.Config{})
-	busy := listen(t)
-	front := &http.Server{Addr: busy.Addr().String()}
-	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback.Addr()))
-	err := httpserver.Start(m, front)
-	require.Error(t, err)
-	begun := time.Now()
-	m.Begin(err)
-	require.ErrorIs(t, within(t, "the end", wait(m)), err)
-	require.Less(t, time.Since(begun), soon)
+// serveHTTP starts a front.
+func serveHTTP(t *testing.T, m *shutdown.Manager, srv *http.Server) *httpserver.Server {
+	t.Helper()
+	if srv.ErrorLog == nil {
+		srv.ErrorLog = log.New(io.Discard, "", 0)
+	}
+	front, err := httpserver.Serve(m, srv, listen(t))
+	require.NoError(t, err)
+	return front
 }
 
 // A front that does not come to an end leaves the server behind it what
@@ -131,14 +117,21 @@ func TestAFrontThatHangsDoesNotHoldTheServerBehindIt(t *testing.T) {
 
 // besideAFrontThatHangs returns how the server's drain has ended.
 func besideAFrontThatHangs(t *testing.T) (err error) {
-	m, g := manager(t, roomyBudget), newGate(t)
-	front := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(t.Context()) })}
-	httpLn := listen(t)
-	require.NoError(t, grpcserver.StartBehind(m, front, newServer(m, service{}), loopback.Addr()))
-	require.NoError(t, httpserver.StartListener(m, front, httpLn))
-	held := get(t, "http://"+httpLn.Addr().String())
+	var log output
+	cfg := roomyBudget
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	m, g := manager(t, cfg), newGate(t)
+	srv := newServer(m, service{})
+	start(t, srv)
+	front := serveHTTP(t, m, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = g.pass(t.Context()) })})
+	srv.DrainAfter(front.Drained())
+	held := get(t, "http://"+front.Addr().String())
 	within(t, "the request", g.entered)
 	require.ErrorIs(t, end(t, m), shutdown.ErrTimeout)
+	said := log.lines("drains before what it was to drain after")
+	require.Len(t, said, 1)
+	require.Contains(t, said[0], `level=WARN`)
+	require.Contains(t, said[0], `server="grpc `+srv.Addr().String()+`" still_draining="http `+front.Addr().String()+`" cause="`)
 	for _, s := range m.Report().Steps {
 		if strings.HasPrefix(s.Name, "grpc ") {
 			err = s.Err
@@ -164,11 +157,10 @@ func TestBehindNetHTTPAnRPCIsARequest(t *testing.T) {
 		},
 		stream: func(s pb.TestService_FullDuplexCallServer) error { return g.pass(s.Context()) },
 	})
-	front := &http.Server{Handler: srv, Protocols: new(http.Protocols)}
-	front.Protocols.SetUnencryptedHTTP2(true)
-	ln := listen(t)
-	require.NoError(t, httpserver.StartListener(m, front, ln))
-	c := client(t, ln.Addr().String())
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	front := serveHTTP(t, m, &http.Server{Handler: srv, Protocols: protocols})
+	c := client(t, front.Addr().String())
 	answer := later(t, c)
 	within(t, "the call", g.entered)
 	stream, err := c.FullDuplexCall(t.Context())
@@ -204,16 +196,14 @@ func TestAServerThatAlsoServesHTTPDrainsBehindIt(t *testing.T) {
 				seen <- ctx
 				return g.pass(ctx)
 			}})
-			front := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0)}
-			front.Protocols.SetUnencryptedHTTP2(true)
+			start(t, srv)
+			protocols := new(http.Protocols)
+			protocols.SetUnencryptedHTTP2(true)
+			front := serveHTTP(t, m, &http.Server{Handler: srv, Protocols: protocols})
 			if behind {
-				require.NoError(t, grpcserver.StartBehind(m, front, srv, loopback.Addr()))
-			} else {
-				require.NoError(t, grpcserver.Start(m, srv, loopback.Addr()))
+				srv.DrainAfter(front.Drained())
 			}
-			ln := listen(t)
-			require.NoError(t, httpserver.StartListener(m, front, ln))
-			answer := later(t, client(t, ln.Addr().String()))
+			answer := later(t, client(t, front.Addr().String()))
 			within(t, "the call", g.entered)
 			ctx := within(t, "its context", seen)
 			ended := wait(m)

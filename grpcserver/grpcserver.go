@@ -1,16 +1,16 @@
 // Package grpcserver serves gRPC so that no RPC is lost when the server ends.
 //
-//	srv := grpc.NewServer(grpcserver.Options(m)...)
+//	srv := grpcserver.NewServer(m)
 //	pb.RegisterChatServer(srv, chat)
-//	err := grpcserver.Start(m, srv, ":9090")
+//	err := srv.Start(":9090")
 //
 // # Order of events
 //
 // In Leave the health service, if [Health] has been told of it, says
-// NOT_SERVING, and the server serves on. While the lame duck lasts, one
-// connection after another gets a GOAWAY, so that clients come back elsewhere,
-// but not all at once; RPCs under way go on. This needs [Creds] where gRPC does
-// TLS.
+// NOT_SERVING, and the server serves on. Clients that neither watch it nor look at
+// the endpoints of their service go on calling until Drain. So that they do not
+// all come back elsewhere in one moment then, give the server a
+// keepalive.ServerParameters.MaxConnectionAge: it spreads them at all times.
 //
 // In Drain:
 //
@@ -69,12 +69,12 @@
 // # Behind net/http
 //
 // A grpc.Server that is called through its ServeHTTP, under package httpserver,
-// needs Options and no Start: httpserver drains it. Each RPC is then a request
+// is made with [NewServer] and needs no Start: httpserver drains it. Each RPC is then a request
 // like others, named "POST /pkg.Service/Method", and not counted twice; GOAWAY
 // is net/http's, and so is what httpserver says about HTTP/2. An end by the
 // deadline cuts connections instead of answering Unavailable. If the same
-// grpc.Server has a port of its own too, use [StartBehind]: GracefulStop cuts off
-// what ServeHTTP has in flight.
+// grpc.Server has a port of its own too, let it drain after the http.Server
+// ([Server.DrainAfter]): GracefulStop cuts off what ServeHTTP has in flight.
 //
 // # What differs from Serve
 //
@@ -91,54 +91,93 @@ package grpcserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/httpserver"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// Start listens on addr and serves until the shutdown of m has drained srv. It
-// returns when the port is open, or with an error if it cannot be; a busy port
-// is an error at once. If serving fails later, that begins the shutdown.
+// NewServer makes a grpc.Server with [Options] and then opts, and takes it over
+// for m: leave GracefulStop and Stop to that. One that the caller stops all the
+// same ends by itself, and begins nothing.
+func NewServer(m *shutdown.Manager, opts ...grpc.ServerOption) *Server {
+	return Adopt(m, grpc.NewServer(append(Options(m), opts...)...))
+}
+
+// Adopt is for a server that somebody else has made, a framework for example. It
+// has to be made with [Options], which nobody can check: without them its RPCs are
+// neither named nor waited for by name, and end only when their connections are
+// closed. A server may be adopted once.
 //
-// Make srv with [Options], or its RPCs are neither named nor cancelled in time.
-// Leave Serve, GracefulStop and Stop to m; a server that the caller stops all the
-// same ends by itself, and begins nothing. A server may be started on several
-// addresses. Who wants to know the port that ":0" has become uses StartListener.
+// An xds.GRPCServer cannot be adopted: it makes a grpc.Server of its own, which
+// serves and stops by what its management server says, and does not give it away.
+func Adopt(m *shutdown.Manager, srv *grpc.Server) *Server {
+	if srv == nil {
+		panic("grpcserver: Adopt: srv is nil")
+	}
+	return &Server{Server: srv, m: m, stopped: make(chan struct{})}
+}
+
+// Start listens on addr and serves until the shutdown has drained the server. It
+// returns when the port is open, or with an error if it cannot be; a busy port is
+// an error at once. If serving fails later, that begins the shutdown. A server may
+// be started on several addresses.
 //
 // After the shutdown has begun, Start returns an error and listens on nothing.
-func Start(m *shutdown.Manager, srv *grpc.Server, addr string) error {
-	return startOn(m, srv, addr, nil)
-}
-
-// StartBehind is Start for a server that is called by the handlers of front, an
-// HTTP gateway in the same process, started with package httpserver before or
-// after. Then srv takes new connections and RPCs until front has drained, and
-// only then drains itself; at the end of WorkContext at the latest, when front's
-// requests are cancelled. Meanwhile srv serves everyone who calls. If others
-// call it than front, and front's requests take long, give front a server of its
-// own, on a loopback address, and start the public one with Start.
-func StartBehind(m *shutdown.Manager, front *http.Server, srv *grpc.Server, addr string) error {
-	if front == nil {
-		return errors.New("grpcserver: start behind: front is nil")
+func (s *Server) Start(addr string) error {
+	if err := begun(s.m); err != nil {
+		return fmt.Errorf("grpcserver: listen on %s: %w", addr, err)
 	}
-	return startOn(m, srv, addr, front)
+	ln, err := listener.Listen(s.m.AcceptContext(), "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("grpcserver: %w", err)
+	}
+	return s.Serve(ln)
 }
 
-// StartListener is Start for a listener that exists already: one from package
-// listener, which can be drained without resetting anyone, or any other, which
-// is drained as well as [listener.New] can. It takes ln over, and closes it also
-// if it returns an error.
-func StartListener(m *shutdown.Manager, srv *grpc.Server, ln net.Listener) error {
-	return start(m, srv, ln, nil)
+// Serve is Start for a listener that exists already: one from package listener,
+// which can be drained without resetting anyone, what wraps one, or any other,
+// which is drained as well as [listener.New] can. It takes ln over, and closes it
+// also if it returns an error. Unlike grpc.Server's it does not block.
+func (s *Server) Serve(ln net.Listener) error {
+	err := begun(s.m)
+	if err == nil {
+		err = s.join(ln)
+	}
+	if err != nil {
+		_ = ln.Close() // the other error matters
+		return fmt.Errorf("grpcserver: serve on %s: %w", ln.Addr(), err)
+	}
+	s.serve(listener.New(ln))
+	return nil
 }
+
+// Addr returns the address of the listener that the server was started on last;
+// nil if there is none.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Drained returns a channel that is closed when the last handler has returned and
+// the connections are closed, or when there is no time left for that.
+func (s *Server) Drained() <-chan struct{} { return s.stopped }
+
+// DrainAfter has the server drain only when all of the channels are closed: those
+// of Drained of the servers whose handlers call this one, an HTTP gateway in the
+// same process for example. It serves everyone who calls until then. If they are
+// not closed by the end of [shutdown.Manager.WorkContext], it drains all the same,
+// and a warning in the log names both. Servers can be started in any order, the
+// inner one first. Once Drain has begun, DrainAfter does nothing.
+//
+// If others call it than the front, and the front's requests take long, give the
+// front a server of its own, on a loopback address.
+func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.Add(channels...) }
 
 // Health makes h, the health service of a server, say NOT_SERVING for every
 // service as soon as the shutdown has begun, to those who ask and to those who
@@ -153,47 +192,10 @@ func Health(m *shutdown.Manager, h *health.Server) {
 	})
 }
 
-func startOn(m *shutdown.Manager, srv *grpc.Server, addr string, front *http.Server) error {
-	if err := begun(m); err != nil {
-		return fmt.Errorf("grpcserver: listen on %s: %w", addr, err)
-	}
-	ln, err := listener.Listen(m.AcceptContext(), "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("grpcserver: %w", err)
-	}
-	return start(m, srv, ln, front)
-}
-
-func start(m *shutdown.Manager, srv *grpc.Server, ln net.Listener, front *http.Server) error {
-	if err := begun(m); err != nil {
-		_ = ln.Close() // the other error matters
-		return fmt.Errorf("grpcserver: serve on %s: %w", ln.Addr(), err)
-	}
-	s, err := serverOf(m, srv)
-	if err != nil {
-		_ = ln.Close()
-		return fmt.Errorf("grpcserver: serve on %s: %w", ln.Addr(), err)
-	}
-	s.serve(listener.New(ln), front)
-	return nil
-}
-
 func begun(m *shutdown.Manager) error {
 	if m.Phase() == shutdown.Running {
 		return nil
 	}
 	<-m.AcceptContext().Done() // it is about to be
 	return fmt.Errorf("the shutdown has begun: %w", context.Cause(m.AcceptContext()))
-}
-
-// frontDrained returns when front has, if there is one.
-func frontDrained(ctx context.Context, m *shutdown.Manager, front *http.Server) {
-	if front == nil {
-		return
-	}
-	select {
-	case <-httpserver.Drained(front):
-	case <-m.WorkContext().Done():
-	case <-ctx.Done():
-	}
 }

@@ -28,7 +28,7 @@ func TestHealthSaysNotServingWhileServingGoesOn(t *testing.T) {
 			h.SetServingStatus(s, healthpb.HealthCheckResponse_SERVING)
 		}
 		grpcserver.Health(m, h)
-		memory := serveInMemory(t, m, srv)
+		memory := serveInMemory(t, srv)
 		asker := healthpb.NewHealthClient(memory.dial(t))
 		var watches []grpc.ServerStreamingClient[healthpb.HealthCheckResponse]
 		for _, s := range services {
@@ -74,7 +74,7 @@ func TestWithoutHealthNobodyIsTold(t *testing.T) {
 		m := manager(t, shutdown.Config{LameDuck: time.Second})
 		srv := newServer(m, service{})
 		healthpb.RegisterHealthServer(srv, health.NewServer())
-		asker := healthpb.NewHealthClient(serveInMemory(t, m, srv).dial(t))
+		asker := healthpb.NewHealthClient(serveInMemory(t, srv).dial(t))
 		m.Begin(nil)
 		time.Sleep(100 * time.Millisecond)
 		requireStatus(t, healthpb.HealthCheckResponse_SERVING, check(t, asker, ""))

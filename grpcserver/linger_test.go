@@ -42,7 +42,7 @@ func TestConnectionsWithoutAHandshakeDoNotHoldTheEnd(t *testing.T) {
 				if secure {
 					opts = append(opts, grpc.Creds(credentials.NewTLS(serverTLS(t))))
 				}
-				addr := start(t, m, newServer(m, service{}, opts...))
+				addr := start(t, newServer(m, service{}, opts...))
 				if secure {
 					require.NoError(t, call(t, client(t, addr, grpc.WithTransportCredentials(clientTLS(t)))))
 				} else {
@@ -83,7 +83,7 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	go func() { defer close(stopped); srv.GracefulStop() }()
 
 	m := manager(t, shutdown.Config{})
-	silent := dialRaw(t, start(t, m, newServer(m, service{})))
+	silent := dialRaw(t, start(t, newServer(m, service{})))
 	require.NoError(t, end(t, m))
 	silent.Close()
 	select {
@@ -115,7 +115,7 @@ func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
 func calls(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
 	l := new(line)
-	cc := dial(t, start(t, m, newServer(m, service{})), l.options(insecure.NewCredentials())...)
+	cc := dial(t, start(t, newServer(m, service{})), l.options(insecure.NewCredentials())...)
 	cc.Connect()
 	eventually(t, "the connection", func() bool { return cc.GetState().String() == "READY" })
 	begun := time.Now()
@@ -154,7 +154,7 @@ func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := manager(t, shutdown.Config{})
-				memory := serveInMemory(t, m, newServer(m, service{}))
+				memory := serveInMemory(t, newServer(m, service{}))
 				begin := time.Now().Add(5 * time.Second)
 				results := make(chan error, len(c.after))
 				for _, after := range c.after {
@@ -189,7 +189,7 @@ func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
 func TestWhoIsWaitedForNoLongerHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{})
-		memory := serveInMemory(t, m, newServer(m, service{}))
+		memory := serveInMemory(t, newServer(m, service{}))
 		begin := time.Now().Add(10 * time.Second)
 		for _, old := range ms(9900, 9700, 9500, 0) {
 			time.Sleep(time.Until(begin.Add(-old)))
@@ -219,7 +219,7 @@ func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {
 func calledBeforeTheHandshake(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
 	slow := slowCreds{insecure.NewCredentials(), newGate(t)}
-	addr := start(t, m, newServer(m, service{}, grpc.Creds(slow)))
+	addr := start(t, newServer(m, service{}, grpc.Creds(slow)))
 	wrote := make(chan struct{})
 	l := new(line)
 	say := grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {

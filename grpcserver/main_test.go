@@ -80,8 +80,8 @@ func (s service) FullDuplexCall(stream pb.TestService_FullDuplexCallServer) erro
 	return s.stream(stream)
 }
 
-func newServer(m *shutdown.Manager, s service, opts ...grpc.ServerOption) *grpc.Server {
-	srv := grpc.NewServer(append(grpcserver.Options(m), opts...)...)
+func newServer(m *shutdown.Manager, s service, opts ...grpc.ServerOption) *grpcserver.Server {
+	srv := grpcserver.NewServer(m, opts...)
 	pb.RegisterTestServiceServer(srv, s)
 	return srv
 }
@@ -95,11 +95,10 @@ func listen(t testing.TB) *listener.Listener {
 }
 
 // start serves on a port of its own and returns the address.
-func start(t testing.TB, m *shutdown.Manager, srv *grpc.Server) (addr string) {
+func start(t testing.TB, srv *grpcserver.Server) (addr string) {
 	t.Helper()
-	ln := listen(t)
-	require.NoError(t, grpcserver.StartListener(m, srv, ln))
-	return ln.Addr().String()
+	require.NoError(t, srv.Serve(listen(t)))
+	return srv.Addr().String()
 }
 
 func dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {

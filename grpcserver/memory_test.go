@@ -29,10 +29,10 @@ type network struct {
 	once    *sync.Once
 }
 
-func serveInMemory(t *testing.T, m *shutdown.Manager, srv *grpc.Server) network {
+func serveInMemory(t *testing.T, srv *grpcserver.Server) network {
 	t.Helper()
 	n := network{make(chan net.Conn), make(chan struct{}), new(sync.Once)}
-	require.NoError(t, grpcserver.StartListener(m, srv, n))
+	require.NoError(t, srv.Serve(n))
 	return n
 }
 

@@ -27,7 +27,7 @@ const (
 func TestRPCsAreInFlightUnderTheirFullMethod(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
-	c := client(t, start(t, m, newServer(m, service{
+	c := client(t, start(t, newServer(m, service{
 		unary:  g.pass,
 		stream: func(s pb.TestService_FullDuplexCallServer) error { return g.pass(s.Context()) },
 	})))
@@ -50,7 +50,7 @@ func TestTheContextsOfHandlersCarryTheManagerAndTheClientsDeadline(t *testing.T)
 	m := manager(t, shutdown.Config{})
 	seen := make(chan context.Context, 2)
 	see := func(ctx context.Context) error { seen <- ctx; return nil }
-	c := client(t, start(t, m, newServer(m, service{
+	c := client(t, start(t, newServer(m, service{
 		unary:  see,
 		stream: func(s pb.TestService_FullDuplexCallServer) error { return see(s.Context()) },
 	})))
@@ -72,7 +72,7 @@ func TestAHandlerCanAskWhetherTheShutdownHasBegun(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	inside := make(chan struct{})
-	c := client(t, start(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+	c := client(t, start(t, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 		close(inside)
 		m, _ := shutdown.FromContext(s.Context())
 		<-m.AcceptContext().Done()
@@ -124,7 +124,7 @@ func TestOptionsComposeWithInterceptorsOfTheUsers(t *testing.T) {
 		unary:  see,
 		stream: func(s pb.TestService_FullDuplexCallServer) error { return see(s.Context()) },
 	})
-	c := client(t, start(t, m, srv))
+	c := client(t, start(t, grpcserver.Adopt(m, srv)))
 	require.NoError(t, call(t, c))
 	require.Equal(t, "abc", within(t, "the call", seen))
 	_, err := c.FullDuplexCall(t.Context())
@@ -157,7 +157,7 @@ func TestTheStatusSaysWhoseFaultItWas(t *testing.T) {
 		virtually(t, name, func(t *testing.T) {
 			m := manager(t, shutdown.Config{})
 			inside := make(chan struct{})
-			c := serveInMemory(t, m, newServer(m, service{unary: func(ctx context.Context) error {
+			c := serveInMemory(t, newServer(m, service{unary: func(ctx context.Context) error {
 				close(inside)
 				<-ctx.Done()
 				return handle.returns(ctx)
@@ -179,7 +179,7 @@ func TestAClientThatGivesUpHasDoneSoItself(t *testing.T) {
 		errs <- err
 		return resp, err
 	}
-	c := client(t, start(t, m, newServer(m, service{unary: func(ctx context.Context) error {
+	c := client(t, start(t, newServer(m, service{unary: func(ctx context.Context) error {
 		close(inside)
 		<-ctx.Done()
 		return ctx.Err()
@@ -226,7 +226,7 @@ func TestProbesAreNoWork(t *testing.T) {
 	srv := newServer(m, service{})
 	h := health.NewServer()
 	healthpb.RegisterHealthServer(srv, h)
-	cc := dial(t, start(t, m, srv))
+	cc := dial(t, start(t, srv))
 	watch, err := healthpb.NewHealthClient(cc).Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	require.NoError(t, err)
 	_, err = watch.Recv()

@@ -29,11 +29,11 @@ func BenchmarkUnary(b *testing.B) {
 		unary(b, plain(b, srv))
 	})
 	b.Run("server=options", func(b *testing.B) {
-		unary(b, plain(b, newServer(manager(b, shutdown.Config{}), service{})))
+		unary(b, plain(b, newServer(manager(b, shutdown.Config{}), service{}).Server))
 	})
 	b.Run("server=start", func(b *testing.B) {
 		m := manager(b, shutdown.Config{})
-		unary(b, start(b, m, newServer(m, service{})))
+		unary(b, start(b, newServer(m, service{})))
 	})
 }
 

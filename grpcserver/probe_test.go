@@ -48,7 +48,7 @@ func TestStreamsThatAskAboutTheServerDoNotHoldTheDrain(t *testing.T) {
 					StreamName: "Endless", ServerStreams: true, ClientStreams: true,
 					Handler: func(srv any, s grpc.ServerStream) error { close(inside); return handler(srv, s) },
 				}}}, struct{}{})
-				cc := serveInMemory(t, m, srv).dial(t)
+				cc := serveInMemory(t, srv).dial(t)
 				stream, err := cc.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+name+"/Endless")
 				require.NoError(t, err)
 				within(t, "the stream", inside)
@@ -73,7 +73,7 @@ func TestAReflectionThatNobodyClosesDoesNotHoldTheDrain(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		srv := newServer(m, service{})
 		reflection.Register(srv)
-		stream := reflect(t, serveInMemory(t, m, srv).dial(t))
+		stream := reflect(t, serveInMemory(t, srv).dial(t))
 		begun := time.Now()
 		require.NoError(t, end(t, m))
 		require.Less(t, time.Since(begun), time.Second)
@@ -103,7 +103,7 @@ func TestAReflectionThatIsClosedEndsWell(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		srv := newServer(m, service{})
 		reflection.Register(srv)
-		stream := reflect(t, serveInMemory(t, m, srv).dial(t))
+		stream := reflect(t, serveInMemory(t, srv).dial(t))
 		require.NoError(t, stream.CloseSend())
 		_, err := stream.Recv()
 		require.ErrorIs(t, err, io.EOF)
@@ -121,7 +121,8 @@ func TestBehindNetHTTPProbesEndWhenDrainBegins(t *testing.T) {
 	front := &http.Server{Handler: srv, Protocols: new(http.Protocols)}
 	front.Protocols.SetUnencryptedHTTP2(true)
 	ln := listen(t)
-	require.NoError(t, httpserver.StartListener(m, front, ln))
+	_, err := httpserver.Serve(m, front, ln)
+	require.NoError(t, err)
 	cc := dial(t, ln.Addr().String())
 	reflection := reflect(t, cc)
 	watch, err := healthpb.NewHealthClient(cc).Watch(t.Context(), &healthpb.HealthCheckRequest{})

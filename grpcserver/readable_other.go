@@ -13,8 +13,6 @@ func readable(net.Conn) bool { return false }
 
 func endIfSilent(c net.Conn) { _ = c.Close() }
 
-func writable(net.Conn) bool { return true }
-
 type reading struct{}
 
 // ReadOnReady has the buffer while it waits.

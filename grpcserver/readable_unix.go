@@ -31,14 +31,6 @@ func endIfSilent(c net.Conn) {
 	}
 }
 
-// writable reports whether a few bytes can be written to c at once, as far as
-// one can see.
-func writable(c net.Conn) (is bool) {
-	is = true
-	control(c, func(fd int) { is = poll(fd, unix.POLLOUT) })
-	return is
-}
-
 // A reading is one ReadOnReady: kept in its connection, so that none is a heap
 // allocation.
 type reading struct {

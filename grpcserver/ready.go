@@ -15,13 +15,9 @@ type readyReader interface {
 }
 
 func (c *conn) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
-	return readOnReady(c.Conn, size, pool)
-}
-
-func (f *framed) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
-	b, n, err = readOnReady(f.Conn, size, pool)
-	if n > 0 && !f.deaf {
-		f.listen((*b)[:n])
+	b, n, err = readOnReady(c.Conn, size, pool)
+	if n > 0 {
+		c.listen((*b)[:n])
 	}
 	return b, n, err
 }

@@ -39,7 +39,7 @@ func memories(t *testing.T) (ours, plain int64) {
 	require.NoError(t, within(t, "Serve", served))
 
 	m := manager(t, shutdown.Config{})
-	ours = memoryOfIdle(t, start(t, m, newServer(m, service{})))
+	ours = memoryOfIdle(t, start(t, newServer(m, service{})))
 	require.NoError(t, end(t, m))
 	return ours, plain
 }

@@ -116,7 +116,7 @@ func TestWhenACallIsSentIsSeen(t *testing.T) {
 				opts, creds = append(opts, grpc.Creds(credentials.NewTLS(serverTLS(t)))), clientTLS(t)
 			}
 			l := new(line)
-			cc := dial(t, start(t, m, newServer(m, service{unary: g.pass}, opts...)), l.options(creds)...)
+			cc := dial(t, start(t, newServer(m, service{unary: g.pass}, opts...)), l.options(creds)...)
 			cc.Connect()
 			eventually(t, "the end of the handshakes", func() bool { return l.connected() && l.connection().taken.Load() })
 			require.Nil(t, l.connection().called.Load())

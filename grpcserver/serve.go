@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,68 +13,46 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/after"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// A server is a grpc.Server and what it takes to end it.
-type server struct {
+// A Server is a grpc.Server and what it takes to end it. NewServer and Adopt make
+// one; its methods may be called by several goroutines at once.
+type Server struct {
+	*grpc.Server
+
 	m     *shutdown.Manager
-	srv   *grpc.Server
 	conns conns
+	after after.List
 
-	draining  chan struct{} // closed when Drain has begun
-	drainOnce sync.Once
-	spread    chan struct{} // closed when no more GOAWAYs are sent one by one
-
-	mu       sync.Mutex    // protects the next two
+	mu       sync.Mutex    // protects what follows
+	addr     net.Addr      // of the last listener
 	serving  int           // listeners that have not drained
 	stopping bool          // all have: no other can be added
 	stopped  chan struct{} // closed when stop has returned
 }
 
-// servers are those that serve or drain. A grpc.Server cannot say which
-// listeners it has, and GracefulStop resets what waits in their queues.
-var servers = struct {
-	sync.Mutex
-	of map[*grpc.Server]*server
-}{of: map[*grpc.Server]*server{}}
-
-func serverOf(m *shutdown.Manager, srv *grpc.Server) (*server, error) {
-	if srv == nil {
-		return nil, errors.New("the grpc.Server is nil")
-	}
-	servers.Lock()
-	defer servers.Unlock()
-	s := servers.of[srv]
-	if s == nil {
-		s = &server{m: m, srv: srv, draining: make(chan struct{}), spread: make(chan struct{}), stopped: make(chan struct{})}
-		servers.of[srv] = s
-		context.AfterFunc(m.AcceptContext(), func() {
-			defer close(s.spread)
-			s.conns.spreadGoAway(m, s.draining)
-		})
-	}
-	if s.m != m {
-		return nil, errors.New("this grpc.Server has been started under another Manager")
-	}
+// join counts one more listener.
+func (s *Server) join(ln net.Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return nil, begun(m)
+		return begun(s.m)
 	}
 	s.serving++
-	return s, nil
+	s.addr = ln.Addr()
+	return nil
 }
 
 // serve serves on ln. From here on a shutdown drains it, also one that begins
 // now.
-func (s *server) serve(ln *listener.Listener, front *http.Server) {
+func (s *Server) serve(ln *listener.Listener) {
 	name := "grpc " + ln.Addr().String()
 	served := make(chan struct{})
 	var ended atomic.Bool // because it was told to
 	s.m.On(shutdown.Drain, name, func(ctx context.Context) error {
-		s.drainOnce.Do(func() { close(s.draining) })
-		frontDrained(ctx, s.m, front)
+		s.after.Wait(ctx, s.m, name)
 		ended.Store(true)
 		err := ln.Drain(ctx)
 		// Serve has to be back: only then is every connection that was handed
@@ -87,8 +65,8 @@ func (s *server) serve(ln *listener.Listener, front *http.Server) {
 	})
 	go func() {
 		defer close(served)
-		defer ln.Close() // Serve leaves it open if srv has been stopped
-		err := s.srv.Serve(accepter{ln, &s.conns})
+		defer ln.Close() // Serve leaves it open if the server has been stopped
+		err := s.Server.Serve(accepter{ln, &s.conns})
 		if err != nil && !ended.Load() { // nil: the caller has stopped it
 			s.m.Begin(fmt.Errorf("grpcserver: serve %s: %w", name, err))
 		}
@@ -97,7 +75,7 @@ func (s *server) serve(ln *listener.Listener, front *http.Server) {
 
 // leave is called by each listener that has drained. The last one stops the
 // server; all wait for that.
-func (s *server) leave(ctx context.Context) error {
+func (s *Server) leave(ctx context.Context) error {
 	s.mu.Lock()
 	s.serving--
 	s.stopping = s.serving == 0
@@ -106,9 +84,6 @@ func (s *server) leave(ctx context.Context) error {
 	if last {
 		err := s.stop(ctx)
 		close(s.stopped)
-		servers.Lock()
-		defer servers.Unlock()
-		delete(servers.of, s.srv)
 		return err
 	}
 	select {
@@ -120,24 +95,19 @@ func (s *server) leave(ctx context.Context) error {
 }
 
 // stop is steps 3 to 6 of the package's documentation.
-func (s *server) stop(ctx context.Context) error {
+func (s *Server) stop(ctx context.Context) error {
 	s.conns.linger(ctx)
 	graceful := make(chan struct{})
 	go func() {
 		defer close(graceful)
-		s.srv.GracefulStop() // which also waits for the handlers
+		s.Server.GracefulStop() // which also waits for the handlers
 	}()
-	err := s.cutOff(ctx, graceful)
-	select {
-	case <-s.spread: // may have been inside of a write until now
-	case <-after(ctx, moment):
-	}
-	return err
+	return s.cutOff(ctx, graceful)
 }
 
 // cutOff waits for graceful as long as there is time, and then closes what is
 // left.
-func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
+func (s *Server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	work := s.m.WorkContext()
 	select {
 	case <-graceful:
@@ -153,10 +123,10 @@ func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	case <-graceful:
 		return nil
 	case <-half.C:
-	case <-after(ctx, moment):
+	case <-later(ctx, moment):
 	}
 	left := len(s.conns.all())
-	go s.srv.Stop()
+	go s.Server.Stop()
 	select {
 	case <-graceful:
 	case <-ctx.Done():
@@ -168,7 +138,7 @@ func (s *server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	}
 	select {
 	case <-graceful:
-	case <-after(ctx, moment):
+	case <-later(ctx, moment):
 	}
 	if left == 0 {
 		return nil
@@ -188,8 +158,8 @@ func connections(n int) string {
 // left, because the end is forced. A hook has 20 ms after its context.
 const moment = 5 * time.Millisecond
 
-// after returns a channel that is closed so long after the end of ctx.
-func after(ctx context.Context, d time.Duration) <-chan struct{} {
+// later returns a channel that is closed so long after the end of ctx.
+func later(ctx context.Context, d time.Duration) <-chan struct{} {
 	ch := make(chan struct{})
 	context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { close(ch) }) })
 	return ch

@@ -3,12 +3,12 @@ package grpcserver
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
 
 	"github.com/gracefulgo/shutdown"
 )
@@ -18,9 +18,10 @@ import (
 func TestAServerThatStopsTakesNoFurtherListener(t *testing.T) {
 	m, err := shutdown.New(shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	srv := grpc.NewServer()
-	s, err := serverOf(m, srv)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	s := NewServer(m)
+	require.NoError(t, s.join(ln))
 	m.Begin(nil)
 	s.conns.mu.Lock() // holds it up in linger
 	left := make(chan error, 1)
@@ -30,9 +31,10 @@ func TestAServerThatStopsTakesNoFurtherListener(t *testing.T) {
 		defer s.mu.Unlock()
 		return s.stopping
 	}, 20*time.Second, time.Millisecond)
-	_, err = serverOf(m, srv)
+	err = s.join(ln)
 	s.conns.mu.Unlock()
 	require.ErrorContains(t, err, "the shutdown has begun")
 	require.NoError(t, m.Wait())
 	<-left
+	require.NoError(t, ln.Close())
 }

@@ -21,7 +21,7 @@ func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	busy := listen(t)
 	m := manager(t, shutdown.Config{})
-	err := grpcserver.Start(m, newServer(m, service{}), busy.Addr().String())
+	err := newServer(m, service{}).Start(busy.Addr().String())
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	require.ErrorContains(t, err, busy.Addr().String())
 	require.Equal(t, shutdown.Running, m.Phase())
@@ -31,8 +31,10 @@ func TestABusyPortIsAnErrorAtOnce(t *testing.T) {
 func TestStartServesWhenItReturns(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
-	require.NoError(t, grpcserver.Start(m, newServer(m, service{}), loopback.Addr()))
-	addr := address(t, m)
+	srv := newServer(m, service{})
+	require.Nil(t, srv.Addr())
+	require.NoError(t, srv.Start(loopback.Addr()))
+	addr := srv.Addr().String()
 	dialRaw(t, addr)
 	require.NoError(t, call(t, client(t, addr)))
 	require.Equal(t, []shutdown.Step{{Phase: shutdown.Drain, Name: "grpc " + addr}}, m.Report().Pending)
@@ -47,10 +49,10 @@ func TestAfterTheBeginningStartListensOnNothing(t *testing.T) {
 	m.Begin(cause)
 	ln := listen(t)
 	addr := ln.Addr().String()
-	err := grpcserver.StartListener(m, newServer(m, service{}), ln)
+	err := newServer(m, service{}).Serve(ln)
 	require.ErrorIs(t, err, cause)
 	require.ErrorContains(t, err, addr)
-	require.ErrorIs(t, grpcserver.Start(m, newServer(m, service{}), addr), cause)
+	require.ErrorIs(t, newServer(m, service{}).Start(addr), cause)
 	waitRefused(t, addr)
 }
 
@@ -60,7 +62,7 @@ func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
 	srv := newServer(m, service{})
 	srv.Stop()
 	ln := listen(t)
-	require.NoError(t, grpcserver.StartListener(m, srv, ln))
+	require.NoError(t, srv.Serve(ln))
 	err := within(t, "the end", wait(m))
 	require.ErrorIs(t, err, grpc.ErrServerStopped)
 	require.ErrorContains(t, err, "grpc "+ln.Addr().String())
@@ -68,13 +70,13 @@ func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
 
 func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
 	t.Parallel()
-	for name, stop := range map[string]func(*grpc.Server){"Stop": (*grpc.Server).Stop, "GracefulStop": (*grpc.Server).GracefulStop} {
+	for name, stop := range map[string]func(*grpcserver.Server){"Stop": (*grpcserver.Server).Stop, "GracefulStop": (*grpcserver.Server).GracefulStop} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := manager(t, shutdown.Config{})
 			srv := newServer(m, service{})
 			ln := &serving{Listener: listen(t), accepts: make(chan struct{})}
-			require.NoError(t, grpcserver.StartListener(m, srv, ln))
+			require.NoError(t, srv.Serve(ln))
 			within(t, "Serve", ln.accepts) // or it would be stopped before
 			stop(srv)
 			waitRefused(t, ln.Addr().String())
@@ -97,15 +99,8 @@ func (l *serving) Accept() (net.Conn, error) {
 
 func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
 	t.Parallel()
-	m, other := manager(t, shutdown.Config{}), manager(t, shutdown.Config{})
-	require.ErrorContains(t, grpcserver.Start(m, nil, loopback.Addr()), "the grpc.Server is nil")
-	require.ErrorContains(t, grpcserver.StartBehind(m, nil, newServer(m, service{}), loopback.Addr()), "front is nil")
-	srv := newServer(m, service{})
-	start(t, m, srv)
-	ln := listen(t)
-	require.ErrorContains(t, grpcserver.StartListener(other, srv, ln), "under another Manager")
-	_, err := ln.Accept()
-	require.ErrorIs(t, err, net.ErrClosed)
+	m := manager(t, shutdown.Config{})
+	require.PanicsWithValue(t, "grpcserver: Adopt: srv is nil", func() { grpcserver.Adopt(m, nil) })
 	require.PanicsWithValue(t, "grpcserver: Health: h is nil", func() { grpcserver.Health(m, (*health.Server)(nil)) })
 }
 
@@ -117,7 +112,7 @@ func TestAServerOnSeveralAddressesStopsWhenTheLastHasDrained(t *testing.T) {
 		loseNobody(t, func() []*crowd {
 			m := manager(t, shutdown.Config{})
 			srv := newServer(m, service{})
-			crowds := []*crowd{{addr: start(t, m, srv), perCall: true}, {addr: start(t, m, srv), perCall: true}}
+			crowds := []*crowd{{addr: start(t, srv), perCall: true}, {addr: start(t, srv), perCall: true}}
 			for _, c := range crowds {
 				c.start(t)
 				c.warm(t)
@@ -142,7 +137,7 @@ func TestOneAddressThatIsSlowHoldsTheOther(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
 	srv := newServer(m, service{unary: g.pass})
-	slow, quick := client(t, start(t, m, srv)), start(t, m, srv)
+	slow, quick := client(t, start(t, srv)), start(t, srv)
 	answer := later(t, slow)
 	within(t, "the call", g.entered)
 	ended := wait(m)

@@ -45,7 +45,7 @@ func hangs(t *testing.T) {
 	m := manager(t, endlessBudget)
 	inside := make(chan struct{})
 	creds := hangingCreds{insecure.NewCredentials(), newGate(t), new(atomic.Bool)}
-	memory := serveInMemory(t, m, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
+	memory := serveInMemory(t, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 		close(inside)
 		return receive(s)
 	}}, grpc.Creds(creds)))
@@ -90,7 +90,7 @@ func besideAConnectionThatTakesNothing(t *testing.T) error {
 	cfg.LameDuck = 100 * time.Millisecond
 	m := manager(t, cfg)
 	ln := blockingListener{listen(t)}
-	require.NoError(t, grpcserver.StartListener(m, newServer(m, service{}), ln))
+	require.NoError(t, newServer(m, service{}).Serve(ln))
 	require.NoError(t, call(t, client(t, ln.Addr().String())))
 	err := end(t, m)
 	for _, s := range m.Report().Steps {

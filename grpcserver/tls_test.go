@@ -61,8 +61,7 @@ func TestNoRPCIsLost(t *testing.T) {
 		secure  bool
 		perCall []bool
 	}{
-		"over TLS":             {[]grpc.ServerOption{grpc.Creds(tlsCreds)}, true, both},
-		"over TLS, with Creds": {[]grpc.ServerOption{grpc.Creds(grpcserver.Creds(tlsCreds))}, true, both},
+		"over TLS": {[]grpc.ServerOption{grpc.Creds(tlsCreds)}, true, both},
 		// On a slow machine a connection may come of age before its first RPC.
 		"with keepalive and MaxConnectionAge": {[]grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: crowded, Time: time.Second, Timeout: crowded,
@@ -76,7 +75,7 @@ func TestNoRPCIsLost(t *testing.T) {
 				t.Run(name+map[bool]string{true: ", a connection for each call"}[perCall]+map[bool]string{true: ", lame duck"}[lameDuck > 0], func(t *testing.T) {
 					loseNobody(t, func() []*crowd {
 						m := manager(t, shutdown.Config{LameDuck: lameDuck})
-						c := &crowd{addr: start(t, m, newServer(m, service{}, server.opts...)), perCall: perCall}
+						c := &crowd{addr: start(t, newServer(m, service{}, server.opts...)), perCall: perCall}
 						if server.secure {
 							c.creds = clientTLS(t)
 						}

@@ -65,8 +65,8 @@ func newTrial(t *testing.T, m *shutdown.Manager) *trial {
 func (s *trial) end() { s.once.Do(func() { close(s.over) }) }
 
 // server is the one of the trial.
-func (s *trial) server() *grpc.Server {
-	srv := grpc.NewServer(grpcserver.Options(s.m)...)
+func (s *trial) server() *grpcserver.Server {
+	srv := grpcserver.NewServer(s.m)
 	pb.RegisterTestServiceServer(srv, s)
 	return srv
 }
@@ -265,7 +265,7 @@ func try(t *testing.T, k kind, by string) (got codes.Code, exit int, last, text 
 	if k.prepare != nil {
 		k.prepare(s)
 	}
-	c := serveInMemory(t, m, s.server()).client(t)
+	c := serveInMemory(t, s.server()).client(t)
 	result := s.start(k.call, c)
 
 	ended := wait(m)
@@ -391,7 +391,7 @@ func TestRPCsThatNeverReturnAreCutOff(t *testing.T) {
 			m := manager(t, cfg)
 			s := newTrial(t, m)
 			s.handle = never(s)
-			c := client(t, start(t, m, s.server()))
+			c := client(t, start(t, s.server()))
 			results := make(chan error, 3)
 			calls := []func(*trial, pb.TestServiceClient) error{callUnary, serverStream, bidiStream}
 			for _, call := range calls {
@@ -453,7 +453,7 @@ func TestAWorkerThatReturnsTheStatusCanceled(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			c := serveInMemory(t, backend.m, backend.server()).client(t)
+			c := serveInMemory(t, backend.server()).client(t)
 			var log output
 			cfg := endlessBudget
 			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))

@@ -25,7 +25,7 @@ func TestAUnixSocketIsServedAndDrained(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	ln, err := listener.Listen(t.Context(), "unix", path)
 	require.NoError(t, err)
-	require.NoError(t, grpcserver.StartListener(m, newServer(m, service{unary: g.pass}, grpc.Creds(unixCreds{insecure.NewCredentials()})), ln))
+	require.NoError(t, newServer(m, service{unary: g.pass}, grpc.Creds(unixCreds{insecure.NewCredentials()})).Serve(ln))
 	require.Equal(t, "grpc "+path, m.Report().Pending[0].Name)
 	cc, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ func BenchmarkWait(b *testing.B) {
 		b.Run(fmt.Sprintf("server=shutdown/rpc=%v", after), func(b *testing.B) {
 			lateness(b, after, func(s service) (addr string, stop func()) {
 				m := manager(b, shutdown.Config{})
-				return start(b, m, newServer(m, s)), func() {
+				return start(b, newServer(m, s)), func() {
 					m.Begin(nil)
 					require.NoError(b, m.Wait())
 				}

@@ -54,7 +54,7 @@ func TestNoRPCIsLostUnderLoad(t *testing.T) {
 
 func ended(t *testing.T, perCall bool) *crowd {
 	m := manager(t, shutdown.Config{})
-	c := &crowd{addr: start(t, m, newServer(m, service{})), perCall: perCall}
+	c := &crowd{addr: start(t, newServer(m, service{})), perCall: perCall}
 	c.start(t)
 	c.warm(t)
 	require.NoError(t, end(t, m))

@@ -2,270 +2,293 @@ package httpserver
 
 import (
 	"context"
-	"crypto/tls"
+	"hash/maphash"
 	"net"
 	"net/http"
 	"reflect"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
-// The linger, counted in wake-ups: on a machine that is ten times slower,
-// clients need ten times as long to speak, and a tick comes as late as they do.
-const (
-	lingerTick     = 5 * time.Millisecond
-	lingerSilent   = 10  // ticks in which no silent connection spoke
-	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a header
-	lingerMax      = 200 // ticks in all, for either
-)
-
-// maxClosers close connections at the same time: a tls.Conn says good-bye when
-// it closes, and waits up to 5 s for a client that does not read.
-const maxClosers = 256
-
-// conns are the connections of a server, hijacked ones left out.
+// conns are the connections of a server. While it runs they are only listed; what
+// they are doing is of interest when it drains.
 type conns struct {
-	spoke   atomic.Uint64 // how often a silent connection has sent a request
-	useless atomic.Int64  // connections that have none
+	counted bool // what is read and written is: see wire
+	shards  [connShards]connShard
+	open    atomic.Int64 // how many there are
+	free    atomic.Int64 // requests that nobody waits for: see Untrack
 
-	mu      sync.Mutex         // protects what follows
-	open    map[net.Conn]*conn // by what add returned
-	drained chan struct{}      // closed when open is empty; made by drain
+	hijacked  hijacked
+	warnOfH2C sync.Once
+
+	draining atomic.Bool
+	moved    chan struct{} // holds a wake-up for drain; made by it
+
+	mu      sync.Mutex          // protects what follows, which drain makes
+	useless map[*conn]*patience // connections without a request
+	spoke   uint64              // how often one of them has sent a request
+	moves   uint64              // how often any has changed its state
 }
 
-// A conn is what is known about a connection.
+// connShards keeps cores from fighting over one lock.
+const connShards = 16
+
+type connShard struct {
+	mu   sync.Mutex         // protects what follows
+	open map[net.Conn]*conn // by what add returned
+}
+
+var seed = maphash.MakeSeed()
+
+func (s *conns) shard(c net.Conn) *connShard {
+	return &s.shards[maphash.Comparable(seed, c)%connShards]
+}
+
+// A conn is what is known about a connection. It is small, because there may be
+// many. It is also the context that the connection's requests derive from.
 type conn struct {
-	inner   net.Conn                 // what the listener returned
-	added   net.Conn                 // what add returned
-	outer   atomic.Pointer[net.Conn] // what net/http has: a tls.Conn around it, or itself
-	state   atomic.Int64             // http.ConnState
-	reads   atomic.Uint64            // that returned bytes
-	idleAt  atomic.Uint64            // reads when the last request had ended
-	started atomic.Uint64            // writes; one is under way if ended is less
+	context.Context          // the caller's
+	added           net.Conn // what add returned
+	outer           net.Conn // what net/http has: a tls.Conn around it, or itself; set before StateNew ends
+	state           atomic.Int32
+	request         atomic.Pointer[request] // that is being handled; of HTTP/1
+	wire            *wire                   // nil unless what is read and written is counted
+}
+
+type (
+	connKey    struct{} // context key of the *conn
+	requestKey struct{} // and of the *request
+)
+
+// Value is cheaper than three contexts around each other.
+func (c *conn) Value(key any) any {
+	switch key.(type) {
+	case connKey:
+		return c
+	case requestKey:
+		if q := c.request.Load(); q != nil {
+			return q
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// A wire counts what is read from and written to a connection on which HTTP/2 may
+// be spoken.
+type wire struct {
+	*conn
+	inner   net.Conn      // what the listener returned
+	reads   atomic.Uint64 // that returned bytes
+	idleAt  atomic.Uint64 // reads when the last request had ended
+	started atomic.Uint64 // writes; one is under way if ended is less
 	ended   atomic.Uint64
 	// activeAt is ended, and one more, when net/http first called it active.
 	activeAt atomic.Uint64
 	writing  sync.Mutex // protects frames, and is held by each write
 	frames   frames
-	closing  atomic.Bool // a closer has it
-	renewed  atomic.Bool // a closer wants it to linger once more
-	// unsettled counts, for the closer that has it, how often it was not settled.
-	unsettled int
-	streams   streams // of HTTP/2
-
-	// For the goroutine in drain alone.
-	seen     uint64 // reads at the last tick
-	quiet    int    // ticks without a byte
-	speaking int    // ticks in the middle of a header
+	streams  streams // of HTTP/2
 }
-
-type connKey struct{} // context key of the *conn
 
 // silent reports whether not a byte of a request has come since the last one.
-func (c *conn) silent() bool { return c.reads.Load() == c.idleAt.Load() }
-
-func (c *conn) useless() bool { return useless(c.state.Load()) }
-
-func useless(state int64) bool {
-	return state == int64(http.StateNew) || state == int64(http.StateIdle)
-}
+func (w *wire) silent() bool { return w.reads.Load() == w.idleAt.Load() }
 
 // writes reports how many writes there have been, and whether all of them have
 // ended. It is not so, as far as one can know, where they are not counted.
-func (c *conn) writes() (n uint64, ended bool) {
-	n = c.started.Load()
-	return n, n == c.ended.Load() && watchedConn(*c.outer.Load()) != nil
+func (w *wire) writes() (n uint64, ended bool) {
+	n = w.started.Load()
+	return n, n == w.ended.Load() && watchedConn(w.outer) != nil
 }
+
+func (c *conn) useless() bool { return useless(http.ConnState(c.state.Load())) }
+
+func useless(state http.ConnState) bool {
+	return state == http.StateNew || state == http.StateIdle
+}
+
+// inner is what the listener returned.
+func (c *conn) inner() net.Conn {
+	if c.wire != nil {
+		return c.wire.inner
+	}
+	return c.added
+}
+
+// isWrapped reports whether Hijack would not return what the listener did.
+func (c *conn) isWrapped() bool {
+	_, wrapped := c.outer.(watched)
+	return wrapped
+}
+
+// usesHTTP2 is right once there has been a request.
+func (c *conn) usesHTTP2() bool { return c.wire != nil && c.wire.streams.used.Load() }
 
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {
-	c := &conn{inner: inner}
-	outer := watch(inner, c)
-	c.added = outer
-	c.outer.Store(&outer)
-	s.useless.Add(1) // it is StateNew
-	c.streams.conn = c
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[net.Conn]*conn)
+	c := &conn{added: inner}
+	if comparable := reflect.ValueOf(inner).Comparable(); s.counted || !comparable {
+		w := &wire{conn: c, inner: inner}
+		w.streams.wire = w
+		// Others are left alone: what is sent on them only the kernel knows.
+		if watched, ok := watch(inner, w, comparable); ok {
+			c.wire, c.added = w, watched
+		}
 	}
-	s.open[outer] = c
-	return outer
+	c.outer = c.added
+	s.open.Add(1)
+	shard := s.shard(c.added)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.open == nil {
+		shard.open = make(map[net.Conn]*conn)
+	}
+	shard.open[c.added] = c
+	return c.added
 }
 
 // find returns what add made of the connection that net/http calls c.
 func (s *conns) find(c net.Conn) *conn {
 	if w := watchedConn(c); w != nil {
-		return w.watched()
+		return w.watched().conn
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if info, ok := s.open[c]; ok {
-		return info
-	}
-	if t, ok := c.(*tls.Conn); ok && reflect.ValueOf(t.NetConn()).Comparable() { // by net/http, around one of the caller's kind
-		return s.open[t.NetConn()]
+	// What is around one of the caller's kind is made by net/http, or by x/net's h2c.
+	for range 3 {
+		if info := s.lookUp(c); info != nil {
+			return info
+		}
+		if c = below(c); c == nil {
+			break
+		}
 	}
 	return nil
 }
 
-// changed is http.Server.ConnState.
-func (s *conns) changed(c net.Conn, state http.ConnState) {
+func (s *conns) lookUp(c net.Conn) *conn {
+	if !reflect.TypeOf(c).Comparable() {
+		return nil
+	}
+	shard := s.shard(c)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	return shard.open[c]
+}
+
+func (s *conns) remove(c *conn) {
+	shard := s.shard(c.added)
+	shard.mu.Lock()
+	_, open := shard.open[c.added]
+	delete(shard.open, c.added)
+	shard.mu.Unlock()
+	if open {
+		s.open.Add(-1)
+	}
+}
+
+// all calls f for each connection.
+func (s *conns) all(f func(*conn)) {
+	for i := range s.shards {
+		shard := &s.shards[i]
+		shard.mu.Lock()
+		for _, c := range shard.open {
+			f(c)
+		}
+		shard.mu.Unlock()
+	}
+}
+
+// changed is http.Server.ConnState. It returns what it knows of the connection.
+func (s *conns) changed(c net.Conn, state http.ConnState) *conn {
 	info := s.find(c)
 	if info == nil {
-		return
+		return nil
 	}
-	if state == http.StateIdle {
-		info.idleAt.Store(info.reads.Load())
-	}
-	was := useless(info.state.Swap(int64(state)))
-	switch is := useless(int64(state)); {
-	case was && !is:
-		s.useless.Add(-1)
-	case is && !was:
-		s.useless.Add(1)
-	}
-	switch state {
-	case http.StateNew:
-		outer := c // so that c itself stays off the heap in every other case
-		info.outer.Store(&outer)
-	case http.StateActive:
-		info.activeAt.CompareAndSwap(0, info.ended.Load()+1)
-		s.spoke.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		s.mu.Lock()
-		delete(s.open, info.added)
-		s.emptyLocked()
-		s.mu.Unlock()
-	}
-}
-
-func (s *conns) emptyLocked() {
-	if s.drained != nil && len(s.open) == 0 {
-		close(s.drained)
-		s.drained = nil
-	}
-}
-
-// drain closes connections that are of no use any more and waits for the
-// others. It returns when there is none, or when ctx ends, with the number of
-// those that are left.
-func (s *conns) drain(ctx context.Context) (left int) {
-	s.mu.Lock()
-	drained := make(chan struct{})
-	s.drained = drained
-	s.emptyLocked()
-	s.mu.Unlock()
-
-	var closers errgroup.Group
-	closers.SetLimit(maxClosers)
-	tick := time.NewTicker(lingerTick)
-	defer tick.Stop()
-	spoke := s.spoke.Load()
-	for ticks, quiet := 0, 0; ; ticks++ {
-		select {
-		case <-drained:
-			_ = closers.Wait() // errors are of connections that the client has closed
-			return 0
-		case <-ctx.Done():
-			// Closers that are left end by themselves, crypto/tls sees to that.
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return len(s.open)
-		case <-tick.C:
-		}
-		if s.useless.Load() == 0 {
-			continue // with thousands in flight a look at each costs
-		}
-		quiet++
-		began := s.sweep(quiet > lingerSilent || ticks >= lingerMax, &closers)
-		if now := s.spoke.Load(); began || now != spoke {
-			quiet, spoke = 0, now
+	if w := info.wire; w != nil {
+		switch state {
+		case http.StateIdle:
+			w.idleAt.Store(w.reads.Load())
+		case http.StateActive:
+			w.activeAt.CompareAndSwap(0, w.ended.Load()+1)
 		}
 	}
+	if state == http.StateNew {
+		info.outer = c
+	}
+	info.state.Store(int32(state)) //nolint:gosec // there are five
+	if state == http.StateHijacked && !info.isOldH2C() {
+		s.hijacked.add(info)
+	}
+	if state == http.StateClosed || state == http.StateHijacked && !info.isOldH2C() {
+		s.remove(info)
+	}
+	// Either drain, which looks at all, sees the state, or this sees that it drains.
+	if s.draining.Load() {
+		s.note(info, state)
+	}
+	return info
 }
 
-// sweep closes what has lingered long enough, silent connections only if told
-// to. It reports whether one has begun to speak since the last sweep.
-func (s *conns) sweep(closeSilent bool, closers *errgroup.Group) (began bool) {
+// note tells drain of a state.
+func (s *conns) note(c *conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.open {
-		if !c.useless() {
-			c.quiet, c.speaking = 0, 0
-			continue
-		}
-		reads := c.reads.Load()
-		if c.quiet++; reads != c.seen || c.renewed.Swap(false) {
-			c.seen, c.quiet = reads, 0
-		}
-		enough := closeSilent && c.quiet >= lingerSilent
-		switch {
-		case c.silent():
-			c.speaking = 0
-		case c.streams.used.Load(): // what comes on an idle HTTP/2 connection may be a PING
-			c.speaking++
-			enough = enough || c.speaking >= lingerMax
-		default:
-			began = began || c.speaking == 0
-			c.speaking++
-			enough = c.quiet >= lingerSpeaking || c.speaking >= lingerMax
-		}
-		if enough && c.closing.CompareAndSwap(false, true) {
-			// What finds no place now is looked at again by the next sweep.
-			if !closers.TryGo(func() error { return c.close(reads) }) {
-				c.closing.Store(false)
-				return began
-			}
-		}
+	s.moves++
+	if state == http.StateActive {
+		s.spoke++
 	}
-	return began
+	if c.useless() {
+		s.useless[c] = new(patience)
+	} else {
+		delete(s.useless, c)
+	}
+	s.wake()
 }
 
-// close closes the connection, unless something has come since the sweep, which
-// saw so many reads. On HTTP/2 it says good-bye first, and leaves the closing to
-// the next time.
-func (c *conn) close(reads uint64) error {
-	defer c.closing.Store(false)
-	if !c.useless() || readable(c.inner) || reads != c.reads.Load() {
-		return nil
+// wake makes drain look again.
+func (s *conns) wake() {
+	select {
+	case s.moved <- struct{}{}:
+	default:
 	}
-	// HTTP/2 is idle when the end of the last answer is in a buffer.
-	if c.started.Load() != c.ended.Load() || c.midFrame() {
-		return nil
-	}
-	if c.isHTTP2() {
-		if c.streams.byeIfIdle() {
-			c.renewed.Store(true)
-			return nil
-		}
-		// Its client has just connected, and may be about to send a request.
-		if c.unsettled < lingerSpeaking && watchedConn(*c.outer.Load()) != nil && !c.clearHTTP2() && !c.settled() {
-			c.unsettled++
-			return nil
-		}
-	}
-	// Either way net/http sees it, and says StateClosed.
-	outer := *c.outer.Load()
-	if _, ok := outer.(watched); ok {
-		endIfSilent(c.inner, func() bool { // net/http may have been quicker
-			return c.useless() && reads == c.reads.Load() && c.started.Load() == c.ended.Load()
-		})
-		return nil
-	}
-	return outer.Close()
 }
 
-// isHTTP2 also knows a connection that has had no request.
-func (c *conn) isHTTP2() bool {
-	if http.ConnState(c.state.Load()) == http.StateIdle { // so there is no handshake to wait for
-		if t, ok := (*c.outer.Load()).(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
-			c.streams.used.Store(true)
-		}
+func (s *conns) wakeIfDraining() {
+	if s.draining.Load() {
+		s.wake()
 	}
-	return c.streams.used.Load()
+}
+
+// untracked is called for a request that nobody waits for.
+func (s *conns) untracked(c *conn) {
+	if c.usesHTTP2() {
+		c.wire.streams.setFree(1)
+	}
+	s.free.Add(1)
+	s.wakeIfDraining()
+}
+
+// isFree reports whether nobody waits for any of the connection's requests.
+func (c *conn) isFree() bool {
+	if c.usesHTTP2() {
+		return c.wire.streams.onlyFree()
+	}
+	q := c.request.Load()
+	return q != nil && q.untracks.Load() && q.method != "PRI"
+}
+
+// onlyFree reports whether nobody waits for any of the requests.
+func (s *conns) onlyFree() bool {
+	if s.free.Load() == 0 {
+		return false
+	}
+	only := true
+	s.all(func(c *conn) { only = only && c.isFree() })
+	return only
+}
+
+// closeFree closes the connections that are left, whose requests nobody waits for.
+func (s *conns) closeFree() {
+	var left []net.Conn
+	s.all(func(c *conn) { left = append(left, c.outer) })
+	for _, c := range left {
+		_ = c.Close() // what matters is that it has gone
+	}
 }

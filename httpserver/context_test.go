@@ -47,7 +47,7 @@ func TestARequestIsToldToGiveUpInTimeToAnswer(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			requestIsTold(t, protocols["HTTP/1.1"], func(m *shutdown.Manager, n *pipeNet, h http.Handler) {
-				srv := &http.Server{Handler: httpserver.Handler(m, h)}
+				srv := &http.Server{Handler: httpserver.Middleware(m)(h)}
 				go func() { _ = srv.Serve(n) }()
 				t.Cleanup(func() { _ = srv.Close() })
 			})

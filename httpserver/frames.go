@@ -43,7 +43,7 @@ func (f *frames) between() bool { return f.first && f.have == 0 && f.left == 0 &
 
 // midFrame reports whether a frame of HTTP/2 in clear text is being written. Of
 // one in TLS nobody can know.
-func (c *conn) midFrame() bool {
+func (c *wire) midFrame() bool {
 	if !c.clearHTTP2() {
 		return false
 	}
@@ -54,19 +54,19 @@ func (c *conn) midFrame() bool {
 	return !c.frames.between()
 }
 
-func (c *conn) clearHTTP2() bool {
-	_, plain := (*c.outer.Load()).(watched)
+func (c *wire) clearHTTP2() bool {
+	_, plain := c.outer.(watched)
 	return plain && c.streams.used.Load()
 }
 
 // writeFrame writes a frame of our own past net/http. It reports false, and does
 // not, if another one is being written.
-func (c *conn) writeFrame(frame []byte) bool {
+func (c *wire) writeFrame(frame []byte) bool {
 	if !c.clearHTTP2() {
 		if !c.settled() {
 			return false
 		}
-		_, _ = (*c.outer.Load()).Write(frame) // if the connection is gone, so are its requests
+		_, _ = c.outer.Write(frame) // if the connection is gone, so are its requests
 		return true
 	}
 	if !c.writing.TryLock() {
@@ -83,7 +83,7 @@ func (c *conn) writeFrame(frame []byte) bool {
 // settled reports whether net/http has written its SETTINGS on an HTTP/2
 // connection in TLS, where frames cannot be seen: it writes them, or what comes
 // after them, once it has called the connection active.
-func (c *conn) settled() bool {
+func (c *wire) settled() bool {
 	at := c.activeAt.Load()
 	return at > 0 && c.ended.Load() >= at
 }

@@ -29,21 +29,20 @@ func TestAFrameOfOursNeverComesInTheMiddleOfAnother(t *testing.T) {
 		between[len(stream)] = kind != 1 && kind != 9 || flags == 4
 	}
 	for _, piece := range []int{1, 2, 9, 10, 100, 4096, len(stream)} {
-		wire := &wire{}
-		info := &conn{inner: wire}
-		var outer net.Conn = &otherConn{wire, info}
-		info.outer.Store(&outer)
+		sent := &sink{}
+		info := newWire(&otherConn{Conn: sent})
+		outer := info.outer
 		info.streams.used.Store(true)
-		for sent := 0; ; {
-			require.Equal(t, !between[sent], info.midFrame(), "%d bytes in pieces of %d", sent, piece)
-			require.Equal(t, between[sent], info.writeFrame([]byte("ours")), "%d bytes in pieces of %d", sent, piece)
-			require.Equal(t, between[sent], string(wire.last) == "ours")
-			if sent == len(stream) {
+		for at := 0; ; {
+			require.Equal(t, !between[at], info.midFrame(), "%d bytes in pieces of %d", at, piece)
+			require.Equal(t, between[at], info.writeFrame([]byte("ours")), "%d bytes in pieces of %d", at, piece)
+			require.Equal(t, between[at], string(sent.last) == "ours")
+			if at == len(stream) {
 				break
 			}
-			n, err := outer.Write(stream[sent:min(sent+piece, len(stream))])
+			n, err := outer.Write(stream[at:min(at+piece, len(stream))])
 			require.NoError(t, err)
-			sent += n
+			at += n
 		}
 		info.writing.Lock() // while net/http is in Write
 		require.True(t, info.midFrame())
@@ -59,11 +58,11 @@ var settings = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
 // connection active comes after its SETTINGS, or is them.
 func TestInTLSAFrameOfOursWaitsForSettings(t *testing.T) {
 	_, server := connected(t)
-	var all conns
+	all := conns{counted: true}
 	watched := all.add(server)
-	info := all.find(watched)
+	info := all.find(watched).wire
 	inTLS := net.Conn(tls.Server(watched, nil))
-	info.outer.Store(&inTLS)
+	info.outer = inTLS
 	_, err := watched.Write([]byte("of the handshake"))
 	require.NoError(t, err)
 	require.False(t, info.settled())
@@ -89,13 +88,26 @@ func TestWhatIsNotHTTP2IsNotLookedThrough(t *testing.T) {
 	}
 }
 
-// A wire is a connection that keeps what was written last.
-type wire struct {
+// A sink is a connection that keeps what was written last.
+type sink struct {
 	net.Conn
 	last []byte
 }
 
-func (w *wire) Write(p []byte) (int, error) {
-	w.last = p
+func (s *sink) Write(p []byte) (int, error) {
+	s.last = p
 	return len(p), nil
+}
+
+// newWire is what add makes of a connection where it is counted.
+func newWire(c net.Conn) *wire {
+	all := conns{counted: true}
+	if other, ok := c.(*otherConn); ok { // which add does not make of a pointer
+		w := &wire{conn: new(conn), inner: other.Conn}
+		w.streams.wire = w
+		other.info = w
+		w.added, w.outer = c, c
+		return w
+	}
+	return all.find(all.add(c)).wire
 }

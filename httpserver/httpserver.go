@@ -61,7 +61,6 @@
 package httpserver
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -71,112 +70,163 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/after"
 	"github.com/gracefulgo/shutdown/listener"
 )
+
+// A Server is an http.Server that serves until the shutdown of its Manager has
+// drained it. Start, StartTLS and Serve make one; its methods may be called by
+// several goroutines at once.
+type Server struct {
+	m        *shutdown.Manager
+	srv      *http.Server
+	name     string // of its hook
+	ln       *listener.Listener
+	closing  closing
+	conns    conns
+	after    after.List
+	served   chan struct{} // closed when Serve has returned
+	drained  chan struct{} // closed when drain has returned
+	draining atomic.Bool
+	told     sync.Once                               // tell
+	endWork  atomic.Pointer[context.CancelCauseFunc] // for the contexts of all requests; nil before Serve
+}
 
 // Start listens on srv.Addr and serves until the shutdown of m has drained the
 // server. It returns when the port is open, or with an error if it cannot be;
 // a busy port is an error at once. It serves TLS if srv.TLSConfig has
-// certificates. If serving fails later, that begins the shutdown.
+// certificates, and it is an error if that has ClientAuth or ClientCAs and none:
+// what was to be kept to some clients would be served to all. If serving fails
+// later, that begins the shutdown.
 //
 // Start takes srv over: Handler, BaseContext, ConnContext and ConnState are
 // wrapped, and go on working; net.Conn values reach the latter two as they came
 // from the listener. (What NetConn of a *tls.Conn returns embeds it.) Set them
 // before, and leave Shutdown and Close to m; a Server has one listener. Each
 // request is tracked under its method and pattern if srv.Handler is a
-// http.ServeMux, else under its method and path; its context carries m and ends with
-// [shutdown.Manager.WorkContext].
+// http.ServeMux, else under its method and path, unless [SetName] gives it a name;
+// its context carries m and ends with [shutdown.Manager.WorkContext].
 //
 // After the shutdown has begun, Start returns an error and listens on nothing.
-func Start(m *shutdown.Manager, srv *http.Server) error {
+func Start(m *shutdown.Manager, srv *http.Server) (*Server, error) {
+	return startOn(m, srv, "", "")
+}
+
+// StartTLS is Start with the certificate and the key in files, as
+// http.Server.ListenAndServeTLS has them: they may be empty if srv.TLSConfig has
+// certificates.
+func StartTLS(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*Server, error) {
+	if certFile != "" || keyFile != "" || !hasCertificates(srv) {
+		// So that it is an error now, and not of Serve later.
+		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+			return nil, fmt.Errorf("httpserver: certFile %q, keyFile %q: %w", certFile, keyFile, err)
+		}
+	}
+	return startOn(m, srv, certFile, keyFile)
+}
+
+// Serve is Start for a listener that exists already: one from package listener,
+// which can be drained without resetting anyone, what wraps one, or any other,
+// which is drained as well as [listener.New] can. It takes ln over, and closes it
+// also if it returns an error.
+func Serve(m *shutdown.Manager, srv *http.Server, ln net.Listener) (*Server, error) {
+	return serve(m, srv, ln, "", "")
+}
+
+// Addr returns the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Drained returns a channel that is closed when the last of the server's handlers
+// has returned, those of hijacked connections included, and its connections are
+// closed, or when there is no time left for that. It is for what the handlers
+// need and drains itself: another server, with its DrainAfter, or a Drain hook.
+func (s *Server) Drained() <-chan struct{} { return s.drained }
+
+// DrainAfter has the server drain only when all of the channels are closed: those
+// of Drained of the servers whose handlers call this one. It serves everyone who
+// calls until then. If they are not closed by the end of
+// [shutdown.Manager.WorkContext], it drains all the same, and a warning in the log
+// names both. Servers can be started in any order, the inner one first. Once Drain
+// has begun, DrainAfter does nothing.
+//
+// A server that calls itself, or two that call each other, cannot be put in order:
+// requests that come when it drains are answered for as long as its connections
+// last, but new connections are refused. Let the handler call the other handler,
+// or give the inner calls a server of their own on a loopback address.
+func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.Add(channels...) }
+
+func startOn(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*Server, error) {
 	addr := srv.Addr
 	switch {
 	case addr != "":
-	case hasCertificates(srv):
+	case certFile != "" || hasCertificates(srv):
 		addr = ":https"
 	default:
 		addr = ":http"
 	}
 	if err := begun(m); err != nil {
-		return fmt.Errorf("httpserver: listen on %s: %w", addr, err)
+		return nil, fmt.Errorf("httpserver: listen on %s: %w", addr, err)
 	}
 	ln, err := listener.Listen(m.AcceptContext(), "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("httpserver: %w", err)
+		return nil, fmt.Errorf("httpserver: %w", err)
 	}
-	return StartListener(m, srv, ln)
+	return serve(m, srv, ln, certFile, keyFile)
 }
 
-// StartListener is Start for a listener that exists already: one from package
-// listener, which can be drained without resetting anyone, or any other, which
-// is drained as well as [listener.New] can. It takes ln over, and closes it
-// also if it returns an error.
-func StartListener(m *shutdown.Manager, srv *http.Server, ln net.Listener) error {
-	if err := begun(m); err != nil {
-		_ = ln.Close() // the other error matters
-		return fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
-	}
-	if _, ok := srv.Handler.(tracked); ok {
-		_ = ln.Close()
-		return fmt.Errorf("httpserver: serve on %s: this http.Server has been started before; a listener needs a Server of its own", ln.Addr())
-	}
-	l := listener.New(ln)
-	s := &server{m: m, srv: srv, ln: l, served: make(chan struct{}), drained: make(chan struct{}), closing: closing{m: m}}
-	s.wrap()
-	serve, name := srv.Serve, "http "
+func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener, certFile, keyFile string) (*Server, error) {
+	secure := certFile != "" || hasCertificates(srv)
 	// What crypto/tls has made speaks TLS already.
-	if hasCertificates(srv) && reflect.TypeOf(ln) != reflect.TypeOf(tls.NewListener(nil, nil)) {
-		serve, name = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }, "https "
+	theirs := reflect.TypeOf(ln) == reflect.TypeOf(tls.NewListener(nil, nil))
+	if err := check(m, srv, secure || theirs); err != nil {
+		_ = ln.Close() // the other error matters
+		return nil, fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
 	}
-	name += ln.Addr().String()
-	servers.Store(srv, s)
+	s := &Server{
+		m: m, srv: srv, name: "http " + ln.Addr().String(), ln: listener.New(ln), closing: closing{m: m},
+		served: make(chan struct{}), drained: make(chan struct{}),
+	}
+	serveOn := srv.Serve
+	if secure && !theirs {
+		s.name = "https " + ln.Addr().String()
+		serveOn = func(l net.Listener) error { return srv.ServeTLS(l, certFile, keyFile) }
+	}
+	s.conns.counted = mayUseHTTP2(srv, secure && !theirs)
+	s.wrap()
 
 	// From here on a shutdown drains the server, also one that begins now.
-	m.On(shutdown.Drain, name, s.drain)
+	m.On(shutdown.Drain, s.name, s.drain)
 	go func() {
 		defer close(s.served)
-		err := serve(accepter{l, &s.conns})
+		err := serveOn(accepter{s.ln, &s.conns})
 		// ServeTLS leaves it open if the certificates are wrong. A Close that came
 		// after Begin would interrupt the drain, which is an error.
-		_ = l.Close()
+		_ = s.ln.Close()
 		if !s.draining.Load() && !errors.Is(err, http.ErrServerClosed) {
-			m.Begin(fmt.Errorf("httpserver: serve %s: %w", name, err))
+			m.Begin(fmt.Errorf("httpserver: serve %s: %w", s.name, err))
 		}
 	}()
-	return nil
+	return s, nil
 }
 
-// A server is an http.Server and what it takes to end it.
-type server struct {
-	m        *shutdown.Manager
-	srv      *http.Server
-	ln       *listener.Listener
-	closing  closing
-	conns    conns
-	served   chan struct{} // closed when Serve has returned
-	drained  chan struct{} // closed when drain has returned
-	draining atomic.Bool
-	endWork  atomic.Pointer[context.CancelCauseFunc] // for the contexts of all requests; nil before Serve
-}
-
-// servers are those that serve or drain, by their *http.Server.
-var servers sync.Map
-
-// Drained returns a channel that is closed when srv has drained, or has been cut
-// off by the end of Drain. It is closed already if srv has not been started, for
-// there is nothing to wait for. It is for what srv's handlers need and has a
-// Drain hook of its own: the hook begins by waiting for this. Ask in the hook;
-// before the shutdown begins srv may still be started.
-func Drained(srv *http.Server) <-chan struct{} {
-	if s, ok := servers.Load(srv); ok {
-		return s.(*server).drained
+func check(m *shutdown.Manager, srv *http.Server, secure bool) error {
+	if err := begun(m); err != nil {
+		return err
 	}
-	closed := make(chan struct{})
-	close(closed)
-	return closed
+	if _, ok := srv.Handler.(*tracked); ok {
+		return errors.New("this http.Server has been started before; a listener needs a Server of its own")
+	}
+	if c := srv.TLSConfig; c != nil && !secure {
+		switch {
+		case c.ClientAuth != tls.NoClientCert:
+			return fmt.Errorf("TLSConfig.ClientAuth is %v, but there is no certificate: it would be served without TLS", c.ClientAuth)
+		case c.ClientCAs != nil:
+			return errors.New("TLSConfig.ClientCAs is set, but there is no certificate: it would be served without TLS")
+		}
+	}
+	return nil
 }
 
 func begun(m *shutdown.Manager) error {
@@ -192,13 +242,24 @@ func hasCertificates(srv *http.Server) bool {
 	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil)
 }
 
+func mayUseHTTP2(srv *http.Server, secure bool) bool {
+	switch p := srv.Protocols; {
+	case secure:
+		return p == nil || p.HTTP2()
+	default:
+		return p != nil && p.UnencryptedHTTP2()
+	}
+}
+
 // wrap puts our functions around those of the http.Server.
-func (s *server) wrap() {
+func (s *Server) wrap() {
 	next := s.srv.Handler
 	if next == nil {
 		next = http.DefaultServeMux
 	}
-	s.srv.Handler = track(s.m, next, &s.closing)
+	handler := track(s.m, next, &s.closing)
+	handler.conns = &s.conns
+	s.srv.Handler = handler
 
 	base := s.srv.BaseContext
 	s.srv.BaseContext = func(ln net.Listener) context.Context {
@@ -221,7 +282,12 @@ func (s *server) wrap() {
 		if connContext != nil {
 			ctx = connContext(ctx, bare(c))
 		}
-		return context.WithValue(ctx, connKey{}, s.conns.find(c))
+		info := s.conns.find(c)
+		if info == nil {
+			return ctx
+		}
+		info.Context = ctx
+		return info
 	}
 
 	connState := s.srv.ConnState
@@ -231,61 +297,4 @@ func (s *server) wrap() {
 		}
 		s.conns.changed(c, state)
 	}
-}
-
-// drain is the hook. The order is that of the package's documentation.
-func (s *server) drain(ctx context.Context) error {
-	defer func() {
-		close(s.drained)
-		servers.Delete(s.srv)
-	}()
-	s.draining.Store(true)
-	err := s.ln.Drain(ctx)
-	// Serve has to be back: only then is every connection that was handed out
-	// known to net/http.
-	select {
-	case <-s.served:
-	case <-ctx.Done():
-	}
-	if cut := s.conns.drain(ctx); cut > 0 {
-		err = errors.Join(err, fmt.Errorf("%s cut off: %w", connections(cut), context.Cause(ctx)))
-	} else {
-		err = errors.Join(err, s.shutdown(ctx))
-	}
-	if err != nil {
-		// WorkContext may just have ended, or be about to. What it ends, ends
-		// before the connections do: their end would be another cause.
-		if endWork := s.endWork.Load(); endWork != nil && ctx.Err() != nil {
-			(*endWork)(cmp.Or(context.Cause(s.m.WorkContext()), context.Cause(ctx)))
-		}
-		_ = s.srv.Close() // there is no better error to be had than the one that led here
-		<-s.served
-	}
-	return err
-}
-
-// shutdown has nothing to wait for but an HTTP/2 connection that slipped in behind
-// http.Server.Shutdown's own look (golang/go#81153), so the context bounds it. Its
-// error is the cause of the context's end: ErrTimeout or ErrForced.
-func (s *server) shutdown(ctx context.Context) error {
-	err := s.srv.Shutdown(ctx)
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("wait for http.Server.Shutdown: %w", context.Cause(ctx))
-	}
-	return err
-}
-
-func connections(n int) string {
-	if n == 1 {
-		return "1 connection"
-	}
-	return fmt.Sprintf("%d connections", n)
-}
-
-// closing decides whether a response asks the client to leave.
-type closing struct {
-	m     *shutdown.Manager
-	once  sync.Once
-	begun time.Time
-	ramp  time.Duration // 0 is all at once
 }

@@ -77,17 +77,17 @@ func listenOn(t testing.TB, network, addr string) *listener.Listener {
 // start serves on a port of its own and returns the address.
 func start(t testing.TB, m *shutdown.Manager, srv *http.Server) (addr string) {
 	t.Helper()
-	ln := listen(t)
-	startOn(t, m, srv, ln)
-	return ln.Addr().String()
+	return startOn(t, m, srv, listen(t)).Addr().String()
 }
 
-func startOn(t testing.TB, m *shutdown.Manager, srv *http.Server, ln net.Listener) {
+func startOn(t testing.TB, m *shutdown.Manager, srv *http.Server, ln net.Listener) *httpserver.Server {
 	t.Helper()
 	if srv.ErrorLog == nil {
 		srv.ErrorLog = log.New(io.Discard, "", 0)
 	}
-	require.NoError(t, httpserver.StartListener(m, srv, ln))
+	s, err := httpserver.Serve(m, srv, ln)
+	require.NoError(t, err)
+	return s
 }
 
 func handle(f http.HandlerFunc) *http.Server { return &http.Server{Handler: f} }

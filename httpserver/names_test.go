@@ -151,20 +151,20 @@ func TestANameIsShortAndOfOneLine(t *testing.T) {
 	})
 }
 
-func TestHandlerInsideOfStartCountsOnce(t *testing.T) {
+func TestMiddlewareInsideOfStartCountsOnce(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	mux := http.NewServeMux()
-	mux.Handle("/x/{y}", httpserver.Handler(m, httpserver.Handler(m, tasks(m))))
-	addr := start(t, m, &http.Server{Handler: httpserver.Handler(m, mux)})
-	// The mux is behind a Handler, so the server does not know it.
+	mux.Handle("/x/{y}", httpserver.Middleware(m)(httpserver.Middleware(m)(tasks(m))))
+	addr := start(t, m, &http.Server{Handler: httpserver.Middleware(m)(mux)})
+	// The mux is behind a Middleware, so the server does not know it.
 	require.Equal(t, "GET /x/17", get(t, newClient(t), "http://"+addr+"/x/17").body)
 }
 
-func TestHandlersOfTwoManagersBothCount(t *testing.T) {
+func TestMiddlewaresOfTwoManagersBothCount(t *testing.T) {
 	t.Parallel()
 	outer, inner := manager(t, shutdown.Config{}), manager(t, shutdown.Config{})
-	srv := httptest.NewServer(httpserver.Handler(outer, httpserver.Handler(inner, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(httpserver.Middleware(outer)(httpserver.Middleware(inner)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m, _ := shutdown.FromContext(r.Context())
 		_, _ = io.WriteString(w, strings.Join(append(taskNames(outer), taskNames(inner)...), ", "))
 		if m != inner {
@@ -175,7 +175,7 @@ func TestHandlersOfTwoManagersBothCount(t *testing.T) {
 	require.Equal(t, "GET /x, GET /x", get(t, newClient(t), srv.URL+"/x").body)
 }
 
-func TestHandlerAlone(t *testing.T) {
+func TestMiddlewareAlone(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
 	mux := http.NewServeMux()
@@ -188,9 +188,9 @@ func TestHandlerAlone(t *testing.T) {
 	mux.Handle("/held", g)
 	// Behind a mux of somebody else's, the pattern is the one of that mux.
 	outer := http.NewServeMux()
-	outer.Handle("/x/{z}", httpserver.Handler(m, tasks(m)))
+	outer.Handle("/x/{z}", httpserver.Middleware(m)(tasks(m)))
 
-	srv := httptest.NewServer(httpserver.Handler(m, mux))
+	srv := httptest.NewServer(httpserver.Middleware(m)(mux))
 	defer srv.Close()
 	behind := httptest.NewServer(outer)
 	defer behind.Close()
@@ -209,7 +209,7 @@ func TestHandlerAlone(t *testing.T) {
 	require.True(t, r.close)
 	require.Empty(t, ended)
 	g.Open()
-	require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", inFlight))
+	require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", inFlight), "it began before")
 	require.NoError(t, within(t, "the end", ended))
 
 	r = get(t, newClient(t), srv.URL+"/x/17")

@@ -46,13 +46,15 @@ func ready(fd int, events int16) bool {
 // control calls f with the socket of c, and reports whether it has one that is
 // open.
 func control(c net.Conn, f func(fd int)) (isSocket bool) {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // as a tls.Conn has it
-		c = t.NetConn()
-	}
-	if sc, ok := c.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			isSocket = raw.Control(func(fd uintptr) { f(int(fd)) }) == nil
+	for range 5 { // around each other
+		if sc, ok := c.(syscall.Conn); ok {
+			if raw, err := sc.SyscallConn(); err == nil {
+				return raw.Control(func(fd uintptr) { f(int(fd)) }) == nil
+			}
+		}
+		if c = below(c); c == nil {
+			break
 		}
 	}
-	return isSocket
+	return false
 }

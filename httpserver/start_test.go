@@ -28,7 +28,8 @@ func startAnywhere(t testing.TB, m *shutdown.Manager, srv *http.Server) (addr st
 		bound <- ln.Addr().String()
 		return context.Background()
 	}
-	require.NoError(t, httpserver.Start(m, srv))
+	_, err := httpserver.Start(m, srv)
+	require.NoError(t, err)
 	return within(t, "the address", bound)
 }
 
@@ -67,7 +68,7 @@ func TestABusyPortIsAnErrorAtOnceAndChangesNothing(t *testing.T) {
 	busy := netListen(t)
 	h := http.NotFoundHandler()
 	srv := &http.Server{Addr: busy.Addr().String(), Handler: h}
-	err := httpserver.Start(m, srv)
+	_, err := httpserver.Start(m, srv)
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	require.ErrorContains(t, err, "httpserver: ")
 	require.ErrorContains(t, err, busy.Addr().String())
@@ -99,13 +100,13 @@ func TestAfterBeginNothingIsStarted(t *testing.T) {
 			free := netListen(t)
 			addr := free.Addr().String()
 			require.NoError(t, free.Close())
-			err := httpserver.Start(m, &http.Server{Addr: addr})
+			_, err := httpserver.Start(m, &http.Server{Addr: addr})
 			require.ErrorIs(t, err, why)
 			require.ErrorContains(t, err, "listen on "+addr)
 			require.True(t, refused("tcp", addr))
 
 			ln := listen(t)
-			err = httpserver.StartListener(m, &http.Server{}, ln)
+			_, err = httpserver.Serve(m, &http.Server{}, ln)
 			require.ErrorIs(t, err, why)
 			require.ErrorContains(t, err, "serve on "+ln.Addr().String())
 			require.True(t, refused("tcp", ln.Addr().String()), "StartListener takes the listener over")
@@ -126,7 +127,7 @@ func TestStartAndBeginAtTheSameTime(t *testing.T) {
 			defer close(begun)
 			m.Begin(nil)
 		}()
-		err := httpserver.StartListener(m, handle(func(http.ResponseWriter, *http.Request) {}), ln)
+		_, err := httpserver.Serve(m, handle(func(http.ResponseWriter, *http.Request) {}), ln)
 		<-begun
 		require.NoError(t, within(t, "the end", wait(m)))
 		eventually(t, "the listener is closed", func() bool { return refused("tcp", ln.Addr().String()) })
@@ -216,8 +217,10 @@ func TestAServerHasOneListener(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	srv := &http.Server{Addr: loopback.Addr()}
-	require.NoError(t, httpserver.Start(m, srv))
-	require.ErrorContains(t, httpserver.Start(m, srv), "has been started before")
+	_, err := httpserver.Start(m, srv)
+	require.NoError(t, err)
+	_, err = httpserver.Start(m, srv)
+	require.ErrorContains(t, err, "has been started before")
 	require.Len(t, m.Report().Pending, 1)
 	require.NoError(t, end(t, m))
 }

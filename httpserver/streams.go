@@ -17,11 +17,12 @@ import (
 // and ours is written only if in all that time nothing was written and nothing
 // is being written, which a client that does not read would make last.
 type streams struct {
-	conn *conn
+	wire *wire
 	used atomic.Bool // this is HTTP/2
 
 	mu         sync.Mutex // protects what follows
 	open       int        // handlers that run
+	free       int        // of them that nobody waits for
 	unanswered int        // of them that have not begun to answer
 	held       int        // of those that have come to wait in leave
 	most       int        // unanswered at once, ever
@@ -58,6 +59,19 @@ func (s *streams) begin() {
 	s.open++
 	s.unanswered++
 	s.most = max(s.most, s.unanswered)
+}
+
+// setFree adds to the number of handlers that nobody waits for.
+func (s *streams) setFree(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free += n
+}
+
+func (s *streams) onlyFree() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open == s.free
 }
 
 // answer is called once for each begin, and end after it.
@@ -112,14 +126,14 @@ func (s *streams) settleLocked() {
 		return
 	}
 	moves, settle := s.moves, settleOther
-	writes, _ := s.conn.writes()
+	writes, _ := s.wire.writes()
 	if s.held >= s.most {
 		settle = settleFull
 	}
 	s.settlesAt = time.Now().Add(settle)
 	s.settled = func() {
 		if s.moves == moves && !s.over {
-			if now, ended := s.conn.writes(); s.open == s.held && ended && now == writes {
+			if now, ended := s.wire.writes(); s.open == s.held && ended && now == writes {
 				s.byeLocked()
 			}
 			s.releaseLocked()
@@ -147,7 +161,7 @@ func (s *streams) expireLocked() {
 func (s *streams) byeIfIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ended := s.conn.writes(); !ended || !s.used.Load() || s.open > 0 || !s.saidBye.IsZero() {
+	if _, ended := s.wire.writes(); !ended || !s.used.Load() || s.open > 0 || !s.saidBye.IsZero() {
 		return false
 	}
 	s.byeLocked()
@@ -157,7 +171,7 @@ func (s *streams) byeIfIdle() bool {
 // byeLocked writes with the lock held: begin waits, so no answer can come in
 // between. It does not block, because it writes only where there is room.
 func (s *streams) byeLocked() {
-	if s.saidBye.IsZero() && writable(s.conn.inner) && s.conn.writeFrame(bye) {
+	if s.saidBye.IsZero() && writable(s.wire.inner) && s.wire.writeFrame(bye) {
 		s.saidBye = time.Now()
 	}
 }

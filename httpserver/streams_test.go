@@ -13,12 +13,9 @@ import (
 // timers are late, and nobody knows which of their goroutines runs first.
 func TestALateGoodByeIsNotForgotten(t *testing.T) {
 	client, _ := connected(t)
-	info := &conn{inner: client}
-	outer := watch(client, info)
-	info.outer.Store(&outer)
+	info := newWire(client)
 	s := &info.streams
-	s.conn = info
-	_, err := outer.Write(settings)
+	_, err := info.outer.Write(settings)
 	require.NoError(t, err)
 	s.begin()
 	left := make(chan bool)
@@ -44,11 +41,7 @@ func TestAnAnswerIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
 		defer server.Close()
-		info := &conn{inner: server}
-		outer := watch(server, info)
-		info.outer.Store(&outer)
-		s := &info.streams
-		s.conn = info
+		s := &newWire(&otherConn{Conn: server}).streams
 		s.begin()
 		s.begin()
 		begun := time.Now()

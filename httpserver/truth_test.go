@@ -222,9 +222,8 @@ var kinds = []kind{
 			}
 			return strings.TrimSpace(got)
 		},
-		cutOff: []string{"GET /pipelined/{id}", "GET /pipelined/{id}"},
 		ends:   []string{inTime, deadline}, // after force it depends on who is faster
-		client: map[string]string{inTime: "200 200", deadline: "200 200"},
+		client: map[string]string{inTime: "200 200", deadline: "200 cut off"},
 	},
 	{
 		name: "never answered", pattern: "GET /never/{id}", send: getNow,
@@ -284,7 +283,7 @@ var kinds = []kind{
 				_, _ = io.WriteString(conn, "bye\n")
 			}
 		},
-		client: map[string]string{inTime: "bye", deadline: "bye", forced: "bye"}, // after the process would have ended
+		client: map[string]string{inTime: "bye"},
 	},
 }
 
@@ -361,7 +360,7 @@ func try(t *testing.T, k kind, proto protocol, by string) (got string, exit int,
 	srv := &http.Server{Handler: mux}
 	proto.configure(srv)
 	if k.alone {
-		srv.Handler = httpserver.Handler(m, mux)
+		srv.Handler = httpserver.Middleware(m)(mux)
 		serve := srv.Serve
 		if proto.tls {
 			serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
@@ -601,7 +600,7 @@ func TestOfManyRequestsThatAreCutOffTheErrorNames64(t *testing.T) {
 		const n = 70
 		m := manager(t, short)
 		began := make(chan struct{}, n)
-		h := httpserver.Handler(m, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		h := httpserver.Middleware(m)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			began <- struct{}{}
 			<-r.Context().Done()
 		}))

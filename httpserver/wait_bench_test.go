@@ -31,7 +31,8 @@ func BenchmarkWait(b *testing.B) {
 				require.NoError(b, err)
 				ln, err := listener.Listen(context.Background(), "tcp", "127.0.0.1:0")
 				require.NoError(b, err)
-				require.NoError(b, httpserver.StartListener(m, srv, ln))
+				_, err = httpserver.Serve(m, srv, ln)
+				require.NoError(b, err)
 				return ln.Addr().String(), func() {
 					m.Begin(nil)
 					require.NoError(b, m.Wait())

@@ -24,48 +24,48 @@ func (a accepter) Accept() (net.Conn, error) {
 // type, so that sendfile and all its other methods survive.
 type watched interface {
 	net.Conn
-	watched() *conn
+	watched() *wire
 	bare() net.Conn
 }
 
 type tcpConn struct {
 	*net.TCPConn
-	info *conn
+	info *wire
 }
 
 func (c *tcpConn) Read(p []byte) (int, error) { return c.info.count(c.TCPConn.Read(p)) }
 func (c *tcpConn) Write(p []byte) (int, error) {
 	return c.info.write(c.TCPConn, p)
 }
-func (c *tcpConn) watched() *conn { return c.info }
+func (c *tcpConn) watched() *wire { return c.info }
 func (c *tcpConn) bare() net.Conn { return c.TCPConn }
 
 type unixConn struct {
 	*net.UnixConn
-	info *conn
+	info *wire
 }
 
 func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.Read(p)) }
 func (c *unixConn) Write(p []byte) (int, error) {
 	return c.info.write(c.UnixConn, p)
 }
-func (c *unixConn) watched() *conn { return c.info }
+func (c *unixConn) watched() *wire { return c.info }
 func (c *unixConn) bare() net.Conn { return c.UnixConn }
 
 // otherConn is for what cannot be a map key.
 type otherConn struct {
 	net.Conn
-	info *conn
+	info *wire
 }
 
 func (c *otherConn) Read(p []byte) (int, error) { return c.info.count(c.Conn.Read(p)) }
 func (c *otherConn) Write(p []byte) (int, error) {
 	return c.info.write(c.Conn, p)
 }
-func (c *otherConn) watched() *conn { return c.info }
+func (c *otherConn) watched() *wire { return c.info }
 func (c *otherConn) bare() net.Conn { return c.Conn }
 
-func (c *conn) write(to net.Conn, p []byte) (n int, err error) {
+func (c *wire) write(to net.Conn, p []byte) (n int, err error) {
 	c.started.Add(1)
 	defer c.ended.Add(1)
 	c.writing.Lock()
@@ -75,28 +75,46 @@ func (c *conn) write(to net.Conn, p []byte) (n int, err error) {
 	return n, err
 }
 
-func (c *conn) count(n int, err error) (int, error) {
+func (c *wire) count(n int, err error) (int, error) {
 	if n > 0 {
 		c.reads.Add(1)
 	}
 	return n, err
 }
 
-// watch wraps the connections of package net. Others are left alone, because
-// nobody knows what methods a wrapper would hide: net/http has to see a tls.Conn
-// as such, or there is no HTTP/2. What is read from them is not counted, so they
-// linger as if they were silent.
-func watch(c net.Conn, info *conn) net.Conn {
+// watch wraps the connections of package net, and what cannot be a map key. Others
+// are left alone, because nobody knows what methods a wrapper would hide: net/http
+// has to see a tls.Conn as such, or there is no HTTP/2.
+func watch(c net.Conn, w *wire, comparable bool) (net.Conn, bool) {
 	switch c := c.(type) {
 	case *net.TCPConn:
-		return &tcpConn{c, info}
+		return &tcpConn{c, w}, true
 	case *net.UnixConn:
-		return &unixConn{c, info}
+		return &unixConn{c, w}, true
 	}
-	if !reflect.ValueOf(c).Comparable() {
-		return &otherConn{c, info}
+	if !comparable {
+		return &otherConn{c, w}, true
 	}
-	return c
+	return nil, false
+}
+
+// below is what c is made around; nil if it does not say.
+func below(c net.Conn) net.Conn {
+	if n, ok := c.(interface{ NetConn() net.Conn }); ok { // as a tls.Conn has it
+		return n.NetConn()
+	}
+	v := reflect.ValueOf(c)
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	if field := v.FieldByName("Conn"); field.IsValid() && field.CanInterface() {
+		inner, _ := field.Interface().(net.Conn)
+		return inner
+	}
+	return nil
 }
 
 // watchedConn is what is below c, or c itself, if that counts its reads.

@@ -53,7 +53,8 @@ func shutdownUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	require.NoError(t, err)
 	ln, err := listener.Listen(context.Background(), "tcp", loopback.Addr())
 	require.NoError(t, err)
-	require.NoError(t, httpserver.StartListener(m, echo(), ln))
+	_, err = httpserver.Serve(m, echo(), ln)
+	require.NoError(t, err)
 	return underLoad(t, load.Clients{Mode: mode, N: n, Addr: ln.Addr().String()}, func() error {
 		m.Begin(nil)
 		return m.Wait()

@@ -103,7 +103,7 @@ func library(srv *http.Server) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := httpserver.StartListener(m, srv, ln); err != nil {
+	if _, err := httpserver.Serve(m, srv, ln); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(ln.Addr())

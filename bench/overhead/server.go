@@ -79,5 +79,6 @@ func library(h http.Handler) (net.Addr, error) {
 		return nil, err
 	}
 	srv := &http.Server{Handler: h}
-	return ln.Addr(), httpserver.StartListener(m, srv, ln)
+	_, err = httpserver.Serve(m, srv, ln)
+	return ln.Addr(), err
 }

@@ -25,7 +25,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		if err := httpserver.Start(m, &http.Server{Addr: ":8080"}); err != nil {
+		if _, err := httpserver.Start(m, &http.Server{Addr: ":8080"}); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -26,7 +26,7 @@ func Example() {
 			return err
 		}
 		m.On(shutdown.Close, "etcd", func(context.Context) error { return client.Close() })
-		if err := httpserver.Start(m, &http.Server{Addr: ":8080"}); err != nil {
+		if _, err := httpserver.Start(m, &http.Server{Addr: ":8080"}); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

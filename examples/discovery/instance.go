@@ -65,7 +65,7 @@ func start(m *shutdown.Manager, leaves, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	if err := httpserver.StartListener(m, &http.Server{Handler: http.HandlerFunc(takeOrder)}, ln); err != nil {
+	if _, err := httpserver.Serve(m, &http.Server{Handler: http.HandlerFunc(takeOrder)}, ln); err != nil {
 		return err
 	}
 	// The port is open, so from here on the registry may know it.

@@ -38,7 +38,7 @@ func start(m *shutdown.Manager, addr string, silent bool) error {
 		m.On(shutdown.Drain, "good-bye", r.sayGoodbye)
 	}
 
-	srv := grpc.NewServer(grpcserver.Options(m)...)
+	srv := grpcserver.NewServer(m)
 	chat.RegisterChatServer(srv, r)
 	h := health.NewServer()
 	healthpb.RegisterHealthServer(srv, h)
@@ -48,7 +48,7 @@ func start(m *shutdown.Manager, addr string, silent bool) error {
 	if err != nil {
 		return err
 	}
-	if err := grpcserver.StartListener(m, srv, ln); err != nil {
+	if err := srv.Serve(ln); err != nil {
 		return err
 	}
 	fmt.Println(listening + ln.Addr().String())

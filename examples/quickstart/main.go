@@ -59,7 +59,8 @@ func start(m *shutdown.Manager) error {
 		j.write(r.PathValue("id"), order)
 		fmt.Fprintln(w, "thank you")
 	})
-	return httpserver.Start(m, &http.Server{Addr: *addr, Handler: mux})
+	_, err = httpserver.Start(m, &http.Server{Addr: *addr, Handler: mux})
+	return err
 }
 
 // A journal holds what it was given in memory until it is flushed.

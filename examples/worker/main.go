@@ -78,7 +78,8 @@ func start(m *shutdown.Manager) error {
 	mux.HandleFunc("GET /forever", func(http.ResponseWriter, *http.Request) {
 		time.Sleep(24 * time.Hour) // code that ignores its context: there is always some
 	})
-	return httpserver.Start(m, &http.Server{Addr: *addr, Handler: mux})
+	_, err = httpserver.Start(m, &http.Server{Addr: *addr, Handler: mux})
+	return err
 }
 
 // consume takes no new job once ctx is done, and finishes the one in hand.

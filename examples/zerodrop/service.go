@@ -93,7 +93,7 @@ func start(m *shutdown.Manager) error {
 	if err != nil {
 		return err
 	}
-	if err := httpserver.StartListener(m, newServer(), ln); err != nil {
+	if _, err := httpserver.Serve(m, newServer(), ln); err != nil {
 		return err
 	}
 	fmt.Println(ln.Addr())

@@ -100,7 +100,8 @@ func (s *service) listen(srv *http.Server) (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return ln.Addr().String(), httpserver.StartListener(s.m, srv, ln)
+	_, err = httpserver.Serve(s.m, srv, ln)
+	return ln.Addr().String(), err
 }
 
 func (s *service) breakDisk(moment string) {

@@ -69,7 +69,7 @@ func (s service) start(m *shutdown.Manager) error {
 		return err
 	}
 	if s.Protocol == rpc {
-		err = grpcserver.StartListener(m, newRPCServer(grpcserver.Options(m)...), ln)
+		err = grpcserver.Adopt(m, newRPCServer(grpcserver.Options(m)...)).Serve(ln)
 	} else {
 		srv, end, serverErr := s.server()
 		if serverErr != nil {
@@ -78,7 +78,7 @@ func (s service) start(m *shutdown.Manager) error {
 		if s.Stream.Ender == drainHook {
 			m.On(shutdown.Drain, "streams", func(context.Context) error { end(); return nil })
 		}
-		err = httpserver.StartListener(m, srv, ln)
+		_, err = httpserver.Serve(m, srv, ln)
 	}
 	if err != nil {
 		return err

@@ -1,0 +1,106 @@
+package httpserver
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"weak"
+)
+
+// hijacked are the connections that handlers have taken from net/http.
+type hijacked struct {
+	mu      sync.Mutex // protects what follows
+	running map[*conn]struct{}
+	left    map[uint64]func() // closes one whose handler has returned
+	next    uint64
+}
+
+func (h *hijacked) add(c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.running == nil {
+		h.running, h.left = make(map[*conn]struct{}), make(map[uint64]func())
+	}
+	h.running[c] = struct{}{}
+}
+
+// returned is called when the handler has returned. If it has left the connection
+// to somebody else, nobody says when that has closed it, so it is held weakly.
+func (h *hijacked) returned(c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.running, c)
+	id := h.next
+	h.next++
+	switch c := bare(c.outer).(type) {
+	case *net.TCPConn:
+		h.left[id] = closer(h, id, c)
+	case *net.UnixConn:
+		h.left[id] = closer(h, id, c)
+	case *tls.Conn:
+		h.left[id] = closer(h, id, c)
+	}
+}
+
+func closer[T any, P interface {
+	*T
+	net.Conn
+}](h *hijacked, id uint64, c P) func() {
+	pointer := weak.Make((*T)(c))
+	runtime.AddCleanup((*T)(c), func(id uint64) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.left, id)
+	}, id)
+	return func() {
+		if c := P(pointer.Value()); c != nil {
+			_ = c.Close() // it may be closed already
+		}
+	}
+}
+
+// handlers reports how many handlers have not returned.
+func (h *hijacked) handlers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.running)
+}
+
+// any reports whether a connection may be open.
+func (h *hijacked) any() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.running)+len(h.left) > 0
+}
+
+// close closes those that are open.
+func (h *hijacked) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.running {
+		_ = c.outer.Close() // it may be closed already
+	}
+	for _, one := range h.left {
+		one()
+	}
+}
+
+// isOldH2C reports whether x/net's h2c has taken the connection. It goes on saying
+// what it is doing, with the states of net/http.
+func (c *conn) isOldH2C() bool {
+	q := c.request.Load()
+	return q != nil && q.method == "PRI"
+}
+
+// ended is called when the handler of a request of HTTP/1 has returned.
+func (s *conns) ended(c *conn) {
+	if q := c.request.Swap(nil); q.untracks.Load() {
+		s.free.Add(-1)
+	}
+	if http.ConnState(c.state.Load()) == http.StateHijacked {
+		s.hijacked.returned(c)
+		s.wakeIfDraining()
+	}
+}

@@ -1,0 +1,242 @@
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// The linger, counted in wake-ups: on a machine that is ten times slower,
+// clients need ten times as long to speak, and a tick comes as late as they do.
+const (
+	lingerTick     = 5 * time.Millisecond
+	lingerSilent   = 10  // ticks in which no silent connection spoke
+	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a header
+	lingerMax      = 200 // ticks in all, for either
+	stillTicks     = 200 // ticks in which no request has begun or ended: what is left lasts
+)
+
+// maxClosers close connections at the same time: a tls.Conn says good-bye when
+// it closes, and waits up to 5 s for a client that does not read.
+const maxClosers = 256
+
+// patience is what the drain has with a connection that has no request. But for
+// the atomics, it is for the goroutine in drain alone.
+type patience struct {
+	seen     uint64      // how much had come at the last tick
+	quiet    int         // ticks in which nothing came
+	speaking int         // ticks in the middle of a header
+	spoken   atomic.Bool // it is in the middle of one, a closer has found
+	closing  atomic.Bool // a closer has it
+	renewed  atomic.Bool // a closer wants it to linger once more
+	// unsettled counts, for the closer that has it, how often it was not settled.
+	unsettled int
+}
+
+// begin is the beginning of the drain.
+func (s *conns) begin() {
+	s.mu.Lock()
+	s.useless = make(map[*conn]*patience)
+	s.moved = make(chan struct{}, 1)
+	s.mu.Unlock()
+	s.draining.Store(true)
+	s.all(func(c *conn) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.useless() && s.useless[c] == nil {
+			s.useless[c] = new(patience)
+		}
+	})
+}
+
+// drain closes connections that are of no use any more and waits for the others.
+// It returns when there is none and no more will come, or when ctx ends, with the
+// number of those that are left, hijacked ones aside. When those that are left have a request and none
+// of them will take another one, or when work ends, it calls tell.
+func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell func()) (left int) {
+	s.begin()
+	var closers errgroup.Group
+	closers.SetLimit(maxClosers)
+	tick := time.NewTicker(lingerTick)
+	defer tick.Stop()
+	var (
+		spoke, moves uint64
+		quiet, still int
+		said         bool
+	)
+	say := func() {
+		if !said {
+			said = true
+			tell()
+		}
+	}
+	end := work.Done()
+	for ticks := 0; ; {
+		if isClosed(noMore) && s.hijacked.handlers() == 0 && (s.open.Load() == 0 || s.onlyFree()) {
+			s.closeFree()
+			_ = closers.Wait() // errors are of connections that the client has closed
+			return 0
+		}
+		select {
+		case <-s.moved:
+			continue
+		case <-end:
+			end = nil
+			say()
+			continue
+		case <-ctx.Done():
+			// Closers that are left end by themselves, crypto/tls sees to that.
+			return int(s.open.Load())
+		case <-tick.C:
+		}
+		ticks++
+		s.mu.Lock()
+		if len(s.useless) > 0 { // with thousands in flight a look at each costs
+			quiet++
+			began := s.sweepLocked(quiet > lingerSilent || ticks >= lingerMax, &closers)
+			if began || spoke != s.spoke {
+				quiet, spoke = 0, s.spoke
+			}
+		}
+		still++
+		if moves != s.moves || len(s.useless) > 0 || !isClosed(noMore) {
+			still, moves = 0, s.moves
+		}
+		s.mu.Unlock()
+		if still >= stillTicks {
+			say()
+		}
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// sweepLocked closes what has lingered long enough, silent connections only if
+// told to. It reports whether one has begun to speak since the last sweep.
+func (s *conns) sweepLocked(closeSilent bool, closers *errgroup.Group) (began bool) {
+	for c, p := range s.useless {
+		enough, spoke := p.look(c, closeSilent)
+		began = began || spoke
+		if enough && p.closing.CompareAndSwap(false, true) {
+			seen := p.seen
+			// What finds no place now is looked at again by the next sweep.
+			if !closers.TryGo(func() error { return c.close(p, seen) }) {
+				p.closing.Store(false)
+				return began
+			}
+		}
+	}
+	return began
+}
+
+// look is for each tick. It reports whether the connection has lingered long
+// enough, and whether it has begun to speak.
+func (p *patience) look(c *conn, closeSilent bool) (enough, began bool) {
+	p.quiet++
+	silent := !p.spoken.Load()
+	if w := c.wire; w != nil {
+		silent = w.silent()
+	}
+	// Where reads are not counted, the kernel is asked only if it matters.
+	if c.wire != nil || !silent {
+		if n := c.arrived(); n != p.seen || p.renewed.Swap(false) {
+			p.seen, p.quiet = n, 0
+		}
+	}
+	enough = closeSilent && p.quiet >= lingerSilent
+	switch {
+	case silent:
+		p.speaking = 0
+	case c.usesHTTP2(): // what comes on an idle HTTP/2 connection may be a PING
+		p.speaking++
+		enough = enough || p.speaking >= lingerMax
+	default:
+		began = p.speaking == 0
+		p.speaking++
+		enough = p.quiet >= lingerSpeaking || p.speaking >= lingerMax
+	}
+	return enough, began
+}
+
+// arrived counts what has come.
+func (c *conn) arrived() uint64 {
+	if c.wire != nil {
+		return c.wire.reads.Load()
+	}
+	n, _ := received(c.inner(), false)
+	return n
+}
+
+// close closes the connection, unless something has come since the sweep, which
+// saw so much. On HTTP/2 it says good-bye first, and leaves the closing to the
+// next time.
+func (c *conn) close(p *patience, seen uint64) error {
+	defer p.closing.Store(false)
+	if !c.useless() || readable(c.inner()) {
+		return nil
+	}
+	w := c.wire
+	if w == nil {
+		if !p.spoken.Load() {
+			// The first look: has it sent a part of a request?
+			n, half := received(c.inner(), http.ConnState(c.state.Load()) == http.StateNew)
+			if half {
+				p.spoken.Store(true)
+				return nil
+			}
+			seen = n
+		}
+		endIfSilent(c.inner(), func() bool {
+			n, _ := received(c.inner(), false)
+			return c.useless() && n == seen
+		})
+		return nil
+	}
+	if seen != w.reads.Load() {
+		return nil
+	}
+	// HTTP/2 is idle when the end of the last answer is in a buffer.
+	if w.started.Load() != w.ended.Load() || w.midFrame() {
+		return nil
+	}
+	if w.isHTTP2() {
+		if w.streams.byeIfIdle() {
+			p.renewed.Store(true)
+			return nil
+		}
+		// Its client has just connected, and may be about to send a request.
+		if p.unsettled < lingerSpeaking && watchedConn(c.outer) != nil && !w.clearHTTP2() && !w.settled() {
+			p.unsettled++
+			return nil
+		}
+	}
+	// Either way net/http sees it, and says StateClosed.
+	if _, ok := c.outer.(watched); ok {
+		endIfSilent(w.inner, func() bool { // net/http may have been quicker
+			return c.useless() && seen == w.reads.Load() && w.started.Load() == w.ended.Load()
+		})
+		return nil
+	}
+	return c.outer.Close()
+}
+
+// isHTTP2 also knows a connection that has had no request.
+func (w *wire) isHTTP2() bool {
+	if http.ConnState(w.state.Load()) == http.StateIdle { // so there is no handshake to wait for
+		if t, ok := w.outer.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
+			w.streams.used.Store(true)
+		}
+	}
+	return w.streams.used.Load()
+}

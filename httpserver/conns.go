@@ -52,9 +52,11 @@ type conn struct {
 	frames   frames
 	closing  atomic.Bool // a closer has it
 	renewed  atomic.Bool // a closer wants it to linger once more
-	// unsettled counts, for the closer that has it, how often it was not settled.
-	unsettled int
-	streams   streams // of HTTP/2
+	// For the closer that has it: how often it was not settled, and how often so
+	// much was still on its way to the client.
+	unsettled            int
+	notArrived, underWay int
+	streams              streams // of HTTP/2
 
 	// For the goroutine in drain alone.
 	seen     uint64 // reads at the last tick
@@ -251,13 +253,17 @@ func (c *conn) close(reads uint64) error {
 	}
 	// Either way net/http sees it, and says StateClosed.
 	outer := *c.outer.Load()
-	if _, ok := outer.(watched); ok {
-		endIfSilent(c.inner, func() bool { // net/http may have been quicker
-			return c.useless() && reads == c.reads.Load() && c.started.Load() == c.ended.Load()
-		})
-		return nil
+	if watchedConn(outer) == nil {
+		return outer.Close()
 	}
-	return outer.Close()
+	_, clear := outer.(watched)
+	n := endIfSilent(c.inner, !clear, c.notArrived >= lingerMax, func() bool { // net/http may have been quicker
+		return c.useless() && reads == c.reads.Load() && c.started.Load() == c.ended.Load()
+	})
+	if c.notArrived++; n != c.underWay { // as long as there is progress, it is waited for
+		c.notArrived, c.underWay = 0, n
+	}
+	return nil
 }
 
 // isHTTP2 also knows a connection that has had no request.

@@ -14,9 +14,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/grpcserver"
 	"github.com/gracefulgo/shutdown/httpserver"
-	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // gateway is a handler that calls addr, after a while.

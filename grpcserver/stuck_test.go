@@ -17,7 +17,6 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/grpcserver"
 )
 
 // unfinished ends a shutdown in which a handler has to end before Close, and

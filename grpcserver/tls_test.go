@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/grpcserver"
 )
 
 var certificate = sync.OnceValues(func() (tls.Certificate, error) {

@@ -13,7 +13,6 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/grpcserver"
 	"github.com/gracefulgo/shutdown/listener"
 )
 

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -33,8 +34,10 @@ type patience struct {
 	spoken   atomic.Bool // it is in the middle of one, a closer has found
 	closing  atomic.Bool // a closer has it
 	renewed  atomic.Bool // a closer wants it to linger once more
-	// unsettled counts, for the closer that has it, how often it was not settled.
-	unsettled int
+	// For the closer that has it: how often it was not settled, and how often so
+	// much was still on its way to the client.
+	unsettled            int
+	notArrived, underWay int
 }
 
 // begin is the beginning of the drain.
@@ -197,7 +200,8 @@ func (c *conn) close(p *patience, seen uint64) error {
 			}
 			seen = n
 		}
-		endIfSilent(c.inner(), func() bool {
+		_, inTLS := c.outer.(*tls.Conn) // the caller's
+		p.end(c.inner(), inTLS, func() bool {
 			n, _ := received(c.inner(), false)
 			return c.useless() && n == seen
 		})
@@ -222,13 +226,20 @@ func (c *conn) close(p *patience, seen uint64) error {
 		}
 	}
 	// Either way net/http sees it, and says StateClosed.
-	if _, ok := c.outer.(watched); ok {
-		endIfSilent(w.inner, func() bool { // net/http may have been quicker
-			return c.useless() && seen == w.reads.Load() && w.started.Load() == w.ended.Load()
-		})
-		return nil
+	_, clear := c.outer.(watched)
+	p.end(w.inner, !clear, func() bool { // net/http may have been quicker
+		return c.useless() && seen == w.reads.Load() && w.started.Load() == w.ended.Load()
+	})
+	return nil
+}
+
+// end ends a connection that has got its answers. As long as there is progress with
+// what is on its way, it is waited for.
+func (p *patience) end(c net.Conn, inTLS bool, still func() bool) {
+	n := endIfSilent(c, inTLS, p.notArrived >= lingerMax, still)
+	if p.notArrived++; n != p.underWay {
+		p.notArrived, p.underWay = 0, n
 	}
-	return c.outer.Close()
 }
 
 // isHTTP2 also knows a connection that has had no request.

@@ -9,8 +9,9 @@ func readable(net.Conn) bool { return false }
 
 func writable(net.Conn) bool { return true }
 
-func endIfSilent(c net.Conn, still func() bool) {
+func endIfSilent(c net.Conn, _, _ bool, still func() bool) (underWay int) {
 	if still() {
 		_ = c.Close()
 	}
+	return 0
 }

@@ -13,11 +13,11 @@ import (
 
 func TestAConnectionIsEndedOnlyIfItIsStillSilent(t *testing.T) {
 	client, server := connected(t)
-	endIfSilent(server, func() bool { return false }) // its request has just been read
+	endIfSilent(server, false, false, func() bool { return false }) // its request has just been read
 	_, err := server.Write([]byte("answer"))
 	require.NoError(t, err)
 
-	endIfSilent(server, func() bool { return true })
+	endIfSilent(server, false, false, func() bool { return true })
 	all, err := io.ReadAll(client)
 	require.NoError(t, err)
 	require.Equal(t, "answer", string(all))
@@ -46,12 +46,12 @@ func TestWhatHasNoSocketIsClosed(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	require.NoError(t, client.SetReadDeadline(time.Now().Add(30*time.Second)))
-	endIfSilent(noSocket{server}, func() bool { return false })
+	endIfSilent(noSocket{server}, false, false, func() bool { return false })
 	go func() { _, _ = server.Write([]byte("answer")) }()
 	answer := make([]byte, 6)
 	_, err := io.ReadFull(client, answer)
 	require.NoError(t, err)
-	endIfSilent(noSocket{server}, func() bool { return true })
+	endIfSilent(noSocket{server}, false, false, func() bool { return true })
 	_, err = client.Read(answer)
 	require.ErrorIs(t, err, io.EOF)
 }

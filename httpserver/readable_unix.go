@@ -23,19 +23,32 @@ func writable(c net.Conn) (is bool) {
 	return is
 }
 
-// endIfSilent ends c in both directions unless it is readable, or what was
-// readable has been read, which still denies. There is next to nothing between
-// looking and ending; a Close would first wait for its turn. Whoever reads from c
-// sees the end, and closes it. What is no socket cannot be looked at, and is closed.
-func endIfSilent(c net.Conn, still func() bool) {
+// endIfSilent ends c unless it is readable, or what was readable has been read,
+// which still denies. There is next to nothing between looking and ending; a Close
+// would first wait for its turn. Whoever reads from c sees the end, and closes it.
+// TLS says good-bye then, so it can still be written to. What is no socket cannot
+// be looked at, and is closed.
+//
+// It does not end c either while the client's kernel has not got all that was
+// sent, unless it is told to: the kernel answers what comes on a connection that
+// has been ended with a reset, and drops what is still to be sent. On HTTP/2 that
+// is the end of an answer, and what comes is what the client says to get it
+// (WINDOW_UPDATE). It returns how much is on its way.
+func endIfSilent(c net.Conn, inTLS, anyway bool, still func() bool) (underWay int) {
+	how := unix.SHUT_RDWR
+	if inTLS {
+		how = unix.SHUT_RD
+	}
 	isSocket := control(c, func(fd int) {
-		if !ready(fd, unix.POLLIN) && still() {
-			_ = unix.Shutdown(fd, unix.SHUT_RDWR) // an error means that the client has ended it
+		underWay = unacknowledged(fd)
+		if (underWay == 0 || anyway) && !ready(fd, unix.POLLIN) && still() {
+			_ = unix.Shutdown(fd, how) // an error means that the client has ended it
 		}
 	})
 	if !isSocket && still() {
 		_ = c.Close()
 	}
+	return underWay
 }
 
 func ready(fd int, events int16) bool {

@@ -49,7 +49,6 @@ type kind struct {
 	late    bool                // it is sent when work is to end, or has been cut off
 	alone   bool                // under Handler, and not under Start
 	prepare func(*trial)        // nil for nothing
-	cutOff  []string            // the names, if it is more than one
 	http1   bool                // only
 	ends    []string            // nil for all
 	client  map[string]string   // what it gets, where that is certain
@@ -283,7 +282,7 @@ var kinds = []kind{
 				_, _ = io.WriteString(conn, "bye\n")
 			}
 		},
-		client: map[string]string{inTime: "bye"},
+		client: map[string]string{inTime: "bye", deadline: "cut off", forced: "cut off"},
 	},
 }
 
@@ -304,7 +303,7 @@ func upgrade(s *trial) string {
 		return "not upgraded"
 	}
 	rest, err := io.ReadAll(c.r)
-	if err != nil {
+	if err != nil || len(rest) == 0 {
 		return "cut off"
 	}
 	return strings.TrimSpace(string(rest))
@@ -384,12 +383,9 @@ func try(t *testing.T, k kind, proto protocol, by string) (got string, exit int,
 		m.Signal(os.Interrupt)
 	}
 	err := within(t, "the end", ended)
-	want := k.cutOff
-	if want == nil {
+	var want []string
+	if by != inTime {
 		want = []string{k.pattern}
-	}
-	if by == inTime {
-		want = nil
 	}
 	requireTruth(t, m, &log, err, by, want)
 	cut := m.Report().CutOff
@@ -434,7 +430,6 @@ func requireTruth(t *testing.T, m *shutdown.Manager, log *lockedBuffer, err erro
 		names = append(names, task.Name)
 	}
 	slices.Sort(names)
-	cutOff = slices.Sorted(slices.Values(cutOff))
 	require.Equal(t, cutOff, names)
 	require.Subset(t, names, taskNamesOf(r.Unfinished), "what is in flight when Drain has ended was cut off")
 
@@ -496,7 +491,7 @@ func TestRequestsAreCutOffAlsoOnSockets(t *testing.T) {
 			for _, name := range []string{"HTTP/1.1", "HTTP/2 over TLS"} {
 				proto, mux, first := protocols[name], http.NewServeMux(), len(trials)
 				for _, k := range kinds {
-					if k.late || k.alone || k.http1 && proto.version != 1 || k.cutOff != nil {
+					if k.late || k.alone || k.http1 && proto.version != 1 || k.ends != nil {
 						continue
 					}
 					s := newTrial(t, k, m)

@@ -107,6 +107,7 @@ type traffic struct {
 	mode    load.Mode     // of HTTP
 	streams int           // of one connection, with load.HTTP2Shared
 	pause   time.Duration // between an answer and the client's next request
+	few     bool          // of the clients of HTTP a quarter send short requests, else half
 	proxied bool          // through a reverse proxy in front, which outlives the service
 	calls   calls         // of gRPC
 }

@@ -46,9 +46,9 @@ func product() (all []cell) {
 					// One of each protocol that the other cells leave out.
 					c.quick = p != http1 && k == pieces && !length && lameDuck > 0
 					if lameDuck > 0 {
-						// A second of clients that never pause takes the processor from
-						// the rounds beside this one. Connections are idle from 40 ms on.
-						c.traffic.pause = 15 * time.Millisecond
+						// A second of many clients that never pause takes the processor
+						// from the rounds beside this one. Idle is who pauses for 40 ms.
+						c.traffic.pause, c.traffic.few = 15*time.Millisecond, true
 					}
 					all = append(all, c)
 				}

@@ -93,7 +93,7 @@ func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
 		return o, err
 	}
 	defer stop()
-	err = waitFor(ctx, load, warm)
+	err = waitFor(ctx, load, warm*c.traffic.short())
 	if err == nil {
 		time.Sleep(rand.N(50 * time.Millisecond)) // any moment will do: it is where the rounds differ
 		load.Mark()
@@ -130,7 +130,7 @@ func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), e
 		return r, func() {}, err
 	}
 	l := load.Clients{
-		Mode: c.traffic.mode, N: clients, Addr: addr, Paths: []string{shortPath, longPath},
+		Mode: c.traffic.mode, N: clients, Addr: addr, Paths: c.traffic.paths(),
 		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams,
 	}
 	if c.service.Protocol.tls() {
@@ -161,16 +161,26 @@ func serveHTTP(h http.Handler) *httptest.Server {
 	return srv
 }
 
-// waitFor waits until each client has begun, and those that send short requests
-// have had n answers in the mean.
+// paths are those of the clients, in turn.
+func (t traffic) paths() []string {
+	if t.few {
+		return []string{shortPath, longPath, longPath, longPath}
+	}
+	return []string{shortPath, longPath}
+}
+
+// short is how many clients send short requests.
+func (t traffic) short() int { return clients / len(t.paths()) }
+
+// waitFor waits until each client has begun, and there have been n answers.
 func waitFor(ctx context.Context, r run, n int) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for r.Began() < clients || r.Count() < n*clients/2 {
+	for r.Began() < clients || r.Count() < n {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %d clients and %d answers, after %d and %d: %w", clients, n*clients/2, r.Began(), r.Count(), context.Cause(ctx))
+			return fmt.Errorf("waiting for %d clients and %d answers, after %d and %d: %w", clients, n, r.Began(), r.Count(), context.Cause(ctx))
 		}
 	}
 	return nil

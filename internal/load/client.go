@@ -109,6 +109,9 @@ func (c *client) request() (gone bool) {
 	var dial *dialError
 	switch {
 	case err == nil:
+		if conn := c.conn.Load(); conn != nil {
+			conn.answered()
+		}
 		c.result.Answer(later)
 		c.run.pace.slowest.add(time.Since(began))
 		c.answered.Add(1)

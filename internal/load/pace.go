@@ -17,7 +17,8 @@ type heardConn struct {
 
 	mu      sync.Mutex // protects what follows
 	spoke   time.Time  // when the last write began
-	heardAt time.Time  // when the last bytes came, or the connection
+	heardAt time.Time  // when the last answer ended, or until there was one, when the last bytes came
+	used    bool       // there was one
 	wrote   bool       // something of the present request
 	idle    time.Duration
 }
@@ -41,10 +42,20 @@ func (c *heardConn) Read(p []byte) (int, error) {
 	}
 	if n > 0 {
 		c.mu.Lock()
-		c.heardAt = time.Now()
+		if !c.used {
+			c.heardAt = time.Now()
+		}
 		c.mu.Unlock()
 	}
 	return n, err
+}
+
+// answered is for each answer. What comes later belongs to none: on HTTP/2 a GOAWAY
+// does.
+func (c *heardConn) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heardAt, c.used = time.Now(), true
 }
 
 // begin is for each request on the connection.

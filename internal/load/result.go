@@ -105,7 +105,7 @@ const DialReset = "dial RST"
 
 // connectionLost are the kinds of losses in which the connection ended before the
 // answer began.
-var connectionLost = []string{"RST", "EOF", "EPIPE", "unsent"}
+var connectionLost = []string{"RST", "EOF", "EPIPE", "unsent", "EOF after GOAWAY"}
 
 // heldUp is how long a dial takes that somebody answers. A SYN that was dropped
 // is repeated after a second.
@@ -136,6 +136,8 @@ func kind(err error) string {
 	// net/http exports neither its GOAWAY errors nor its "server closed idle
 	// connection", so these are known by their text. A GOAWAY error may wrap
 	// the EOF that came after it, and is the better explanation.
+	case strings.Contains(text, "GOAWAY and closed the connection"):
+		return "EOF after GOAWAY"
 	case strings.Contains(text, "GOAWAY"):
 		return "GOAWAY"
 	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNRESET):

@@ -24,13 +24,14 @@ func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
 func TestEachPackageKnowsOnlyWhatItMay(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
-		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share", root + "/internal/stacks", root + "/internal/clip", root + "/internal/signame"},
+		root:                           {root + "/internal/inflight", root + "/internal/probe", root + "/internal/share", root + "/internal/stacks", root + "/internal/clip", root + "/internal/signame", root + "/internal/warning"},
+		root + "/internal/warning":     nil,
 		root + "/internal/stacks":      nil,
 		root + "/internal/clip":        nil,
 		root + "/internal/signame":     nil,
 		root + "/shutdowntest":         {root, root + "/internal/probe"},
 		root + "/listener":             nil,
-		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight"},
+		root + "/httpserver":           {root, root + "/listener", root + "/internal/inflight", root + "/internal/warning"},
 		root + "/cmd/shutdown-prestop": {root + "/internal/clip", root + "/internal/signame"},
 		root + "/admin":                {root, root + "/internal/probe", root + "/internal/share", root + "/internal/clip"},
 		root + "/discovery":            {root, root + "/internal/clip"},

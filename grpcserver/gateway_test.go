@@ -126,10 +126,10 @@ func besideAFrontThatHangs(t *testing.T) (err error) {
 	held := get(t, "http://"+front.Addr().String())
 	within(t, "the request", g.entered)
 	require.ErrorIs(t, end(t, m), shutdown.ErrTimeout)
-	said := log.lines("drains before what it was to drain after")
+	said := log.lines("not waited for any longer")
 	require.Len(t, said, 1)
 	require.Contains(t, said[0], `level=WARN`)
-	require.Contains(t, said[0], `server="grpc `+srv.Addr().String()+`" still_draining="http `+front.Addr().String()+`" cause="`)
+	require.Contains(t, said[0], `hook="grpc `+srv.Addr().String()+`" waiting_for="http `+front.Addr().String()+`"`)
 	for _, s := range m.Report().Steps {
 		if strings.HasPrefix(s.Name, "grpc ") {
 			err = s.Err

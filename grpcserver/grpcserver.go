@@ -177,7 +177,7 @@ func (s *Server) Drained() <-chan struct{} { return s.stopped }
 //
 // If others call it than the front, and the front's requests take long, give the
 // front a server of its own, on a loopback address.
-func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.Add(channels...) }
+func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.add(channels) }
 
 // Health makes h, the health service of a server, say NOT_SERVING for every
 // service as soon as the shutdown has begun, to those who ask and to those who

@@ -201,7 +201,7 @@ func TestAnRPCAfterTheEndIsAnsweredUnavailable(t *testing.T) {
 	healthpb.RegisterHealthServer(srv, health)
 	ln := listen(t)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Server.Serve(ln) }()
 	cc := dial(t, ln.Addr().String())
 	c := pb.NewTestServiceClient(cc)
 

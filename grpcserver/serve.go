@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/after"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -24,7 +23,7 @@ type Server struct {
 
 	m     *shutdown.Manager
 	conns conns
-	after after.List
+	after after
 
 	mu       sync.Mutex    // protects what follows
 	addr     net.Addr      // of the last listener
@@ -52,7 +51,7 @@ func (s *Server) serve(ln *listener.Listener) {
 	served := make(chan struct{})
 	var ended atomic.Bool // because it was told to
 	s.m.On(shutdown.Drain, name, func(ctx context.Context) error {
-		s.after.Wait(ctx, s.m, name)
+		s.m.WaitFor(ctx, name, s.after.all()...)
 		ended.Store(true)
 		err := ln.Drain(ctx)
 		// Serve has to be back: only then is every connection that was handed

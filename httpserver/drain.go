@@ -18,7 +18,7 @@ const acceptWait = 100 * time.Millisecond
 // drain is the hook. The order is that of the package's documentation.
 func (s *Server) drain(ctx context.Context) error {
 	defer close(s.drained)
-	s.after.Wait(ctx, s.m, s.name)
+	s.m.WaitFor(ctx, s.name, s.after.all()...)
 	s.draining.Store(true)
 	var err error
 	accepted := make(chan struct{}) // closed when no connection will come any more

@@ -72,7 +72,6 @@ import (
 	"sync/atomic"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/after"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -86,7 +85,7 @@ type Server struct {
 	ln       *listener.Listener
 	closing  closing
 	conns    conns
-	after    after.List
+	after    after
 	served   chan struct{} // closed when Serve has returned
 	drained  chan struct{} // closed when drain has returned
 	draining atomic.Bool
@@ -155,7 +154,7 @@ func (s *Server) Drained() <-chan struct{} { return s.drained }
 // requests that come when it drains are answered for as long as its connections
 // last, but new connections are refused. Let the handler call the other handler,
 // or give the inner calls a server of their own on a loopback address.
-func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.Add(channels...) }
+func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.add(channels) }
 
 func startOn(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*Server, error) {
 	addr := srv.Addr

@@ -1,0 +1,29 @@
+package grpcserver
+
+import (
+	"fmt"
+	"sync"
+)
+
+// after is what a server drains after.
+type after struct {
+	mu       sync.Mutex // protects what follows
+	channels []<-chan struct{}
+}
+
+func (a *after) add(channels []<-chan struct{}) {
+	for i, ch := range channels {
+		if ch == nil {
+			panic(fmt.Sprintf("grpcserver: DrainAfter: channel %d of %d is nil", i+1, len(channels)))
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.channels = append(a.channels, channels...)
+}
+
+func (a *after) all() []<-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.channels
+}

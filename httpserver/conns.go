@@ -113,12 +113,6 @@ func (c *conn) inner() net.Conn {
 	return c.added
 }
 
-// isWrapped reports whether Hijack would not return what the listener did.
-func (c *conn) isWrapped() bool {
-	_, wrapped := c.outer.(watched)
-	return wrapped
-}
-
 // usesHTTP2 is right once there has been a request.
 func (c *conn) usesHTTP2() bool { return c.wire != nil && c.wire.streams.used.Load() }
 

@@ -13,10 +13,10 @@ import (
 // request tracked by m, for servers that are not started with Start: HTTP/3, a
 // function platform, a test. A request is in flight, under its method and pattern
 // or path (see [SetName]), until the handler returns; its context carries m and
-// ends with [shutdown.Manager.WorkContext]. A request that begins before the
-// shutdown gets the server's own ResponseWriter; to one that begins later the
-// response is "Connection: close", but for HTTP/3, which has no such header. A
-// request that comes after the end of the drain is answered with 503.
+// ends with [shutdown.Manager.WorkContext]. From the beginning of the shutdown
+// responses carry "Connection: close", as they do under Start, but for HTTP/3, which
+// has no such header, and whose ResponseWriter is left alone. A request that comes
+// after the end of the drain is answered with 503.
 //
 // Inside of a server that Start has started for the same m it does nothing, so
 // that nothing is counted twice.
@@ -33,17 +33,17 @@ func Middleware(m *shutdown.Manager) func(http.Handler) http.Handler {
 			defer cancel(nil)
 			stop := context.AfterFunc(m.WorkContext(), func() { cancel(context.Cause(m.WorkContext())) })
 			defer stop()
-			q := t.request(r)
-			if !t.begin(w, q) {
+			x := t.exchange(r)
+			if !t.begin(w, x) {
 				return
 			}
-			defer t.inFlight.End(q.task)
-			r = r.WithContext(context.WithValue(ctx, requestKey{}, q))
-			if r.ProtoMajor > 2 || m.Phase() == shutdown.Running {
+			defer t.inFlight.End(x.task)
+			r = r.WithContext(context.WithValue(ctx, requestKey{}, &x.request))
+			if r.ProtoMajor > 2 { // its ResponseWriter has methods that no wrapper has
 				next.ServeHTTP(w, r)
 				return
 			}
-			t.respond(w, r, nil)
+			t.respond(w, r, x, nil)
 		})
 	}
 }
@@ -66,14 +66,22 @@ func track(m *shutdown.Manager, next http.Handler, c *closing) *tracked {
 	return &tracked{m: m, inFlight: inflight.Of(m.AcceptContext()), next: next, mux: mux, closing: c}
 }
 
-func (t *tracked) request(r *http.Request) *request {
-	return &request{handler: t, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern}
+// An exchange is a request and its response, in one allocation.
+type exchange struct {
+	request
+	response hijackable
+}
+
+func (t *tracked) exchange(r *http.Request) *exchange {
+	return &exchange{request: request{handler: t, proto: r.ProtoMajor, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern}}
 }
 
 // begin counts the request, or answers that it is too late.
-func (t *tracked) begin(w http.ResponseWriter, q *request) (ok bool) {
-	if q.task, ok = t.inFlight.Begin(q); !ok {
-		w.Header().Set("Connection", "close")
+func (t *tracked) begin(w http.ResponseWriter, x *exchange) (ok bool) {
+	if x.task, ok = t.inFlight.Begin(&x.request); !ok {
+		if x.proto < 3 {
+			w.Header().Set("Connection", "close")
+		}
 		http.Error(w, "this instance has shut down", http.StatusServiceUnavailable)
 	}
 	return ok
@@ -81,37 +89,32 @@ func (t *tracked) begin(w http.ResponseWriter, q *request) (ok bool) {
 
 // ServeHTTP is for servers of Start.
 func (t *tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := t.request(r)
-	if !t.begin(w, q) {
+	x := t.exchange(r)
+	if !t.begin(w, x) {
 		return
 	}
-	defer t.inFlight.End(q.task)
+	defer t.inFlight.End(x.task)
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	q.conn = c
+	x.conn = c
 	switch {
-	case r.ProtoMajor == 2 && q.method == "PRI" && r.URL.Path == "*":
-		t.oldH2C(w, r, q)
+	case r.ProtoMajor == 2 && x.method == "PRI" && x.path == "*":
+		t.oldH2C(w, r, &x.request)
 	case r.ProtoMajor == 2 && c != nil:
-		t.http2(w, r, q)
+		t.http2(w, r, x)
 	default:
 		if c != nil {
-			c.request.Store(q)
+			c.request.Store(&x.request)
 			defer t.conns.ended(c)
 		}
-		// Whoever asks while the server runs gets the server's own ResponseWriter, of
-		// which no wrapper has all the methods.
-		if t.m.Phase() == shutdown.Running && (c == nil || !c.isWrapped()) {
-			t.next.ServeHTTP(w, r)
-			return
-		}
-		t.respond(w, r, nil)
+		t.respond(w, r, x, nil)
 	}
 }
 
 // respond lets the handler answer, and the client be asked to leave.
-func (t *tracked) respond(w http.ResponseWriter, r *http.Request, s *streams) {
-	full := &hijackable{response: response{ResponseWriter: w, closing: t.closing, streams: s}}
+func (t *tracked) respond(w http.ResponseWriter, r *http.Request, x *exchange, s *streams) {
+	full := &x.response
 	rw := &full.response
+	rw.ResponseWriter, rw.closing, rw.streams = w, t.closing, s
 	if s != nil {
 		defer rw.headerDue(http.StatusOK) // also if next panics
 	}
@@ -120,22 +123,22 @@ func (t *tracked) respond(w http.ResponseWriter, r *http.Request, s *streams) {
 }
 
 // http2 is for a request that has its connection for itself no more than its name.
-func (t *tracked) http2(w http.ResponseWriter, r *http.Request, q *request) {
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
-	if q.conn.wire == nil { // nothing is known about its frames
-		t.respond(w, r, nil)
+func (t *tracked) http2(w http.ResponseWriter, r *http.Request, x *exchange) {
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, &x.request))
+	if x.conn.wire == nil { // nothing is known about its frames
+		t.respond(w, r, x, nil)
 		return
 	}
-	s := &q.conn.wire.streams
+	s := &x.conn.wire.streams
 	s.begin()
 	defer func() {
-		if q.untracks.Load() {
+		if x.untracks.Load() {
 			s.setFree(-1)
 			t.conns.free.Add(-1)
 		}
 		s.end()
 	}()
-	t.respond(w, r, s)
+	t.respond(w, r, x, s)
 }
 
 // oldH2C is for x/net's h2c.NewHandler, to which a whole connection is one

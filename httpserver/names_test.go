@@ -209,7 +209,7 @@ func TestMiddlewareAlone(t *testing.T) {
 	require.True(t, r.close)
 	require.Empty(t, ended)
 	g.Open()
-	require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", inFlight), "it began before")
+	require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", inFlight))
 	require.NoError(t, within(t, "the end", ended))
 
 	r = get(t, newClient(t), srv.URL+"/x/17")

@@ -20,6 +20,7 @@ type request struct {
 	untracks atomic.Bool            // Untrack has been called
 
 	// For TaskName; none of it changes. The http.Request is the handler's.
+	proto                       int
 	method, host, path, pattern string
 }
 

@@ -40,8 +40,8 @@ func (c *closing) now(on *streams) bool {
 }
 
 // A response sets "Connection: close" when its header is written and not when
-// the request begins: on HTTP/2, where it is around every response, long requests
-// began before the shutdown.
+// the request begins: long requests began before the shutdown. Otherwise each of
+// their clients could send one more, and the drain would last twice as long.
 type response struct {
 	http.ResponseWriter
 	closing *closing
@@ -55,7 +55,9 @@ func (w *response) headerDue(status int) {
 		return
 	}
 	w.wrote = true
-	if w.closing.now(w.streams) {
+	// net/http does so too for what http.MaxBytesReader has cut off, or it would first
+	// read on for a while; but it looks for a method of its own.
+	if w.closing.now(w.streams) || status == http.StatusRequestEntityTooLarge && w.streams == nil {
 		w.Header().Set("Connection", "close")
 	}
 	if w.streams != nil {

@@ -80,20 +80,18 @@ func (c rawConn) finalResponse() (r reply) {
 	return r
 }
 
-// It has the server's own ResponseWriter, so its connection is idle afterwards, and
-// lingers.
 func TestARequestThatBeganBeforeTheShutdown(t *testing.T) {
-	t.Run("and whose header comes after that", func(t *testing.T) {
+	t.Run("asks the client to leave if its header comes after the beginning", func(t *testing.T) {
 		t.Parallel()
 		m, g := manager(t, shutdown.Config{}), newGate(t)
 		replies := later(t, newClient(t), "http://"+start(t, m, &http.Server{Handler: g}))
 		within(t, "the request", g.entered)
 		m.Begin(nil)
 		g.Open()
-		require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", replies))
+		require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", replies))
 		require.NoError(t, end(t, m))
 	})
-	t.Run("and whose header has been sent", func(t *testing.T) {
+	t.Run("cannot ask if it came before, and is answered in full", func(t *testing.T) {
 		t.Parallel()
 		m, g := manager(t, shutdown.Config{}), newGate(t)
 		replies := later(t, newClient(t), "http://"+start(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
@@ -104,7 +102,7 @@ func TestARequestThatBeganBeforeTheShutdown(t *testing.T) {
 		m.Begin(nil)
 		g.Open()
 		require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", replies))
-		require.NoError(t, end(t, m))
+		require.NoError(t, end(t, m), "its connection is idle now, and lingers")
 	})
 }
 

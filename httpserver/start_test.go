@@ -298,7 +298,7 @@ func testHeldRequest(t *testing.T, m *shutdown.Manager, g *gate, c *http.Client,
 	waitPhase(t, m, shutdown.Drain)
 	require.Empty(t, ended)
 	g.Open()
-	require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", replies))
+	require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", replies))
 	require.NoError(t, within(t, "the end", ended))
 	watch.requireLinger()
 }

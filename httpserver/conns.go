@@ -27,7 +27,7 @@ type conns struct {
 	mu      sync.Mutex          // protects what follows, which drain makes
 	useless map[*conn]*patience // connections without a request
 	spoke   uint64              // how often one of them has sent a request
-	moves   uint64              // how often any has changed its state
+	ends    uint64              // answers whose header had said that the connection goes on
 }
 
 // connShards keeps cores from fighting over one lock.
@@ -224,7 +224,6 @@ func (s *conns) changed(c net.Conn, state http.ConnState) *conn {
 func (s *conns) note(c *conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.moves++
 	if state == http.StateActive {
 		s.spoke++
 	}

@@ -114,7 +114,7 @@ func (t *tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *tracked) respond(w http.ResponseWriter, r *http.Request, x *exchange, s *streams) {
 	full := &x.response
 	rw := &full.response
-	rw.ResponseWriter, rw.closing, rw.streams = w, t.closing, s
+	rw.ResponseWriter, rw.closing, rw.request, rw.streams = w, t.closing, &x.request, s
 	if s != nil {
 		defer rw.headerDue(http.StatusOK) // also if next panics
 	}

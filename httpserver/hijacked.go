@@ -96,8 +96,14 @@ func (c *conn) isOldH2C() bool {
 
 // ended is called when the handler of a request of HTTP/1 has returned.
 func (s *conns) ended(c *conn) {
-	if q := c.request.Swap(nil); q.untracks.Load() {
+	q := c.request.Swap(nil)
+	if q.untracks.Load() {
 		s.free.Add(-1)
+	}
+	if q.goesOn.Load() && s.draining.Load() {
+		s.mu.Lock()
+		s.ends++
+		s.mu.Unlock()
 	}
 	if http.ConnState(c.state.Load()) == http.StateHijacked {
 		s.hijacked.returned(c)

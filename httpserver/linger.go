@@ -18,7 +18,8 @@ const (
 	lingerSilent   = 10  // ticks in which no silent connection spoke
 	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a header
 	lingerMax      = 200 // ticks in all, for either
-	stillTicks     = 200 // ticks in which no request has begun or ended: what is left lasts
+	toldTicks      = 20  // ticks in which HTTP/2 connections are told to go
+	stillTicks     = 200 // ticks in which no answer of those that go on has ended: what is left lasts
 )
 
 // maxClosers close connections at the same time: a tls.Conn says good-bye when
@@ -58,8 +59,9 @@ func (s *conns) begin() {
 
 // drain closes connections that are of no use any more and waits for the others.
 // It returns when there is none and no more will come, or when ctx ends, with the
-// number of those that are left, hijacked ones aside. When those that are left have a request and none
-// of them will take another one, or when work ends, it calls tell.
+// number of those that are left, hijacked ones aside. It calls tell when all that
+// are left have a request, and will take no other: an answer whose header has said
+// so may have one behind it, unless it lasts. At the end of work it does in any case.
 func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell func()) (left int) {
 	s.begin()
 	var closers errgroup.Group
@@ -67,7 +69,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 	tick := time.NewTicker(lingerTick)
 	defer tick.Stop()
 	var (
-		spoke, moves uint64
+		spoke, ends  uint64
 		quiet, still int
 		said         bool
 	)
@@ -105,12 +107,12 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 				quiet, spoke = 0, s.spoke
 			}
 		}
-		still++
-		if moves != s.moves || len(s.useless) > 0 || !isClosed(noMore) {
-			still, moves = 0, s.moves
+		if still++; ends != s.ends {
+			still, ends = 0, s.ends
 		}
+		busy := len(s.useless) == 0 && isClosed(noMore) && (!s.counted || ticks >= toldTicks)
 		s.mu.Unlock()
-		if still >= stillTicks {
+		if busy && !said && (still >= stillTicks || ticks%lingerSilent == 0 && !s.anyGoesOn()) {
 			say()
 		}
 	}
@@ -123,6 +125,16 @@ func isClosed(ch <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// anyGoesOn reports whether a connection may take another request when it has been
+// answered.
+func (s *conns) anyGoesOn() (any bool) {
+	s.all(func(c *conn) {
+		q := c.request.Load()
+		any = any || q != nil && q.goesOn.Load()
+	})
+	return any
 }
 
 // sweepLocked closes what has lingered long enough, silent connections only if

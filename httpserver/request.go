@@ -18,6 +18,7 @@ type request struct {
 	task     inflight.Task
 	named    atomic.Pointer[string] // by SetName
 	untracks atomic.Bool            // Untrack has been called
+	goesOn   atomic.Bool            // its header has been sent, and said that the connection goes on
 
 	// For TaskName; none of it changes. The http.Request is the handler's.
 	proto                       int

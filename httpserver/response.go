@@ -45,6 +45,7 @@ func (c *closing) now(on *streams) bool {
 type response struct {
 	http.ResponseWriter
 	closing *closing
+	request *request
 	streams *streams // of HTTP/2
 	wrote   bool     // the header
 }
@@ -59,6 +60,8 @@ func (w *response) headerDue(status int) {
 	// read on for a while; but it looks for a method of its own.
 	if w.closing.now(w.streams) || status == http.StatusRequestEntityTooLarge && w.streams == nil {
 		w.Header().Set("Connection", "close")
+	} else {
+		w.request.goesOn.Store(true)
 	}
 	if w.streams != nil {
 		w.streams.answer()

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -37,7 +38,22 @@ type Options struct {
 
 	// Debug serves /debug/shutdown.
 	Debug bool
+
+	// Handler serves every other path: /metrics, or net/http/pprof. Its requests are
+	// not in flight, as probes are not: the shutdown does not wait for a profile that
+	// takes 30 s, and metrics can be had until the process ends.
+	Handler http.Handler
+
+	// TLSConfig makes Start serve TLS. It has to have a certificate, or a function
+	// that returns one.
+	TLSConfig *tls.Config
 }
+
+// A Server is what Start has started.
+type Server struct{ addr net.Addr }
+
+// Addr returns the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.addr }
 
 const (
 	readHeaderTimeout = 5 * time.Second
@@ -48,8 +64,8 @@ const (
 )
 
 // Start listens on addr ("127.0.0.1:9090", ":9090") and serves what o asks for.
-// It returns the address when the port is open, or an error if it cannot be: a
-// busy port is an error at once, and so are Options that contradict each other.
+// It returns when the port is open, or with an error if it cannot be: a busy port
+// is an error at once, and so are Options that contradict each other.
 //
 // There is no way to stop it. It serves until the process ends, also when the
 // shutdown has ended, because a liveness probe that fails would have the
@@ -57,13 +73,13 @@ const (
 //
 // If serving fails later, that begins the shutdown. After the shutdown has
 // begun, Start returns an error and listens on nothing.
-func Start(m *shutdown.Manager, addr string, o Options) (net.Addr, error) {
+func Start(m *shutdown.Manager, addr string, o Options) (*Server, error) {
 	srv, ln, err := listen(m, addr, o)
 	if err != nil {
 		return nil, err
 	}
 	go serve(m, srv, ln)
-	return ln.Addr(), nil
+	return &Server{ln.Addr()}, nil
 }
 
 // Handler is what Start serves, for a server of your own. That should be none
@@ -84,6 +100,9 @@ func Handler(m *shutdown.Manager, o Options) http.Handler {
 	}
 	if o.Debug {
 		mux.HandleFunc("GET /debug/shutdown", a.debug)
+	}
+	if o.Handler != nil {
+		mux.Handle("/", o.Handler)
 	}
 	return mux
 }
@@ -107,6 +126,8 @@ func (o Options) check() error {
 		return errors.New("admin: Options.Token is set, but not Options.PreStop, which it is for")
 	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("admin: Options.Token: only visible ASCII characters can be sent in a header; is there a newline at its end?")
+	case o.TLSConfig != nil && len(o.TLSConfig.Certificates) == 0 && o.TLSConfig.GetCertificate == nil && o.TLSConfig.GetConfigForClient == nil:
+		return errors.New("admin: Options.TLSConfig has no certificate, and no function that returns one")
 	}
 	return nil
 }
@@ -128,7 +149,8 @@ func listen(m *shutdown.Manager, addr string, o Options) (*http.Server, net.List
 		return nil, nil, fmt.Errorf("admin: %w", err)
 	}
 	return &http.Server{
-		Handler: Handler(m, o),
+		Handler:   Handler(m, o),
+		TLSConfig: o.TLSConfig,
 		// No WriteTimeout: /prestop answers when the lame duck is over.
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -137,7 +159,11 @@ func listen(m *shutdown.Manager, addr string, o Options) (*http.Server, net.List
 }
 
 func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener) {
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	serve := func() error { return srv.Serve(ln) }
+	if srv.TLSConfig != nil {
+		serve = func() error { return srv.ServeTLS(ln, "", "") }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		m.Begin(fmt.Errorf("admin: serve %s: %w", ln.Addr(), err))
 	}
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,7 +11,7 @@ import (
 
 // StartForTest is Start, but for the end of it: the server is closed when the
 // test has ended, and its goroutine is waited for.
-func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (net.Addr, error) {
+func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (*Server, error) {
 	srv, ln, err := listen(m, addr, o)
 	if err != nil {
 		return nil, err
@@ -26,7 +25,7 @@ func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (ne
 		_ = srv.Close()
 		<-ended
 	})
-	return ln.Addr(), nil
+	return &Server{ln.Addr()}, nil
 }
 
 // BreakForTest serves on a listener that is closed behind the server's back.

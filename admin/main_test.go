@@ -71,9 +71,9 @@ func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 // serve starts the server of m and returns its URL.
 func serve(t testing.TB, m *shutdown.Manager, o admin.Options) string {
 	t.Helper()
-	addr, err := admin.StartForTest(t, m, "127.0.0.1:0", o)
+	s, err := admin.StartForTest(t, m, "127.0.0.1:0", o)
 	require.NoError(t, err)
-	return "http://" + addr.String()
+	return "http://" + s.Addr().String()
 }
 
 // A reply is what a client got: "200 ready", or an error.

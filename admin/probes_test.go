@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -232,12 +233,13 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		"no port":               {"localhost", admin.Options{}, "missing port in address"},
 		"a token for nothing":   {"127.0.0.1:0", admin.Options{Token: "sesame"}, "Options.PreStop"},
 		"a token with its line": {"127.0.0.1:0", admin.Options{PreStop: true, Token: "sesame\n"}, "newline at its end"},
+		"no certificate":        {"127.0.0.1:0", admin.Options{TLSConfig: new(tls.Config)}, "Options.TLSConfig has no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, err := admin.Start(m, test.addr, test.o)
+			s, err := admin.Start(m, test.addr, test.o)
 			require.ErrorContains(t, err, test.want)
 			require.NotContains(t, err.Error(), "sesame")
-			require.Nil(t, addr)
+			require.Nil(t, s)
 		})
 	}
 	require.PanicsWithError(t, "admin: Options.Token is set, but not Options.PreStop, which it is for", func() {
@@ -249,9 +251,9 @@ func TestStartAfterTheBeginningListensOnNothing(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	m.Signal(os.Interrupt)
 	require.NoError(t, m.Wait())
-	addr, err := admin.Start(m, "127.0.0.1:0", admin.Options{})
+	s, err := admin.Start(m, "127.0.0.1:0", admin.Options{})
 	require.ErrorContains(t, err, "the shutdown has begun: signal SIGINT")
-	require.Nil(t, addr)
+	require.Nil(t, s)
 }
 
 func TestAServerThatFailsBeginsTheShutdown(t *testing.T) {

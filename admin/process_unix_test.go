@@ -53,11 +53,11 @@ func init() {
 				fmt.Println("hook task")
 				return nil
 			})
-			addr, err := admin.Start(m, "127.0.0.1:0", admin.Options{PreStop: true})
+			s, err := admin.Start(m, "127.0.0.1:0", admin.Options{PreStop: true})
 			if err != nil {
 				panic(err)
 			}
-			fmt.Println("listens", addr)
+			fmt.Println("listens", s.Addr())
 			code := shutdown.ExitCode(m.Wait())
 			report, err := json.Marshal(m.Report())
 			if err != nil {

@@ -71,6 +71,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 	var (
 		spoke, ends  uint64
 		quiet, still int
+		free         int // ticks in which there were only requests that nobody waits for
 		said         bool
 	)
 	say := func() {
@@ -81,7 +82,8 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 	}
 	end := work.Done()
 	for ticks := 0; ; {
-		if isClosed(noMore) && s.hijacked.handlers() == 0 && (s.open.Load() == 0 || s.onlyFree()) {
+		done := isClosed(noMore) && s.hijacked.handlers() == 0
+		if done && (s.open.Load() == 0 || free > lingerSilent) {
 			s.closeFree()
 			_ = closers.Wait() // errors are of connections that the client has closed
 			return 0
@@ -99,6 +101,9 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 		case <-tick.C:
 		}
 		ticks++
+		if free++; !done || !s.onlyFree() {
+			free = 0 // for a while, because the last answer may still be on its way
+		}
 		s.mu.Lock()
 		if len(s.useless) > 0 { // with thousands in flight a look at each costs
 			quiet++

@@ -71,7 +71,7 @@ func (s *streams) setFree(n int) {
 func (s *streams) onlyFree() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open == s.free
+	return s.free > 0 && s.open == s.free
 }
 
 // answer is called once for each begin, and end after it.

@@ -1,0 +1,72 @@
+package httpserver_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/httpserver"
+)
+
+func TestARequestThatIsUntrackedHoldsNobodyUp(t *testing.T) {
+	for name, proto := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, g, endless := manager(t, shutdown.Config{}), newGate(t), newGate(t)
+			mux := http.NewServeMux()
+			mux.Handle("/work", g)
+			mux.HandleFunc("/profile", func(w http.ResponseWriter, r *http.Request) {
+				httpserver.Untrack(r.Context())
+				httpserver.Untrack(r.Context())
+				_, _ = io.WriteString(w, "profile")
+				_ = http.NewResponseController(w).Flush()
+				endless.ServeHTTP(w, r)
+			})
+			srv := &http.Server{Handler: mux}
+			var s *httpserver.Server
+			url := proto.serve(t, srv, func(ln net.Listener) { s = startOn(t, m, srv, ln) })
+			profile := later(t, proto.client(t), url+"/profile")
+			within(t, "the profile", endless.entered)
+			work := later(t, proto.client(t), url+"/work")
+			within(t, "the work", g.entered)
+			require.Equal(t, []string{"GET /work"}, taskNames(m))
+
+			ended := wait(m)
+			m.Begin(nil)
+			waitRefused(t, s.Addr().String())
+			require.Empty(t, profile, "there is other work")
+			g.Open()
+			require.Equal(t, 200, within(t, "the work", work).status)
+			require.NoError(t, within(t, "the end", ended), "it is not cut off, for nobody waits for it")
+			require.Error(t, within(t, "the profile", profile).err)
+			require.Empty(t, m.Report().CutOff)
+			within(t, "the drain", s.Drained())
+		})
+	}
+}
+
+func TestWithoutARequestUntrackAndSetNameDoNothing(t *testing.T) {
+	httpserver.Untrack(t.Context())
+	httpserver.SetName(t.Context(), "name")
+}
+
+func TestARequestHasTheNameThatItIsGiven(t *testing.T) {
+	for name, proto := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := manager(t, shutdown.Config{})
+			srv := handle(func(w http.ResponseWriter, r *http.Request) {
+				httpserver.SetName(r.Context(), "GET /other")
+				httpserver.SetName(r.Context(), "GET /orders/{id}"+r.URL.Query().Get("more"))
+				tasks(m)(w, r)
+			})
+			url, c := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) }), proto.client(t)
+			require.Equal(t, "GET /orders/{id}", get(t, c, url+"/orders/17").body)
+			require.NotContains(t, get(t, c, url+"/orders/17?more=%0A").body, "\n", "nobody can forge lines of a log")
+		})
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -216,16 +215,4 @@ func waitRefused(t testing.TB, addr string) {
 		}
 		return errors.Is(err, syscall.ECONNREFUSED)
 	})
-}
-
-// address is where the server of m that has been started on ":0" listens.
-func address(t testing.TB, m *shutdown.Manager) string {
-	t.Helper()
-	for _, s := range m.Report().Pending {
-		if addr, ok := strings.CutPrefix(s.Name, "grpc "); ok {
-			return addr
-		}
-	}
-	require.FailNow(t, "no server")
-	return ""
 }

@@ -99,7 +99,7 @@ func (s *Server) stop(ctx context.Context) error {
 	graceful := make(chan struct{})
 	go func() {
 		defer close(graceful)
-		s.Server.GracefulStop() // which also waits for the handlers
+		s.GracefulStop() // which also waits for the handlers
 	}()
 	return s.cutOff(ctx, graceful)
 }
@@ -125,7 +125,7 @@ func (s *Server) cutOff(ctx context.Context, graceful <-chan struct{}) error {
 	case <-later(ctx, moment):
 	}
 	left := len(s.conns.all())
-	go s.Server.Stop()
+	go s.Stop()
 	select {
 	case <-graceful:
 	case <-ctx.Done():

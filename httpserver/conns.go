@@ -119,11 +119,11 @@ func (c *conn) usesHTTP2() bool { return c.wire != nil && c.wire.streams.used.Lo
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {
 	c := &conn{added: inner}
-	if comparable := reflect.ValueOf(inner).Comparable(); s.counted || !comparable {
+	if isKey := reflect.ValueOf(inner).Comparable(); s.counted || !isKey {
 		w := &wire{conn: c, inner: inner}
 		w.streams.wire = w
 		// Others are left alone: what is sent on them only the kernel knows.
-		if watched, ok := watch(inner, w, comparable); ok {
+		if watched, ok := watch(inner, w, isKey); ok {
 			c.wire, c.added = w, watched
 		}
 	}
@@ -189,11 +189,11 @@ func (s *conns) all(f func(*conn)) {
 	}
 }
 
-// changed is http.Server.ConnState. It returns what it knows of the connection.
-func (s *conns) changed(c net.Conn, state http.ConnState) *conn {
+// changed is http.Server.ConnState.
+func (s *conns) changed(c net.Conn, state http.ConnState) {
 	info := s.find(c)
 	if info == nil {
-		return nil
+		return
 	}
 	if w := info.wire; w != nil {
 		switch state {
@@ -217,7 +217,6 @@ func (s *conns) changed(c net.Conn, state http.ConnState) *conn {
 	if s.draining.Load() {
 		s.note(info, state)
 	}
-	return info
 }
 
 // note tells drain of a state.

@@ -134,12 +134,12 @@ func isClosed(ch <-chan struct{}) bool {
 
 // anyGoesOn reports whether a connection may take another request when it has been
 // answered.
-func (s *conns) anyGoesOn() (any bool) {
+func (s *conns) anyGoesOn() (found bool) {
 	s.all(func(c *conn) {
 		q := c.request.Load()
-		any = any || q != nil && q.goesOn.Load()
+		found = found || q != nil && q.goesOn.Load()
 	})
-	return any
+	return found
 }
 
 // sweepLocked closes what has lingered long enough, silent connections only if
@@ -243,8 +243,8 @@ func (c *conn) close(p *patience, seen uint64) error {
 		}
 	}
 	// Either way net/http sees it, and says StateClosed.
-	_, clear := c.outer.(watched)
-	p.end(w.inner, !clear, func() bool { // net/http may have been quicker
+	_, inClear := c.outer.(watched)
+	p.end(w.inner, !inClear, func() bool { // net/http may have been quicker
 		return c.useless() && seen == w.reads.Load() && w.started.Load() == w.ended.Load()
 	})
 	return nil

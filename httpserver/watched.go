@@ -85,14 +85,14 @@ func (c *wire) count(n int, err error) (int, error) {
 // watch wraps the connections of package net, and what cannot be a map key. Others
 // are left alone, because nobody knows what methods a wrapper would hide: net/http
 // has to see a tls.Conn as such, or there is no HTTP/2.
-func watch(c net.Conn, w *wire, comparable bool) (net.Conn, bool) {
+func watch(c net.Conn, w *wire, isKey bool) (net.Conn, bool) {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return &tcpConn{c, w}, true
 	case *net.UnixConn:
 		return &unixConn{c, w}, true
 	}
-	if !comparable {
+	if !isKey {
 		return &otherConn{c, w}, true
 	}
 	return nil, false

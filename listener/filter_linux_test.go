@@ -65,7 +65,7 @@ func TestADialDuringASlowHandshakeIsNotAnsweredAndThenRefused(t *testing.T) {
 				_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
 				var timeout net.Error
 				if !errors.As(err, &timeout) || !timeout.Timeout() {
-					return time.Since(begun), fmt.Errorf("a dial was not held up: %v", err)
+					return time.Since(begun), fmt.Errorf("a dial was not held up: %w", err)
 				}
 				err = errors.Join(slow.send(), slow.receive())
 				require.NoError(t, <-drained)

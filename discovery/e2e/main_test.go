@@ -83,7 +83,7 @@ func startService(t *testing.T, lameDuck time.Duration) *service {
 		time.Sleep(2 * time.Millisecond)
 		_, _ = w.Write([]byte("thank you"))
 	})
-	_, err := httpserver.Serve(m, &http.Server{Handler: answer}, ln)
+	_, err = httpserver.Serve(m, &http.Server{Handler: answer}, ln)
 	require.NoError(t, err)
 	s := &service{m, ln.Addr().String(), make(chan struct{})}
 	t.Cleanup(func() {

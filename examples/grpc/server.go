@@ -5,7 +5,6 @@ import (
 	"log"
 	"os"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 

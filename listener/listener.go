@@ -98,8 +98,8 @@ import (
 	"time"
 )
 
-// A Listener is a [net.Listener] with a Drain method. Listen, New and Shared
-// make one. Its methods may be called by several goroutines at once.
+// A Listener is a [net.Listener] with a Drain method. Listen, ListenWith, New,
+// Around and Shared make one. Its methods may be called by several goroutines at once.
 type Listener struct {
 	inner  net.Listener
 	socket syscall.RawConn  // nil if inner gives no access to it
@@ -223,6 +223,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // accept takes a connection from the kernel's queue or, when the kernel has been
 // told to refuse clients, from those that were there before.
 func (l *Listener) accept() (net.Conn, error) {
+	if conn, err := l.fromCaught(); conn != nil || err != nil {
+		return conn, err // there were no descriptors for all
+	}
 	if !l.stopping.Load() {
 		conn, err := l.inner.Accept()
 		if err == nil {
@@ -239,14 +242,21 @@ func (l *Listener) accept() (net.Conn, error) {
 		}
 	}
 	<-l.stopped
+	if conn, err := l.fromCaught(); conn != nil || err != nil {
+		return conn, err
+	}
+	<-l.closed
+	return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+}
+
+// fromCaught returns neither a connection nor an error if there is none.
+func (l *Listener) fromCaught() (net.Conn, error) {
 	for {
 		socket := l.caught.take()
 		if socket == nil {
-			<-l.closed
-			return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+			return nil, nil
 		}
-		conn, err := l.connOf(socket)
-		if conn != nil || err != nil {
+		if conn, err := l.connOf(socket); conn != nil || err != nil {
 			return conn, err
 		}
 	}

@@ -20,6 +20,7 @@ const maxCaught = 1 << 16
 // It reports false, and the kernel refuses nobody, if what waits cannot be
 // accepted now, because there are no descriptors left, say.
 func (l *Listener) stop(window time.Duration) (stopped bool) {
+	l.keepSpare() // before all descriptors are in use
 	var fds []int
 	_ = l.socket.Control(func(fd uintptr) { // an error: it is closed, as the caller will see
 		ln := int(fd)
@@ -43,7 +44,7 @@ func (l *Listener) stop(window time.Duration) (stopped bool) {
 		}
 	})
 	for _, fd := range fds {
-		l.caught.add(os.NewFile(uintptr(fd), ""))
+		l.caught.add(os.NewFile(uintptr(fd), "")) //nolint:gosec // a file descriptor is no negative number
 	}
 	if stopped {
 		close(l.stopped)
@@ -73,10 +74,16 @@ func acceptAll(ln int, fds []int) ([]int, error) {
 // socket is kept.
 func (l *Listener) connOf(socket *os.File) (net.Conn, error) {
 	conn, err := net.FileConn(socket) // which has a descriptor of its own
-	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		l.caught.add(socket)
+	if noDescriptor(err) {
+		l.caught.freeSpare()
+		conn, err = net.FileConn(socket)
+		defer l.keepSpare()
+	}
+	if noDescriptor(err) {
+		l.caught.takeBack(socket)
 		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: err}
 	}
+	defer l.caught.handedOut()
 	_ = socket.Close()
 	if err != nil {
 		return nil, nil
@@ -97,4 +104,14 @@ func (l *Listener) connOf(socket *os.File) (net.Conn, error) {
 		}
 	}
 	return conn, nil
+}
+
+func noDescriptor(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+func (l *Listener) keepSpare() {
+	if spare, err := os.Open(os.DevNull); err == nil {
+		l.caught.keepSpare(spare)
+	}
 }

@@ -41,6 +41,10 @@ func (s *Server) drain(ctx context.Context) error {
 	cut := s.conns.drain(ctx, s.m.WorkContext(), accepted, s.tell)
 	<-accepted
 	s.tell()
+	select {
+	case <-s.told: // so that the functions have begun before the process may exit
+	case <-ctx.Done():
+	}
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("%s cut off: %w", connections(cut), context.Cause(ctx)))
 	}
@@ -61,10 +65,13 @@ func (s *Server) drain(ctx context.Context) error {
 // RegisterOnShutdown. There is nothing that it could wait for in time, and it
 // drops requests that are on their way: golang/go#75591.
 func (s *Server) tell() {
-	s.told.Do(func() {
+	s.tellOnce.Do(func() {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		go func() { _ = s.srv.Shutdown(over) }() // it first waits for Serve to return
+		go func() {
+			defer close(s.told)
+			_ = s.srv.Shutdown(over) // which first waits for Serve to return
+		}()
 	})
 }
 

@@ -36,6 +36,15 @@
 // Work admitted while a Drain hook runs is waited for. If Drain is done early,
 // Close begins early, and WorkContext lives on until Close has ended.
 //
+// The hooks of Drain run at the same time. What the handlers of a server call and
+// drains itself has to come after that server: another server with its DrainAfter,
+// any other hook with [Manager.WaitFor]. Both take what Drained of a server returns:
+//
+//	m.On(shutdown.Drain, "mailer", func(ctx context.Context) error {
+//		m.WaitFor(ctx, "mailer", srv.Drained())
+//		return mailer.Stop(ctx)
+//	})
+//
 // Close releases: the last hook registered goes first, one after another.
 //
 // There is one deadline. It is counted from the first signal, not from when the

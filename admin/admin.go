@@ -82,9 +82,9 @@ func Start(m *shutdown.Manager, addr string, o Options) (*Server, error) {
 	return &Server{ln.Addr()}, nil
 }
 
-// Handler is what Start serves, for a server of your own. That should be none
-// which m drains: its probes would fail while the service is still working, and
-// httpserver would count them as work. It panics where Start returns an error
+// Handler is what Start serves, for a server of your own. Do not mount it on a
+// server that m drains: its probes would fail while the service is still working,
+// and httpserver would count them as work. It panics where Start returns an error
 // about o.
 func Handler(m *shutdown.Manager, o Options) http.Handler {
 	if err := o.check(); err != nil {

@@ -1,9 +1,13 @@
 // Package admin serves what a platform and an operator ask a process about its
-// life: probes, a preStop hook, and a page that shows a shutdown under way. It
-// has a listener of its own, which outlives every phase: the probes answer while
-// the service's servers are long closed.
+// life: probes, a preStop hook, and a page that shows a shutdown under way; and a
+// handler of yours, for metrics and profiles. It has a listener of its own, which
+// outlives every phase: the probes answer while the service's servers are long
+// closed.
 //
 //	_, err := admin.Start(m, ":9090", admin.Options{PreStop: true})
+//
+// Start returns a handle, whose Addr says which port ":0" has become. With
+// Options.TLSConfig it serves TLS; then the probes need the scheme HTTPS.
 //
 // # Probes
 //
@@ -110,6 +114,17 @@
 //   - for what nobody calls: a consumer, a job. Without a Drain hook there is
 //     none, whatever the platform.
 //
+// # Metrics and profiles
+//
+// Options.Handler serves every path that is not listed above or below. Its requests
+// are not in flight: the shutdown does not wait for a profile that takes 30 s, and
+// metrics can be read until the process ends. net/http/pprof registers its handlers
+// with http.DefaultServeMux, so that can be the Handler:
+//
+//	_, err := admin.Start(m, "127.0.0.1:9091", admin.Options{Handler: http.DefaultServeMux})
+//
+// Whoever can connect can have a profile taken: see the last section.
+//
 // # The status page
 //
 // With Options.Debug, /debug/shutdown shows what a shutdown would do, is doing or
@@ -176,7 +191,8 @@
 //
 // The page and the JSON show names of tasks and texts of errors to every client that
 // can connect, so they are off by default. Keep them on loopback, with a Start of
-// their own if the probes cannot be there, and use kubectl port-forward:
+// their own if the probes cannot be there, and use kubectl port-forward. The same
+// holds for profiles:
 //
 //	_, err := admin.Start(m, "127.0.0.1:9091", admin.Options{Debug: true})
 package admin

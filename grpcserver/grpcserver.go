@@ -1,54 +1,70 @@
-// Package grpcserver serves gRPC so that no RPC is lost when the server ends.
+// Package grpcserver implements graceful shutdown for gRPC: it finishes the RPCs that
+// have been sent, drains the connections, and reports the RPCs that had to be cut off.
 //
 //	srv := grpcserver.NewServer(m)
 //	pb.RegisterChatServer(srv, chat)
 //	err := srv.Start(":9090")
 //
+// [NewServer] makes a grpc.Server with [Options]. [Adopt] is for one that a framework
+// has made with them.
+//
 // # Order of events
 //
-// In Leave the health service, if [Health] has been told of it, says
-// NOT_SERVING, and the server serves on. Clients that neither watch it nor look at
-// the endpoints of their service go on calling until Drain. So that they do not
-// all come back elsewhere in one moment then, give the server a
-// keepalive.ServerParameters.MaxConnectionAge: it spreads them at all times.
+// In Leave the health service says NOT_SERVING, if it was given to [Health], and the
+// server goes on serving. Clients that neither watch the health service nor look at the
+// endpoints of their service go on calling until Drain, and all of them reconnect
+// when that begins. To spread that, give the server a
+// keepalive.ServerParameters.MaxConnectionAge: clients then reconnect one after
+// another, at all times, and with an age that is not much longer than the lame duck
+// many have moved to other instances when Drain begins.
 //
 // In Drain:
 //
-//  1. Streams that ask about the server itself, as health Watches and reflection
-//     do, end: they are no work. See [Options].
-//  2. The listener stops the handshakes, hands out every connection that had
-//     completed one, and is closed. See package listener.
-//  3. HTTP/2 (and TLS) handshakes end, and who has connected within the last
-//     10 s without calling has the time for a first RPC. A connection that has
-//     not sent a byte is closed, and one that has not called is no longer waited
-//     for, when for 250 ms none of these came further, or after 1 s. A handshake
-//     that stops half way is closed after 500 ms. Otherwise a port scan would
-//     hold GracefulStop up, and Stop too, for the 120 s of grpc.ConnectionTimeout.
-//     On a machine without CPU to spare all of this takes longer, because it is
-//     counted in wake-ups.
-//  4. GracefulStop sends a GOAWAY to everyone who is left, and waits for the
+//  1. Streams that ask about the server itself, such as health Watches and reflection,
+//     end: they are not work. See [Options].
+//  2. When the channels that [Server.DrainAfter] was given are closed, the listener is
+//     drained: handshakes that have begun are finished, connections that have
+//     completed one are accepted, and all others are refused. See package listener.
+//  3. HTTP/2 and TLS handshakes end, and a connection that was made within the last
+//     10 s and has had no RPC has time for a first one. When for 250 ms none of these
+//     connections has made progress, or after 1 s, one that has not sent a byte is
+//     closed, and one that has had no RPC is no longer waited for. A handshake that
+//     stops half way is closed after 500 ms. Otherwise a port scan would hold
+//     GracefulStop up, and Stop too, for the 120 s of grpc.ConnectionTimeout. These
+//     times are counted in wake-ups, so on a machine without CPU to spare they are
+//     longer.
+//  4. GracefulStop sends a GOAWAY on every connection that is left, and waits for the
 //     RPCs in flight.
 //  5. Shortly before the end of Drain, with [shutdown.Manager.WorkContext], the
-//     contexts of the RPCs are cancelled, and a handler that gives up for it is
-//     answered Unavailable. Half of the time that is left then goes by, and Stop
-//     closes the connections: that ends a handler that is inside of Recv or
-//     Send, which do not look at the handler's context. Such a client sees
-//     Unavailable too. What Stop has not come to by the end of Drain, because it
-//     waits for a handshake, is closed without it.
-//  6. The handlers are waited for, before any Close hook begins. One that still
-//     runs at the end of Drain is left behind, by name.
+//     contexts of the RPCs are cancelled, and a handler that gives up because of that
+//     is answered Unavailable. After half of the time that is left, Stop closes the
+//     connections. That ends a handler that is inside of Recv or Send, which do not
+//     look at the handler's context; its client sees Unavailable too. Connections that
+//     Stop has not closed by the end of Drain, because it waits for a handshake, are
+//     closed without it.
+//  6. The handlers are waited for, before any Close hook runs. One that still runs at
+//     the end of Drain is abandoned and reported by name.
 //
 // A client that does not answer GracefulStop's PING, because it is frozen or its
 // network is gone, is waited for as long as gRPC does, which is 6 s: 5 for the
 // PING, and 1 for the client to close.
 //
+// # Listeners
+//
+// [Server.Start] listens on a TCP address. [Server.Serve] takes any listener, and a
+// server may have several. A Unix socket should come from listener.Listen: its path is
+// removed when the drain begins, so that a successor can bind it at once, and every
+// connection in its queue is accepted. A bufconn.Listener, or another one without a
+// socket, cannot be asked what waits in it; its drain takes until nothing has come
+// out of it for 50 ms, or 1 s.
+//
 // # What is lost
 //
-// As long as there is time, no RPC that has been sent. What cannot be helped is
-// the client that has connected, and is held up on its side for longer than step
-// 3 waits before it sends its first RPC. gRPC then tries another connection for
-// it. If there is no other server, that is Unavailable, with the error of a client
-// that came a moment later and was refused.
+// As long as there is time, no RPC that has been sent. What cannot be helped is a
+// client that has connected, and is held up on its side for longer than step 3 waits
+// before it sends its first RPC. gRPC then tries another connection for it. If there
+// is no other server, the RPC is Unavailable, with the error of a client that came a
+// moment later and was refused.
 //
 // # Long streams
 //
@@ -63,18 +79,28 @@
 //	})
 //
 // A handler can ask by itself as well, with [shutdown.FromContext]:
-// m.AcceptContext() is done when the shutdown has begun. With a lame duck that
-// is early: a client that comes back at once may meet the same instance again.
+// m.Reached(shutdown.Drain) is closed when Drain begins. m.AcceptContext() ends when
+// the shutdown begins; with a lame duck that is early: a client that reconnects at once
+// may reach the same instance again.
+//
+// # Servers that call each other
+//
+// If the handlers of an HTTP gateway, or of another gRPC server of the same process,
+// call this server, it has to drain after theirs, on TCP, a Unix socket or bufconn
+// alike:
+//
+//	srv.DrainAfter(gateway.Drained())
 //
 // # Behind net/http
 //
-// A grpc.Server that is called through its ServeHTTP, under package httpserver,
-// is made with [NewServer] and needs no Start: httpserver drains it. Each RPC is then a request
-// like others, named "POST /pkg.Service/Method", and not counted twice; GOAWAY
-// is net/http's, and so is what httpserver says about HTTP/2. An end by the
-// deadline cuts connections instead of answering Unavailable. If the same
-// grpc.Server has a port of its own too, let it drain after the http.Server
-// ([Server.DrainAfter]): GracefulStop cuts off what ServeHTTP has in flight.
+// A grpc.Server that is called through its ServeHTTP, under package httpserver, is made
+// with [NewServer] and needs no Start: httpserver drains it. Each RPC is then a request
+// like others, named "POST /pkg.Service/Method", and not counted twice; GOAWAY is
+// net/http's, and so is what httpserver says about HTTP/2. At the deadline connections
+// are cut off instead of being answered Unavailable. If the same grpc.Server has a port
+// of its own too, let it drain after the http.Server ([Server.DrainAfter]):
+// GracefulStop cuts off what ServeHTTP has in flight. Without a listener of its own its
+// Drained channel is never closed; use that of the http.Server.
 //
 // # What differs from Serve
 //

@@ -174,6 +174,7 @@ func (s *conns) remove(c *conn) {
 	shard.mu.Unlock()
 	if open {
 		s.open.Add(-1)
+		s.wakeIfDraining()
 	}
 }
 

@@ -148,6 +148,7 @@ func (t *tracked) oldH2C(w http.ResponseWriter, r *http.Request, q *request) {
 	t.inFlight.End(q.task)
 	if q.conn != nil {
 		q.conn.request.Store(q)
+		defer t.conns.remove(q.conn) // nobody says that it has closed
 	}
 	t.conns.warnOfH2C.Do(func() {
 		warning.Log(t.m.AcceptContext(), "httpserver: requests over golang.org/x/net/http2/h2c are not tracked by name, and their clients are not told to leave: set http.Server.Protocols instead",

@@ -61,11 +61,18 @@ func closer[T any, P interface {
 	}
 }
 
-// handlers reports how many handlers have not returned.
+// handlers reports how many handlers have not returned, but for those that nobody
+// waits for.
 func (h *hijacked) handlers() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.running)
+	n := 0
+	for c := range h.running {
+		if q := c.request.Load(); q == nil || !q.untracks.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 // any reports whether a connection may be open.

@@ -38,9 +38,9 @@
 //     waits for nothing. It runs the functions given to RegisterOnShutdown. It is
 //     called when no connection is new or idle, and when no request can be lost by it:
 //     all responses in progress carry "Connection: close", or those that do not are
-//     long, which is to say that none of them has ended for 1 s. If the server may
-//     have HTTP/2 connections, that is not before 100 ms. Called earlier, Shutdown
-//     would drop requests that are on their way: golang/go#75591.
+//     long, which is to say that none of them has ended for 1.5 s; and every HTTP/2
+//     connection has been sent a GOAWAY. Called earlier, Shutdown would drop requests
+//     that are on their way: golang/go#75591.
 //  5. The drain ends when the last connection has closed and the handler of the last
 //     hijacked connection has returned. Nothing polls for that. Connections on which
 //     only requests are left that [Untrack] was called for are closed then.
@@ -56,7 +56,8 @@
 //
 // Use [shutdown.Manager.Reached](shutdown.Drain) for whatever has to end when Drain
 // begins. Functions given to RegisterOnShutdown run in every shutdown, but not before
-// step 4, about a second later if a stream is open, and they are not waited for.
+// step 4, which is 1.5 s later if an HTTP/1.1 stream is open, and at the end of
+// WorkContext if one is on HTTP/2; and they are not waited for.
 //
 // A WebSocket or an SSE stream holds the drain up until its handler returns; the log
 // names it, and at the end of Drain it is cut off. So the server has to say good-bye

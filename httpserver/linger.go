@@ -18,8 +18,7 @@ const (
 	lingerSilent   = 10  // ticks in which no silent connection spoke
 	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a header
 	lingerMax      = 200 // ticks in all, for either
-	toldTicks      = 20  // ticks in which HTTP/2 connections are told to go
-	stillTicks     = 200 // ticks in which no answer of those that go on has ended: what is left lasts
+	stillTicks     = 300 // ticks in which no answer of those that go on has ended: what is left lasts
 )
 
 // maxClosers close connections at the same time: a tls.Conn says good-bye when
@@ -115,9 +114,9 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 		if still++; ends != s.ends {
 			still, ends = 0, s.ends
 		}
-		busy := len(s.useless) == 0 && isClosed(noMore) && (!s.counted || ticks >= toldTicks)
+		busy := len(s.useless) == 0 && isClosed(noMore)
 		s.mu.Unlock()
-		if busy && !said && (still >= stillTicks || ticks%lingerSilent == 0 && !s.anyGoesOn()) {
+		if busy && !said && ticks%lingerSilent == 0 && (still >= stillTicks && s.allTold() || !s.anyGoesOn()) {
 			say()
 		}
 	}
@@ -136,10 +135,24 @@ func isClosed(ch <-chan struct{}) bool {
 // answered.
 func (s *conns) anyGoesOn() (found bool) {
 	s.all(func(c *conn) {
-		q := c.request.Load()
-		found = found || q != nil && q.goesOn.Load()
+		switch q := c.request.Load(); {
+		case c.usesHTTP2():
+			found = found || !c.wire.streams.toldToGo()
+		case q == nil: // its answer is about to be written, or the next request to be handled
+			found = true
+		default:
+			found = found || q.goesOn.Load()
+		}
 	})
 	return found
+}
+
+// allTold reports whether all HTTP/2 connections have been told to go: to the others
+// http.Server.Shutdown says it in its way, which loses what is on its way.
+func (s *conns) allTold() bool {
+	told := true
+	s.all(func(c *conn) { told = told && (!c.usesHTTP2() || c.wire.streams.toldToGo()) })
+	return told
 }
 
 // sweepLocked closes what has lingered long enough, silent connections only if

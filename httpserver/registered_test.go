@@ -25,7 +25,7 @@ func TestFunctionsGivenToRegisterOnShutdownRun(t *testing.T) {
 		fails bool
 	}{
 		"nothing is in flight":                     {nil, 100 * time.Millisecond, false},
-		"a stream that ends with them":             {stream, 1200 * time.Millisecond, false},
+		"a stream that ends with them":             {stream, 1700 * time.Millisecond, false},
 		"a request whose client is asked to leave": {func(_ http.ResponseWriter, _ *http.Request, told <-chan struct{}) { <-told }, 200 * time.Millisecond, false},
 		"a request that is cut off":                {func(_ http.ResponseWriter, r *http.Request, _ <-chan struct{}) { <-r.Context().Done() }, time.Hour, true},
 	} {

@@ -58,7 +58,7 @@ func (w *response) headerDue(status int) {
 	w.wrote = true
 	// net/http does so too for what http.MaxBytesReader has cut off, or it would first
 	// read on for a while; but it looks for a method of its own.
-	if w.closing.now(w.streams) || status == http.StatusRequestEntityTooLarge && w.streams == nil {
+	if w.closing.now(w.streams) || status == http.StatusRequestEntityTooLarge && w.request.proto == 1 {
 		w.Header().Set("Connection", "close")
 	} else {
 		w.request.goesOn.Store(true)

@@ -304,7 +304,7 @@ func stackOf(function string) string {
 	return ""
 }
 
-// What stands between net/http and Handler may keep Hijacker and leave out
+// What stands between net/http and Middleware may keep Hijacker and leave out
 // ReaderFrom, as most middleware does. A WebSocket library asks for the former
 // by a type assertion.
 func TestHandlerBehindMiddlewareThatKeepsHijackerKeepsIt(t *testing.T) {

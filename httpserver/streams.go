@@ -97,6 +97,14 @@ func (s *streams) leaving() bool {
 	return s.released != nil
 }
 
+// toldToGo reports whether the client has been told to send no more requests, or
+// there was no moment for that.
+func (s *streams) toldToGo() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over || !s.saidBye.IsZero()
+}
+
 // leave returns when an answer may be written. It reports whether that has to
 // make net/http send its GOAWAY: not if the client has ours, and heeds it.
 func (s *streams) leave() (tell bool) {

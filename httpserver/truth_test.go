@@ -47,7 +47,7 @@ type kind struct {
 	serve   func(*trial, http.ResponseWriter, *http.Request)
 	send    func(*trial) string // as a client, and returns what that has got
 	late    bool                // it is sent when work is to end, or has been cut off
-	alone   bool                // under Handler, and not under Start
+	alone   bool                // under Middleware, and not under Start
 	prepare func(*trial)        // nil for nothing
 	http1   bool                // only
 	ends    []string            // nil for all

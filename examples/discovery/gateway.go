@@ -56,8 +56,9 @@ func (s *sending) late() bool {
 	if age == 0 {
 		age = int64(time.Since(s.look))
 	}
-	// A port that is closing says nothing for a second, and then it refuses. That is
-	// the instance's time, so only the beginning of such a dial counts.
+	// A SYN that comes in the moment in which a port closes is dropped; it is repeated
+	// after a second, and then refused. That is the instance's time, so only the
+	// beginning of such a dial counts.
 	dialing, connected := s.dialing.Load(), s.connected.Load()
 	if dialing > 0 && (connected == 0 || connected-dialing > int64(repeatedSYN)) {
 		age = dialing

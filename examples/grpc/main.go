@@ -1,5 +1,5 @@
-// Grpc shows gRPC servers that end well. They serve a chat, which is one long
-// stream a client, and a search that takes two seconds. Server 2 takes over from
+// Grpc shows the graceful shutdown of gRPC servers. They serve a chat, which is one
+// long stream a client, and a search that takes two seconds. Server 2 takes over from
 // server 1, as in a rolling update, and a client has both kinds of RPC under way
 // when server 1 gets its SIGTERM:
 //

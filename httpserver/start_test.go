@@ -109,7 +109,7 @@ func TestAfterBeginNothingIsStarted(t *testing.T) {
 			_, err = httpserver.Serve(m, &http.Server{}, ln)
 			require.ErrorIs(t, err, why)
 			require.ErrorContains(t, err, "serve on "+ln.Addr().String())
-			require.True(t, refused("tcp", ln.Addr().String()), "StartListener takes the listener over")
+			require.True(t, refused("tcp", ln.Addr().String()), "Serve takes the listener over")
 			require.Empty(t, m.Report().Pending)
 			require.Len(t, m.Report().Steps, map[shutdown.Phase]int{shutdown.Leave: 2, shutdown.Done: 4}[phase], "no hook has run")
 		})

@@ -176,12 +176,12 @@ var kinds = []kind{
 		client: map[string]string{inTime: "200", deadline: "200"},
 	},
 	{
-		name: "answered 200, Handler", pattern: "GET /answered-200/{id}", send: getNow, serve: answer200, alone: true,
+		name: "answered 200, Middleware", pattern: "GET /answered-200/{id}", send: getNow, serve: answer200, alone: true,
 		prepare: func(s *trial) { s.m.On(shutdown.Drain, "serve on", s.untilServed) },
 		client:  map[string]string{inTime: "200", deadline: "200"},
 	},
 	{
-		name: "let in late, answered 200, Handler", pattern: "GET /late/{id}", send: getLate, serve: serveAtOnce, late: true, alone: true,
+		name: "let in late, answered 200, Middleware", pattern: "GET /late/{id}", send: getLate, serve: serveAtOnce, late: true, alone: true,
 		prepare: func(s *trial) { s.m.On(shutdown.Drain, "serve on", s.untilServed) },
 		client:  map[string]string{inTime: "200", deadline: "200", forced: "200"},
 	},

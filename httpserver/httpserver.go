@@ -293,6 +293,9 @@ func (s *Server) Drained() <-chan struct{} { return s.drained }
 func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.add(channels) }
 
 func startOn(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*Server, error) {
+	if _, ok := srv.Handler.(*tracked); ok {
+		return nil, fmt.Errorf("httpserver: %w", errStarted)
+	}
 	addr := srv.Addr
 	switch {
 	case addr != "":
@@ -312,12 +315,18 @@ func startOn(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*
 }
 
 func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener, certFile, keyFile string) (*Server, error) {
+	refuse := func(err error) (*Server, error) {
+		_ = ln.Close() // the other error matters
+		return nil, fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
+	}
+	if _, ok := srv.Handler.(*tracked); ok { // what is in srv is net/http's
+		return refuse(errStarted)
+	}
 	secure := certFile != "" || hasCertificates(srv)
 	// What crypto/tls has made speaks TLS already.
 	theirs := reflect.TypeOf(ln) == reflect.TypeOf(tls.NewListener(nil, nil))
 	if err := check(m, srv, secure || theirs); err != nil {
-		_ = ln.Close() // the other error matters
-		return nil, fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
+		return refuse(err)
 	}
 	s := &Server{
 		m: m, srv: srv, name: "http " + ln.Addr().String(), ln: listener.New(ln), closing: closing{m: m},
@@ -346,12 +355,11 @@ func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener, certFile, key
 	return s, nil
 }
 
+var errStarted = errors.New("this http.Server has been started before; a listener needs a Server of its own")
+
 func check(m *shutdown.Manager, srv *http.Server, secure bool) error {
 	if err := begun(m); err != nil {
 		return err
-	}
-	if _, ok := srv.Handler.(*tracked); ok {
-		return errors.New("this http.Server has been started before; a listener needs a Server of its own")
 	}
 	if c := srv.TLSConfig; c != nil && !secure {
 		switch {

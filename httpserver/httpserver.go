@@ -253,7 +253,7 @@ func Start(m *shutdown.Manager, srv *http.Server) (*Server, error) {
 // http.Server.ListenAndServeTLS has them: they may be empty if srv.TLSConfig has
 // certificates.
 func StartTLS(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*Server, error) {
-	if certFile != "" || keyFile != "" || !hasCertificates(srv) {
+	if !started(srv) && (certFile != "" || keyFile != "" || !hasCertificates(srv)) {
 		// So that it is an error now, and not of Serve later.
 		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
 			return nil, fmt.Errorf("httpserver: certFile %q, keyFile %q: %w", certFile, keyFile, err)
@@ -293,7 +293,7 @@ func (s *Server) Drained() <-chan struct{} { return s.drained }
 func (s *Server) DrainAfter(channels ...<-chan struct{}) { s.after.add(channels) }
 
 func startOn(m *shutdown.Manager, srv *http.Server, certFile, keyFile string) (*Server, error) {
-	if _, ok := srv.Handler.(*tracked); ok {
+	if started(srv) {
 		return nil, fmt.Errorf("httpserver: %w", errStarted)
 	}
 	addr := srv.Addr
@@ -319,7 +319,7 @@ func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener, certFile, key
 		_ = ln.Close() // the other error matters
 		return nil, fmt.Errorf("httpserver: serve on %s: %w", ln.Addr(), err)
 	}
-	if _, ok := srv.Handler.(*tracked); ok { // what is in srv is net/http's
+	if started(srv) {
 		return refuse(errStarted)
 	}
 	secure := certFile != "" || hasCertificates(srv)
@@ -356,6 +356,12 @@ func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener, certFile, key
 }
 
 var errStarted = errors.New("this http.Server has been started before; a listener needs a Server of its own")
+
+// started reports whether what is in srv is net/http's already.
+func started(srv *http.Server) bool {
+	_, ok := srv.Handler.(*tracked)
+	return ok
+}
 
 func check(m *shutdown.Manager, srv *http.Server, secure bool) error {
 	if err := begun(m); err != nil {

@@ -267,7 +267,7 @@ func isWork(function string) bool {
 	name, ok := strings.CutPrefix(function, module)
 	return ok && slices.ContainsFunc([]string{
 		".(*Manager).call", ".(*Manager).startWorkerLocked.func", ".BestEffort.func",
-		"/httpserver.tracked.ServeHTTP", "/grpcserver.(*tracking).",
+		"/httpserver.(*tracked).", "/grpcserver.(*tracking).",
 	}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 

@@ -55,3 +55,41 @@ func TestDrainedWaitsForTheHandlersOfHijackedConnections(t *testing.T) {
 	within(t, "the drain", s.Drained())
 	require.NoError(t, end(t, m))
 }
+
+// A request that is held in the outer server calls the inner one when that would
+// have drained by itself.
+func TestAServerDrainsAfterThoseThatCallIt(t *testing.T) {
+	for name, after := range map[string]bool{"after": true, "negative control: beside": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, g := manager(t, shutdown.Config{}), newGate(t)
+			inner := startOn(t, m, handle(func(http.ResponseWriter, *http.Request) {}), listen(t))
+			var answer reply
+			outer := startOn(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
+				g.ServeHTTP(w, r)
+				answer = get(t, newClient(t), "http://"+inner.Addr().String())
+			}), listen(t))
+			if after {
+				inner.DrainAfter(outer.Drained())
+			}
+			held := later(t, newClient(t), "http://"+outer.Addr().String())
+			within(t, "the request", g.entered)
+			ended := wait(m)
+			m.Begin(nil)
+			waitRefused(t, outer.Addr().String())
+			if !after {
+				within(t, "the inner server's end", inner.Drained())
+			}
+			g.Open()
+			require.NoError(t, within(t, "the answer", held).err)
+			require.NoError(t, within(t, "the end", ended))
+			within(t, "the inner server's end", inner.Drained())
+			require.Equal(t, after, answer.err == nil, "%v", answer.err)
+		})
+	}
+}
+
+func TestDrainAfterNothingIsRefused(t *testing.T) {
+	s := startOn(t, manager(t, shutdown.Config{}), handle(func(http.ResponseWriter, *http.Request) {}), listen(t))
+	require.PanicsWithValue(t, "httpserver: DrainAfter: channel 2 of 2 is nil", func() { s.DrainAfter(make(chan struct{}), nil) })
+}

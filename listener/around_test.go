@@ -185,7 +185,7 @@ func TestNobodyIsLostInAMux(t *testing.T) {
 	var sorting sync.WaitGroup
 	sorting.Go(func() {
 		m.serve(func(net.Conn) int {
-			time.Sleep(10 * time.Millisecond) // until the client has sent something
+			time.Sleep(30 * time.Millisecond) // until the client has sent something
 			return int(sorted.Add(1) % 2)
 		})
 	})

@@ -1,0 +1,17 @@
+package thirdparty
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// reusePort is for net.ListenConfig.
+func reusePort(_, _ string, c syscall.RawConn) (err error) {
+	if controlErr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}); controlErr != nil {
+		return controlErr
+	}
+	return err
+}

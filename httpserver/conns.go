@@ -211,6 +211,10 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 	if state == http.StateHijacked && !info.isOldH2C() {
 		s.hijacked.add(info)
 	}
+	if q := info.request.Load(); state == http.StateHijacked && q != nil && q.upgrades && !q.untracks.Swap(true) {
+		q.handler.inFlight.End(q.task)
+		s.free.Add(1) // see ended
+	}
 	if state == http.StateClosed || state == http.StateHijacked && !info.isOldH2C() {
 		s.remove(info)
 	}
@@ -264,7 +268,7 @@ func (c *conn) isFree() bool {
 		return c.wire.streams.onlyFree()
 	}
 	q := c.request.Load()
-	return q != nil && q.untracks.Load() && q.method != "PRI"
+	return q != nil && q.untracks.Load() && !c.isOldH2C()
 }
 
 // onlyFree reports whether nobody waits for any of the requests.

@@ -103,6 +103,7 @@ func (t *tracked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.http2(w, r, x)
 	default:
 		if c != nil {
+			x.upgrades = r.Header["Http2-Settings"] != nil // which nothing else needs
 			c.request.Store(&x.request)
 			defer t.conns.ended(c)
 		}
@@ -148,7 +149,7 @@ func (t *tracked) oldH2C(w http.ResponseWriter, r *http.Request, q *request) {
 	t.inFlight.End(q.task)
 	if q.conn != nil {
 		q.conn.request.Store(q)
-		defer t.conns.remove(q.conn) // nobody says that it has closed
+		defer t.conns.changed(q.conn.outer, http.StateClosed) // x/net's server does not say so
 	}
 	t.conns.warnOfH2C.Do(func() {
 		warning.Log(t.m.AcceptContext(), "httpserver: requests over golang.org/x/net/http2/h2c are not tracked by name, and their clients are not told to leave: set http.Server.Protocols instead",

@@ -98,11 +98,14 @@ func (h *hijacked) close() {
 // what it is doing, with the states of net/http.
 func (c *conn) isOldH2C() bool {
 	q := c.request.Load()
-	return q != nil && q.method == "PRI"
+	return q != nil && (q.method == "PRI" || q.upgrades)
 }
 
 // ended is called when the handler of a request of HTTP/1 has returned.
 func (s *conns) ended(c *conn) {
+	if q := c.request.Load(); q.upgrades && q.untracks.Load() {
+		s.changed(c.outer, http.StateClosed) // x/net's server does not say so
+	}
 	q := c.request.Swap(nil)
 	if q.untracks.Load() {
 		s.free.Add(-1)

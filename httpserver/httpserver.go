@@ -178,11 +178,13 @@
 // The http.ResponseWriter of a handler is a wrapper, because whether a response asks
 // the client to close is decided when its header is written. It has the optional
 // interfaces that net/http's has, sendfile included, and http.ResponseController works.
-// One thing is different. http.MaxBytesReader tells net/http's ResponseWriter by a
-// private method, which no wrapper has, that the body was too large. So the wrapper
-// sets "Connection: close" itself if the status is 413. With another status net/http
-// does what it does with any body that was not read to its end: it first reads on for
-// a while, which delays the answer.
+// Three things are different. http.MaxBytesReader tells net/http's ResponseWriter by a
+// private method, which no wrapper has, that the body was too large. So on HTTP/1 the
+// wrapper sets "Connection: close" itself if the status is 413, whoever sets it. With
+// another status net/http does what it does with any body that was not read to its end:
+// it first reads on for a while, which delays the answer; so answer 413. Deadlines and
+// EnableFullDuplex are to be had from http.ResponseController, and not by a type
+// assertion. On HTTP/3 the ResponseWriter is the server's own.
 //
 // HTTP/3 has no wrapper: see [Middleware].
 //

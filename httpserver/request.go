@@ -17,6 +17,7 @@ type request struct {
 	conn     *conn // nil if the server is not ours
 	task     inflight.Task
 	named    atomic.Pointer[string] // by SetName
+	upgrades bool                   // to x/net's h2c, if it is there
 	untracks atomic.Bool            // Untrack has been called
 	goesOn   atomic.Bool            // its header has been sent, and said that the connection goes on
 

@@ -36,9 +36,6 @@ func newHandler(next http.Handler, s *http2.Server) http.Handler {
 	return h2c.NewHandler(next, s) //nolint:staticcheck // it is deprecated, and much used
 }
 
-// upgradedH2CHoldsTheDrain is why a test is skipped.
-const upgradedH2CHoldsTheDrain = "a fault: a connection that has been upgraded counts as one that its handler has hijacked, and is waited for while it is idle"
-
 // slowly holds its request for a second, and says if its context ends before.
 func slowly(entered chan<- struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +121,6 @@ func TestARequestOfOldH2CThatLastsIsCancelledWithWorkContext(t *testing.T) {
 func TestAnIdleConnectionThatHasBeenUpgradedToOldH2CDoesNotHoldTheDrain(t *testing.T) {
 	for how, server := range oldH2C {
 		t.Run(how, func(t *testing.T) {
-			t.Skip(upgradedH2CHoldsTheDrain)
 			m := manager(t, shutdown.Config{}, nil)
 			addr := start(t, m, server(t, slowly(nil)))
 			conn, err := net.DialTimeout("tcp", addr, soon)

@@ -32,13 +32,14 @@ const maxStreams = 16
 
 // A service is what the child runs.
 type service struct {
-	plan    Plan
-	m       *shutdown.Manager // nil in the control without the library
-	journal *journal
-	addr    string        // of the server
-	never   chan struct{} // is not closed
-	cutOff  atomic.Bool   // in the control without the library: its time was up
-	seen    sync.Map      // names that arrived has written down
+	plan     Plan
+	m        *shutdown.Manager // nil in the control without the library
+	watching sync.WaitGroup    // for what watch writes down
+	journal  *journal
+	addr     string        // of the server
+	never    chan struct{} // is not closed
+	cutOff   atomic.Bool   // in the control without the library: its time was up
+	seen     sync.Map      // names that arrived has written down
 }
 
 // isChild reports whether this process was started as a service.

@@ -46,6 +46,7 @@ func (s *service) run() {
 	if s.shouldBeQuiet(end) {
 		s.lookForLeaks(quiet, there)
 	}
+	s.watching.Wait() // a shutdown may take a millisecond
 	s.journal.note(lastEvent, "")
 	os.Exit(end.ExitCode)
 }
@@ -97,7 +98,11 @@ func (s *service) runWith(cfg shutdown.Config) (how string, err error) {
 // watch writes down what the Manager does. Signals are caught from here on.
 func (s *service) watch() {
 	for kind, ctx := range map[string]context.Context{acceptCanceled: s.m.AcceptContext(), workCanceled: s.m.WorkContext()} {
-		context.AfterFunc(ctx, func() { s.journal.add(Event{Kind: kind, Error: context.Cause(ctx).Error()}) })
+		s.watching.Add(1)
+		context.AfterFunc(ctx, func() {
+			defer s.watching.Done()
+			s.journal.add(Event{Kind: kind, Error: context.Cause(ctx).Error()})
+		})
 	}
 	s.watchPhases()
 	s.journal.note(started, "")

@@ -3,6 +3,7 @@ package thirdparty
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -31,9 +32,11 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
+// What is promised is promised for 20, which .ci/nightly runs.
+var shutdowns = flag.Int("shutdowns", 5, "of each kind of listener")
+
 const (
 	clients    = 32
-	shutdowns  = 20
 	longEnough = 30 * time.Second // for the shutdowns of one kind
 )
 
@@ -233,7 +236,7 @@ func TestListeners(t *testing.T) {
 
 func (k *kind) measure(t *testing.T) (sum load.Result, rounds int) {
 	more := testclock.Repetitions(t, longEnough)
-	for rounds < shutdowns && more() {
+	for rounds < *shutdowns && more() {
 		t.Run("", func(t *testing.T) {
 			m := manager(t, shutdown.Config{}, nil)
 			addr := k.serve(t, m)
@@ -262,7 +265,7 @@ func TestReusePort(t *testing.T) {
 	var sum load.Result
 	var longest time.Duration
 	more, rounds := testclock.Repetitions(t, longEnough), 0
-	for ; rounds < shutdowns && more(); rounds++ {
+	for ; rounds < *shutdowns && more(); rounds++ {
 		addr := loopback.Addr()
 		begin := func() *shutdown.Manager {
 			ln, err := listener.ListenWith(t.Context(), net.ListenConfig{Control: reusePort}, "tcp", addr)

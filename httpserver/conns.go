@@ -157,7 +157,7 @@ func (s *conns) find(c net.Conn) *conn {
 }
 
 func (s *conns) lookUp(c net.Conn) *conn {
-	if !reflect.TypeOf(c).Comparable() {
+	if !reflect.ValueOf(c).Comparable() {
 		return nil
 	}
 	shard := s.shard(c)

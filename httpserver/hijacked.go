@@ -2,11 +2,15 @@ package httpserver
 
 import (
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"weak"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // hijacked are the connections that handlers have taken from net/http.
@@ -85,13 +89,17 @@ func (h *hijacked) any() bool {
 // close closes those that are open.
 func (h *hijacked) close() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	closers := slices.Collect(maps.Values(h.left))
 	for c := range h.running {
-		_ = c.outer.Close() // it may be closed already
+		closers = append(closers, func() { _ = c.outer.Close() }) // it may be closed already
 	}
-	for _, one := range h.left {
-		one()
+	h.mu.Unlock()
+	var group errgroup.Group
+	group.SetLimit(maxClosers)
+	for _, closeOne := range closers {
+		group.Go(func() error { closeOne(); return nil })
 	}
+	_ = group.Wait()
 }
 
 // isOldH2C reports whether x/net's h2c has taken the connection. It goes on saying

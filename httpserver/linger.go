@@ -71,7 +71,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 		spoke, ends  uint64
 		quiet, still int
 		free         int // ticks in which there were only requests that nobody waits for
-		said         bool
+		said, late   bool
 	)
 	say := func() {
 		if !said {
@@ -81,7 +81,11 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 	}
 	end := work.Done()
 	for ticks := 0; ; {
-		done := isClosed(noMore) && s.hijacked.handlers() == 0
+		accepted := isClosed(noMore)
+		if late && accepted { // Shutdown would close the listener, with whoever waits there
+			say()
+		}
+		done := accepted && s.hijacked.handlers() == 0
 		if done && (s.open.Load() == 0 || free > lingerSilent) {
 			s.closeFree()
 			_ = closers.Wait() // errors are of connections that the client has closed
@@ -91,8 +95,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 		case <-s.moved:
 			continue
 		case <-end:
-			end = nil
-			say()
+			end, late = nil, true
 			continue
 		case <-ctx.Done():
 			// Closers that are left end by themselves, crypto/tls sees to that.
@@ -114,7 +117,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 		if still++; ends != s.ends {
 			still, ends = 0, s.ends
 		}
-		busy := len(s.useless) == 0 && isClosed(noMore)
+		busy := len(s.useless) == 0 && accepted
 		s.mu.Unlock()
 		if busy && !said && ticks%lingerSilent == 0 && (still >= stillTicks && s.allTold() || !s.anyGoesOn()) {
 			say()

@@ -30,10 +30,10 @@ type request struct {
 // logs and reports have for it while it is in flight: "GET /orders/{id}" and not
 // its path. It is for routers that are no http.ServeMux, and may be called by a
 // middleware of theirs, at any time until the handler returns; the last name
-// counts. A long one is shortened. Without a request that is tracked it does
-// nothing.
+// counts. A long one is shortened. Without a request that is tracked, or after the
+// end of its context, it does nothing.
 func SetName(ctx context.Context, name string) {
-	if q, ok := ctx.Value(requestKey{}).(*request); ok {
+	if q := requestOf(ctx); q != nil {
 		name = printable(name)
 		q.named.Store(&name)
 	}
@@ -44,16 +44,27 @@ func SetName(ctx context.Context, name string) {
 // what has no end, or whose end nobody needs, such as a profile. Its context still
 // ends with [shutdown.Manager.WorkContext]. Under Start its connection is closed
 // when all other requests of its server have ended. A second call does nothing,
-// nor does one without a request that is tracked.
+// nor does one without a request that is tracked, or after the end of its context:
+// what has been cut off remains so.
 func Untrack(ctx context.Context) {
-	q, ok := ctx.Value(requestKey{}).(*request)
-	if !ok || q.untracks.Swap(true) {
+	q := requestOf(ctx)
+	if q == nil || q.untracks.Swap(true) {
 		return
 	}
 	q.handler.inFlight.End(q.task)
 	if q.conn != nil {
 		q.handler.conns.untracked(q.conn)
 	}
+}
+
+// requestOf returns nil if there is none. A context that has outlived its request
+// finds the next one on the connection, but has ended before that began.
+func requestOf(ctx context.Context) *request {
+	q, _ := ctx.Value(requestKey{}).(*request)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return q
 }
 
 const (

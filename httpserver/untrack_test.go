@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -45,6 +46,31 @@ func TestARequestThatIsUntrackedHoldsNobodyUp(t *testing.T) {
 			require.Error(t, within(t, "the profile", profile).err)
 			require.Empty(t, m.Report().CutOff)
 			within(t, "the drain", s.Drained())
+		})
+	}
+}
+
+// The context of a request that is over, on a connection that has another one.
+func TestAContextThatHasOutlivedItsRequestDoesNotReachTheNext(t *testing.T) {
+	for name, proto := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, g := manager(t, shutdown.Config{}), newGate(t)
+			kept := make(chan context.Context, 1)
+			mux := http.NewServeMux()
+			mux.HandleFunc("/first", func(_ http.ResponseWriter, r *http.Request) { kept <- r.Context() })
+			mux.Handle("/second", g)
+			srv := &http.Server{Handler: mux}
+			url, c := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) }), proto.client(t)
+			require.Equal(t, 200, get(t, c, url+"/first").status)
+			second := later(t, c, url+"/second")
+			within(t, "the second request", g.entered)
+			old := within(t, "the context", kept)
+			httpserver.Untrack(old)
+			httpserver.SetName(old, "another")
+			require.Equal(t, []string{"GET /second"}, taskNames(m))
+			g.Open()
+			require.True(t, within(t, "the answer", second).reused)
 		})
 	}
 }

@@ -110,11 +110,16 @@ func below(c net.Conn) net.Conn {
 	if v.Kind() != reflect.Struct {
 		return nil
 	}
-	if field := v.FieldByName("Conn"); field.IsValid() && field.CanInterface() {
-		inner, _ := field.Interface().(net.Conn)
-		return inner
+	field, ok := v.Type().FieldByName("Conn")
+	if !ok || !field.IsExported() {
+		return nil
 	}
-	return nil
+	v, err := v.FieldByIndexErr(field.Index)
+	if err != nil || !v.CanInterface() {
+		return nil
+	}
+	inner, _ := v.Interface().(net.Conn)
+	return inner
 }
 
 // watchedConn is what is below c, or c itself, if that counts its reads.

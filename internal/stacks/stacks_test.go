@@ -87,6 +87,7 @@ func requireGroup(tb testing.TB, n int, parts ...string) (groups []stacks.Group)
 func TestEqualStacksAreOneGroup(t *testing.T) {
 	blocked(t, 7, idle)
 	blocked(t, 3, func(release <-chan struct{}) { inHook(func() { <-release }) })
+	requireGroup(t, 3, "stacks_test.inHook")
 	groups := requireGroup(t, 7, "stacks_test.idle ")
 	require.Contains(t, groups[0].Stack, "stacks_test.inHook stacks_test.go:", "the larger group is first")
 	require.Equal(t, 3, groups[0].Goroutines)

@@ -2,7 +2,7 @@ package httpserver
 
 import (
 	"context"
-	"hash/maphash"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"reflect"
@@ -13,10 +13,12 @@ import (
 // conns are the connections of a server. While it runs they are only listed; what
 // they are doing is of interest when it drains.
 type conns struct {
-	counted bool // what is read and written is: see wire
-	shards  [connShards]connShard
-	open    atomic.Int64 // how many there are
+	counted bool         // what is read and written is: see wire
 	free    atomic.Int64 // requests that nobody waits for: see Untrack
+
+	listing sync.Mutex // protects open
+	open    []*conn
+	byConn  sync.Map // from net.Conn to *conn, for what is not known; see find
 
 	hijacked  hijacked
 	warnOfH2C sync.Once
@@ -30,26 +32,13 @@ type conns struct {
 	ends    uint64              // answers whose header had said that the connection goes on
 }
 
-// connShards keeps cores from fighting over one lock.
-const connShards = 16
-
-type connShard struct {
-	mu   sync.Mutex         // protects what follows
-	open map[net.Conn]*conn // by what add returned
-}
-
-var seed = maphash.MakeSeed()
-
-func (s *conns) shard(c net.Conn) *connShard {
-	return &s.shards[maphash.Comparable(seed, c)%connShards]
-}
-
 // A conn is what is known about a connection. It is small, because there may be
 // many. It is also the context that the connection's requests derive from.
 type conn struct {
 	context.Context          // the caller's
-	added           net.Conn // what add returned
-	outer           net.Conn // what net/http has: a tls.Conn around it, or itself; set before StateNew ends
+	outer           net.Conn // what net/http has: what add returned, or a tls.Conn around that; set before StateNew ends
+	inTLS           bool     // of net/http
+	at              int32    // place in open; -1 if it is not there
 	state           atomic.Int32
 	request         atomic.Pointer[request] // that is being handled; of HTTP/1
 	wire            *wire                   // nil unless what is read and written is counted
@@ -77,7 +66,6 @@ func (c *conn) Value(key any) any {
 // be spoken.
 type wire struct {
 	*conn
-	inner   net.Conn      // what the listener returned
 	reads   atomic.Uint64 // that returned bytes
 	idleAt  atomic.Uint64 // reads when the last request had ended
 	started atomic.Uint64 // writes; one is under way if ended is less
@@ -105,49 +93,61 @@ func useless(state http.ConnState) bool {
 	return state == http.StateNew || state == http.StateIdle
 }
 
-// inner is what the listener returned.
-func (c *conn) inner() net.Conn {
-	if c.wire != nil {
-		return c.wire.inner
+// added is what add returned.
+func (c *conn) added() net.Conn {
+	if c.inTLS {
+		return c.outer.(*tls.Conn).NetConn()
 	}
-	return c.added
+	return c.outer
 }
+
+// inner is what the listener returned.
+func (c *conn) inner() net.Conn { return bare(c.added()) }
 
 // usesHTTP2 is right once there has been a request.
 func (c *conn) usesHTTP2() bool { return c.wire != nil && c.wire.streams.used.Load() }
 
 // add begins to watch inner, and returns what net/http should have.
 func (s *conns) add(inner net.Conn) net.Conn {
-	c := &conn{added: inner}
-	if isKey := reflect.ValueOf(inner).Comparable(); s.counted || !isKey {
-		w := &wire{conn: c, inner: inner}
+	c := &conn{outer: inner}
+	switch isKey := reflect.ValueOf(inner).Comparable(); {
+	case s.counted || !isKey:
+		w := &wire{conn: c}
 		w.streams.wire = w
-		// Others are left alone: what is sent on them only the kernel knows.
 		if watched, ok := watch(inner, w, isKey); ok {
-			c.wire, c.added = w, watched
+			c.wire, c.outer = w, watched
+		}
+	default:
+		if known, ok := know(inner, c); ok {
+			c.outer = known
 		}
 	}
-	c.outer = c.added
-	s.open.Add(1)
-	shard := s.shard(c.added)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	if shard.open == nil {
-		shard.open = make(map[net.Conn]*conn)
+	if _, ok := c.outer.(known); !ok {
+		s.byConn.Store(inner, c)
 	}
-	shard.open[c.added] = c
-	return c.added
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	c.at = int32(len(s.open)) //nolint:gosec // there are not so many descriptors
+	s.open = append(s.open, c)
+	return c.outer
 }
 
-// find returns what add made of the connection that net/http calls c.
+// find returns what add made of the connection that net/http calls c, or x/net's
+// h2c, which has the one below.
 func (s *conns) find(c net.Conn) *conn {
-	if w := watchedConn(c); w != nil {
-		return w.watched().conn
+	if t, ok := c.(*tls.Conn); ok {
+		if k, ok := t.NetConn().(known); ok {
+			return k.known()
+		}
 	}
-	// What is around one of the caller's kind is made by net/http, or by x/net's h2c.
-	for range 3 {
-		if info := s.lookUp(c); info != nil {
-			return info
+	for range 3 { // around each other
+		if k, ok := c.(known); ok {
+			return k.known()
+		}
+		if reflect.ValueOf(c).Comparable() {
+			if info, ok := s.byConn.Load(c); ok {
+				return info.(*conn)
+			}
 		}
 		if c = below(c); c == nil {
 			break
@@ -156,37 +156,37 @@ func (s *conns) find(c net.Conn) *conn {
 	return nil
 }
 
-func (s *conns) lookUp(c net.Conn) *conn {
-	if !reflect.ValueOf(c).Comparable() {
-		return nil
-	}
-	shard := s.shard(c)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	return shard.open[c]
-}
-
 func (s *conns) remove(c *conn) {
-	shard := s.shard(c.added)
-	shard.mu.Lock()
-	_, open := shard.open[c.added]
-	delete(shard.open, c.added)
-	shard.mu.Unlock()
-	if open {
-		s.open.Add(-1)
+	if key := c.inner(); reflect.ValueOf(key).Comparable() {
+		s.byConn.Delete(key)
+	}
+	s.listing.Lock()
+	isOpen := c.at >= 0
+	if isOpen {
+		n := len(s.open) - 1
+		last := s.open[n]
+		s.open[c.at], last.at = last, c.at
+		s.open, s.open[n], c.at = s.open[:n], nil, -1
+	}
+	s.listing.Unlock()
+	if isOpen {
 		s.wakeIfDraining()
 	}
 }
 
+// count returns how many are open.
+func (s *conns) count() int {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	return len(s.open)
+}
+
 // all calls f for each connection.
 func (s *conns) all(f func(*conn)) {
-	for i := range s.shards {
-		shard := &s.shards[i]
-		shard.mu.Lock()
-		for _, c := range shard.open {
-			f(c)
-		}
-		shard.mu.Unlock()
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	for _, c := range s.open {
+		f(c)
 	}
 }
 
@@ -205,11 +205,15 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 		}
 	}
 	if state == http.StateNew {
-		info.outer = c
+		info.outer, info.inTLS = c, c != info.outer
 	}
 	info.state.Store(int32(state)) //nolint:gosec // there are five
-	if state == http.StateHijacked && !info.isOldH2C() {
-		s.hijacked.add(info)
+	if state == http.StateHijacked {
+		if !info.isOldH2C() {
+			s.hijacked.add(info)
+		} else if key := info.inner(); reflect.ValueOf(key).Comparable() {
+			s.byConn.Store(key, info) // it goes on as x/net's
+		}
 	}
 	if q := info.request.Load(); state == http.StateHijacked && q != nil && q.upgrades && !q.untracks.Swap(true) {
 		q.handler.inFlight.End(q.task)

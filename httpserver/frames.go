@@ -76,7 +76,7 @@ func (c *wire) writeFrame(frame []byte) bool {
 	if !c.frames.between() {
 		return false
 	}
-	_, _ = c.inner.Write(frame)
+	_, _ = c.inner().Write(frame)
 	return true
 }
 

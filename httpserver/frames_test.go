@@ -103,10 +103,10 @@ func (s *sink) Write(p []byte) (int, error) {
 func newWire(c net.Conn) *wire {
 	all := conns{counted: true}
 	if other, ok := c.(*otherConn); ok { // which add does not make of a pointer
-		w := &wire{conn: new(conn), inner: other.Conn}
+		w := &wire{conn: new(conn)}
 		w.streams.wire = w
 		other.info = w
-		w.added, w.outer = c, c
+		w.outer = c
 		return w
 	}
 	return all.find(all.add(c)).wire

@@ -86,7 +86,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 			say()
 		}
 		done := accepted && s.hijacked.handlers() == 0
-		if done && (s.open.Load() == 0 || free > lingerSilent) {
+		if done && (s.count() == 0 || free > lingerSilent) {
 			s.closeFree()
 			_ = closers.Wait() // errors are of connections that the client has closed
 			return 0
@@ -99,7 +99,7 @@ func (s *conns) drain(ctx, work context.Context, noMore <-chan struct{}, tell fu
 			continue
 		case <-ctx.Done():
 			// Closers that are left end by themselves, crypto/tls sees to that.
-			return int(s.open.Load())
+			return s.count()
 		case <-tick.C:
 		}
 		ticks++
@@ -260,7 +260,7 @@ func (c *conn) close(p *patience, seen uint64) error {
 	}
 	// Either way net/http sees it, and says StateClosed.
 	_, inClear := c.outer.(watched)
-	p.end(w.inner, !inClear, func() bool { // net/http may have been quicker
+	p.end(w.inner(), !inClear, func() bool { // net/http may have been quicker
 		return c.useless() && seen == w.reads.Load() && w.started.Load() == w.ended.Load()
 	})
 	return nil

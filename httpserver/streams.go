@@ -179,7 +179,7 @@ func (s *streams) byeIfIdle() bool {
 // byeLocked writes with the lock held: begin waits, so no answer can come in
 // between. It does not block, because it writes only where there is room.
 func (s *streams) byeLocked() {
-	if s.saidBye.IsZero() && writable(s.wire.inner) && s.wire.writeFrame(bye) {
+	if s.saidBye.IsZero() && writable(s.wire.inner()) && s.wire.writeFrame(bye) {
 		s.saidBye = time.Now()
 	}
 }

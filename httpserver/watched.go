@@ -20,12 +20,47 @@ func (a accepter) Accept() (net.Conn, error) {
 	return a.conns.add(c), nil
 }
 
-// watched connections count their reads and writes. They embed the concrete
-// type, so that sendfile and all its other methods survive.
-type watched interface {
+// known is a connection of ours around what the listener returned. All embed the
+// concrete type, so that sendfile and its other methods survive.
+type known interface {
 	net.Conn
-	watched() *wire
+	known() *conn
 	bare() net.Conn
+}
+
+type knownTCP struct {
+	*net.TCPConn
+	info *conn
+}
+
+func (c *knownTCP) known() *conn   { return c.info }
+func (c *knownTCP) bare() net.Conn { return c.TCPConn }
+
+type knownUnix struct {
+	*net.UnixConn
+	info *conn
+}
+
+func (c *knownUnix) known() *conn   { return c.info }
+func (c *knownUnix) bare() net.Conn { return c.UnixConn }
+
+// know wraps the connections of package net. Others are left alone, because nobody
+// knows what methods a wrapper would hide: net/http has to see a tls.Conn as such,
+// or there is no HTTP/2.
+func know(c net.Conn, info *conn) (net.Conn, bool) {
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return &knownTCP{c, info}, true
+	case *net.UnixConn:
+		return &knownUnix{c, info}, true
+	}
+	return nil, false
+}
+
+// watched connections count their reads and writes.
+type watched interface {
+	known
+	watched()
 }
 
 type tcpConn struct {
@@ -37,7 +72,8 @@ func (c *tcpConn) Read(p []byte) (int, error) { return c.info.count(c.TCPConn.Re
 func (c *tcpConn) Write(p []byte) (int, error) {
 	return c.info.write(c.TCPConn, p)
 }
-func (c *tcpConn) watched() *wire { return c.info }
+func (c *tcpConn) watched()       {}
+func (c *tcpConn) known() *conn   { return c.info.conn }
 func (c *tcpConn) bare() net.Conn { return c.TCPConn }
 
 type unixConn struct {
@@ -49,7 +85,8 @@ func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.
 func (c *unixConn) Write(p []byte) (int, error) {
 	return c.info.write(c.UnixConn, p)
 }
-func (c *unixConn) watched() *wire { return c.info }
+func (c *unixConn) watched()       {}
+func (c *unixConn) known() *conn   { return c.info.conn }
 func (c *unixConn) bare() net.Conn { return c.UnixConn }
 
 // otherConn is for what cannot be a map key.
@@ -62,7 +99,8 @@ func (c *otherConn) Read(p []byte) (int, error) { return c.info.count(c.Conn.Rea
 func (c *otherConn) Write(p []byte) (int, error) {
 	return c.info.write(c.Conn, p)
 }
-func (c *otherConn) watched() *wire { return c.info }
+func (c *otherConn) watched()       {}
+func (c *otherConn) known() *conn   { return c.info.conn }
 func (c *otherConn) bare() net.Conn { return c.Conn }
 
 func (c *wire) write(to net.Conn, p []byte) (n int, err error) {
@@ -82,9 +120,7 @@ func (c *wire) count(n int, err error) (int, error) {
 	return n, err
 }
 
-// watch wraps the connections of package net, and what cannot be a map key. Others
-// are left alone, because nobody knows what methods a wrapper would hide: net/http
-// has to see a tls.Conn as such, or there is no HTTP/2.
+// watch is know for what is counted, and for what cannot be a map key.
 func watch(c net.Conn, w *wire, isKey bool) (net.Conn, bool) {
 	switch c := c.(type) {
 	case *net.TCPConn:
@@ -134,8 +170,8 @@ func watchedConn(c net.Conn) watched {
 // bare is the connection as it came from the listener, for the user's code,
 // which may know its type.
 func bare(c net.Conn) net.Conn {
-	if w, ok := c.(watched); ok {
-		return w.bare()
+	if k, ok := c.(known); ok {
+		return k.bare()
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -75,5 +76,18 @@ func TestTheOutputOfWrkIsRead(t *testing.T) {
 		if _, _, err := parseWrk(bad); err == nil {
 			t.Errorf("no error for:\n%s", bad)
 		}
+	}
+}
+
+func TestTheMeanOfRatiosHasItsConfidence(t *testing.T) {
+	// In units of log 4 the values are 1, -1, 1, -1 and 0. Student's interval at 95 %
+	// for 5 values with mean 0 and standard deviation 1 is 2.776/sqrt(5) to each side.
+	mean, low, high := geometricMean([]float64{4, 0.25, 4, 0.25, 1})
+	sd := math.Log(4) // sqrt((1+1+1+1+0)/4)
+	if math.Abs(mean-1) > 1e-9 || math.Abs(math.Log(high)/sd-1.2417) > 0.01 || math.Abs(low*high-1) > 1e-9 {
+		t.Errorf("%v, %v to %v", mean, low, high)
+	}
+	if _, low, high := geometricMean([]float64{2}); low != 0 || !math.IsInf(high, 1) {
+		t.Errorf("one value tells nothing, and yet %v to %v", low, high)
 	}
 }

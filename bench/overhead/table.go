@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 )
@@ -27,10 +28,10 @@ func (t *table) add(pair [2]result) {
 
 func (t *table) finish() {
 	ratio := t.sorted(func(p [2]result) float64 { return p[1].perSecond / p[0].perSecond })
-	fmt.Fprintf(t.w, "\n%s to %s, requests/s: median %.3f, min %.3f, max %.3f\n", t.names[1], t.names[0], middle(ratio), ratio[0], ratio[len(ratio)-1])
+	fmt.Fprintf(t.w, "\n%s to %s, requests/s: %s\n", t.names[1], t.names[0], summary(ratio))
 	if t.pairs[0][0].cpu > 0 && t.pairs[0][1].cpu > 0 {
 		cpu := t.sorted(func(p [2]result) float64 { return float64(p[1].cpu) / float64(p[0].cpu) })
-		fmt.Fprintf(t.w, "%s to %s, CPU a request: median %.3f, min %.3f, max %.3f\n", t.names[1], t.names[0], middle(cpu), cpu[0], cpu[len(cpu)-1])
+		fmt.Fprintf(t.w, "%s to %s, CPU a request: %s\n", t.names[1], t.names[0], summary(cpu))
 	}
 	fmt.Fprintf(t.w, "\n%-12s  %8s  %8s  %s\n", "MEDIAN", "P50", "P99", "CPU A REQUEST")
 	for i, name := range t.names {
@@ -51,6 +52,32 @@ func (t *table) sorted(of func([2]result) float64) []float64 {
 	}
 	slices.SortFunc(all, cmp.Compare)
 	return all
+}
+
+// summary describes sorted ratios.
+func summary(ratio []float64) string {
+	mean, low, high := geometricMean(ratio)
+	return fmt.Sprintf("mean %.3f (95 %%: %.3f to %.3f), median %.3f, min %.3f, max %.3f",
+		mean, low, high, middle(ratio), ratio[0], ratio[len(ratio)-1])
+}
+
+// geometricMean is that of ratios, with its 95 % confidence interval.
+func geometricMean(ratios []float64) (mean, low, high float64) {
+	n := float64(len(ratios))
+	var sum, squares float64
+	for _, r := range ratios {
+		sum += math.Log(r)
+	}
+	for _, r := range ratios {
+		squares += math.Pow(math.Log(r)-sum/n, 2)
+	}
+	within := math.Inf(1)
+	if n > 1 {
+		df := n - 1
+		t := 1.96 + 2.37/df + 3.6/(df*df) // near Student's, from 4 degrees of freedom on
+		within = t * math.Sqrt(squares/df/n)
+	}
+	return math.Exp(sum / n), math.Exp(sum/n - within), math.Exp(sum/n + within)
 }
 
 // middle is the median of sorted numbers.

@@ -44,10 +44,13 @@ func (a answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		flush()
 		time.Sleep(took)
 		_, _ = io.WriteString(w, text)
-	case pieces:
-		const n = 10
+	case pieces, fewPieces:
+		n := 10
+		if a.Kind == fewPieces {
+			n = 1 + rand.N(10)
+		}
 		for i := range n {
-			time.Sleep(took / n)
+			time.Sleep(took / time.Duration(n))
 			_, _ = io.WriteString(w, text[i*len(text)/n:(i+1)*len(text)/n])
 			if !a.Length || i == 0 {
 				flush()

@@ -70,6 +70,8 @@ const (
 	whole  kind = "whole"  // header and body when the work is done
 	pieces kind = "pieces" // header and first piece after a tenth of it
 	early  kind = "early"  // the header at once, the body when the work is done
+
+	fewPieces kind = "1 to 10 pieces"
 )
 
 func (a answer) String() string {

@@ -65,10 +65,10 @@ func connections() []cell {
 		{name: "pause 200ms", traffic: traffic{pause: 200 * time.Millisecond}},
 		{name: "HTTP/2 TLS, 16 streams", service: service{Protocol: h2}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		{name: "HTTP/2 clear, 16 streams", service: service{Protocol: h2c}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
-		// An answer under way on the same connection: package httpserver, "What
-		// remains".
-		{name: "HTTP/2 TLS, 16 streams, pieces", service: service{Protocol: h2, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 0.5}},
-		{name: "HTTP/2 clear, 16 streams, pieces", service: service{Protocol: h2c, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}, promise: promise{lost: 0.5}},
+		{name: "HTTP/2 TLS, 16 streams, pieces", service: service{Protocol: h2, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		{name: "HTTP/2 clear, 16 streams, pieces", service: service{Protocol: h2c, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		{name: "HTTP/2 TLS, 16 streams, 1 to 10 pieces", service: service{Protocol: h2, Answer: answer{fewPieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		{name: "HTTP/2 clear, 16 streams, 1 to 10 pieces", service: service{Protocol: h2c, Answer: answer{fewPieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		{name: "SIGTERM before Wait", service: service{LateWait: true}},
 	}
 }

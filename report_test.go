@@ -204,8 +204,12 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 		require.Contains(t, waiting[22], `phase=close waiting_for="close hook \"db\" (900ms)"`)
 		left := log.lines(`msg="shutdown: drain ends with work left"`)
 		require.Len(t, left, 1)
-		// Among the first may be hooks of other tests.
-		require.Contains(t, strings.Join(log.lines(`msg="shutdown: stack"`), "\n"), "report_test.go", "the stack of the hook that hangs")
+		stacks := log.lines(`msg="shutdown: stack"`)
+		for len(stacks) > 1 && !strings.Contains(stacks[0], "report_test.go") {
+			require.Contains(t, stacks[0], "(*Manager).call", "only hooks, of other tests, may come first")
+			stacks = stacks[1:]
+		}
+		require.Contains(t, stacks[0], "report_test.go", "the stack of the hook that hangs")
 		cut := log.lines(`msg="shutdown: cut off"`)
 		require.Len(t, cut, 1)
 		require.Contains(t, cut[0], `level=ERROR`)

@@ -36,9 +36,9 @@ type conns struct {
 // many. It is also the context that the connection's requests derive from.
 type conn struct {
 	context.Context          // the caller's
-	outer           net.Conn // what net/http has: what add returned, or a tls.Conn around that; set before StateNew ends
+	outer           net.Conn // what net/http has: what add returned, or a tls.Conn around that; set before it is listed
 	inTLS           bool     // of net/http
-	at              int32    // place in open; -1 if it is not there
+	at              int32    // place in open; -1 if it is not there; protected by listing
 	state           atomic.Int32
 	request         atomic.Pointer[request] // that is being handled; of HTTP/1
 	wire            *wire                   // nil unless what is read and written is counted
@@ -81,10 +81,10 @@ type wire struct {
 func (w *wire) silent() bool { return w.reads.Load() == w.idleAt.Load() }
 
 // writes reports how many writes there have been, and whether all of them have
-// ended. It is not so, as far as one can know, where they are not counted.
+// ended.
 func (w *wire) writes() (n uint64, ended bool) {
 	n = w.started.Load()
-	return n, n == w.ended.Load() && watchedConn(w.outer) != nil
+	return n, n == w.ended.Load()
 }
 
 func (c *conn) useless() bool { return useless(http.ConnState(c.state.Load())) }
@@ -107,29 +107,31 @@ func (c *conn) inner() net.Conn { return bare(c.added()) }
 // usesHTTP2 is right once there has been a request.
 func (c *conn) usesHTTP2() bool { return c.wire != nil && c.wire.streams.used.Load() }
 
-// add begins to watch inner, and returns what net/http should have.
+// add returns what net/http should have for inner.
 func (s *conns) add(inner net.Conn) net.Conn {
-	c := &conn{outer: inner}
-	switch isKey := reflect.ValueOf(inner).Comparable(); {
-	case s.counted || !isKey:
-		w := &wire{conn: c}
-		w.streams.wire = w
-		if watched, ok := watch(inner, w, isKey); ok {
-			c.wire, c.outer = w, watched
-		}
-	default:
-		if known, ok := know(inner, c); ok {
-			c.outer = known
-		}
-	}
-	if _, ok := c.outer.(known); !ok {
+	c := &conn{outer: inner, at: -1}
+	k, ok := know(inner, c)
+	if !ok {
 		s.byConn.Store(inner, c)
+		return inner
 	}
+	c.outer = k
+	if _, other := k.(*knownOther); other || s.counted {
+		c.wire = &wire{conn: c}
+		c.wire.streams.wire = c.wire
+		c.outer = c.wire.around(k)
+	}
+	return c.outer
+}
+
+// list is for StateNew, when net/http has told what it has made of a connection. Until
+// then nobody else may look at it. Serve does not return in between.
+func (s *conns) list(c *conn, outer net.Conn) {
+	c.inTLS, c.outer = outer != c.outer, outer
 	s.listing.Lock()
 	defer s.listing.Unlock()
 	c.at = int32(len(s.open)) //nolint:gosec // there are not so many descriptors
 	s.open = append(s.open, c)
-	return c.outer
 }
 
 // find returns what add made of the connection that net/http calls c, or x/net's
@@ -205,7 +207,7 @@ func (s *conns) changed(c net.Conn, state http.ConnState) {
 		}
 	}
 	if state == http.StateNew {
-		info.outer, info.inTLS = c, c != info.outer
+		s.list(info, c)
 	}
 	info.state.Store(int32(state)) //nolint:gosec // there are five
 	if state == http.StateHijacked {

@@ -54,10 +54,7 @@ func (c *wire) midFrame() bool {
 	return !c.frames.between()
 }
 
-func (c *wire) clearHTTP2() bool {
-	_, plain := c.outer.(watched)
-	return plain && c.streams.used.Load()
-}
+func (c *wire) clearHTTP2() bool { return !c.inTLS && c.streams.used.Load() }
 
 // writeFrame writes a frame of our own past net/http. It reports false, and does
 // not, if another one is being written.

@@ -253,14 +253,13 @@ func (c *conn) close(p *patience, seen uint64) error {
 			return nil
 		}
 		// Its client has just connected, and may be about to send a request.
-		if p.unsettled < lingerSpeaking && watchedConn(c.outer) != nil && !w.clearHTTP2() && !w.settled() {
+		if p.unsettled < lingerSpeaking && !w.clearHTTP2() && !w.settled() {
 			p.unsettled++
 			return nil
 		}
 	}
 	// Either way net/http sees it, and says StateClosed.
-	_, inClear := c.outer.(watched)
-	p.end(w.inner(), !inClear, func() bool { // net/http may have been quicker
+	p.end(w.inner(), c.inTLS, func() bool { // net/http may have been quicker
 		return c.useless() && seen == w.reads.Load() && w.started.Load() == w.ended.Load()
 	})
 	return nil

@@ -41,7 +41,7 @@ func TestAnAnswerIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
 		defer server.Close()
-		s := &newWire(&otherConn{Conn: server}).streams
+		s := &newWire(noKey{Conn: server}).streams
 		s.begin()
 		s.begin()
 		begun := time.Now()

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"crypto/tls"
 	"net"
 	"reflect"
 )
@@ -20,8 +19,8 @@ func (a accepter) Accept() (net.Conn, error) {
 	return a.conns.add(c), nil
 }
 
-// known is a connection of ours around what the listener returned. All embed the
-// concrete type, so that sendfile and its other methods survive.
+// known is a connection of ours around what the listener returned. Those of package
+// net are embedded as what they are, so that sendfile and their other methods survive.
 type known interface {
 	net.Conn
 	known() *conn
@@ -44,64 +43,67 @@ type knownUnix struct {
 func (c *knownUnix) known() *conn   { return c.info }
 func (c *knownUnix) bare() net.Conn { return c.UnixConn }
 
-// know wraps the connections of package net. Others are left alone, because nobody
-// knows what methods a wrapper would hide: net/http has to see a tls.Conn as such,
-// or there is no HTTP/2.
-func know(c net.Conn, info *conn) (net.Conn, bool) {
+// knownOther is for what cannot be a map key.
+type knownOther struct {
+	net.Conn
+	info *conn
+}
+
+func (c *knownOther) known() *conn   { return c.info }
+func (c *knownOther) bare() net.Conn { return c.Conn }
+
+// know wraps the connections of package net, and what cannot be a map key. Others
+// are left alone, because nobody knows what methods a wrapper would hide: net/http
+// has to see a tls.Conn as such, or there is no HTTP/2.
+func know(c net.Conn, info *conn) (k known, ok bool) {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return &knownTCP{c, info}, true
 	case *net.UnixConn:
 		return &knownUnix{c, info}, true
 	}
+	if !reflect.ValueOf(c).Comparable() {
+		return &knownOther{c, info}, true
+	}
 	return nil, false
 }
 
-// watched connections count their reads and writes.
-type watched interface {
-	known
-	watched()
+type countedTCP struct {
+	*knownTCP
+	wire *wire
 }
 
-type tcpConn struct {
-	*net.TCPConn
-	info *wire
+func (c countedTCP) Read(p []byte) (int, error)  { return c.wire.count(c.TCPConn.Read(p)) }
+func (c countedTCP) Write(p []byte) (int, error) { return c.wire.write(c.TCPConn, p) }
+
+type countedUnix struct {
+	*knownUnix
+	wire *wire
 }
 
-func (c *tcpConn) Read(p []byte) (int, error) { return c.info.count(c.TCPConn.Read(p)) }
-func (c *tcpConn) Write(p []byte) (int, error) {
-	return c.info.write(c.TCPConn, p)
-}
-func (c *tcpConn) watched()       {}
-func (c *tcpConn) known() *conn   { return c.info.conn }
-func (c *tcpConn) bare() net.Conn { return c.TCPConn }
+func (c countedUnix) Read(p []byte) (int, error)  { return c.wire.count(c.UnixConn.Read(p)) }
+func (c countedUnix) Write(p []byte) (int, error) { return c.wire.write(c.UnixConn, p) }
 
-type unixConn struct {
-	*net.UnixConn
-	info *wire
+type countedOther struct {
+	*knownOther
+	wire *wire
 }
 
-func (c *unixConn) Read(p []byte) (int, error) { return c.info.count(c.UnixConn.Read(p)) }
-func (c *unixConn) Write(p []byte) (int, error) {
-	return c.info.write(c.UnixConn, p)
-}
-func (c *unixConn) watched()       {}
-func (c *unixConn) known() *conn   { return c.info.conn }
-func (c *unixConn) bare() net.Conn { return c.UnixConn }
+func (c countedOther) Read(p []byte) (int, error)  { return c.wire.count(c.Conn.Read(p)) }
+func (c countedOther) Write(p []byte) (int, error) { return c.wire.write(c.Conn, p) }
 
-// otherConn is for what cannot be a map key.
-type otherConn struct {
-	net.Conn
-	info *wire
+// around returns k as a connection whose reads and writes w counts.
+func (w *wire) around(k known) net.Conn {
+	switch k := k.(type) {
+	case *knownTCP:
+		return countedTCP{k, w}
+	case *knownUnix:
+		return countedUnix{k, w}
+	case *knownOther:
+		return countedOther{k, w}
+	}
+	return k
 }
-
-func (c *otherConn) Read(p []byte) (int, error) { return c.info.count(c.Conn.Read(p)) }
-func (c *otherConn) Write(p []byte) (int, error) {
-	return c.info.write(c.Conn, p)
-}
-func (c *otherConn) watched()       {}
-func (c *otherConn) known() *conn   { return c.info.conn }
-func (c *otherConn) bare() net.Conn { return c.Conn }
 
 func (c *wire) write(to net.Conn, p []byte) (n int, err error) {
 	c.started.Add(1)
@@ -118,20 +120,6 @@ func (c *wire) count(n int, err error) (int, error) {
 		c.reads.Add(1)
 	}
 	return n, err
-}
-
-// watch is know for what is counted, and for what cannot be a map key.
-func watch(c net.Conn, w *wire, isKey bool) (net.Conn, bool) {
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return &tcpConn{c, w}, true
-	case *net.UnixConn:
-		return &unixConn{c, w}, true
-	}
-	if !isKey {
-		return &otherConn{c, w}, true
-	}
-	return nil, false
 }
 
 // below is what c is made around; nil if it does not say.
@@ -156,15 +144,6 @@ func below(c net.Conn) net.Conn {
 	}
 	inner, _ := v.Interface().(net.Conn)
 	return inner
-}
-
-// watchedConn is what is below c, or c itself, if that counts its reads.
-func watchedConn(c net.Conn) watched {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	w, _ := c.(watched)
-	return w
 }
 
 // bare is the connection as it came from the listener, for the user's code,

@@ -43,6 +43,7 @@ func TestFunctionsGivenToRegisterOnShutdownRun(t *testing.T) {
 				if test.serve != nil {
 					network.dialRaw(t).get("/")
 					within(t, "the request", began)
+					synctest.Wait() // the stream has sent its header
 				}
 				begun := time.Now()
 				err := end(t, m)

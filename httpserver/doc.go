@@ -184,9 +184,8 @@
 // another status net/http does what it does with any body that was not read to its end:
 // it first reads on for a while, which delays the answer; so answer 413. Deadlines and
 // EnableFullDuplex are to be had from http.ResponseController, and not by a type
-// assertion. On HTTP/3 the ResponseWriter is the server's own.
-//
-// HTTP/3 has no wrapper: see [Middleware].
+// assertion. On HTTP/3 the ResponseWriter is the server's
+// own: see [Middleware].
 //
 // # h2c of golang.org/x/net
 //

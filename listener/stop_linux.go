@@ -25,22 +25,20 @@ func (l *Listener) stop(window time.Duration) (stopped bool) {
 	_ = l.socket.Control(func(fd uintptr) { // an error: it is closed, as the caller will see
 		ln := int(fd)
 		var err error
-		fds, err = acceptAll(ln, nil)
-		if window > 0 {
+		var deaf time.Time // since when SYNs are dropped
+		fds, err = take(ln, window, func() bool {
 			l.dropping.Store(true) // before any connection can inherit it
-			if dropSYN(ln) {
-				begun := time.Now()
-				defer func() { l.deaf = time.Since(begun) }()
-				// Not asleep: who gives up the thread may get it back late.
-				for end := begun.Add(window); err == nil && time.Now().Before(end); {
-					fds, err = acceptAll(ln, fds)
-				}
-			}
-		}
+			ok := dropSYN(ln)
+			deaf = time.Now()
+			return ok
+		})
 		if err == nil {
 			l.stopping.Store(true) // before Accept calls hear of it
 			_ = unix.Shutdown(ln, unix.SHUT_RD)
 			stopped = true
+		}
+		if window > 0 {
+			l.deaf = time.Since(deaf)
 		}
 	})
 	for _, fd := range fds {
@@ -50,6 +48,22 @@ func (l *Listener) stop(window time.Duration) (stopped bool) {
 		close(l.stopped)
 	}
 	return stopped
+}
+
+// take accepts who waits, has drop drop SYNs, and goes on accepting for so long; 0 is
+// for when they have been dropped before.
+func take(ln int, window time.Duration, drop func() bool) (fds []int, err error) {
+	fds, err = acceptAll(ln, nil)
+	if window == 0 || !drop() {
+		return fds, err
+	}
+	// Not asleep: who gives up the thread may get it back late. It may be taken away as
+	// well, so the clock comes first: whoever has come by the time it shows is accepted.
+	for end, over := time.Now().Add(window), false; err == nil && !over; {
+		over = !time.Now().Before(end)
+		fds, err = acceptAll(ln, fds)
+	}
+	return fds, err
 }
 
 // acceptAll appends what waits in the queue.

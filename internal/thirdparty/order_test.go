@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"text/tabwriter"
+	"time"
 
 	gorilla "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
@@ -221,7 +222,13 @@ func (a arrangement) run(t *testing.T, ordered bool) (failed int) {
 	m.Begin(nil)
 	ended := wait(m)
 	within(t, "the drain", m.Reached(shutdown.Drain))
-	if !ordered {
+	if ordered {
+		select {
+		case <-inner.Drained():
+			t.Error("it has drained before those that call it")
+		case <-time.After(100 * time.Millisecond): // nothing has to happen
+		}
+	} else {
 		within(t, "the end of the server behind", inner.Drained())
 	}
 	close(hold)

@@ -102,6 +102,32 @@ func TestWhatWasCutOffIsNamedAfterItHasReturned(t *testing.T) {
 	var _ inflight.Tracker = lazy
 }
 
+// Each has a line of its own in the log, when it happens.
+func TestWhatIsLetInTooLateIsListedApartFromWhatWasInFlight(t *testing.T) {
+	var tracker Tracker
+	named := func(tasks []Task) (list []string) {
+		for _, task := range tasks {
+			list = append(list, task.Name)
+		}
+		return list
+	}
+	before, _ := tracker.Track("ends before")
+	before()
+	cut, _ := tracker.Track("in flight")
+	_, _ = tracker.Track("in flight, and goes on")
+	tracker.cutOff()
+	late, _ := tracker.Track("late")
+	_, _ = tracker.Track("late, and goes on")
+	for range 2 {
+		require.ElementsMatch(t, []string{"in flight", "in flight, and goes on"}, named(tracker.cutInFlight()))
+		require.ElementsMatch(t, []string{"late", "late, and goes on"}, named(tracker.lateTasks()))
+		require.Len(t, tracker.cutTasks(), 4)
+		cut()
+		late()
+	}
+	require.ElementsMatch(t, []string{"in flight, and goes on", "late, and goes on"}, named(tracker.Tasks()))
+}
+
 // A lateName is known only when the work is about to end.
 type lateName struct{ asked int }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/probe"
@@ -119,17 +118,14 @@ func (m *Manager) drain(hard context.Context) error {
 	if m.tracker.Drain(hard) != nil {
 		m.cut(errDrainEnds) // long ago, unless this process was frozen
 	}
-	cut, left := m.tracker.cutTasks(), m.tracker.Tasks()
+	cut, late, left := m.tracker.cutTasks(), m.tracker.lateTasks(), m.tracker.Tasks()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cutOff, m.unfinished = cut, left
 	if len(cut) == 0 {
 		return nil
 	}
-	if len(cut) > m.cutLogged {
-		late := slices.DeleteFunc(slices.Clone(cut), func(t Task) bool { return t.Since.Before(m.cutAt) })
-		m.logCutOff(late, context.Cause(m.work))
-	}
+	m.logCutOff(late, context.Cause(m.work)) // the others are logged when it happens
 	why := ErrTimeout
 	if errors.Is(context.Cause(m.work), ErrForced) {
 		why = ErrForced

@@ -124,7 +124,6 @@ type Manager struct {
 	unfinished []Task          // still in flight when Drain ended
 	cutOff     []Task          // in flight when WorkContext ended, or let in after that; known when Drain has ended
 	cutAt      time.Time       // when WorkContext ended, by the deadline or by force; zero if it did not
-	cutLogged  int             // of cutOff: those that were in flight at cutAt
 	concurrent context.Context // for Leave and Drain hooks that come late
 }
 
@@ -315,11 +314,7 @@ func (m *Manager) cut(cause error) {
 		m.mu.Unlock()
 		m.tracker.cutOff()
 		m.endWork(cause)
-		cut := m.tracker.cutTasks()
-		m.logCutOff(cut, cause)
-		m.mu.Lock()
-		m.cutLogged = len(cut)
-		m.mu.Unlock()
+		m.logCutOff(m.tracker.cutInFlight(), cause)
 		m.note()
 	})
 }

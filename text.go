@@ -77,7 +77,7 @@ func names(tasks []Task, asOf time.Time, most int) string {
 		if i > 0 {
 			s.WriteString(", ")
 		}
-		name, age := shorten(g.name, maxTaskName), round(asOf.Sub(g.oldest))
+		name, age := shorten(g.name, maxTaskName), round(max(asOf.Sub(g.oldest), 0)) // what is late has none
 		if g.n == 1 {
 			fmt.Fprintf(&s, "%s (%v)", name, age)
 		} else {

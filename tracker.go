@@ -63,7 +63,8 @@ type slot struct {
 	namer      inflight.Namer // makes the name; nil if it is there already
 	since      time.Duration  // since the epoch below
 	inUse      bool
-	cut        bool // it was in flight when its time was up
+	cut        bool // it was in flight when its time was up, or is late
+	late       bool // it was let in after that
 	nextFree   int32
 }
 
@@ -148,7 +149,7 @@ func (t *Tracker) Drain(ctx context.Context) error {
 
 // Tasks returns what is in flight now, oldest first. It does not block.
 func (t *Tracker) Tasks() []Task {
-	return t.list(false)
+	return t.list(false, func(slot) bool { return true })
 }
 
 // cutOff declares whatever is in flight, and whatever is let in from now on, to
@@ -171,19 +172,32 @@ func (t *Tracker) cutOff() {
 // cutTasks returns what was cut off, whether it has returned since or not, oldest
 // first.
 func (t *Tracker) cutTasks() []Task {
-	return t.list(true)
+	return t.list(true, func(s slot) bool { return s.cut })
 }
 
-func (t *Tracker) list(cut bool) []Task {
+// cutInFlight returns those of cutTasks that were in flight when the time was up.
+func (t *Tracker) cutInFlight() []Task {
+	return t.list(true, func(s slot) bool { return s.cut && !s.late })
+}
+
+// lateTasks returns the others, which were let in after that.
+func (t *Tracker) lateTasks() []Task {
+	return t.list(true, func(s slot) bool { return s.late })
+}
+
+// list returns what is in flight, and what has returned since it was cut off if
+// told to, as far as it is wanted.
+func (t *Tracker) list(returned bool, wanted func(slot) bool) []Task {
 	var tasks []Task
 	namers := make(map[int]inflight.Namer) // asked without a lock: what they do is their business
-	now, sinceEpoch := time.Now(), time.Since(epoch)
+	now := time.Now()
+	sinceEpoch := now.Sub(epoch)
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
 		add := func(slots []slot) {
 			for _, slot := range slots {
-				if !slot.inUse || cut && !slot.cut {
+				if !slot.inUse || !wanted(slot) {
 					continue
 				}
 				if slot.namer != nil {
@@ -193,7 +207,7 @@ func (t *Tracker) list(cut bool) []Task {
 			}
 		}
 		add(s.slots)
-		if cut {
+		if returned {
 			add(s.returned)
 		}
 		s.mu.Unlock()
@@ -256,7 +270,8 @@ func (t *Tracker) begin(name string, n inflight.Namer) (i, at int32, generation 
 	if !s.closed {
 		at, ok = s.takeLocked(), true
 		slot := &s.slots[at]
-		slot.name, slot.namer, slot.since, slot.inUse, slot.cut = name, n, since, true, s.cutting
+		slot.name, slot.namer, slot.since, slot.inUse = name, n, since, true
+		slot.cut, slot.late = s.cutting, s.cutting
 		generation = slot.generation
 		s.inFlight++
 	}
@@ -296,7 +311,7 @@ func (s *shard) end(i int32, generation uint64) (cut bool) {
 		s.returned = append(s.returned, *slot)
 	}
 	slot.generation++
-	slot.name, slot.namer, slot.inUse, slot.cut = "", nil, false, false
+	slot.name, slot.namer, slot.inUse, slot.cut, slot.late = "", nil, false, false, false
 	slot.nextFree, s.free = s.free, i+1
 	s.inFlight--
 	// Whichever task is the last of all is also the last of its shard.

@@ -105,19 +105,19 @@ func (w *wire) around(k known) net.Conn {
 	return k
 }
 
-func (c *wire) write(to net.Conn, p []byte) (n int, err error) {
-	c.started.Add(1)
-	defer c.ended.Add(1)
-	c.writing.Lock()
-	defer c.writing.Unlock()
+func (w *wire) write(to net.Conn, p []byte) (n int, err error) {
+	w.started.Add(1)
+	defer w.ended.Add(1)
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	n, err = to.Write(p)
-	c.frames.wrote(p[:n])
+	w.frames.wrote(p[:n])
 	return n, err
 }
 
-func (c *wire) count(n int, err error) (int, error) {
+func (w *wire) count(n int, err error) (int, error) {
 	if n > 0 {
-		c.reads.Add(1)
+		w.reads.Add(1)
 	}
 	return n, err
 }

@@ -62,7 +62,7 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	flags.SetOutput(usage)
 	flags.IntVar(&p.rounds, "rounds", 3, "shutdowns of each server")
 	flags.IntVar(&p.idle, "idle", 10_000, "idle keep-alive connections, each of which has had one answer")
-	flags.IntVar(&p.inFlight, "inflight", 2_000, "requests in flight, each on its own connection")
+	flags.IntVar(&p.inFlight, "inflight", 2_000, "requests in flight, each on its own connection; 0 to see the end of idle ones alone")
 	flags.DurationVar(&p.hold, "hold", 2*time.Second, "how long after SIGTERM those are answered")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
@@ -70,8 +70,8 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	if flags.NArg() > 0 {
 		return plan{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if p.rounds < 1 || p.idle < 0 || p.inFlight < 1 || p.hold < 0 {
-		return plan{}, errors.New("-rounds and -inflight start at 1, -idle and -hold at 0")
+	if p.rounds < 1 || p.idle < 0 || p.inFlight < 0 || p.hold < 0 {
+		return plan{}, errors.New("-rounds starts at 1, -idle, -inflight and -hold at 0")
 	}
 	return p, p.checkLimits()
 }

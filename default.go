@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
 // The default Manager is made on first use, so that importing this package has
@@ -94,9 +95,8 @@ func (m *Manager) runStart(start func(*Manager) error) error {
 	w.ended = func(err error) { how = err; close(returned) }
 	m.mu.Lock()
 	m.isRun = true
-	started := m.startWorkerLocked(w)
 	m.mu.Unlock()
-	if !started {
+	if !m.startWorker(w) {
 		return m.Wait()
 	}
 	select {
@@ -107,12 +107,12 @@ func (m *Manager) runStart(start func(*Manager) error) error {
 	select {
 	case <-returned:
 	default:
-		return errors.Join(err, w.failure(errLeftBehind))
+		return errors.Join(err, w.failure(sequence.ErrAbandoned))
 	}
-	if how == errGoexit { //nolint:errorlint // no error of start's own
+	if how == sequence.ErrGoexit { //nolint:errorlint // no error of start's own
 		runtime.Goexit()
 	}
-	if p, ok := how.(*panicError); ok { //nolint:errorlint // as above
+	if p, ok := how.(*sequence.PanicError); ok { //nolint:errorlint // as above
 		panic(p)
 	}
 	return err
@@ -134,6 +134,22 @@ func newDefault(cfg Config, start func(*Manager) error) (*Manager, error) {
 	}
 	defaultManager, defaultUsed = m, true
 	return m, nil
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries m.
+func NewContext(ctx context.Context, m *Manager) context.Context {
+	return context.WithValue(ctx, contextKey{}, m)
+}
+
+// FromContext returns the Manager that ctx carries. The contexts of hooks,
+// workers and requests carry theirs, so that code deep in a call stack can ask
+// whether the program is about to end. There is no fallback to the default
+// Manager.
+func FromContext(ctx context.Context) (*Manager, bool) {
+	m, ok := ctx.Value(contextKey{}).(*Manager)
+	return m, ok
 }
 
 // On calls [Manager.On] of the default Manager.

@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"slices"
-	"sync/atomic"
+	"io"
+	"strings"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
 // A Phase is where a Manager is on its way from Running to Done. Hooks are
@@ -17,41 +18,19 @@ type Phase int
 
 // The phases, in the order in which they come.
 const (
-	Running Phase = iota // nothing has begun
-	Leave                // tell the world: readiness fails, the registry forgets us; serving goes on
-	Drain                // take nothing new, finish what is in flight
-	Close                // release: databases, files, exporters
-	Done                 // the shutdown has ended
+	Running = Phase(sequence.Running) // the shutdown has not begun
+	Leave   = Phase(sequence.Leave)   // deregister and fail readiness while still serving
+	Drain   = Phase(sequence.Drain)   // stop accepting, finish in-flight work
+	Close   = Phase(sequence.Close)   // release resources: databases, files, exporters
+	Done    = Phase(sequence.Done)    // the shutdown has ended
 )
 
 func (p Phase) String() string {
-	if names := [...]string{"running", "leave", "drain", "close", "done"}; p >= 0 && int(p) < len(names) {
-		return names[p]
+	if p < Running || p > Done {
+		return fmt.Sprintf("Phase(%d)", int(p))
 	}
-	return fmt.Sprintf("Phase(%d)", int(p))
+	return sequence.Phase(p).String()
 }
-
-// HookError says which hook, worker or job an error came from. It wraps that
-// error.
-type HookError struct {
-	Phase Phase // Running for a worker or a job: a function given to Go, Job or Run
-	Name  string
-	Err   error
-	kind  string // of a worker
-}
-
-func (e *HookError) Error() string {
-	switch {
-	case e.Phase != Running:
-		return fmt.Sprintf("shutdown: %s hook %q: %v", e.Phase, e.Name, e.Err)
-	case e.kind == kindStart:
-		return fmt.Sprintf("shutdown: start: %v", e.Err)
-	default:
-		return fmt.Sprintf("shutdown: %s %q: %v", cmp.Or(e.kind, "worker"), e.Name, e.Err)
-	}
-}
-
-func (e *HookError) Unwrap() error { return e.Err }
 
 // On registers stop to run in phase p. The name is for logs, errors and the
 // Report: say what is stopped ("db", "consul"), not how.
@@ -84,179 +63,156 @@ func (m *Manager) On(p Phase, name string, stop func(context.Context) error) (re
 	if stop == nil {
 		panic(fmt.Sprintf("shutdown: On(%v, %q): stop is nil", p, name))
 	}
-	h := &hook{phase: p, name: name, stop: stop}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch now := m.Phase(); {
-	case now == Done:
-		go m.runAfterEnd(h)
-	case now >= p && p != Close && m.concurrent != nil:
-		m.startLocked(m.concurrent, h)
-	default:
-		m.hooks = append(m.hooks, h)
-		m.wake()
-	}
-	return func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		i := slices.Index(m.hooks, h)
-		if i >= 0 {
-			m.hooks = slices.Delete(m.hooks, i, i+1)
-			h.removed = true
+	return m.sequence.On(sequence.Phase(p), name, stop)
+}
+
+// Closer makes a hook of what has a Close method: a database, a file, a client.
+//
+//	m.On(shutdown.Close, "db", shutdown.Closer(db))
+//
+// Close knows no context: one that hangs is left behind when its time is up. The
+// hook fails if c is nil.
+func Closer(c io.Closer) func(context.Context) error {
+	return func(context.Context) error {
+		if c == nil {
+			return errors.New("the io.Closer is nil")
 		}
-		return h.removed
+		return c.Close()
 	}
 }
 
-type hook struct {
-	phase      Phase
-	name       string
-	stop       func(context.Context) error
-	removed    bool         // protected by the Manager's mu, as are the next two
-	step       int          // its place in Manager.steps, once it runs
-	ended      bool         // it returned, or was left behind
-	bestEffort atomic.Int32 // so many functions that BestEffort returned run inside of it
-}
-
-// hookKey is the key of a hook in its context.
-type hookKey struct{}
-
-// afterEnd is what a hook gets that comes when the shutdown has ended.
-const afterEnd = 500 * time.Millisecond
-
-var (
-	errGoexit     = errors.New("runtime.Goexit was called")
-	errLeftBehind = error(leftBehindError{ErrTimeout})
-)
-
-// A leftBehindError is of a hook that did not return in time. It wraps ErrTimeout, or
-// ErrForced if the end was forced.
-type leftBehindError struct{ why error }
-
-func (leftBehindError) Error() string   { return "did not return in time and was left behind" }
-func (e leftBehindError) Unwrap() error { return e.why }
-
-// leftBehindLocked is the error of hooks that are left behind now.
-func (m *Manager) leftBehindLocked() error {
-	if m.forced != nil {
-		return leftBehindError{ErrForced}
+// BestEffort makes a hook of a stop that may fail without harm, such as the
+// flush of a collector for traces that may be down:
+//
+//	m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, tp.Shutdown))
+//
+// It has at most limit, and at most what the hook has (see On); its context ends
+// a moment earlier (a tenth of limit, at least 20 ms, at most 1 s). An error is
+// logged as a WARN, the Step in the Report is marked so, and neither Wait's error
+// nor the result knows of it. So is a stop that ignores its context: it is left
+// behind at limit. A panic and a Goexit are failures like those of any hook; and an
+// error that is wrapped or joined with others by a hook around this one counts.
+//
+// BestEffort panics if limit is not positive or stop is nil.
+func BestEffort(limit time.Duration, stop func(context.Context) error) func(context.Context) error {
+	if limit <= 0 {
+		panic(fmt.Sprintf("shutdown: BestEffort(%v): the limit must be positive", limit))
 	}
-	return errLeftBehind
-}
-
-// takeLocked removes the pending hooks of phase p and returns them, in the
-// order in which they were registered.
-func (m *Manager) takeLocked(p Phase) []*hook {
-	var taken, rest []*hook
-	for _, h := range m.hooks {
-		if h.phase == p {
-			taken = append(taken, h)
-		} else {
-			rest = append(rest, h)
+	if stop == nil {
+		panic(fmt.Sprintf("shutdown: BestEffort(%v): stop is nil", limit))
+	}
+	return func(ctx context.Context) error {
+		defer sequence.InBestEffort(ctx)()
+		limited, cancel := context.WithTimeoutCause(ctx, limit-sequence.Unwind(limit), ErrTimeout)
+		defer cancel()
+		e := effort{stop, make(chan error), make(chan struct{})}
+		go e.runTracked(limited)
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		select {
+		case err := <-e.returned:
+			return err
+		case <-timer.C:
+			close(e.abandoned)
+			return &sequence.BestEffortError{Err: sequence.ErrAbandoned}
 		}
 	}
-	m.hooks = rest
-	return taken
 }
 
-// startLocked records that h runs and starts it.
-func (m *Manager) startLocked(ctx context.Context, h *hook) {
-	h.step = len(m.steps)
-	m.steps = append(m.steps, Step{Phase: h.phase, Name: h.name, At: time.Since(m.begun), Running: true})
-	m.active = append(m.active, h)
-	m.note()
-	go m.call(ctx, h)
+// An effort is a run of what BestEffort was given.
+type effort struct {
+	stop      func(context.Context) error
+	returned  chan error
+	abandoned chan struct{}
 }
 
-// call runs a hook and records how it ended. Its name is what stacks looks for.
-func (m *Manager) call(ctx context.Context, h *hook) {
-	err := errGoexit
+func (e effort) runTracked(ctx context.Context) {
+	err := sequence.ErrGoexit
 	defer func() {
 		if r := recover(); r != nil {
-			err = newPanicError(r)
+			err = sequence.NewPanicError(r)
 		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.endLocked(h, err)
+		select {
+		case e.returned <- err:
+		case <-e.abandoned:
+			m, ok := FromContext(ctx)
+			if _, panicked := err.(*sequence.PanicError); ok && panicked { //nolint:errorlint // of this very function
+				m.logFailure(fmt.Errorf("shutdown: a best-effort stop that was left behind: %w", err))
+			}
+		}
 	}()
-	err = h.stop(context.WithValue(ctx, hookKey{}, h))
+	if err = e.stop(ctx); err != nil {
+		err = &sequence.BestEffortError{Err: err}
+	}
 }
 
-// endLocked records the end of h, unless it was left behind before.
-func (m *Manager) endLocked(h *hook, err error) {
-	if h.ended {
+// WaitFor is for Drain hooks that have to come after others: it returns when all of
+// the channels are closed, as those are that Drained of a server returns. If they
+// are not by the end of WorkContext, or of ctx, which is the hook's, it returns all
+// the same, so that the hook has time left, and a warning in the log names the hook
+// and what has not ended. It panics if a channel is nil.
+func (m *Manager) WaitFor(ctx context.Context, hook string, channels ...<-chan struct{}) {
+	for i, ch := range channels {
+		if ch == nil {
+			panic(fmt.Sprintf("shutdown: WaitFor: channel %d of %d is nil", i+1, len(channels)))
+		}
+	}
+	for _, ch := range channels {
+		select {
+		case <-ch:
+			continue
+		default:
+		}
+		select {
+		case <-ch:
+			continue
+		case <-m.WorkContext().Done():
+		case <-ctx.Done():
+		}
+		m.log.Warn("shutdown: not waited for any longer", "hook", hook, "waiting_for", strings.Join(m.draining(hook), ", "))
 		return
 	}
-	h.ended = true
-	// No error of the hook's own is one of these, whatever it wraps or joins.
-	effort, tolerated := err.(*bestEffortError) //nolint:errorlint // see above
-	if tolerated {
-		err = effort.err
-	}
-	_, leftBehind := err.(leftBehindError) //nolint:errorlint // see above
-	tolerated = tolerated || leftBehind && h.bestEffort.Load() > 0
-	m.active = slices.DeleteFunc(m.active, func(other *hook) bool { return other == h })
-	m.leaveLocked(h.step, err)
-	step := &m.steps[h.step]
-	step.LeftBehind, step.BestEffort = leftBehind, tolerated
-	switch failed := (&HookError{Phase: h.phase, Name: h.name, Err: err}); {
-	case tolerated:
-		m.logTolerated(failed)
-	case err != nil:
-		m.failLocked(failed)
-	}
-	m.wake()
 }
 
-// failLocked makes err part of what Wait returns, and logs it now: nobody
-// knows whether the end will be reached.
-func (m *Manager) failLocked(err error) {
-	m.errs = append(m.errs, err)
-	m.logFailure(err)
-}
-
-// leaveBehind gives up on every hook that runs.
-func (m *Manager) leaveBehind() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for len(m.active) > 0 {
-		m.endLocked(m.active[0], m.leftBehindLocked())
-	}
-}
-
-// runAfterEnd is for hooks that are registered when there is nobody left to
-// wait for them.
-func (m *Manager) runAfterEnd(h *hook) {
-	ctx, cancel := context.WithTimeoutCause(m.base, afterEnd, ErrTimeout)
-	defer cancel()
-	failed := func(err error) *HookError { return &HookError{Phase: h.phase, Name: h.name, Err: err} }
-	defer func() {
-		if r := recover(); r != nil {
-			m.logFailure(failed(newPanicError(r)))
+// draining returns the Drain hooks that have not returned, except for one.
+func (m *Manager) draining(except string) (names []string) {
+	for _, s := range m.sequence.Snapshot().Steps {
+		if s.Phase == sequence.Drain && s.Running && s.Name != "" && s.Name != except {
+			names = append(names, s.Name)
 		}
-	}()
-	switch err := h.stop(ctx).(type) { //nolint:errorlint // joined with another error it is none
-	case nil:
-	case *bestEffortError:
-		m.logTolerated(failed(err.err))
+	}
+	return names
+}
+
+var (
+	// ErrTimeout is in what Wait returns if the time was up before the work
+	// was done, or before a hook had returned. It is context.DeadlineExceeded as
+	// well, for errors.Is.
+	ErrTimeout = sequence.ErrTimeout
+
+	// ErrForced is in what Wait returns if the end was forced. The error that
+	// matches it wraps the cause.
+	ErrForced = sequence.ErrForced
+)
+
+// HookError says which hook, worker or job an error came from. It wraps that
+// error.
+type HookError struct {
+	Phase Phase // Running for a worker or a job: a function given to Go, Job or Run
+	Name  string
+	Err   error
+	kind  string // of a worker
+}
+
+func (e *HookError) Error() string {
+	switch {
+	case e.Phase != Running:
+		return fmt.Sprintf("shutdown: %s hook %q: %v", e.Phase, e.Name, e.Err)
+	case e.kind == kindStart:
+		return fmt.Sprintf("shutdown: start: %v", e.Err)
 	default:
-		m.logFailure(failed(err))
+		return fmt.Sprintf("shutdown: %s %q: %v", cmp.Or(e.kind, "worker"), e.Name, e.Err)
 	}
 }
 
-// A panicError is what a hook or a worker panicked with, and where.
-type panicError struct {
-	value any
-	stack string
-}
-
-func newPanicError(value any) *panicError {
-	return &panicError{value, truncate(string(debug.Stack()), 4<<10)}
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.value, e.stack) }
-
-func (e *panicError) Unwrap() error {
-	err, _ := e.value.(error)
-	return err
-}
+func (e *HookError) Unwrap() error { return e.Err }

@@ -2,13 +2,17 @@ package shutdown
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/prestop"
+	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
 // A Report says how a shutdown went, or how far it has come. String draws the
@@ -28,7 +32,7 @@ type Report struct {
 	LameDuck    time.Duration
 	Reserve     time.Duration
 	Steps       []Step    // in the order in which they began
-	Pending     []Step    // hooks that have not run yet, in the order in which they will
+	Pending     []Step    // hooks that have not run yet, in the order in which they will; At is when they begin at the latest
 	Unfinished  []Task    // in flight now, or, from Close on, when Drain ended
 	CutOff      []Task    // in flight when WorkContext ended, by the deadline or by force, or let in after that; whatever it did then
 	CutOffAt    time.Time // when WorkContext ended, by the deadline or by force; zero if it did not
@@ -41,6 +45,7 @@ type Step struct {
 	Name       string
 	At         time.Duration // since Begun
 	Took       time.Duration
+	Ends       time.Duration // of a hook that runs or is pending: when it is left behind at the latest, since Begun; zero after Force
 	Err        error
 	Running    bool
 	LeftBehind bool   // it had not returned when its time was up
@@ -53,231 +58,220 @@ type Step struct {
 func (m *Manager) Report() Report {
 	// The tasks come first: what is marked as cut off was so after CutOffAt.
 	inFlight, cut := m.tracker.Tasks(), m.tracker.cutTasks()
-	r := m.reportButTasks()
-	if r.Phase == Leave || r.Phase == Drain {
+	s := m.sequence.Snapshot()
+	r := Report{
+		Phase: Phase(s.Phase), Cause: s.Cause, Begun: s.Begun, Took: s.Took,
+		GracePeriod: m.budget.Grace, GraceSource: m.budget.Source,
+		Timeout: s.Plan.Timeout, LameDuck: s.Plan.LameDuck, Reserve: s.Plan.Reserve,
+		Steps: steps(s.Steps), Pending: steps(s.Pending), CutOffAt: s.CutAt,
+	}
+	if s.Forced != nil {
+		r.Forced = s.Forced
+	}
+	switch r.Phase {
+	case Leave, Drain:
 		r.Unfinished, r.CutOff = inFlight, cut
+	case Close, Done:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		r.Unfinished, r.CutOff = slices.Clone(m.unfinished), slices.Clone(m.cutOff)
 	}
 	return r
 }
 
-func (m *Manager) reportButTasks() Report {
+func steps(list []sequence.Step) (steps []Step) {
+	for _, s := range list {
+		steps = append(steps, Step{
+			Phase: Phase(s.Phase), Kind: s.Kind, Name: s.Name, At: s.At, Took: s.Took, Ends: s.Ends,
+			Err: s.Err, Running: s.Running, LeftBehind: s.Abandoned, BestEffort: s.BestEffort,
+		})
+	}
+	return steps
+}
+
+// joinErrors is what Wait returns.
+func (m *Manager) joinErrors() error {
+	s := m.sequence.Snapshot()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := m.budgetLocked()
-	r := Report{
-		Phase: m.Phase(), Cause: m.cause, Begun: m.begun, Took: m.took,
-		GracePeriod: b.grace, GraceSource: b.source, Timeout: b.timeout, LameDuck: b.lameDuck, Reserve: b.reserve,
-		Steps: slices.Clone(m.steps), Unfinished: slices.Clone(m.unfinished), CutOff: slices.Clone(m.cutOff), CutOffAt: m.cutAt,
+	errs := m.errs
+	if s.Cause != nil && !isRequest(s.Cause) {
+		errs = append([]error{s.Cause}, errs...)
 	}
-	if m.forced != nil {
-		r.Forced = m.forced
+	if s.Forced != nil {
+		errs = append(errs, s.Forced)
 	}
-	for _, p := range []Phase{Leave, Drain, Close} {
-		for i := range m.hooks {
-			if p == Close {
-				i = len(m.hooks) - 1 - i
-			}
-			if h := m.hooks[i]; h.phase == p {
-				r.Pending = append(r.Pending, Step{Phase: p, Name: h.name})
-			}
+	return errors.Join(errs...)
+}
+
+func isRequest(cause error) bool {
+	switch cause.(type) { //nolint:errorlint // an error that wraps one is no request
+	case SignalError, signalText, jobsDone, prestop.Cause:
+		return true
+	}
+	return false
+}
+
+type jsonReport struct {
+	Phase       string     `json:"phase"`
+	Result      string     `json:"result"`
+	Cause       string     `json:"cause,omitempty"`
+	Forced      string     `json:"forced,omitempty"`
+	Begun       time.Time  `json:"begun,omitzero"`
+	Took        seconds    `json:"took_seconds"`
+	GracePeriod seconds    `json:"grace_period_seconds"`
+	GraceSource string     `json:"grace_source"`
+	Timeout     seconds    `json:"timeout_seconds"`
+	LameDuck    seconds    `json:"lame_duck_seconds"`
+	Reserve     seconds    `json:"reserve_seconds"`
+	Steps       []jsonStep `json:"steps,omitempty"`
+	Pending     []jsonStep `json:"pending,omitempty"`
+	Unfinished  []jsonTask `json:"unfinished,omitempty"`
+	CutOff      []jsonTask `json:"cut_off,omitempty"`
+	CutOffAt    time.Time  `json:"cut_off_at,omitzero"`
+}
+
+type jsonStep struct {
+	Phase      string  `json:"phase,omitempty"` // but for workers and jobs
+	Kind       string  `json:"kind,omitempty"`  // of workers and jobs
+	Name       string  `json:"name,omitempty"`
+	At         seconds `json:"at_seconds"`
+	Took       seconds `json:"took_seconds"`
+	Ends       seconds `json:"ends_seconds,omitzero"`
+	Err        string  `json:"error,omitempty"`
+	Running    bool    `json:"running,omitempty"`
+	LeftBehind bool    `json:"left_behind,omitempty"`
+	BestEffort bool    `json:"best_effort,omitempty"`
+}
+
+type jsonTask struct {
+	Name  string    `json:"name"`
+	Since time.Time `json:"since"`
+}
+
+// seconds is a duration as Prometheus and most of JSON know it.
+type seconds time.Duration
+
+func (s seconds) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Duration(s).Seconds())
+}
+
+func (s *seconds) UnmarshalJSON(text []byte) error {
+	var f float64
+	if err := json.Unmarshal(text, &f); err != nil {
+		return err
+	}
+	*s = seconds(math.Round(f * float64(time.Second)))
+	return nil
+}
+
+// MarshalJSON writes the Report with durations in seconds and errors as text.
+func (r Report) MarshalJSON() ([]byte, error) {
+	j := jsonReport{
+		Phase: r.Phase.String(), Result: r.result(), Cause: clip.ErrorText(r.Cause), Forced: clip.ErrorText(r.Forced),
+		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
+		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
+		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),
+		Unfinished: tasksToJSON(r.Unfinished), CutOff: tasksToJSON(r.CutOff), CutOffAt: r.CutOffAt,
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. Errors come back as their text:
+// errors.Is and errors.As find nothing in them.
+func (r *Report) UnmarshalJSON(text []byte) error {
+	var j jsonReport
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	phase, err := parsePhase(j.Phase)
+	if err != nil {
+		return err
+	}
+	*r = Report{
+		Phase: phase, Cause: textCause(j.Cause), Forced: textError(j.Forced),
+		Begun: j.Begun, Took: time.Duration(j.Took), GracePeriod: time.Duration(j.GracePeriod), GraceSource: j.GraceSource,
+		Timeout: time.Duration(j.Timeout), LameDuck: time.Duration(j.LameDuck), Reserve: time.Duration(j.Reserve),
+	}
+	if r.Steps, err = fromJSON(j.Steps); err != nil {
+		return err
+	}
+	if r.Pending, err = fromJSON(j.Pending); err != nil {
+		return err
+	}
+	r.Unfinished, r.CutOff, r.CutOffAt = tasksFromJSON(j.Unfinished), tasksFromJSON(j.CutOff), j.CutOffAt
+	return nil
+}
+
+func tasksToJSON(tasks []Task) (list []jsonTask) {
+	for _, t := range tasks {
+		list = append(list, jsonTask(t))
+	}
+	return list
+}
+
+func tasksFromJSON(list []jsonTask) (tasks []Task) {
+	for _, t := range list {
+		tasks = append(tasks, Task(t))
+	}
+	return tasks
+}
+
+func toJSON(steps []Step) (list []jsonStep) {
+	for _, s := range steps {
+		phase, kind := s.Phase.String(), ""
+		if s.Phase == Running { // which it does not do: it has failed
+			phase, kind = "", cmp.Or(s.Kind, "worker")
+		}
+		list = append(list, jsonStep{phase, kind, s.Name, seconds(s.At), seconds(s.Took), seconds(s.Ends), clip.ErrorText(s.Err), s.Running, s.LeftBehind, s.BestEffort})
+	}
+	return list
+}
+
+func fromJSON(list []jsonStep) (steps []Step, err error) {
+	for _, j := range list {
+		phase, err := parsePhase(cmp.Or(j.Phase, Running.String()))
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, Step{
+			phase, j.Name, time.Duration(j.At), time.Duration(j.Took), time.Duration(j.Ends), textError(j.Err),
+			j.Running, j.LeftBehind, j.BestEffort, strings.TrimPrefix(j.Kind, "worker"),
+		})
+	}
+	return steps, nil
+}
+
+func parsePhase(text string) (Phase, error) {
+	for p := Running; p <= Done; p++ {
+		if p.String() == text {
+			return p, nil
 		}
 	}
-	if r.Phase != Running && r.Phase != Done {
-		r.Took = time.Since(m.begun)
-		for i := range r.Steps {
-			if s := &r.Steps[i]; s.Running {
-				s.Took = r.Took - s.At
-			}
-		}
-	}
-	return r
+	return 0, fmt.Errorf("shutdown: report: unknown phase %q", text)
 }
 
-// result is the last line of the log in a word or two.
-func (r Report) result() string {
-	failed := r.Cause != nil && !isRequest(r.Cause)
-	for _, s := range r.Steps {
-		failed = failed || s.Err != nil && !s.BestEffort
+func textError(text string) error {
+	if text == "" {
+		return nil
 	}
-	switch {
-	case r.Phase == Running:
-		return "running"
-	case r.Phase != Done:
-		return "in " + r.Phase.String()
-	case r.Forced != nil:
-		return "forced"
-	case r.timedOut():
-		return "timed out"
-	case failed:
-		return "finished with errors"
-	}
-	return "finished"
+	return errors.New(text)
 }
 
-// timedOut reports whether work was cut off or a hook left behind, for want of
-// time.
-func (r Report) timedOut() bool {
-	return r.Forced == nil && (len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.LeftBehind && !s.BestEffort }))
-}
+// signalText is a SignalError that was read from JSON.
+type signalText string
 
-// guessed reports whether nobody has said what the grace period is.
-func (r Report) guessed() bool { return strings.HasPrefix(r.GraceSource, guessed) }
+func (e signalText) Error() string { return string(e) }
 
-const (
-	barWidth  = 60
-	maxLabel  = 28
-	maxRows   = 60
-	maxReason = 100
-	// Four phases of this, three lists, and an error are less than 8 KB.
-	maxPhaseText = 800
-	maxListText  = 500
-)
-
-// String draws the timeline: a bar for each phase and hook, to scale, with the
-// beginning of the reserve (r), the timeout (T) and the kill (K) marked.
-func (r Report) String() string {
-	var s strings.Builder
-	fmt.Fprintf(&s, "shutdown: %s", r.result())
-	if !r.Begun.IsZero() {
-		fmt.Fprintf(&s, " after %v", round(r.Took))
+func textCause(text string) error {
+	if text == errJobsDone.Error() {
+		return errJobsDone
 	}
-	if r.Cause != nil {
-		fmt.Fprintf(&s, ", cause: %s", firstLine(r.Cause))
+	if strings.HasPrefix(text, signalPrefix) {
+		return signalText(text)
 	}
-	if r.Forced != nil {
-		fmt.Fprintf(&s, ", %s", firstLine(r.Forced))
+	if from, ok := strings.CutPrefix(text, prestop.Prefix); ok {
+		return prestop.Cause(from)
 	}
-	fmt.Fprintf(&s, "\ngrace period %v (%s), timeout %v, reserve %v, lame duck %v\n",
-		round(r.GracePeriod), graphic(r.GraceSource), round(r.Timeout), round(r.Reserve), round(r.LameDuck))
-
-	if len(r.CutOff) > 0 {
-		fmt.Fprintf(&s, "cut off: %s\n", counted(r.CutOff, r.CutOffAt))
-	}
-	if len(r.Unfinished) > 0 {
-		when := "in flight"
-		if r.Phase > Drain {
-			when = "in flight when drain ended"
-		}
-		fmt.Fprintf(&s, "%s: %s\n", when, counted(r.Unfinished, r.asOf()))
-	}
-	scale := newScale(r)
-	if len(r.Steps) > 0 {
-		fmt.Fprintf(&s, "%-*s %s\n", maxLabel, "", scale.axis())
-	}
-	for i, step := range r.Steps {
-		if i == maxRows {
-			fmt.Fprintf(&s, "... and %d more\n", len(r.Steps)-i)
-			break
-		}
-		label := "  " + step.Name
-		if step.Name == "" {
-			label = step.Phase.String()
-		} else if step.Phase == Running {
-			label = fmt.Sprintf("  %s %s", cmp.Or(step.Kind, "worker"), step.Name)
-		}
-		fmt.Fprintf(&s, "%-*s %s %s\n", maxLabel, shorten(label, maxLabel), scale.bar(step), step.outcome())
-	}
-	if len(r.Pending) > 0 {
-		fmt.Fprintf(&s, "pending: %s\n", r.pending())
-	}
-	return strings.TrimSuffix(s.String(), "\n")
-}
-
-// LogValue makes the Report a group of a few attributes in a log, less than
-// 6 KB of them, with the names that they have in JSON: the timeline in words, an
-// attribute a phase, and one for workers and jobs.
-func (r Report) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("result", r.result()), slog.Float64("took_seconds", inSeconds(r.Took))}
-	list := func(name, text string, limit int) {
-		if text != "" {
-			attrs = append(attrs, slog.String(name, clip.To(text, limit)))
-		}
-	}
-	list("cause", firstLine(r.Cause), maxListText)
-	list("forced", firstLine(r.Forced), maxListText)
-	attrs = append(attrs, slog.Float64("grace_period_seconds", inSeconds(r.GracePeriod)), slog.String("grace_source", shorten(r.GraceSource, maxReason)))
-	list("workers", r.inWords(Running), maxPhaseText)
-	for _, p := range []Phase{Leave, Drain, Close} {
-		list(p.String(), r.inWords(p), maxPhaseText)
-	}
-	list("cut_off", counted(r.CutOff, r.CutOffAt), maxListText)
-	list("unfinished", counted(r.Unfinished, r.asOf()), maxListText)
-	list("pending", r.pending(), maxListText)
-	return slog.GroupValue(attrs...)
-}
-
-// counted is "2 tasks: GET /a (2.3s), GET /b (1s)"; "" if there are none.
-func counted(tasks []Task, asOf time.Time) string {
-	if len(tasks) == 0 {
-		return ""
-	}
-	return count(len(tasks), "task") + ": " + names(tasks, asOf, maxNames)
-}
-
-func (r Report) pending() string {
-	var list []string
-	for _, p := range r.Pending {
-		list = append(list, p.Phase.String()+" "+shorten(p.Name, maxReason))
-	}
-	return atMost(maxRows, list)
-}
-
-// inWords is what happened in phase p: "5s: consul 300ms, ...".
-func (r Report) inWords(p Phase) string {
-	var whole string
-	var hooks []string
-	for _, s := range r.Steps {
-		switch {
-		case s.Phase != p:
-		case s.Name == "":
-			whole = fmt.Sprintf("%v: ", round(s.Took))
-		default:
-			hooks = append(hooks, shorten(s.Name, maxReason)+" "+s.outcome())
-		}
-	}
-	return strings.TrimSuffix(whole+atMost(maxRows, hooks), ": ")
-}
-
-// outcome is how long a step took and, in words, what was wrong.
-func (s Step) outcome() string {
-	took := round(s.Took).String()
-	switch {
-	case s.LeftBehind && s.BestEffort:
-		return took + " left behind (best effort)"
-	case s.LeftBehind:
-		return took + " left behind"
-	case s.Running:
-		return took + " running"
-	case s.BestEffort:
-		return took + " (best effort) " + firstLine(s.Err)
-	case s.Err != nil:
-		return took + " " + firstLine(s.Err)
-	}
-	return took
-}
-
-// inShort is where a shutdown is, in a line: "in drain, 22s after signal
-// SIGTERM, waiting for GET /orders/17 (21.5s)".
-func (r Report) inShort() string {
-	s := fmt.Sprintf("in %s, %v after %s", r.Phase, round(r.Took), r.startedBy())
-	if r.Forced != nil {
-		s += ", forced"
-	}
-	if waiting := r.waitingFor(); len(waiting) > 0 {
-		s += ", waiting for " + names(waiting, r.asOf(), maxNames)
-	} else if r.Phase == Leave {
-		s += ", waiting for the end of the lame duck"
-	}
-	return s
-}
-
-// startedBy is "signal SIGTERM".
-func (r Report) startedBy() string {
-	switch {
-	case r.Cause == nil:
-		return "a request"
-	case isRequest(r.Cause):
-		return firstLine(r.Cause)
-	}
-	return fmt.Sprintf("an error (%s)", firstLine(r.Cause))
+	return textError(text)
 }

@@ -7,12 +7,13 @@ import (
 	"maps"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/gracefulgo/shutdown/internal/inflight"
-	"github.com/gracefulgo/shutdown/internal/probe"
-	"github.com/gracefulgo/shutdown/internal/warning"
+	"github.com/gracefulgo/shutdown/internal/asynclog"
+	"github.com/gracefulgo/shutdown/internal/diagnose"
+	"github.com/gracefulgo/shutdown/internal/grace"
+	"github.com/gracefulgo/shutdown/internal/postmortem"
+	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
 // Config says how a Manager behaves. The zero value suits most services: the
@@ -71,60 +72,42 @@ type Config struct {
 // hooks, workers and Actions included, except that Wait inside of one of those
 // waits for itself until it is left behind.
 type Manager struct {
-	env     env
-	log     *logQueue
-	budget  budget // but for lameDuck, which begin settles; see budgetLocked
-	signals map[os.Signal]Action
-	started time.Time
-	tracker Tracker
-	actions actions
+	env      env
+	started  time.Time
+	budget   grace.Budget
+	base     context.Context // carries the Manager
+	log      *asynclog.Queue
+	tracker  Tracker            // what is in flight
+	sequence *sequence.Sequence // phases, hooks, contexts
+	jobs     jobs
+	signals  signals
+	record   *postmortem.Record[Report] // nil if there is none
+	message  *postmortem.Termination
 
-	findings []Finding // of New
+	waiting chan struct{} // closed by the first Wait
+	wait    sync.Once     // closes waiting
+	done    chan struct{} // closed when the shutdown has ended
+	err     error         // what Wait returns; written before done is closed
 
-	// base carries the Manager. The others are derived from it: accept ends
-	// when the shutdown begins, work shortly before Drain does, force when the
-	// end is forced.
-	base, accept, work, force    context.Context
-	endAccept, endWork, endForce context.CancelCauseFunc
+	stacks chan struct{} // closed when logOverdue has logged stacks; nil if there are none; of the goroutine in run
 
-	record  *recorder // nil if there is none
-	keepers []*keeper // of the record and of the termination log
+	mu         sync.Mutex // protects what follows; the lock of sequence may be held when it is taken, and never the other way round
+	isRun      bool       // Run has made it, and returns whatever start does
+	errs       []error    // for Wait to join
+	unfinished []Task     // still in flight when Drain ended
+	cutOff     []Task     // in flight when WorkContext ended, or admitted after that; known when Drain has ended
+}
 
-	caught   chan os.Signal // nil if no signal is caught
-	released chan struct{}  // closed by release
-	oneMore  os.Signal      // that was caught, but not yet dealt with when done was closed; read after catching
-	catching sync.WaitGroup
+// An env is the process around a Manager. Tests bring their own.
+type env struct {
+	grace      grace.Env
+	process    diagnose.Process
+	postmortem postmortem.Env
+	signals    signalSource
+}
 
-	waiting  chan struct{}           // closed by the first Wait, with mu held
-	reached  map[Phase]chan struct{} // closed when the phase begins, with mu held
-	done     chan struct{}           // closed when the shutdown has ended
-	err      error                   // what Wait returns; written before done is closed
-	changed  chan struct{}           // holds one wake-up for the goroutine in run
-	workOver sync.Once               // WorkContext has ended, and why is settled
-
-	stacksLogged chan struct{} // closed when logLeftovers is done; nil if it had nothing to do; of the goroutine in run
-
-	phase atomic.Int64 // a Phase; written with mu held
-
-	mu         sync.Mutex   // protects what follows
-	begun      time.Time    // zero while Running
-	cause      error        // of Begin
-	asked      os.Signal    // the first that asked for the end, also after it had begun; nil if none did
-	askedAt    time.Time    // when it did
-	forced     *forcedError // nil unless the end was forced
-	forcedAt   time.Time
-	waited     bool // Wait has been called
-	isRun      bool // Run has made it, and returns whatever start does
-	jobs       jobs
-	took       time.Duration   // of the whole shutdown, once Done
-	hooks      []*hook         // that have not run yet, as registered
-	active     []*hook         // that run now
-	steps      []Step          // of hooks that run or have run, and of phases
-	errs       []error         // for Wait to join
-	unfinished []Task          // still in flight when Drain ended
-	cutOff     []Task          // in flight when WorkContext ended, or let in after that; known when Drain has ended
-	cutAt      time.Time       // when WorkContext ended, by the deadline or by force; zero if it did not
-	concurrent context.Context // for Leave and Drain hooks that come late
+func processEnv() env {
+	return env{grace.OfProcess(), diagnose.Self(), postmortem.OfProcess(), processSignals{}}
 }
 
 // New returns a Manager that catches cfg.Signals from now on, so that a signal
@@ -142,66 +125,58 @@ type Manager struct {
 // documentation.
 //
 // An error says which field of cfg is impossible, and why. The environment
-// never makes New fail. What may keep signals from arriving is logged; see
-// [Manager.Diagnose].
+// never makes New fail. What may keep signals from arriving is logged.
 func New(cfg Config) (*Manager, error) { return newManager(cfg, processEnv()) }
 
 func newManager(cfg Config, e env) (*Manager, error) {
 	if err := checkSignals(cfg.Signals); err != nil {
 		return nil, err
 	}
-	b, err := newBudget(cfg, e)
+	b, err := grace.New(grace.Config{GracePeriod: cfg.GracePeriod, Timeout: cfg.Timeout, LameDuck: cfg.LameDuck, Reserve: cfg.Reserve}, e.grace)
 	if err != nil {
 		return nil, err
 	}
 	m := &Manager{
 		env:     e,
-		log:     &logQueue{logger: cfg.Logger},
-		budget:  b,
-		signals: maps.Clone(cfg.Signals),
 		started: time.Now(),
+		budget:  b,
+		log:     &asynclog.Queue{Logger: cfg.Logger},
+		signals: signals{source: e.signals, table: maps.Clone(cfg.Signals)},
 		waiting: make(chan struct{}),
-		reached: make(map[Phase]chan struct{}),
 		done:    make(chan struct{}),
-		changed: make(chan struct{}, 1),
 	}
 	if cfg.Signals == nil {
-		m.signals = DefaultSignals()
+		m.signals.table = DefaultSignals()
 	}
-	for p := Running; p <= Done; p++ {
-		m.reached[p] = make(chan struct{})
-	}
-	close(m.reached[Running])
-	m.base = context.WithValue(context.Background(), inflight.Key{}, lazyTracker{&m.tracker})
-	m.base = context.WithValue(m.base, probe.Key{}, probe.State{Started: m.started, Waiting: m.waiting})
-	m.base = context.WithValue(m.base, warning.Key{}, m.log.warn)
-	m.base = NewContext(m.base, m)
-	m.accept, m.endAccept = context.WithCancelCause(m.base)
-	m.work, m.endWork = context.WithCancelCause(m.base)
-	m.force, m.endForce = context.WithCancelCause(m.base)
-	for _, w := range b.warnings {
-		m.log.warn("shutdown: " + w)
+	m.base = NewContext(context.Background(), m)
+	m.sequence = sequence.New(sequence.Config{
+		Base: m.base, Plan: m.plan,
+		Drain: m.tracker.Drain, CutOff: m.tracker.cutOff, WorkEnded: m.workEnded, CutOffError: m.cutOffError,
+		Began: m.began, Forced: m.logForced, Failed: m.stepFailed, Changed: m.touch, Overdue: m.overdue,
+	})
+	for _, w := range b.Warnings {
+		m.log.Warn("shutdown: " + w)
 	}
 	m.keep(cfg.Record)
 	m.diagnose()
-	m.catch()
+	m.signals.catch(m.arrived)
 	return m, nil
 }
 
-type contextKey struct{}
-
-// NewContext returns a context that carries m.
-func NewContext(ctx context.Context, m *Manager) context.Context {
-	return context.WithValue(ctx, contextKey{}, m)
-}
-
-// FromContext returns the Manager that ctx carries. The contexts of hooks,
-// workers and requests carry theirs, so that code deep in a call stack can ask
-// whether the program is about to end. There is no fallback to the default
-// Manager.
-func FromContext(ctx context.Context) (*Manager, bool) {
-	m, ok := ctx.Value(contextKey{}).(*Manager)
-	return m, ok
+// plan divides the time of a shutdown.
+func (m *Manager) plan(serves bool, cause error) sequence.Plan {
+	b := m.budget
+	p := sequence.Plan{
+		LameDuck: b.LameDuck(serves),
+		DrainEnd: b.Timeout - b.Reserve,
+		CloseEnd: b.Timeout - m.lastLine(),
+		Timeout:  b.Timeout,
+		Reserve:  b.Reserve,
+	}
+	if !closed(m.waiting) && cause != nil && !isRequest(cause) {
+		p.LameDuck = 0 // the start has failed: nothing sends requests yet
+	}
+	return p
 }
 
 // Begin begins the shutdown and returns at once. Only the first call counts;
@@ -218,105 +193,19 @@ func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 // returns at once. Only the first call counts, and none does after the end.
 func (m *Manager) Force(cause error) {
 	m.begin(cause, true)
-	m.mu.Lock()
-	m.forceLocked(cause)
-	m.mu.Unlock()
-	m.cutIfForced()
+	m.sequence.Force(cause)
 }
 
-// begin is the one way from Running to Leave. It reports whether this call has
-// begun the shutdown.
+// begin reports whether this call has begun the shutdown.
 func (m *Manager) begin(cause error, force bool) bool {
-	m.mu.Lock()
-	if sig, ok := cause.(SignalError); ok && m.asked == nil { //nolint:errorlint // an error that wraps one is no request
-		m.asked, m.askedAt = sig.Signal, time.Now()
+	if sig, ok := cause.(SignalError); ok { //nolint:errorlint // an error that wraps one is no request
+		m.signals.asks(sig.Signal)
 	}
-	if m.Phase() != Running {
-		m.mu.Unlock()
+	if !m.sequence.Begin(cause, force) {
 		return false
 	}
-	m.begun, m.cause, m.budget = time.Now(), cause, m.budgetLocked()
-	if !m.waited && cause != nil && !isRequest(cause) {
-		m.budget.lameDuck = 0 // the start has failed: nobody was told to send requests
-	}
-	m.enterLocked(Leave)
-	m.catchBrokenPipe() // before anybody can log that it stops
-	m.logStartedLocked(m.begun, m.budget)
-	if force {
-		m.forceLocked(cause)
-	}
-	m.mu.Unlock()
-	m.note()
-
-	if cause == nil {
-		cause = errRequested
-	}
-	m.endAccept(cause)
-	m.cutIfForced()
 	go m.run()
 	return true
-}
-
-// enterLocked changes the phase.
-func (m *Manager) enterLocked(p Phase) {
-	if p != m.Phase() {
-		m.phase.Store(int64(p))
-		close(m.reached[p])
-	}
-}
-
-// budgetLocked is the budget, as far as it is settled; while Running, what it
-// would be if the shutdown began now.
-func (m *Manager) budgetLocked() budget {
-	b := m.budget
-	if b.lameDuckIfServing && m.Phase() == Running && !m.servesLocked() {
-		b.lameDuck = 0
-	}
-	return b
-}
-
-// servesLocked reports whether anything has to stop taking new work: only then
-// does a lame duck make sense.
-func (m *Manager) servesLocked() bool {
-	for _, h := range m.hooks {
-		if h.phase == Drain {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *Manager) forceLocked(cause error) {
-	if m.forced == nil && m.Phase() != Done {
-		m.forced, m.forcedAt = &forcedError{cause}, time.Now()
-		m.log.error("shutdown: forcing the end", "cause", logText{cause, maxErrText})
-		m.note()
-	}
-}
-
-// cutIfForced ends the contexts that a forced end cuts short.
-func (m *Manager) cutIfForced() {
-	m.mu.Lock()
-	forced := m.forced
-	m.mu.Unlock()
-	if forced != nil {
-		m.cut(forced)
-		m.endForce(forced)
-	}
-}
-
-// cut ends WorkContext, by the deadline or by force. What is in flight is marked
-// before anybody can know of that, and named when there is time.
-func (m *Manager) cut(cause error) {
-	m.workOver.Do(func() {
-		m.mu.Lock()
-		m.cutAt = time.Now()
-		m.mu.Unlock()
-		m.tracker.cutOff()
-		m.endWork(cause)
-		m.logCutOff(m.tracker.cutInFlight(), cause)
-		m.note()
-	})
 }
 
 // Wait blocks until the shutdown has ended, at Config.Timeout after its
@@ -341,23 +230,89 @@ func (m *Manager) cut(cause error) {
 // signal has come, the Manager raises that again, with the operating system's
 // default. (As pid 1, which no default action kills, the program exits with 2.)
 func (m *Manager) Wait() error {
-	m.mu.Lock()
-	if !m.waited {
-		m.waited = true
-		close(m.waiting)
-	}
-	done := m.jobs.doneLocked()
-	m.mu.Unlock()
-	if done {
-		m.Begin(errJobsDone)
-	}
+	m.wait.Do(func() { close(m.waiting) })
+	m.beginIfJobsDone()
 	<-m.done
 	return m.err
 }
 
+// Waiting returns a channel that is closed when Wait is called for the first time:
+// main has started everything.
+func (m *Manager) Waiting() <-chan struct{} { return m.waiting }
+
+const (
+	// The end of the run keeps a moment for its last log line, and has a longer one if
+	// there is time. Only a log that does not work takes it.
+	minFlush = 20 * time.Millisecond
+	maxFlush = 100 * time.Millisecond
+	// So long the first hook waits for the first log line.
+	startFlush = 5 * time.Millisecond
+)
+
+// lastLine is the time that is kept for the last log line.
+func (m *Manager) lastLine() time.Duration { return min(minFlush, m.budget.Timeout/50) }
+
+// run is the whole shutdown, on a goroutine that begin starts.
+func (m *Manager) run() {
+	begun := m.sequence.Snapshot().Begun
+	m.log.Flush(startFlush)
+	unreaped := m.env.process.WatchUnreaped()
+	stopTicks := m.tick(begun)
+	m.sequence.Run()
+	stopTicks()
+	m.logFinding(unreaped())
+	m.finish(begun.Add(m.budget.Timeout))
+}
+
+// finish logs and records how it ended, and stops catching signals.
+func (m *Manager) finish(end time.Time) {
+	flush := m.lastLine()
+	by := m.sequence.ForcedEnd(end)
+	m.err = m.joinErrors()
+	m.awaitStacks(by.Add(-flush))
+	m.flushKeepers(time.Now().Add(max(flush, time.Until(by)) - flush/2))
+	m.logEnded()
+	m.log.Flush(max(flush/2, min(maxFlush, time.Until(end))))
+	if m.signals.caught == nil {
+		close(m.done)
+		return
+	}
+	hangs := m.hangs(by)
+	if hangs {
+		m.log.Error("shutdown: nobody has called Wait")
+		m.log.Flush(maxFlush)
+	}
+	close(m.done)
+	// A repeated signal that comes between here and os.Exit must not spoil the exit
+	// code, so main has a moment to get there. If it does not, the signal does what it
+	// would have done.
+	if !hangs {
+		time.Sleep(maxFlush)
+	}
+	m.signals.release(hangs)
+}
+
+// hangs reports whether nobody has called Wait by end: until then main may be in a
+// start-up that goes on. Run returns in any case.
+func (m *Manager) hangs(end time.Time) bool {
+	m.mu.Lock()
+	isRun := m.isRun
+	m.mu.Unlock()
+	if isRun {
+		return false
+	}
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-m.waiting:
+	case <-timer.C:
+	}
+	return !closed(m.waiting)
+}
+
 // AcceptContext is done when the shutdown begins; [context.Cause] then says why.
 // It answers "may I start something new?": fetch with it, poll with it.
-func (m *Manager) AcceptContext() context.Context { return m.accept }
+func (m *Manager) AcceptContext() context.Context { return m.sequence.Accept() }
 
 // WorkContext is done when work in flight has to give up: shortly before the
 // end of Drain (a fifth of Drain, at most 2 s), or when the end is forced. Its
@@ -365,14 +320,14 @@ func (m *Manager) AcceptContext() context.Context { return m.accept }
 // Wait. If the drain ends in time, WorkContext lives on until Close has ended. It
 // answers "may I go on?": handle with it what was fetched with AcceptContext. A
 // Close hook flushes with the context that it is given.
-func (m *Manager) WorkContext() context.Context { return m.work }
+func (m *Manager) WorkContext() context.Context { return m.sequence.Work() }
 
 // Reached returns a channel that is closed when phase p begins: when the phase
 // is over it stays closed, and Reached(Running) always is. Reached(Done) is
 // closed before Wait returns. It panics if there is no such phase.
 func (m *Manager) Reached(p Phase) <-chan struct{} {
-	c, ok := m.reached[p]
-	if !ok {
+	c := m.sequence.Reached(sequence.Phase(p))
+	if c == nil {
 		panic(fmt.Sprintf("shutdown: Reached(%v): there is no such phase", p))
 	}
 	return c
@@ -380,7 +335,7 @@ func (m *Manager) Reached(p Phase) <-chan struct{} {
 
 // Phase returns where the Manager is. It costs one atomic load, so a loop can
 // ask at each turn.
-func (m *Manager) Phase() Phase { return Phase(m.phase.Load()) }
+func (m *Manager) Phase() Phase { return Phase(m.sequence.Phase()) }
 
 // Track counts a piece of work as in flight until done is called; Drain waits
 // for it, and logs and reports call it by name. ok is false if it is too late,
@@ -391,3 +346,13 @@ func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.T
 
 // Tasks returns what is in flight now, oldest first: what Track, Go and Job count.
 func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
+
+// closed reports whether c is closed; nothing is ever sent on it.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

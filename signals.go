@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/gracefulgo/shutdown/internal/diagnose"
+	"github.com/gracefulgo/shutdown/internal/sequence"
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
@@ -29,7 +33,7 @@ func Graceful(m *Manager, sig os.Signal) { m.Begin(SignalError{sig}) }
 //
 // Where stderr is a terminal, a log line says what Ctrl-C does next.
 func GracefulThenForce(m *Manager, sig os.Signal) {
-	switch m.count(sig) {
+	switch m.signals.press(sig) {
 	case 1:
 		m.Begin(SignalError{sig})
 		m.tellTerminal(sig, "shutdown: Ctrl-C again forces the end, and cuts off what is in flight")
@@ -38,7 +42,7 @@ func GracefulThenForce(m *Manager, sig os.Signal) {
 	case 0:
 		m.tellTerminal(sig, "shutdown: Ctrl-C within half a second is taken as the same press")
 	default:
-		m.raise(sig)
+		m.signals.raise(sig)
 	}
 }
 
@@ -75,9 +79,9 @@ func ExitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var forced *forcedError
+	var forced *sequence.ForcedError
 	var sig SignalError
-	if errors.As(err, &forced) && errors.As(forced.cause, &sig) {
+	if errors.As(err, &forced) && errors.As(forced.Cause, &sig) {
 		if n, ok := sig.Signal.(syscall.Signal); ok {
 			return 128 + int(n)
 		}
@@ -88,12 +92,22 @@ func ExitCode(err error) int {
 // samePress is the time in which a second signal belongs to the first.
 const samePress = 500 * time.Millisecond
 
-// actions are the signals whose Actions have not run yet.
-type actions struct {
-	mu      sync.Mutex // protects what follows
-	queue   []os.Signal
-	running bool // a goroutine is in act
+// signals is what a Manager knows of them.
+type signals struct {
+	source signalSource
+	table  map[os.Signal]Action
+
+	caught   chan os.Signal // nil if no signal is caught
+	released chan struct{}  // closed by release
+	reading  sync.WaitGroup // the goroutine that reads caught
+
+	mu      sync.Mutex  // protects what follows
+	queue   []os.Signal // whose Actions have not run
+	acting  bool        // a goroutine is in act
 	pressed map[os.Signal]presses
+	asked   os.Signal // the first that asked for the end, also after it had begun; nil if none did
+	askedAt time.Time
+	after   os.Signal // one that came when the shutdown had ended
 }
 
 // presses counts how often a person has pressed Ctrl-C.
@@ -132,35 +146,35 @@ func checkSignals(table map[os.Signal]Action) error {
 	return nil
 }
 
-// catch hands the table's signals to the Manager from now on. What is ignored
-// when the program starts stays ignored: nohup, and the background jobs of a
-// shell without job control. (Go's runtime keeps that of SIGHUP and SIGINT only;
-// by the time anybody can ask, it has installed its handler for the others.)
-func (m *Manager) catch() {
+// catch hands the table's signals to arrived from now on. A signal that is ignored
+// when the program starts stays ignored: nohup, and the background jobs of a shell
+// without job control. (Go's runtime keeps that of SIGHUP and SIGINT only; by the time
+// anybody can ask, it has installed its handler for the others.)
+func (s *signals) catch(arrived func(os.Signal)) {
 	var sigs []os.Signal
-	for sig := range m.signals {
-		if !m.env.signals.ignored(sig) {
+	for sig := range s.table {
+		if !s.source.ignored(sig) {
 			sigs = append(sigs, sig)
 		}
 	}
 	if len(sigs) == 0 {
 		return
 	}
-	// os/signal drops what does not fit. The reader below never blocks, so
-	// this is room for what arrives while it is not scheduled.
-	m.caught = make(chan os.Signal, 64)
-	m.env.signals.notify(m.caught, sigs...)
-	m.released = make(chan struct{})
-	m.catching.Go(func() {
+	// os/signal drops what does not fit. The reader below never blocks, so this is
+	// room for what arrives while it is not scheduled.
+	s.caught = make(chan os.Signal, 64)
+	s.source.notify(s.caught, sigs...)
+	s.released = make(chan struct{})
+	s.reading.Go(func() {
 		for {
 			select {
-			case sig := <-m.caught:
-				m.take(sig)
-			case <-m.released:
+			case sig := <-s.caught:
+				arrived(sig)
+			case <-s.released:
 				// What came before that may still be there: this goroutine was not
 				// scheduled meanwhile, and select looks at both.
-				for len(m.caught) > 0 {
-					m.take(<-m.caught)
+				for len(s.caught) > 0 {
+					arrived(<-s.caught)
 				}
 				return
 			}
@@ -168,31 +182,52 @@ func (m *Manager) catch() {
 	})
 }
 
-// take is what the arrival of a signal does, on the goroutine of catch.
-func (m *Manager) take(sig os.Signal) {
-	if m.ended() {
-		m.oneMore = sig
-	} else {
+// arrived is what the arrival of a signal does. It does not block.
+func (m *Manager) arrived(sig os.Signal) {
+	if !closed(m.done) {
 		m.Signal(sig)
+		return
+	}
+	m.signals.mu.Lock()
+	defer m.signals.mu.Unlock()
+	m.signals.after = sig
+}
+
+// catchBrokenPipe keeps a log pipe without a reader from killing the process in the
+// middle of its drain: with SIGPIPE caught, a write to a broken stdout or stderr is an
+// error like any other. It stays caught: what main prints after Wait must not change
+// the exit code either.
+func (s *signals) catchBrokenPipe() {
+	if s.caught != nil && s.table[syscall.SIGPIPE] == nil && !s.source.ignored(syscall.SIGPIPE) {
+		s.source.notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 }
 
-// catchBrokenPipe keeps a log pipe whose reader has gone from killing the
-// process in the middle of its drain: with SIGPIPE caught, a write to a dead
-// stdout or stderr is an error like any other. It stays caught: what main
-// prints behind Wait must not change the exit code either.
-func (m *Manager) catchBrokenPipe() {
-	if m.caught != nil && m.signals[syscall.SIGPIPE] == nil && !m.env.signals.ignored(syscall.SIGPIPE) {
-		m.env.signals.notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+// asks records that sig asks for the end.
+func (s *signals) asks(sig os.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked == nil {
+		s.asked, s.askedAt = sig, time.Now()
 	}
 }
 
-// release gives the signals back to the operating system, or to whoever else
-// asked for them; signal.Reset would take those out too.
-func (m *Manager) release() {
-	m.env.signals.stop(m.caught)
-	close(m.released)
-	m.catching.Wait()
+// release stops catching signals. (signal.Reset would also take them away from others
+// in the process.) It raises the signal that came since the shutdown ended; if main
+// hangs, else that which asked for the end.
+func (s *signals) release(hangs bool) {
+	s.source.stop(s.caught)
+	close(s.released)
+	s.reading.Wait()
+	s.mu.Lock()
+	sig := s.after
+	if sig == nil && hangs {
+		sig = s.asked
+	}
+	s.mu.Unlock()
+	if sig != nil {
+		s.source.raise(sig)
+	}
 }
 
 // Signal does what the arrival of sig would do: the Action in Config.Signals
@@ -201,91 +236,128 @@ func (m *Manager) release() {
 // the shutdown has ended, changes nothing. Where Config.Signals is empty, so
 // that no signal is caught, Signal follows DefaultSignals.
 func (m *Manager) Signal(sig os.Signal) {
-	m.actions.mu.Lock()
-	defer m.actions.mu.Unlock()
-	m.actions.queue = append(m.actions.queue, sig)
-	if !m.actions.running {
-		m.actions.running = true
+	s := &m.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, sig)
+	if !s.acting {
+		s.acting = true
 		go m.act()
 	}
 }
 
-// act runs queued signals' Actions and ends when there are none.
+// act runs the Actions of queued signals and returns when there are none.
 func (m *Manager) act() {
 	finished := false
 	defer func() {
 		if !finished { // an Action panicked or called Goexit
 			if r := recover(); r != nil {
-				m.log.error("shutdown: signal action panicked", "error", logText{newPanicError(r), maxErrText})
+				m.log.Error("shutdown: signal action panicked", "error", logText{sequence.NewPanicError(r), maxErrText})
 			}
 			go m.act()
 		}
 	}()
-	table := m.signals
+	table := m.signals.table
 	if len(table) == 0 {
 		table = DefaultSignals()
 	}
 	for {
-		m.actions.mu.Lock()
-		if len(m.actions.queue) == 0 {
-			m.actions.running = false
-			m.actions.mu.Unlock()
+		sig, ok := m.signals.next()
+		if !ok {
 			finished = true
 			return
 		}
-		sig := m.actions.queue[0]
-		m.actions.queue = m.actions.queue[1:]
-		m.actions.mu.Unlock()
-		if action := table[sig]; action != nil && !m.ended() {
+		if action := table[sig]; action != nil && !closed(m.done) {
 			action(m, sig)
 		}
 	}
 }
 
+func (s *signals) next() (sig os.Signal, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		s.acting = false
+		return nil, false
+	}
+	sig, s.queue = s.queue[0], s.queue[1:]
+	return sig, true
+}
+
 // tellTerminal tells the person who has pressed Ctrl-C, if there is one.
 func (m *Manager) tellTerminal(sig os.Signal, line string) {
-	if sig == os.Interrupt && m.env.terminal() {
-		m.log.info(line)
+	if sig == os.Interrupt && m.env.grace.Terminal() {
+		m.log.Info(line)
 	}
 }
 
-func (m *Manager) ended() bool {
-	select {
-	case <-m.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// count returns 1, 2, 3 for the first, second and third press of sig, and 0
-// for one that belongs to the press before. Another signal that has asked for
-// the end counts as the first.
-func (m *Manager) count(sig os.Signal) int {
-	m.mu.Lock()
-	asked, askedAt := m.asked, m.askedAt
-	m.mu.Unlock()
-	m.actions.mu.Lock()
-	defer m.actions.mu.Unlock()
-	p, now := m.actions.pressed[sig], time.Now()
-	if p.n == 0 && asked != nil && asked != sig {
-		p = presses{1, askedAt}
+// press returns 1, 2, 3 for the first, second and third press of sig, and 0 for one
+// that belongs to the press before. Another signal that has asked for the end counts
+// as the first.
+func (s *signals) press(sig os.Signal) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, now := s.pressed[sig], time.Now()
+	if p.n == 0 && s.asked != nil && s.asked != sig {
+		p = presses{1, s.askedAt}
 	}
 	if p.n > 0 && now.Sub(p.last) < samePress {
 		return 0
 	}
-	if m.actions.pressed == nil {
-		m.actions.pressed = make(map[os.Signal]presses)
+	if s.pressed == nil {
+		s.pressed = make(map[os.Signal]presses)
 	}
-	m.actions.pressed[sig] = presses{p.n + 1, now}
+	s.pressed[sig] = presses{p.n + 1, now}
 	return p.n + 1
 }
 
 // raise lets the operating system do with sig what it does by default.
-func (m *Manager) raise(sig os.Signal) {
-	if m.caught == nil {
+func (s *signals) raise(sig os.Signal) {
+	if s.caught == nil {
 		return
 	}
-	m.env.signals.stop(m.caught)
-	m.env.signals.raise(sig)
+	s.source.stop(s.caught)
+	s.source.raise(sig)
+}
+
+// diagnose logs what keeps signals from arriving.
+func (m *Manager) diagnose() {
+	if m.signals.table[syscall.SIGTERM] != nil {
+		m.logFinding(m.env.process.SwallowsTerm())
+	}
+	for _, sig := range m.signals.ignored() {
+		m.logFinding(diagnose.Finding{
+			Problem: signame.Name(sig) + " was ignored when the program started, and stays ignored",
+			Remedy:  "start it without nohup and trap '', and not in the background of a script; or take the signal out of Config.Signals",
+		}, true)
+	}
+	if len(m.signals.table) > 0 {
+		m.logFinding(m.env.process.GivenChild())
+	}
+	if problem, remedy, found := m.budget.Margin(); found {
+		m.logFinding(diagnose.Finding{Problem: problem, Remedy: remedy}, true)
+	}
+}
+
+func (m *Manager) logFinding(f diagnose.Finding, found bool) {
+	if found {
+		m.log.Warn("shutdown: " + f.String())
+	}
+}
+
+// ignored are the signals of the table that never arrive. A shell without job control
+// lets whatever it starts in the background ignore SIGINT, because Ctrl-C is not
+// meant for it. Where SIGTERM is in the table that costs nothing, and scripts that do
+// it right would get a warning (./app & trap ... TERM; wait).
+func (s *signals) ignored() (ignored []os.Signal) {
+	for sig := range s.table {
+		if sig == os.Interrupt && s.table[syscall.SIGTERM] != nil {
+			continue
+		}
+		if s.source.ignored(sig) {
+			ignored = append(ignored, sig)
+		}
+	}
+	slices.SortFunc(ignored, func(a, b os.Signal) int { return strings.Compare(signame.Name(a), signame.Name(b)) })
+	return ignored
 }

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/gracefulgo/shutdown/internal/inflight"
+	"github.com/gracefulgo/shutdown/internal/warning"
 )
 
 // A Tracker counts work in flight, as a sync.WaitGroup does, and knows the
@@ -96,6 +97,11 @@ func (t *Tracker) Track(name string) (done func(), ok bool) {
 func (t *Tracker) trackWorker(name string) (done func() (cut bool)) {
 	i, slot, generation, _ := t.begin(name, nil)
 	return func() bool { return t.shards[i].end(slot, generation) }
+}
+
+func init() {
+	inflight.Of = func(m any) inflight.Tracker { return lazyTracker{&m.(*Manager).tracker} }
+	warning.Log = func(m any, msg string, args ...any) { m.(*Manager).log.Warn(msg, args...) }
 }
 
 // lazyTracker is what package inflight promises.

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
 // Go runs a worker, a source of work such as a consumer or a ticker, on a
@@ -33,9 +37,7 @@ func (m *Manager) Go(name string, run func(context.Context) error) {
 	if run == nil {
 		panic(fmt.Sprintf("shutdown: Go(%q): run is nil", name))
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_ = m.startWorkerLocked(&worker{name: name, run: run})
+	_ = m.startWorker(&worker{name: name, run: run})
 }
 
 // Job runs the work for which the program was started, such as an import or a
@@ -57,13 +59,11 @@ func (m *Manager) Job(name string, run func(context.Context) error) {
 		panic(fmt.Sprintf("shutdown: Job(%q): run is nil", name))
 	}
 	w := &worker{name: name, kind: kindJob, run: run}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.startWorkerLocked(w) {
-		m.jobs.any, m.jobs.running = true, m.jobs.running+1
-		return
+	if !m.startWorker(w) {
+		m.sequence.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
+			return m.workerFailed(w, errNotStarted, now, since)
+		})
 	}
-	m.workerFailedLocked(w, errNotStarted)
 }
 
 // The kinds of functions that a Manager runs before a shutdown.
@@ -83,99 +83,131 @@ type worker struct {
 	ended func(err error)
 }
 
-// jobs are those of Job.
+// jobs counts the functions given to Job.
 type jobs struct {
-	any     bool // there was one
+	mu      sync.Mutex // protects what follows
+	any     bool       // there was one
 	running int
 }
 
-// doneLocked reports whether the program has nothing left to do.
-func (j jobs) doneLocked() bool { return j.any && j.running == 0 }
+func (j *jobs) begin() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.any, j.running = true, j.running+1
+}
+
+func (j *jobs) end() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.running--
+}
+
+// done reports whether the program has nothing left to do.
+func (j *jobs) done() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.any && j.running == 0
+}
 
 // jobsDone is the cause of a shutdown for which nothing is left to do: a request.
 type jobsDone struct{}
 
 func (jobsDone) Error() string { return "the last job has returned" }
 
-var errNotStarted = errors.New("not started: the shutdown had begun")
+var (
+	errJobsDone   = jobsDone{}
+	errNotStarted = errors.New("not started: the shutdown had begun")
+)
 
 // failure is err as part of what Wait returns.
 func (w *worker) failure(err error) *HookError {
 	return &HookError{Phase: Running, Name: w.name, Err: err, kind: w.kind}
 }
 
-// startWorkerLocked starts w unless the shutdown has begun. The lock keeps the
-// beginning away until w is counted: what runs is always waited for.
-func (m *Manager) startWorkerLocked(w *worker) bool {
-	if m.Phase() != Running {
+// startWorker starts w unless the shutdown has begun. It is counted before the
+// shutdown can begin, so what runs is always waited for.
+func (m *Manager) startWorker(w *worker) bool {
+	var done func() (cut bool)
+	if !m.sequence.IfRunning(func() {
+		done = m.tracker.trackWorker(w.name)
+		if w.kind == kindJob {
+			m.jobs.begin()
+		}
+	}) {
 		return false
 	}
-	done := m.tracker.trackWorker(w.name)
-	go func() {
-		err := errGoexit
-		defer func() {
-			if r := recover(); r != nil {
-				err = newPanicError(r)
-			}
-			m.workerEnded(w, err, done)
-		}()
-		err = w.run(m.accept)
-	}()
+	go m.runTracked(w, done)
 	return true
+}
+
+// runTracked runs w. Package stacks finds it by its name.
+func (m *Manager) runTracked(w *worker, done func() (cut bool)) {
+	err := sequence.ErrGoexit
+	defer func() {
+		if r := recover(); r != nil {
+			err = sequence.NewPanicError(r)
+		}
+		m.workerEnded(w, err, done)
+	}()
+	err = w.run(m.AcceptContext())
 }
 
 // workerEnded judges how w ended. Until done is called w is in flight, so nothing
 // that is recorded before comes too late.
 func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
 	isCause := err != nil && m.begin(w.failure(err), false)
-	// The methods of err are the program's own code: they run before the lock.
-	canceled := err != nil && isCancellation(err, context.Cause(m.accept))
+	// The methods of err are the program's own code: they run before any lock is taken.
+	canceled := err != nil && isCancellation(err, context.Cause(m.AcceptContext()))
 	if w.kind == kindJob && err != nil && !isCause {
 		err = fmt.Errorf("did not finish: %w", err)
 	}
 	if w.ended != nil { // not before the beginning, to which it matters whether Wait has been called
 		w.ended(err)
 	}
-	m.mu.Lock()
-	cut := done()
-	lastJob := false
-	if w.kind == kindJob {
-		m.jobs.running--
-		lastJob = m.waited && m.jobs.doneLocked()
-	}
-	switch {
-	case err == nil:
-		if m.Phase() == Running && w.kind == kindWorker {
-			m.log.info("shutdown: worker returned", "worker", shorten(w.name, maxTaskName))
+	m.sequence.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
+		cut := done()
+		switch {
+		case err == nil:
+			if now == sequence.Running && w.kind == kindWorker {
+				m.log.Info("shutdown: worker returned", "worker", clip.Line(w.name, maxTaskName))
+			}
+		case isCause: // which is in what Wait returns already
+			return w.step(err, 0)
+		case w.kind != kindJob && !cut && canceled:
+			m.log.Info("shutdown: worker stopped", "worker", clip.Line(w.name, maxTaskName), "error", logText{err, maxErrText})
+		default:
+			return m.workerFailed(w, err, now, since)
 		}
-	case isCause: // which is in what Wait returns already
-		m.steps = append(m.steps, w.step(err, 0))
-		m.note()
-	case w.kind != kindJob && !cut && canceled:
-		m.log.info("shutdown: worker stopped", "worker", shorten(w.name, maxTaskName), "error", logText{err, maxErrText})
-	default:
-		m.workerFailedLocked(w, err)
+		return nil
+	})
+	if w.kind == kindJob {
+		m.jobs.end()
+		m.beginIfJobsDone()
 	}
-	m.mu.Unlock()
-	if lastJob {
+}
+
+// beginIfJobsDone begins the shutdown if Wait has been called and the last job has
+// returned.
+func (m *Manager) beginIfJobsDone() {
+	if closed(m.waiting) && m.jobs.done() {
 		m.Begin(errJobsDone)
 	}
 }
 
-// workerFailedLocked records a failure that is not the cause of the shutdown.
-// After the end it can only be logged.
-func (m *Manager) workerFailedLocked(w *worker, err error) {
-	if m.Phase() == Done {
-		m.logFailure(w.failure(err))
-		return
+// workerFailed records a failure that is not the cause of the shutdown. After
+// the end it can only be logged. It is called inside of Sequence.Record.
+func (m *Manager) workerFailed(w *worker, err error, now sequence.Phase, since time.Duration) *sequence.Step {
+	failure := w.failure(err)
+	if now == sequence.Done {
+		m.logFailure(failure)
+		return nil
 	}
-	m.steps = append(m.steps, w.step(err, time.Since(m.begun)))
-	m.note()
-	m.failLocked(w.failure(err))
+	m.fail(failure)
+	return w.step(err, since)
 }
 
-func (w *worker) step(err error, took time.Duration) Step {
-	return Step{Phase: Running, Name: w.name, Took: took, Err: err, Kind: w.kind}
+func (w *worker) step(err error, took time.Duration) *sequence.Step {
+	return &sequence.Step{Phase: sequence.Running, Kind: w.kind, Name: w.name, Took: took, Err: err}
 }
 
 // isCancellation reports whether every leaf of err's tree is context.Canceled or

@@ -3,8 +3,6 @@
 // it. For packages of this module that count every request.
 package inflight
 
-import "context"
-
 // A Namer makes the name of a task when somebody asks what is in flight. It may
 // be called at any time until the task has ended, by any goroutine.
 type Namer interface{ TaskName() string }
@@ -23,8 +21,5 @@ type Tracker interface {
 	End(t Task)
 }
 
-// Key is that of a Tracker in the contexts of a Manager.
-type Key struct{}
-
-// Of returns the Tracker of the Manager whose context ctx is.
-func Of(ctx context.Context) Tracker { return ctx.Value(Key{}).(Tracker) }
+// Of returns the Tracker of m, a *shutdown.Manager. Package shutdown sets it.
+var Of func(m any) Tracker

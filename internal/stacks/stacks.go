@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"runtime/pprof"
 	"slices"
+	"strings"
 )
 
 // A Group is goroutines with equal stacks.
@@ -83,4 +84,11 @@ func arrange(stacks []*stack, first, skip func(string) bool, most, maxBytes int)
 		groups = append(groups, Group{s.goroutines, s.text(maxBytes)})
 	}
 	return groups, more
+}
+
+// IsWork reports whether function runs in-flight work, a hook or a worker. It is a
+// convention: such functions, in whatever package, are named runTracked or
+// serveTracked.
+func IsWork(function string) bool {
+	return strings.HasSuffix(function, ".runTracked") || strings.HasSuffix(function, ".serveTracked")
 }

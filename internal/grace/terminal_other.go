@@ -1,0 +1,6 @@
+//go:build !unix && !windows
+
+package grace
+
+// stderrIsTerminal does not know.
+func stderrIsTerminal() bool { return false }

@@ -1,0 +1,30 @@
+package sequence
+
+import "time"
+
+// A process can be frozen: by SIGSTOP, by the freezer of its container, or because it
+// gets no CPU. Deadlines pass meanwhile, and nothing of it can be seen but that it is
+// later than it should be. The rule: whatever runs next has a minimum, although its
+// time is up. A phase and its hooks have minUnwind; Close, which releases what other
+// programs wait for, has minClose, once.
+
+// minClose is what Close has at least, also in a process that was frozen.
+const minClose = 500 * time.Millisecond
+
+// atLeastUnwind is the length of a phase of which left is left.
+func atLeastUnwind(left time.Duration) time.Duration { return max(left, minUnwind) }
+
+// closeEnd is when Close has to be over. It is called when Drain has ended. That it
+// comes late, by a part of the Reserve, is no sign of a freeze: hooks that are
+// abandoned and forced ends take their moment.
+func closeEnd(begun time.Time, p Plan) time.Time {
+	end := begun.Add(p.CloseEnd)
+	if late := time.Since(begun.Add(p.DrainEnd)); late > max(p.Reserve/2, maxForced) && time.Until(end) < minClose {
+		return time.Now().Add(minClose)
+	}
+	return end
+}
+
+// wasFrozenInClose reports whether the process was frozen in the middle of Close,
+// which should have been over at end: no hook can take that long.
+func wasFrozenInClose(end time.Time) bool { return time.Since(end) > minUnwind }

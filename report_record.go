@@ -1,0 +1,178 @@
+package shutdown
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/grace"
+	"github.com/gracefulgo/shutdown/internal/postmortem"
+)
+
+const (
+	// Of the tasks in flight these are named, the oldest.
+	recordTasks = 256
+	// Of the hooks that run or have run these are named, the last, and of those
+	// to come the next.
+	recordSteps = 1024
+	// All names and errors together have so many bytes. With each of them
+	// escaped in JSON this is less than a record may have, so that the next start can
+	// read what this one writes.
+	recordText = 512 << 10
+)
+
+// keep starts to keep the record and the termination message.
+func (m *Manager) keep(path string) {
+	m.message = postmortem.NewTermination(m.env.postmortem, func() (string, bool) {
+		r := m.Report()
+		return r.summary(), r.Phase == Done
+	}, "shutdown: ", m.log.Warn)
+	if path == "" {
+		return
+	}
+	m.record = postmortem.NewRecord(postmortem.Config[Report]{
+		Path: path, Started: m.started, Warn: m.log.Warn, Killed: m.lastRunKilled,
+		State: func() postmortem.State[Report] {
+			r := m.Report()
+			return postmortem.State[Report]{
+				Report: forRecord(r), InFlight: len(r.Unfinished), CutOff: len(r.CutOff),
+				Running: r.Phase == Running, Ended: r.Phase == Done,
+			}
+		},
+		Ended: func(last Report) bool { return last.Phase == Done },
+	}, m.env.postmortem)
+}
+
+// touch says that the Report has changed. It may be called with any lock held.
+func (m *Manager) touch() {
+	m.message.Touch()
+	if m.record != nil {
+		m.record.Touch()
+	}
+}
+
+// flushKeepers waits until the end of the shutdown has been saved, or until by.
+func (m *Manager) flushKeepers(by time.Time) {
+	keepers := []*postmortem.Keeper{&m.message.Keeper}
+	if m.record != nil {
+		keepers = append(keepers, &m.record.Keeper)
+	}
+	for _, k := range keepers {
+		if !k.Flush(by) {
+			m.log.Error("shutdown: post-mortem: the end could not be written in time", "path", k.Path)
+		}
+	}
+}
+
+// LastRun returns how far the last run had come when it was killed, if it left a
+// record (Config.Record) that has no end: its Report as of the last step, or of
+// the last full second. With phase Running it had not begun to shut down. Errors
+// are texts, at most the 256 oldest tasks are named, and what is very long is
+// cut.
+//
+// ok is false if the last run ended, whatever its result, if there is no record
+// or none that can be read, and as long as another process that uses it is
+// alive. LastRun waits for the disk, but no longer than 250 ms after New, or a
+// little longer on a machine without CPU to spare; later calls return the same
+// at once, or what has become known since.
+func (m *Manager) LastRun() (last Report, ok bool) {
+	if m.record == nil {
+		return Report{}, false
+	}
+	return m.record.Last()
+}
+
+// forRecord is as much of r as a record has room for: names come from anywhere,
+// and an error may be the answer of a server, of many megabytes.
+func forRecord(r Report) Report {
+	r.Steps = slices.Clone(r.Steps[max(0, len(r.Steps)-recordSteps):])
+	r.Pending = slices.Clone(r.Pending[:min(len(r.Pending), recordSteps)])
+	r.Unfinished = slices.Clone(r.Unfinished[:min(len(r.Unfinished), recordTasks)])
+	r.CutOff = slices.Clone(r.CutOff[:min(len(r.CutOff), recordTasks)])
+	limit := recordText / (3 + 2*len(r.Steps) + len(r.Pending) + len(r.Unfinished) + len(r.CutOff))
+	text := func(err error) error {
+		if s := clip.ErrorText(err); len(s) > limit {
+			return textCause(clip.Bytes(s, limit)) // a request stays one
+		}
+		return err
+	}
+	r.Cause, r.Forced = text(r.Cause), text(r.Forced)
+	for i := range r.Steps {
+		r.Steps[i].Name, r.Steps[i].Err = clip.Bytes(r.Steps[i].Name, limit), text(r.Steps[i].Err)
+	}
+	for i := range r.Pending {
+		r.Pending[i].Name = clip.Bytes(r.Pending[i].Name, limit)
+	}
+	for _, tasks := range [][]Task{r.Unfinished, r.CutOff} {
+		for i := range tasks {
+			tasks[i].Name = clip.Bytes(tasks[i].Name, limit)
+		}
+	}
+	return r
+}
+
+// lastRunKilled logs how the last run ended.
+func (m *Manager) lastRunKilled(old postmortem.File[Report], sameBoot bool) {
+	last := old.Report
+	how := clip.To(last.inShort(), maxLastText) + last.killedEarly()
+	if last.Phase == Running {
+		how = "while running: out of memory, eviction, docker kill, a panic or os.Exit"
+	}
+	if !sameBoot {
+		how += "; the machine has been restarted since, or it was another one"
+	}
+	m.log.Warn("shutdown: the last run was killed "+how,
+		"started", old.Started, "written", old.Written, "host", clip.Line(old.Run.Host, maxReason), "pid", old.Run.PID,
+		"in_flight", old.InFlight, "cut_off_count", old.CutOff, "report", last)
+}
+
+// summary is the Report for the termination log: where it is in a line, and
+// the timeline.
+func (r Report) summary() string {
+	var s strings.Builder
+	if r.Phase != Running && r.Phase != Done {
+		s.WriteString("shutdown: " + r.inShort() + "\n" + r.ifKilledHere())
+	}
+	if r.Phase == Done && r.timedOut() && grace.MayBeWrong(r.GraceSource) {
+		s.WriteString("shutdown: " + adviceOnGuess + "\n")
+	}
+	s.WriteString(r.String())
+	return clip.Bytes(s.String(), postmortem.MaxTermination)
+}
+
+// What a kill says about the grace period. It came after the last time that was
+// written, within a second. Advice errs on the side of a grace period that is too
+// short, because with one that is too long the kill comes first.
+
+// killedEarly is what the next start says, from the record. Where the grace period
+// was told, a kill by hand or for memory is as likely as a wrong one.
+func (r Report) killedEarly() string {
+	early := r.GracePeriod - r.Took
+	if r.Phase == Running || r.Forced != nil || r.Took < 2*time.Second || early < 2*time.Second {
+		return "" // no platform grants less; who forces the end may kill as well
+	}
+	or := fmt.Sprintf(", or %s if a preStop hook took the rest", grace.EnvPreStop)
+	if strings.Contains(r.GraceSource, grace.EnvPreStop) {
+		or = ", which counts from SIGTERM, and unset " + grace.EnvPreStop
+	}
+	unless := ""
+	if !grace.Guessed(r.GraceSource) {
+		unless = "unless it was killed by hand or for memory, "
+	}
+	return fmt.Sprintf("; killed %v before the expected time: %sthe real grace period is about %v; set %s=%d%s",
+		early.Round(time.Second), unless, r.Took.Truncate(time.Second), grace.EnvGracePeriod, int(r.Took.Seconds()), or)
+}
+
+// ifKilledHere is what the termination log says meanwhile.
+func (r Report) ifKilledHere() string {
+	s := fmt.Sprintf("%v after %s, kill expected at %v", r.Took.Truncate(time.Second), r.startedBy(), clip.Round(r.GracePeriod))
+	if grace.Guessed(r.GraceSource) {
+		s += " (guessed)"
+	}
+	if r.Forced == nil && r.Took < r.GracePeriod-time.Second {
+		s += fmt.Sprintf(": if it was killed here, set %s=%d", grace.EnvGracePeriod, max(1, int(r.Took.Seconds())))
+	}
+	return s + "\n"
+}

@@ -1,6 +1,0 @@
-//go:build !unix && !windows
-
-package shutdown
-
-// stderrIsTerminal does not know.
-func stderrIsTerminal() bool { return false }

@@ -42,7 +42,7 @@ func TestTheDefaultManagerIsMadeOnFirstUse(t *testing.T) {
 	require.Nil(t, defaultManager, "importing has no effect")
 	m := Default()
 	require.Same(t, m, Default())
-	require.NotEmpty(t, m.signals)
+	require.NotEmpty(t, m.signals.table)
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 }

@@ -8,35 +8,27 @@ import (
 // NewInPod is New where path is the termination log.
 func NewInPod(cfg Config, path string) (*Manager, error) {
 	e := processEnv()
-	e.terminationLog = path
+	e.postmortem.TerminationLog = path
 	return newManager(cfg, e)
 }
 
 // AwaitRecord waits until m knows what the record says and has written its own.
 // LastRun does not wait for a disk, or a machine, that is as slow as it likes.
 func AwaitRecord(m *Manager) {
-	for _, k := range m.keepers {
-		for isSaving(k) {
-			time.Sleep(time.Millisecond)
-		}
+	for m.message.Saving() || m.record != nil && m.record.Saving() {
+		time.Sleep(time.Millisecond)
 	}
 }
 
 // AwaitLog waits until what m has to log is written. At the end of a shutdown m
 // waits 100 ms for a log that is late, or less.
-func AwaitLog(m *Manager) { m.log.flush(time.Minute) }
-
-func isSaving(k *keeper) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.saving
-}
+func AwaitLog(m *Manager) { m.log.Flush(time.Minute) }
 
 // NewOverwriting is New on a disk that has nothing atomic about it: a record is
 // overwritten in place, piece by piece, as a slow disk does.
 func NewOverwriting(cfg Config) (*Manager, error) {
 	e := processEnv()
-	e.disk.write = func(path string, text []byte) error {
+	e.postmortem.Disk.Write = func(path string, text []byte) error {
 		f, err := os.Create(path)
 		if err != nil {
 			return err

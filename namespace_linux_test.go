@@ -80,10 +80,12 @@ var goCache = sync.OnceValues(func() (string, error) {
 })
 
 func (p *process) findings() (found []string) {
-	for line := range strings.Lines(p.out.String()) {
-		if f, ok := strings.CutPrefix(line, "finding: "); ok {
-			found = append(found, strings.TrimSpace(f))
+	for _, line := range p.warnings() {
+		_, msg, _ := strings.Cut(strings.TrimSpace(line), "msg=")
+		if unquoted, err := strconv.Unquote(msg); err == nil {
+			msg = unquoted
 		}
+		found = append(found, strings.TrimPrefix(msg, "shutdown: "))
 	}
 	return found
 }
@@ -122,9 +124,7 @@ func init() {
 			if name == "diagnose with an orphan" {
 				orphan()
 			}
-			for _, f := range m.Diagnose() {
-				say("finding: " + f.String())
-			}
+			shutdown.AwaitLog(m)
 			m.On(shutdown.Leave, "told", func(context.Context) error {
 				must(os.Chdir(os.Getenv("EVENTS")))
 				record("told")

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/postmortem"
 )
 
 func TestADiskThatHangsDelaysNothing(t *testing.T) {
@@ -26,9 +28,9 @@ func TestADiskThatHangsDelaysNothing(t *testing.T) {
 			e, d := recordEnv(aRun(1))
 			switch what {
 			case "lock":
-				e.disk.lock = func(path string) (io.Closer, error) { <-hang; return lockFile(path) }
+				e.postmortem.Disk.Lock = func(path string) (io.Closer, error) { <-hang; return postmortem.ProcessDisk.Lock(path) }
 			case "read":
-				e.disk.read = func(path string) ([]byte, error) { <-hang; return readFile(path) }
+				e.postmortem.Disk.Read = func(path string) ([]byte, error) { <-hang; return postmortem.ProcessDisk.Read(path) }
 			case "write":
 				d.hang = hang
 			}
@@ -37,9 +39,9 @@ func TestADiskThatHangsDelaysNothing(t *testing.T) {
 			require.Zero(t, time.Since(begun), "New waits for nothing")
 			_, ok := m.LastRun()
 			require.False(t, ok)
-			require.LessOrEqual(t, time.Since(begun), diskPatience)
+			require.LessOrEqual(t, time.Since(begun), postmortem.Patience)
 			_, _ = m.LastRun()
-			require.LessOrEqual(t, time.Since(begun), diskPatience, "counted from New, and not each time")
+			require.LessOrEqual(t, time.Since(begun), postmortem.Patience, "counted from New, and not each time")
 
 			var closed time.Time
 			m.On(Leave, "leave", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
@@ -157,7 +159,7 @@ func TestARecordThatCannotBeWrittenIsAWarning(t *testing.T) {
 }
 
 func TestARecordThatIsDamagedIsAWarningAndReplaced(t *testing.T) {
-	whole, err := json.Marshal(record{Format: recordFormat, Report: Report{Phase: Drain}})
+	whole, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Report: Report{Phase: Drain}})
 	require.NoError(t, err)
 	for name, text := range map[string]string{
 		"empty":         "",
@@ -186,7 +188,7 @@ func TestWhatIsNoRecordIsSomebodysDataAndStays(t *testing.T) {
 	for name, text := range map[string]string{
 		"a database": "SQLite format 3\x00",
 		"JSON":       `{"orders": [17]}`,
-		"large":      strings.Repeat("x", maxRecord+1),
+		"large":      strings.Repeat("x", postmortem.MaxRecord+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "orders")
@@ -229,7 +231,7 @@ func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
 	})
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	require.Less(t, info.Size(), int64(maxRecord))
+	require.Less(t, info.Size(), int64(postmortem.MaxRecord))
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := recordEnv(aRun(2))
 		m, log := recording(t, path, e)

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/postmortem"
 )
 
 // FuzzRecord starts a program on whatever there is: it starts, says what it can
 // of the last run, ends, and writes over nothing that is no record.
 func FuzzRecord(f *testing.F) {
 	now := time.Unix(1_700_000_000, 0)
-	whole, err := json.Marshal(record{Format: recordFormat, Run: aRun(1), Started: now, Written: now, Report: Report{
+	whole, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Run: aRun(1), Started: now, Written: now, Report: Report{
 		Phase: Drain, Cause: errors.New("out of luck"), Begun: now, Took: 22 * time.Second, GracePeriod: 30 * time.Second,
 		Steps:      []Step{{Phase: Leave, Took: time.Second}, {Phase: Drain, Name: "http", Err: errors.New("a\nb"), Running: true}},
 		Pending:    []Step{{Phase: Close, Name: "db"}},
@@ -42,11 +44,11 @@ func FuzzRecord(f *testing.F) {
 		settled(t, m)
 		after, err := os.ReadFile(path)
 		require.NoError(t, err)
-		if !isRecord(text) {
+		if !postmortem.IsRecord(text) {
 			require.Equal(t, text, after)
 			return
 		}
-		var now record
+		var now postmortem.File[Report]
 		require.NoError(t, json.Unmarshal(after, &now))
 		require.Equal(t, Done, now.Report.Phase)
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,29 +19,58 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/postmortem"
 )
 
 // A fakeDisk is one on which things go wrong.
 type fakeDisk struct {
-	disk
+	postmortem.Disk
 	mu     sync.Mutex
 	writes int
 	hang   chan struct{} // write waits until it is closed
 	err    error         // of write
+	locks  []io.Closer
+	dead   bool // the process is: nothing of it is written any more
+}
+
+// death, locked, is the death of the process: the kernel releases its locks.
+const death = "\x00"
+
+func (d *fakeDisk) lock(path string) (io.Closer, error) {
+	if path == death {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.dead = true
+		for _, l := range d.locks {
+			l.Close()
+		}
+		return nil, nil //nolint:nilnil // nobody looks
+	}
+	l, err := d.Lock(path)
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.locks = append(d.locks, l)
+	}
+	return l, err
 }
 
 func (d *fakeDisk) write(path string, text []byte) error {
 	d.mu.Lock()
 	d.writes++
-	err, hang := d.err, d.hang
+	err, hang, dead := d.err, d.hang, d.dead
 	d.mu.Unlock()
+	if dead {
+		return nil
+	}
 	if hang != nil {
 		<-hang
 	}
 	if err != nil {
 		return err
 	}
-	return d.disk.write(path, text)
+	return d.Write(path, text)
 }
 
 func (d *fakeDisk) count() int {
@@ -80,14 +110,16 @@ func (l *testLog) String() string {
 }
 
 // aRun is a process in a container, the nth there.
-func aRun(n int) run { return run{Host: "orders-0", BootID: "boot", PID: 1, Start: uint64(1000 * n)} } //nolint:gosec // small
+func aRun(n int) postmortem.Run {
+	return postmortem.Run{Host: "orders-0", BootID: "boot", PID: 1, Start: uint64(1000 * n)}
+} //nolint:gosec // small
 
 // recordEnv is the environment of a run.
-func recordEnv(me run) (env, *fakeDisk) {
-	e, d := fakeEnv(), &fakeDisk{disk: processDisk}
-	e.self = func() run { return me }
-	e.alive = func(run) bool { return false }
-	e.disk = disk{lock: d.lock, read: d.read, write: d.write}
+func recordEnv(me postmortem.Run) (env, *fakeDisk) {
+	e, d := fakeEnv(), &fakeDisk{Disk: postmortem.ProcessDisk}
+	e.postmortem.Self = func() postmortem.Run { return me }
+	e.postmortem.Alive = func(postmortem.Run) bool { return false }
+	e.postmortem.Disk = postmortem.Disk{Lock: d.lock, Read: d.Read, Write: d.write}
 	return e, d
 }
 
@@ -107,12 +139,10 @@ func recording(t *testing.T, path string, e env) (*Manager, *testLog) {
 func settled(t *testing.T, m *Manager) {
 	t.Helper()
 	const patience = 30 * time.Second
-	for _, k := range m.keepers {
-		for begun := time.Now(); isSaving(k); time.Sleep(time.Millisecond) {
-			require.Less(t, time.Since(begun), patience)
-		}
+	for begun := time.Now(); m.message.Saving() || m.record != nil && m.record.Saving(); time.Sleep(time.Millisecond) {
+		require.Less(t, time.Since(begun), patience)
 	}
-	m.log.flush(patience)
+	m.log.Flush(patience)
 }
 
 func end(t *testing.T, m *Manager) {
@@ -125,17 +155,11 @@ func end(t *testing.T, m *Manager) {
 func die(t *testing.T, m *Manager) {
 	t.Helper()
 	settled(t, m)
-	for _, k := range m.keepers {
-		k.mu.Lock()
-		k.closed = true
-		k.mu.Unlock()
-	}
-	if m.record.lock != nil {
-		require.NoError(t, m.record.lock.Close())
-	}
+	_, err := m.env.postmortem.Disk.Lock(death)
+	require.NoError(t, err)
 }
 
-func readRecord(t *testing.T, path string) (r record) {
+func readRecord(t *testing.T, path string) (r postmortem.File[Report]) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -306,7 +330,7 @@ func TestTheRecordIsTakenOverWhenTheOldOneHasEnded(t *testing.T) {
 				} else {
 					end(t, old)
 				}
-				time.Sleep(recordRetry)
+				time.Sleep(postmortem.Retry)
 				synctest.Wait()
 				settled(t, m)
 				_, ok = m.LastRun()
@@ -326,7 +350,7 @@ func TestWhoWroteTheRecordIsTold(t *testing.T) {
 	rebooted.BootID = "another boot"
 	reused.Start = 17
 	for name, test := range map[string]struct {
-		old   run
+		old   postmortem.Run
 		alive bool
 		phase Phase
 		known bool
@@ -342,12 +366,12 @@ func TestWhoWroteTheRecordIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "record")
-			text, err := json.Marshal(record{Format: recordFormat, Run: test.old, Report: Report{Phase: test.phase}})
+			text, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Run: test.old, Report: Report{Phase: test.phase}})
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(path, text, 0o600))
 			synctest.Test(t, func(t *testing.T) {
 				e, _ := recordEnv(me)
-				e.alive = func(run) bool { return test.alive }
+				e.postmortem.Alive = func(postmortem.Run) bool { return test.alive }
 				m, log := recording(t, path, e)
 				last, ok := m.LastRun()
 				require.Equal(t, test.known, ok)
@@ -367,12 +391,6 @@ func TestWhoWroteTheRecordIsTold(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestNobodyIsCertainToBeAProcessOfWhichNothingIsKnown(t *testing.T) {
-	require.False(t, run{PID: 1}.is(run{PID: 1}))
-	require.False(t, run{PID: 1, Start: 5}.is(run{PID: 1, Start: 5}))
-	require.False(t, run{PID: 1, BootID: "x"}.is(run{PID: 1, BootID: "x"}))
 }
 
 func TestTheRecordNamesAtMostTheOldestTasks(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/probe"
+	"github.com/gracefulgo/shutdown/internal/prestop"
 )
 
 // eventful is a shutdown in which something of everything happens.
@@ -158,7 +158,7 @@ func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
 func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
-		m.Begin(probe.PreStop("10.1.2.3"))
+		m.Begin(prestop.Cause("10.1.2.3"))
 		require.NoError(t, m.Wait())
 		require.Len(t, log.lines(`msg="shutdown: started" cause="preStop from 10.1.2.3"`), 1)
 		text, err := json.Marshal(m.Report())

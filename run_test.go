@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
 func runConfig(log io.Writer) Config {
@@ -88,12 +90,10 @@ func TestRunIsToldOfAFailedStartWhenTheShutdownHasBegun(t *testing.T) {
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
 	told := make(chan Phase, 1)
-	m.mu.Lock()
-	m.startWorkerLocked(&worker{
+	m.startWorker(&worker{
 		name: kindStart, kind: kindStart, ended: func(error) { told <- m.Phase() },
 		run: func(context.Context) error { return io.ErrUnexpectedEOF },
 	})
-	m.mu.Unlock()
 	require.NotEqual(t, Running, <-told, "it may have gone on from Leave")
 	require.ErrorIs(t, m.Wait(), io.ErrUnexpectedEOF)
 }
@@ -153,7 +153,7 @@ func TestAGoexitInStartGoesOnAfterTheShutdown(t *testing.T) {
 		over.Wait()
 		require.True(t, closed)
 		require.False(t, returned)
-		require.ErrorIs(t, Wait(), errGoexit)
+		require.ErrorIs(t, Wait(), sequence.ErrGoexit)
 	})
 }
 

@@ -21,7 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 // The children of signals_process_test.go, and what all children use.
@@ -246,7 +245,7 @@ var (
 // it would be a main that hangs.
 func readyInWait(m *shutdown.Manager) {
 	go func() {
-		<-probe.Of(m.AcceptContext()).Waiting
+		<-m.Waiting()
 		say("ready")
 	}()
 }

@@ -108,11 +108,11 @@ func TestASecondInterruptForcesOnlyHalfASecondLater(t *testing.T) {
 		for range 4 { // one key press, seen often
 			time.Sleep(100 * time.Millisecond)
 			f.send(os.Interrupt)
-			require.NoError(t, m.force.Err())
+			require.NoError(t, m.Report().Forced)
 		}
 		time.Sleep(100 * time.Millisecond)
 		f.send(os.Interrupt)
-		require.Error(t, m.force.Err())
+		require.Error(t, m.Report().Forced)
 		require.Equal(t, 130, ExitCode(m.Wait()))
 		nothing, _ := f.wasRaised()
 		require.Nil(t, nothing)
@@ -125,10 +125,10 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 		f.send(syscall.SIGTERM)
 		time.Sleep(400 * time.Millisecond)
 		f.send(os.Interrupt)
-		require.NoError(t, m.force.Err(), "a wrapper that passes Ctrl-C on as SIGTERM: one press")
+		require.NoError(t, m.Report().Forced, "a wrapper that passes Ctrl-C on as SIGTERM: one press")
 		time.Sleep(200 * time.Millisecond)
 		f.send(os.Interrupt)
-		require.Error(t, m.force.Err())
+		require.Error(t, m.Report().Forced)
 		require.Equal(t, 130, ExitCode(m.Wait()))
 	})
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
@@ -137,7 +137,7 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 		f.send(syscall.SIGTERM)
 		time.Sleep(time.Second)
 		f.send(os.Interrupt)
-		require.Error(t, m.force.Err())
+		require.Error(t, m.Report().Forced)
 		time.Sleep(time.Second)
 		f.send(os.Interrupt)
 		raised, _ := f.wasRaised()
@@ -148,7 +148,7 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 		m.Begin(nil)
 		time.Sleep(time.Second)
 		f.send(os.Interrupt)
-		require.NoError(t, m.force.Err())
+		require.NoError(t, m.Report().Forced)
 	})
 }
 
@@ -158,7 +158,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log testLog
 				e := fakeEnv()
-				e.terminal = func() bool { return terminal }
+				e.grace.Terminal = func() bool { return terminal }
 				m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
 				require.NoError(t, err)
 				_, _ = m.Track("long work")
@@ -188,7 +188,7 @@ func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log testLog
 		e := fakeEnv()
-		e.terminal = func() bool { return true }
+		e.grace.Terminal = func() bool { return true }
 		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
 		require.NoError(t, err)
 		_, _ = m.Track("long work")
@@ -207,7 +207,7 @@ func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log testLog
 		e := fakeEnv()
-		e.terminal = func() bool { return true }
+		e.grace.Terminal = func() bool { return true }
 		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
 		require.NoError(t, err)
 		m.Signal(syscall.SIGTERM)
@@ -321,16 +321,16 @@ func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
 		m, err := newManager(Config{Logger: slog.New(slog.DiscardHandler)}, e)
 		require.NoError(t, err)
 		all.Go(func() {
-			m.actions.mu.Lock()
-			m.caught <- syscall.SIGHUP // has no Action
-			assert.Eventually(t, func() bool { return len(m.caught) == 0 }, 50*time.Second, time.Millisecond)
+			m.signals.mu.Lock()
+			m.signals.caught <- syscall.SIGHUP // has no Action
+			assert.Eventually(t, func() bool { return len(m.signals.caught) == 0 }, 50*time.Second, time.Millisecond)
 			m.Begin(nil)
 			_ = m.Wait()
-			m.caught <- syscall.SIGTERM
-			<-m.released
-			m.actions.mu.Unlock()
-			m.catching.Wait()
-			assert.Equal(t, syscall.SIGTERM, m.oneMore)
+			m.signals.caught <- syscall.SIGTERM
+			<-m.signals.released
+			m.signals.mu.Unlock()
+			m.signals.reading.Wait()
+			assert.Equal(t, syscall.SIGTERM, m.signals.after)
 		})
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/postmortem"
 )
 
 // terminating runs do with a Manager that has an empty termination log, as the
@@ -23,7 +25,7 @@ func terminating(t *testing.T, content string, do func(m *Manager, log func() st
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := recordEnv(aRun(1))
-		e.terminationLog = path
+		e.postmortem.TerminationLog = path
 		m, _ := recording(t, "", e)
 		do(m, func() string {
 			settled(t, m)
@@ -91,7 +93,7 @@ func TestAMessageOfTheProgramsOwnStays(t *testing.T) {
 			m.On(Close, "last", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
 			m.On(Close, "writer", func(context.Context) error {
 				require.NotEmpty(t, log())
-				return os.WriteFile(m.env.terminationLog, []byte(message), 0o600)
+				return os.WriteFile(m.env.postmortem.TerminationLog, []byte(message), 0o600)
 			})
 			end(t, m)
 			require.Equal(t, message, log())
@@ -101,7 +103,7 @@ func TestAMessageOfTheProgramsOwnStays(t *testing.T) {
 		terminating(t, "", func(m *Manager, log func() string) {
 			m.On(Close, "last", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
 			m.On(Close, "writer", func(context.Context) error {
-				return os.WriteFile(m.env.terminationLog, []byte(log()+message), 0o600)
+				return os.WriteFile(m.env.postmortem.TerminationLog, []byte(log()+message), 0o600)
 			})
 			end(t, m)
 			require.Contains(t, log(), message)
@@ -126,7 +128,7 @@ func TestWithoutATerminationLogThereIsNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e, _ := recordEnv(aRun(1))
-				e.terminationLog = path
+				e.postmortem.TerminationLog = path
 				m, log := recording(t, "", e)
 				m.On(Close, "last", func(context.Context) error { return nil })
 				end(t, m)
@@ -137,20 +139,6 @@ func TestWithoutATerminationLogThereIsNone(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestATerminationLogThatHangsDelaysNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
-		m, log := recording(t, "", e)
-		hang := make(chan struct{})
-		m.keepers[0].save = func() { <-hang }
-		begun := time.Now()
-		end(t, m)
-		require.LessOrEqual(t, time.Since(begun), diskPatience)
-		require.Contains(t, log.String(), "could not be written in time")
-		close(hang)
-	})
 }
 
 func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
@@ -184,7 +172,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 			require.NoError(t, os.WriteFile(termination, nil, 0o600))
 			synctest.Test(t, func(t *testing.T) {
 				e, _ := recordEnv(aRun(1))
-				e.lookup, e.terminationLog = fakeEnv(test.vars...).lookup, termination
+				e.grace.Lookup, e.postmortem.TerminationLog = fakeEnv(test.vars...).grace.Lookup, termination
 				log := &testLog{}
 				m, err := newManager(Config{
 					GracePeriod: test.cfg, LameDuck: -1, Record: path, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil)),
@@ -228,7 +216,7 @@ func TestATimeoutUnderAGuessSaysWhatToSet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e, log := fakeEnv(), &testLog{}
-				e.self, e.disk = func() run { return aRun(1) }, processDisk
+				e.postmortem.Self, e.postmortem.Disk = func() postmortem.Run { return aRun(1) }, postmortem.ProcessDisk
 				m, err := newManager(Config{GracePeriod: cfg, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}, e)
 				require.NoError(t, err)
 				_, _ = m.Track("GET /orders/17")

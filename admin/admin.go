@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 // Options say what is served beside /livez and /readyz. The zero value is
@@ -90,7 +89,7 @@ func Handler(m *shutdown.Manager, o Options) http.Handler {
 	if err := o.check(); err != nil {
 		panic(err)
 	}
-	a := &admin{m: m, o: o, state: probe.Of(m.AcceptContext())}
+	a := &admin{m: m, o: o, started: time.Now()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
@@ -109,9 +108,9 @@ func Handler(m *shutdown.Manager, o Options) http.Handler {
 
 // An admin is the state behind the handlers.
 type admin struct {
-	m     *shutdown.Manager
-	o     Options
-	state probe.State
+	m       *shutdown.Manager
+	o       Options
+	started time.Time
 
 	checks  singleflight.Group
 	agreed  atomic.Bool // Options.Ready has returned nil at least once

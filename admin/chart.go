@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/share"
 )
 
 // A chart is the budget as a picture: what has run, and what is to come with
@@ -91,19 +90,6 @@ func (c charter) groups() []group {
 		{Class: "drain", Name: "Drain", Note: "all at once"},
 		{Class: "close", Name: "Close", Note: "one after another"},
 	}
-	end := map[shutdown.Phase]time.Duration{ // for those that hang
-		shutdown.Leave: share.LeaveEnd(c.r.LameDuck, c.r.Timeout-c.r.Reserve),
-		shutdown.Drain: c.r.Timeout - c.r.Reserve,
-	}
-	begin := map[shutdown.Phase]time.Duration{shutdown.Drain: c.r.LameDuck}
-	behind := 0 // Close hooks that are to come
-	for _, s := range c.r.Pending {
-		if s.Phase == shutdown.Close {
-			behind++
-		}
-	}
-	closeFrom := max(c.r.Timeout-c.r.Reserve, c.r.Took) // at the latest
-
 	for _, s := range c.r.Steps {
 		g := &groups[place(s)]
 		if s.Name == "" {
@@ -114,30 +100,21 @@ func (c charter) groups() []group {
 			continue
 		}
 		run := c.ran(s)
-		if s.Running && c.r.Forced == nil {
-			until := end[s.Phase]
-			if s.Phase == shutdown.Close {
-				until = s.At + share.CloseSlot(c.r.Timeout-s.At, behind)
-				closeFrom = until
-			}
-			run.Bars = append(run.Bars, c.span("plan", s.At+s.Took, until-s.At-s.Took))
-			run.Note += " of " + human(until-s.At)
+		if s.Running && s.Ends > 0 {
+			run.Bars = append(run.Bars, c.span("plan", s.At+s.Took, s.Ends-s.At-s.Took))
+			run.Note += " of " + human(s.Ends-s.At)
 		}
 		g.Rows = append(g.Rows, run)
 	}
 	for _, s := range c.r.Pending {
 		g := &groups[place(s)]
 		to := row{Name: shown(s.Name, maxName), State: "pending"}
-		switch {
-		case c.r.Forced != nil: // it will run, but when is another matter
-		case s.Phase == shutdown.Close:
-			behind--
-			slot := share.CloseSlot(max(0, c.r.Timeout-closeFrom), behind)
-			to.Bars, to.Note = []bar{c.span("plan", closeFrom, slot)}, "at least "+human(slot)
-			closeFrom += slot
-		default:
-			from := max(begin[s.Phase], c.r.Took)
-			to.Bars, to.Note = []bar{c.span("plan", from, end[s.Phase]-from)}, "up to "+human(end[s.Phase]-from)
+		if s.Ends > 0 { // after Force it will run, but when is another matter
+			atLeast := "up to "
+			if s.Phase == shutdown.Close { // earlier hooks may leave some of their time
+				atLeast = "at least "
+			}
+			to.Bars, to.Note = []bar{c.span("plan", s.At, s.Ends-s.At)}, atLeast+human(s.Ends-s.At)
 		}
 		g.Rows = append(g.Rows, to)
 	}

@@ -54,7 +54,7 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeoutCause(r.Context(), pagePatience, errNoAnswer)
 		state, why := a.readiness(ctx)
 		cancel()
-		err = pageTemplate.Execute(&body, newPage(report, state, why, a.state.Started))
+		err = pageTemplate.Execute(&body, newPage(report, state, why, a.started))
 	}
 	answerBy(w, writeTimeout)
 	if err != nil {

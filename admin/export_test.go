@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 // StartForTest is Start, but for the end of it: the server is closed when the
@@ -39,7 +38,7 @@ func BreakForTest(t testing.TB, m *shutdown.Manager) {
 // Waiting reports whether Wait of m has been called.
 func Waiting(m *shutdown.Manager) bool {
 	select {
-	case <-probe.Of(m.AcceptContext()).Waiting:
+	case <-m.Waiting():
 		return true
 	default:
 		return false

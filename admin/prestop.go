@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/probe"
+	"github.com/gracefulgo/shutdown/internal/prestop"
 )
 
 // lastAnswer is how long Close waits for the answers of /prestop, which then
@@ -42,7 +42,7 @@ func (a *admin) preStop(w http.ResponseWriter, r *http.Request) {
 			return nil
 		})
 	}
-	a.m.Begin(probe.PreStop(host(r.RemoteAddr)))
+	a.m.Begin(prestop.Cause(host(r.RemoteAddr)))
 
 	select {
 	case <-a.m.Reached(shutdown.Drain):

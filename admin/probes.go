@@ -49,7 +49,7 @@ func (a *admin) readiness(ctx context.Context) (readiness, error) {
 		return leaving, nil
 	}
 	select {
-	case <-a.state.Waiting:
+	case <-a.m.Waiting():
 	default:
 		return starting, nil
 	}

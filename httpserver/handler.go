@@ -63,7 +63,7 @@ type tracked struct {
 
 func track(m *shutdown.Manager, next http.Handler, c *closing) *tracked {
 	mux, _ := next.(*http.ServeMux)
-	return &tracked{m: m, inFlight: inflight.Of(m.AcceptContext()), next: next, mux: mux, closing: c}
+	return &tracked{m: m, inFlight: inflight.Of(m), next: next, mux: mux, closing: c}
 }
 
 // An exchange is a request and its response, in one allocation.
@@ -152,7 +152,7 @@ func (t *tracked) oldH2C(w http.ResponseWriter, r *http.Request, q *request) {
 		defer t.conns.changed(q.conn.outer, http.StateClosed) // x/net's server does not say so
 	}
 	t.conns.warnOfH2C.Do(func() {
-		warning.Log(t.m.AcceptContext(), "httpserver: requests over golang.org/x/net/http2/h2c are not tracked by name, and their clients are not told to leave: set http.Server.Protocols instead",
+		warning.Log(t.m, "httpserver: requests over golang.org/x/net/http2/h2c are not tracked by name, and their clients are not told to leave: set http.Server.Protocols instead",
 			"remedy", "Protocols.SetUnencryptedHTTP2(true)")
 	})
 	t.next.ServeHTTP(w, r)

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown"
-	"github.com/gracefulgo/shutdown/internal/probe"
 )
 
 // New returns a Manager for t. It catches no signals ([shutdown.Manager.Signal]
@@ -43,7 +42,7 @@ func New(t testing.TB) *shutdown.Manager {
 	t.Cleanup(func() {
 		judged := false
 		select {
-		case <-probe.Of(m.AcceptContext()).Waiting:
+		case <-m.Waiting():
 			judged = true
 		default:
 		}

@@ -21,8 +21,8 @@ var ProcessDisk = Disk{Lock: lockFile, Read: readFile, Write: writeFile}
 // ErrLocked says that another process has the lock.
 var ErrLocked = errors.New("locked")
 
-// maxRecord is far more than any record. What is longer is something else.
-const maxRecord = 4 << 20
+// MaxRecord is far more than any record. What is longer is something else.
+const MaxRecord = 4 << 20
 
 func readFile(path string) ([]byte, error) {
 	// To open a pipe would wait for a writer, and a device such as /dev/null
@@ -39,8 +39,8 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
-	if err == nil && len(text) > maxRecord {
+	text, err := io.ReadAll(io.LimitReader(f, MaxRecord+1))
+	if err == nil && len(text) > MaxRecord {
 		err = errors.New("too long for a record")
 	}
 	return text, err

@@ -2,17 +2,18 @@ package postmortem
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // requireFlushed waits until all has been saved. One flush gives up on a save
-// that takes diskPatience, which a goroutine may that has nothing to do.
-func requireFlushed(t *testing.T, k *keeper) {
+// that takes Patience, which a goroutine may that has nothing to do.
+func requireFlushed(t *testing.T, k *Keeper) {
 	t.Helper()
 	by := time.Now().Add(50 * time.Second)
-	for !k.flush(by) {
+	for !k.Flush(by) {
 		require.Less(t, time.Now(), by)
 		time.Sleep(time.Millisecond)
 	}
@@ -20,33 +21,45 @@ func requireFlushed(t *testing.T, k *keeper) {
 
 func TestAStateThatPanicsCostsTheKeeperNothing(t *testing.T) {
 	saved := 0
-	k := &keeper{log: &logQueue{}, save: func() {
+	k := &Keeper{save: func() {
 		if saved++; saved == 1 {
 			panic("the first")
 		}
 	}}
-	k.touch()
+	k.Touch()
 	requireFlushed(t, k)
 	require.Equal(t, 1, saved)
 }
 
 func TestStatesThatComeWhileOneIsSavedAreSkippedButForTheNewest(t *testing.T) {
 	saves, hang, hangs := 0, make(chan struct{}), make(chan struct{})
-	k := &keeper{log: &logQueue{}}
+	k := &Keeper{}
 	k.save = func() {
 		if saves++; saves == 1 {
 			close(hangs)
 			<-hang
 		}
 	}
-	k.touch()
+	k.Touch()
 	<-hangs
 	for range 1000 {
-		k.touch()
+		k.Touch()
 	}
 	close(hang)
 	requireFlushed(t, k)
 	require.Equal(t, 2, saves)
-	k.touch()
+	k.Touch()
 	require.Equal(t, 2, saves, "closed")
+}
+
+func TestASaveThatHangsIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		k := &Keeper{save: func() { <-hang }, warn: func(string, ...any) {}}
+		k.Touch()
+		began := time.Now()
+		require.False(t, k.Flush(began.Add(time.Minute)))
+		require.LessOrEqual(t, time.Since(began), Patience)
+		close(hang)
+	})
 }

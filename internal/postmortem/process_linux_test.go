@@ -31,7 +31,7 @@ func TestAProcessIsToldFromOthersByItsStart(t *testing.T) {
 	cmd := exec.Command(name, "60")
 	cmd.Args[0] = "sleep" // which busybox goes by
 	require.NoError(t, cmd.Start())
-	child := run{BootID: me.BootID, PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid)}
+	child := Run{BootID: me.BootID, PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid)}
 	require.NotZero(t, child.Start)
 	require.True(t, isAlive(child))
 	require.NoError(t, cmd.Process.Kill())

@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	// How often a lock that another instance holds is tried again.
-	retry = time.Second
+	// Retry is how often a lock that another instance holds is tried again.
+	Retry = time.Second
 
-	format = 1
+	// Format is that of a File.
+	Format = 1
 
 	maxErrText = 6 << 10
 )
@@ -139,7 +140,7 @@ func (r *Record[R]) write() {
 	}
 	state := r.config.State()
 	text, err := json.Marshal(File[R]{
-		Format: format, Run: r.me, Started: r.config.Started, Written: time.Now(),
+		Format: Format, Run: r.me, Started: r.config.Started, Written: time.Now(),
 		InFlight: state.InFlight, CutOff: state.CutOff, Report: state.Report,
 	})
 	if err == nil {
@@ -179,7 +180,7 @@ func (r *Record[R]) open() bool {
 	}
 	if errors.Is(err, ErrLocked) {
 		err = errors.New("another instance uses it, and nothing is recorded until that has ended")
-		time.AfterFunc(retry, r.Touch)
+		time.AfterFunc(Retry, r.Touch)
 	}
 	r.warnOnce(err)
 	return false
@@ -194,13 +195,13 @@ func (r *Record[R]) read() error {
 	if err != nil {
 		return err
 	}
-	if !isRecord(text) {
+	if !IsRecord(text) {
 		return errors.New("not a shutdown record; left unchanged")
 	}
 	var old File[R]
 	err = json.Unmarshal(text, &old)
-	if err == nil && old.Format != format {
-		err = fmt.Errorf("its format is %d, and not %d", old.Format, format)
+	if err == nil && old.Format != Format {
+		err = fmt.Errorf("its format is %d, and not %d", old.Format, Format)
 	}
 	switch {
 	case err != nil:
@@ -217,9 +218,9 @@ func (r *Record[R]) read() error {
 	return nil
 }
 
-// isRecord reports whether text is a record, or what a machine that lost its power has
+// IsRecord reports whether text is a record, or what a machine that lost its power has
 // left of one: nothing, zeros, or the beginning.
-func isRecord(text []byte) bool {
+func IsRecord(text []byte) bool {
 	const begins = `{"format":`
 	return len(bytes.Trim(text, "\x00")) == 0 || bytes.HasPrefix(text, []byte(begins))
 }

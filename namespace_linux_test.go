@@ -3,6 +3,7 @@ package shutdown_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -80,14 +81,25 @@ var goCache = sync.OnceValues(func() (string, error) {
 })
 
 func (p *process) findings() (found []string) {
-	for _, line := range p.warnings() {
-		_, msg, _ := strings.Cut(strings.TrimSpace(line), "msg=")
+	for line := range strings.Lines(p.out.String()) {
+		if f, ok := strings.CutPrefix(line, "finding: "); ok {
+			found = append(found, strings.TrimSpace(f))
+		}
+	}
+	return found
+}
+
+// findingWriter says what New warns of.
+type findingWriter struct{}
+
+func (findingWriter) Write(line []byte) (int, error) {
+	if _, msg, ok := strings.Cut(strings.TrimSpace(string(line)), "level=WARN msg="); ok {
 		if unquoted, err := strconv.Unquote(msg); err == nil {
 			msg = unquoted
 		}
-		found = append(found, strings.TrimPrefix(msg, "shutdown: "))
+		say("finding: " + strings.TrimPrefix(msg, "shutdown: "))
 	}
-	return found
+	return len(line), nil
 }
 
 // cleanUpEnv is how long a child needs to end, if that is not cleanUp.
@@ -112,7 +124,7 @@ func init() {
 				standIn()
 			}
 			before()
-			cfg := shutdown.Config{GracePeriod: time.Minute, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+			cfg := shutdown.Config{GracePeriod: time.Minute, Logger: slog.New(slog.NewTextHandler(io.MultiWriter(os.Stderr, findingWriter{}), nil))}
 			switch name {
 			case "diagnose HUP":
 				cfg.Signals = map[os.Signal]shutdown.Action{syscall.SIGTERM: shutdown.Graceful, syscall.SIGHUP: shutdown.Graceful}

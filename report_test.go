@@ -66,11 +66,11 @@ func TestTheReportIsLiveWhileTheShutdownRuns(t *testing.T) {
 		r := m.Report()
 		require.Equal(t, shutdown.Leave, r.Phase)
 		require.Equal(t, 100*time.Millisecond, r.Took)
-		require.Equal(t, shutdown.Step{Phase: shutdown.Leave, Name: "consul", Took: 100 * time.Millisecond, Running: true}, r.Steps[1])
+		require.Equal(t, shutdown.Step{Phase: shutdown.Leave, Name: "consul", Took: 100 * time.Millisecond, Ends: 10800 * time.Millisecond, Running: true}, r.Steps[1])
 		require.Equal(t, []shutdown.Step{
-			{Phase: shutdown.Drain, Name: "http :8080"},
-			{Phase: shutdown.Close, Name: "metrics"},
-			{Phase: shutdown.Close, Name: "db"},
+			{Phase: shutdown.Drain, Name: "http :8080", At: 5 * time.Second, Ends: 21600 * time.Millisecond},
+			{Phase: shutdown.Close, Name: "metrics", At: 21600 * time.Millisecond, Ends: 26500 * time.Millisecond},
+			{Phase: shutdown.Close, Name: "db", At: 26500 * time.Millisecond, Ends: 27 * time.Second},
 		}, r.Pending, "in the order in which they will run")
 		require.Equal(t, "GET /orders/{id}", r.Unfinished[0].Name)
 		require.Contains(t, r.String(), "shutdown: in leave after 100ms")

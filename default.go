@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/gracefulgo/shutdown/internal/clip"
 	"github.com/gracefulgo/shutdown/internal/sequence"
@@ -116,6 +117,24 @@ func (m *Manager) runStart(start func(*Manager) error) error {
 		panic(p)
 	}
 	return err
+}
+
+// hangs reports whether nobody has called Wait by end: until then main may be in a
+// start-up that goes on. Run returns in any case.
+func (m *Manager) hangs(end time.Time) bool {
+	m.mu.Lock()
+	isRun := m.isRun
+	m.mu.Unlock()
+	if isRun {
+		return false
+	}
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-m.waiting:
+	case <-timer.C:
+	}
+	return !closed(m.waiting)
 }
 
 // newDefault is New for the default Manager.

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/sequence"
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // A Phase is where a Manager is on its way from Running to Done. Hooks are
@@ -216,3 +219,26 @@ func (e *HookError) Error() string {
 }
 
 func (e *HookError) Unwrap() error { return e.Err }
+
+// SignalError is the cause of a shutdown that a signal began or forced.
+type SignalError struct{ Signal os.Signal }
+
+func (e SignalError) Error() string { return signalPrefix + signame.Name(e.Signal) }
+
+const signalPrefix = "signal "
+
+// ExitCode returns what a process should exit with after Wait returned err:
+// 0 if err is nil, 128+n if signal n forced the end, else 1.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	var forced *sequence.ForcedError
+	var sig SignalError
+	if errors.As(err, &forced) && errors.As(forced.Cause, &sig) {
+		if n, ok := sig.Signal.(syscall.Signal); ok {
+			return 128 + int(n)
+		}
+	}
+	return 1
+}

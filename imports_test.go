@@ -30,7 +30,7 @@ func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 		"/internal/sequence":    {"clip"},
 		"/internal/postmortem":  {"clip", "wakeups"},
 		"/internal/asynclog":    {"wakeups"},
-		"/internal/diagnose":    {"clip"},
+		"/internal/diagnose":    {"clip", "signame"},
 		"/internal/grace":       {"clip"},
 		"/internal/clip":        nil,
 		"/internal/inflight":    nil,

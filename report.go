@@ -57,7 +57,7 @@ type Step struct {
 // final after Wait. It does not block.
 func (m *Manager) Report() Report {
 	// The tasks come first: what is marked as cut off was so after CutOffAt.
-	inFlight, cut := m.tracker.Tasks(), m.tracker.cutTasks()
+	inFlight, cut := m.Tasks(), tasks(m.tracker.work.CutItems())
 	s := m.sequence.Snapshot()
 	r := Report{
 		Phase: Phase(s.Phase), Cause: s.Cause, Begun: s.Begun, Took: s.Took,

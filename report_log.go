@@ -80,7 +80,7 @@ func (m *Manager) began(begun time.Time, cause error, p sequence.Plan) {
 		"timeout_seconds", inSeconds(p.Timeout),
 		"lame_duck_seconds", inSeconds(p.LameDuck),
 		"reserve_seconds", inSeconds(p.Reserve),
-		"in_flight", m.tracker.inFlight(),
+		"in_flight", m.tracker.work.Count(),
 		"drain_ends", begun.Add(p.DrainEnd),
 		"close_ends", begun.Add(p.Timeout),
 		kill, begun.Add(b.Grace)}, advice...)...)
@@ -174,11 +174,11 @@ func (m *Manager) awaitStacks(by time.Time) {
 }
 
 // workEnded names what is in flight when WorkContext ends by the deadline or by force.
-func (m *Manager) workEnded(cause error) { m.logCutOff(m.tracker.cutInFlight(), cause) }
+func (m *Manager) workEnded(cause error) { m.logCutOff(tasks(m.tracker.work.CutInFlight()), cause) }
 
 // cutOffError names what was cut off, when Drain has ended.
 func (m *Manager) cutOffError(cause error) error {
-	cut, late, left := m.tracker.cutTasks(), m.tracker.lateTasks(), m.tracker.Tasks()
+	cut, late, left := tasks(m.tracker.work.CutItems()), tasks(m.tracker.work.LateItems()), m.Tasks()
 	asOf := m.sequence.Snapshot().CutAt
 	m.mu.Lock()
 	defer m.mu.Unlock()

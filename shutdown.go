@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,61 +17,57 @@ import (
 	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
-// Config says how a Manager behaves. The zero value suits most services: the
-// grace period is learnt from the environment or guessed from the platform,
-// and all else follows from it. New refuses values that contradict each other.
+// Config says how a Manager behaves. The zero value suits most services: the grace
+// period is read from the environment, or guessed from the platform, and all else
+// follows from it. New refuses values that contradict each other.
 //
-// Three environment variables, for whoever deploys the service, beat what is
-// set here: SHUTDOWN_GRACE_PERIOD, SHUTDOWN_LAME_DUCK, and SHUTDOWN_PRESTOP, the
-// length of a preStop sleep, which is taken off the grace period and credited
-// to the lame duck. Each is a duration ("30s") or a number of seconds ("30"). A
-// value that is neither is logged and ignored.
+// Three environment variables, for whoever deploys the service, take precedence over
+// these fields: SHUTDOWN_GRACE_PERIOD, SHUTDOWN_LAME_DUCK, and SHUTDOWN_PRESTOP, the
+// length of a preStop sleep, which is subtracted from the grace period and from the
+// lame duck. Each is a duration ("30s") or a number of seconds ("30"). A value that is
+// neither is logged and ignored.
 type Config struct {
-	// GracePeriod is what the platform grants from the first signal to
-	// SIGKILL: terminationGracePeriodSeconds, docker stop --timeout,
-	// TimeoutStopSec. Zero means that it is found out.
+	// GracePeriod is the time that the platform grants from the first signal to SIGKILL:
+	// terminationGracePeriodSeconds, docker stop --timeout, TimeoutStopSec. Zero means
+	// that it is found out.
 	GracePeriod time.Duration
 
-	// Timeout is when everything has ended, counted from the first signal. It
-	// must be shorter than GracePeriod. Zero means GracePeriod less a tenth, at
-	// most 5 s less.
+	// Timeout is when everything has ended, counted from the first signal. It must be
+	// shorter than GracePeriod. Zero means GracePeriod less a tenth, at most 5 s less.
 	Timeout time.Duration
 
-	// LameDuck is how long the service serves on after it was told to leave,
-	// for those who have not heard of it yet. Zero means: in Kubernetes, if
-	// there is a Drain hook (a server has one), 5 s but at most a quarter of
-	// Timeout; elsewhere none. Negative means none.
+	// LameDuck is how long the service goes on serving after the shutdown has begun,
+	// because some clients do not know yet that it is leaving. Zero means 5 s, at most a
+	// quarter of Timeout, in Kubernetes and if there is a Drain hook (a server has one);
+	// elsewhere none. Negative means none.
 	LameDuck time.Duration
 
-	// Reserve is the part of Timeout that is kept for Close, whatever hangs
-	// before. Zero means a fifth of Timeout, or less to make room for LameDuck.
+	// Reserve is the part of Timeout that is kept for Close hooks, even if earlier phases
+	// hang. Zero means a fifth of Timeout, or less to make room for LameDuck.
 	Reserve time.Duration
 
-	// Signals says what to do on which signal. Nil means DefaultSignals. Empty,
-	// as NoSignals returns it, means that none is caught: New then starts no
-	// goroutine that stays (but see Record) and does not touch os/signal, for
-	// tests and for programs that catch their own.
+	// Signals says what to do on which signal. Nil means DefaultSignals. Empty, as
+	// NoSignals returns it, means that no signal is caught, for tests and for programs
+	// that catch their own: New then does not touch os/signal.
 	Signals map[os.Signal]Action
 
-	// Record is the path of the post-mortem record: a file that says how far
-	// this run has come, so that the next one can tell if it was killed, and
-	// where (Manager.LastRun). It is written when the program starts, and from
-	// the beginning of the shutdown on at each step and once a second. Beside it
-	// there is a lock, its name with .lock. What goes wrong with either is
-	// logged, and changes nothing else. It is read and written on a goroutine
-	// that exists as long as that takes. Empty means none.
+	// Record is the path of the post-mortem record, a file that says how far this run has
+	// come, so that the next one can tell whether it was killed, and where
+	// (Manager.LastRun). It is written when the program starts and, from the beginning of
+	// the shutdown on, at each step and once a second. Beside it there is a lock file,
+	// its name with .lock. Errors with either are logged and have no other effect. Empty
+	// means none.
 	Record string
 
-	// Logger gets a line when the shutdown begins, one a second while it waits
-	// and one at the end. Nil means slog.Default().
+	// Logger gets a line when the shutdown begins, one each second while it waits, and
+	// one at the end. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// A Manager ends a program well: once told to by a signal, an error or a call,
-// it takes it through Leave, Drain and Close, in bounded time. Managers do not
-// know of each other. All methods may be called from anywhere and at any time,
-// hooks, workers and Actions included, except that Wait inside of one of those
-// waits for itself until it is left behind.
+// A Manager implements graceful shutdown. Once a signal, an error or a call tells it to,
+// it goes through Leave, Drain and Close, in bounded time. Managers do not know of each
+// other. All methods may be called from any goroutine and at any time, also inside of
+// hooks, workers and Actions; only Wait must not, because it would wait for itself.
 type Manager struct {
 	env      env
 	started  time.Time
@@ -110,22 +107,18 @@ func processEnv() env {
 	return env{grace.OfProcess(), diagnose.Self(), postmortem.OfProcess(), processSignals{}}
 }
 
-// New returns a Manager that catches cfg.Signals from now on, so that a signal
-// that comes during start-up is not lost. Call it first thing in main, and end
-// the program with [Manager.Wait]:
+// New returns a Manager that catches cfg.Signals from now on, so that a signal that
+// arrives during start-up is not lost. Call it first thing in main, and end the program
+// with [Manager.Wait]:
 //
 //	os.Exit(shutdown.ExitCode(m.Wait()))
 //
-// In between use [Manager.Begin] where a program would call log.Fatal, which
-// skips every hook.
+// In between use [Manager.Begin] instead of log.Fatal, which skips every hook. [Run] does
+// all of that; New is for programs whose main belongs to somebody else. Nothing else in
+// the process may act on the same signals; see the package documentation.
 //
-// [Run] does all of that. New is for programs whose main belongs to somebody else.
-//
-// Nobody else in the process may act on the same signals; see the package
-// documentation.
-//
-// An error says which field of cfg is impossible, and why. The environment
-// never makes New fail. What may keep signals from arriving is logged.
+// An error names the field of cfg that is impossible, and says why. The environment never
+// makes New fail. What may keep signals from arriving is logged as a warning.
 func New(cfg Config) (*Manager, error) { return newManager(cfg, processEnv()) }
 
 func newManager(cfg Config, e env) (*Manager, error) {
@@ -151,14 +144,16 @@ func newManager(cfg Config, e env) (*Manager, error) {
 	m.base = NewContext(context.Background(), m)
 	m.sequence = sequence.New(sequence.Config{
 		Base: m.base, Plan: m.plan,
-		Drain: m.tracker.Drain, CutOff: m.tracker.cutOff, WorkEnded: m.workEnded, CutOffError: m.cutOffError,
+		Drain: m.tracker.Drain, CutOff: m.tracker.work.CutOff, WorkEnded: m.workEnded, CutOffError: m.cutOffError,
 		Began: m.began, Forced: m.logForced, Failed: m.stepFailed, Changed: m.touch, Overdue: m.overdue,
 	})
 	for _, w := range b.Warnings {
 		m.log.Warn("shutdown: " + w)
 	}
 	m.keep(cfg.Record)
-	m.diagnose()
+	for _, f := range e.process.Look(slices.Collect(maps.Keys(m.signals.table)), e.signals.ignored) {
+		m.log.Warn("shutdown: " + f.String())
+	}
 	m.signals.catch(m.arrived)
 	return m, nil
 }
@@ -179,18 +174,17 @@ func (m *Manager) plan(serves bool, cause error) sequence.Plan {
 	return p
 }
 
-// Begin begins the shutdown and returns at once. Only the first call counts;
-// the clock of Config.Timeout starts with it. A nil cause, or a SignalError
-// itself, is a request; any other cause becomes part of what Wait returns, so that the
-// exit code says that something was wrong. If it is no request and nobody has
-// called Wait yet, the start has failed: there is no lame duck then.
+// Begin begins the shutdown and returns at once. Only the first call has an effect; the
+// clock of Config.Timeout starts with it. A nil cause, or a SignalError itself, is a
+// request. Any other cause is a failure: it is part of what Wait returns, and if nobody
+// has called Wait yet, the start has failed and there is no lame duck.
 func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 
-// Force begins the shutdown if it has not begun, and cuts it short: Leave and
-// Drain hooks and WorkContext are cancelled, hooks that do not return within a
-// moment (100 ms at most) are left behind, and Close has at most Config.Reserve from now. What is in
-// flight at that moment, or is let in after it, was cut off: see Wait. Force
-// returns at once. Only the first call counts, and none does after the end.
+// Force begins the shutdown if it has not begun, and cuts it short: WorkContext and the
+// contexts of Leave and Drain hooks end, hooks that do not return within 100 ms are
+// abandoned, and Close has at most Config.Reserve from now. Work that is in flight at
+// that moment, or is admitted later, was cut off; see Wait. Force returns at once. Only the
+// first call has an effect, and none has after the end.
 func (m *Manager) Force(cause error) {
 	m.begin(cause, true)
 	m.sequence.Force(cause)
@@ -208,27 +202,25 @@ func (m *Manager) begin(cause error, force bool) bool {
 	return true
 }
 
-// Wait blocks until the shutdown has ended, at Config.Timeout after its
-// beginning at the latest, even if every hook hangs (in a process that is starved
-// of CPU, as much later as its timers are). It begins one only if there
-// are jobs and the last has returned; see Job. Any number of goroutines may call
-// it, also after the end; all get the same.
+// Wait blocks until the shutdown has ended, which is at Config.Timeout at the latest, even
+// if every hook hangs. (In a process that gets no CPU it is as much later as its timers
+// are.) Wait does not begin the shutdown, unless there are jobs and the last has returned;
+// see Job. Any number of goroutines may call it, also after the end; all get the same error.
 //
-// Wait returns nil only if the shutdown was asked for and everything ended
-// well. Otherwise its error joins what applies of: the cause given to Begin; a
-// *HookError for each hook, worker or job that failed, did not finish or was
-// left behind; an error that names the work that was cut off, which is ErrTimeout
-// or ErrForced; and one that is ErrForced and wraps the cause.
+// Wait returns nil only if the shutdown was requested and everything ended well.
+// Otherwise its error joins, as far as they apply: the cause given to Begin; a *HookError
+// for each hook, worker or job that failed, did not finish or was abandoned; an error that
+// is ErrTimeout or ErrForced and names the work that was cut off; and one that is
+// ErrForced and wraps the cause.
 //
-// Work is cut off if it is in flight when WorkContext ends, by the deadline or by
-// force, or if it is let in after that. Whatever it does then, an answer
-// included, it is named here and in the Report: it may have given up half way.
+// Work is cut off if it is in flight when WorkContext ends by the deadline or by force, or
+// is admitted after that. It is named here and in the Report whatever it does afterwards,
+// an answer included: it may have given up half way.
 //
-// Shortly after Wait has returned, signals are the operating system's again, so
-// that one more ends a main that hangs behind it. A main that never comes to
-// call Wait is ended as well: if at the Timeout nobody has called it, and a
-// signal has come, the Manager raises that again, with the operating system's
-// default. (As pid 1, which no default action kills, the program exits with 2.)
+// Shortly after Wait has returned, the Manager stops catching signals, so that one more
+// ends a main that hangs after it. If nobody has called Wait by the Timeout, and a signal
+// has come, main hangs as well: the Manager raises that signal again, with the default
+// action of the operating system. (Pid 1 has none, and exits with 2.)
 func (m *Manager) Wait() error {
 	m.wait.Do(func() { close(m.waiting) })
 	m.beginIfJobsDone()
@@ -236,8 +228,8 @@ func (m *Manager) Wait() error {
 	return m.err
 }
 
-// Waiting returns a channel that is closed when Wait is called for the first time:
-// main has started everything.
+// Waiting returns a channel that is closed when Wait is called for the first time: main
+// has started everything.
 func (m *Manager) Waiting() <-chan struct{} { return m.waiting }
 
 const (
@@ -260,7 +252,9 @@ func (m *Manager) run() {
 	stopTicks := m.tick(begun)
 	m.sequence.Run()
 	stopTicks()
-	m.logFinding(unreaped())
+	if f, found := unreaped(); found {
+		m.log.Warn("shutdown: " + f.String())
+	}
 	m.finish(begun.Add(m.budget.Timeout))
 }
 
@@ -292,39 +286,19 @@ func (m *Manager) finish(end time.Time) {
 	m.signals.release(hangs)
 }
 
-// hangs reports whether nobody has called Wait by end: until then main may be in a
-// start-up that goes on. Run returns in any case.
-func (m *Manager) hangs(end time.Time) bool {
-	m.mu.Lock()
-	isRun := m.isRun
-	m.mu.Unlock()
-	if isRun {
-		return false
-	}
-	timer := time.NewTimer(time.Until(end))
-	defer timer.Stop()
-	select {
-	case <-m.waiting:
-	case <-timer.C:
-	}
-	return !closed(m.waiting)
-}
-
-// AcceptContext is done when the shutdown begins; [context.Cause] then says why.
-// It answers "may I start something new?": fetch with it, poll with it.
+// AcceptContext ends when the shutdown begins; [context.Cause] says why. Fetch and poll
+// with it: it answers whether something new may be started.
 func (m *Manager) AcceptContext() context.Context { return m.sequence.Accept() }
 
-// WorkContext is done when work in flight has to give up: shortly before the
-// end of Drain (a fifth of Drain, at most 2 s), or when the end is forced. Its
-// cause is then ErrTimeout or ErrForced, and what is in flight was cut off; see
-// Wait. If the drain ends in time, WorkContext lives on until Close has ended. It
-// answers "may I go on?": handle with it what was fetched with AcceptContext. A
-// Close hook flushes with the context that it is given.
+// WorkContext ends when work in flight has to give up: shortly before the end of Drain (a
+// fifth of Drain, at most 2 s), or when the end is forced. Its cause is then ErrTimeout or
+// ErrForced. If the drain ends in time, WorkContext ends after Close. Handle with it what
+// was fetched with AcceptContext. A Close hook flushes with its own context.
 func (m *Manager) WorkContext() context.Context { return m.sequence.Work() }
 
-// Reached returns a channel that is closed when phase p begins: when the phase
-// is over it stays closed, and Reached(Running) always is. Reached(Done) is
-// closed before Wait returns. It panics if there is no such phase.
+// Reached returns a channel that is closed when phase p begins, and stays closed when it
+// is over. Reached(Running) is always closed; Reached(Done) is closed before Wait returns.
+// It panics if there is no such phase.
 func (m *Manager) Reached(p Phase) <-chan struct{} {
 	c := m.sequence.Reached(sequence.Phase(p))
 	if c == nil {
@@ -333,26 +307,5 @@ func (m *Manager) Reached(p Phase) <-chan struct{} {
 	return c
 }
 
-// Phase returns where the Manager is. It costs one atomic load, so a loop can
-// ask at each turn.
+// Phase returns the present phase. It costs one atomic load.
 func (m *Manager) Phase() Phase { return Phase(m.sequence.Phase()) }
-
-// Track counts a piece of work as in flight until done is called; Drain waits
-// for it, and logs and reports call it by name. ok is false if it is too late,
-// because the drain has ended: then the work must not be done. Until then, also
-// in Leave and Drain, Track succeeds: what was accepted is work like any other.
-// See [Tracker.Track]; done may be called more than once.
-func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.Track(name) }
-
-// Tasks returns what is in flight now, oldest first: what Track, Go and Job count.
-func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
-
-// closed reports whether c is closed; nothing is ever sent on it.
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}

@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/gracefulgo/shutdown/internal/diagnose"
 	"github.com/gracefulgo/shutdown/internal/sequence"
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
@@ -64,29 +61,6 @@ func NoSignals() map[os.Signal]Action { return map[os.Signal]Action{} }
 // at each call, to add to or take from.
 func DefaultSignals() map[os.Signal]Action {
 	return map[os.Signal]Action{syscall.SIGTERM: Graceful, os.Interrupt: GracefulThenForce}
-}
-
-// SignalError is the cause of a shutdown that a signal began or forced.
-type SignalError struct{ Signal os.Signal }
-
-func (e SignalError) Error() string { return signalPrefix + signame.Name(e.Signal) }
-
-const signalPrefix = "signal "
-
-// ExitCode returns what a process should exit with after Wait returned err:
-// 0 if err is nil, 128+n if signal n forced the end, else 1.
-func ExitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	var forced *sequence.ForcedError
-	var sig SignalError
-	if errors.As(err, &forced) && errors.As(forced.Cause, &sig) {
-		if n, ok := sig.Signal.(syscall.Signal); ok {
-			return 128 + int(n)
-		}
-	}
-	return 1
 }
 
 // samePress is the time in which a second signal belongs to the first.
@@ -318,46 +292,4 @@ func (s *signals) raise(sig os.Signal) {
 	}
 	s.source.stop(s.caught)
 	s.source.raise(sig)
-}
-
-// diagnose logs what keeps signals from arriving.
-func (m *Manager) diagnose() {
-	if m.signals.table[syscall.SIGTERM] != nil {
-		m.logFinding(m.env.process.SwallowsTerm())
-	}
-	for _, sig := range m.signals.ignored() {
-		m.logFinding(diagnose.Finding{
-			Problem: signame.Name(sig) + " was ignored when the program started, and stays ignored",
-			Remedy:  "start it without nohup and trap '', and not in the background of a script; or take the signal out of Config.Signals",
-		}, true)
-	}
-	if len(m.signals.table) > 0 {
-		m.logFinding(m.env.process.GivenChild())
-	}
-	if problem, remedy, found := m.budget.Margin(); found {
-		m.logFinding(diagnose.Finding{Problem: problem, Remedy: remedy}, true)
-	}
-}
-
-func (m *Manager) logFinding(f diagnose.Finding, found bool) {
-	if found {
-		m.log.Warn("shutdown: " + f.String())
-	}
-}
-
-// ignored are the signals of the table that never arrive. A shell without job control
-// lets whatever it starts in the background ignore SIGINT, because Ctrl-C is not
-// meant for it. Where SIGTERM is in the table that costs nothing, and scripts that do
-// it right would get a warning (./app & trap ... TERM; wait).
-func (s *signals) ignored() (ignored []os.Signal) {
-	for sig := range s.table {
-		if sig == os.Interrupt && s.table[syscall.SIGTERM] != nil {
-			continue
-		}
-		if s.source.ignored(sig) {
-			ignored = append(ignored, sig)
-		}
-	}
-	slices.SortFunc(ignored, func(a, b os.Signal) int { return strings.Compare(signame.Name(a), signame.Name(b)) })
-	return ignored
 }

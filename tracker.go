@@ -2,12 +2,7 @@ package shutdown
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/gracefulgo/shutdown/internal/inflight"
 	"github.com/gracefulgo/shutdown/internal/warning"
@@ -21,57 +16,13 @@ import (
 // The zero value is ready for use. A Tracker must not be copied. A Manager has
 // one of its own, behind [Manager.Track]; a Tracker by itself serves where a
 // part of a program ends before the whole.
-type Tracker struct {
-	// Work is counted in shards, so that cores do not fight over one cache
-	// line. The pool hands each processor the shard it used last.
-	local sync.Pool // *int32, the index of a shard
-	next  atomic.Uint32
-	none  chan struct{} // made by the first Drain, closed when nothing is in flight; protected by all shards' locks
-
-	shards [trackerShards]shard
-}
+type Tracker struct{ work inflight.Tracker }
 
 // Task is a piece of work in flight.
 type Task struct {
 	Name  string
-	Since time.Time // when it was let in
+	Since time.Time // when it was admitted
 }
-
-const trackerShards = 32
-
-type shard struct {
-	shardState
-	// Two cache lines: the adjacent-line prefetcher of x86 pairs them.
-	_ [128 - unsafe.Sizeof(shardState{})%128]byte
-}
-
-type shardState struct {
-	mu       sync.Mutex // protects what follows
-	inFlight int
-	closed   bool     // nothing is let in any more
-	cutting  bool     // the time is up: whatever is in flight, or let in from now on, is cut off
-	returned []slot   // copies of what was cut off and has returned since
-	free     int32    // first free slot plus one; 0 is none
-	slots    []slot   // only grows, to the most that was ever in flight at once
-	drains   *Tracker // told when inFlight reaches zero; nil unless a Drain waits
-}
-
-// A slot holds one task. It is used again; the generation tells a second call
-// of an old done from the first call of a new one.
-type slot struct {
-	generation uint64
-	name       string
-	namer      inflight.Namer // makes the name; nil if it is there already
-	since      time.Duration  // since the epoch below
-	inUse      bool
-	cut        bool // it was in flight when its time was up, or is late
-	late       bool // it was let in after that
-	nextFree   int32
-}
-
-// epoch makes a start time one clock reading instead of two: time.Since reads
-// the monotonic clock alone.
-var epoch = time.Now()
 
 // Track counts a piece of work as in flight until done is called. The name is
 // what logs and reports call it: "GET /orders/{id}", not "request".
@@ -84,36 +35,11 @@ var epoch = time.Now()
 // done is never nil. It may be called from any goroutine and more than once;
 // only the first call counts. Neither Track nor done blocks.
 func (t *Tracker) Track(name string) (done func(), ok bool) {
-	i, slot, generation, ok := t.begin(name, nil)
+	task, ok := t.work.Begin(name, nil)
 	if !ok {
 		return func() {}, false
 	}
-	s := &t.shards[i]
-	return func() { s.end(slot, generation) }, true
-}
-
-// trackWorker is Track for a worker or a job, before the Tracker is closed: done
-// also reports whether it was cut off.
-func (t *Tracker) trackWorker(name string) (done func() (cut bool)) {
-	i, slot, generation, _ := t.begin(name, nil)
-	return func() bool { return t.shards[i].end(slot, generation) }
-}
-
-func init() {
-	inflight.Of = func(m any) inflight.Tracker { return lazyTracker{&m.(*Manager).tracker} }
-	warning.Log = func(m any, msg string, args ...any) { m.(*Manager).log.Warn(msg, args...) }
-}
-
-// lazyTracker is what package inflight promises.
-type lazyTracker struct{ *Tracker }
-
-func (t lazyTracker) Begin(n inflight.Namer) (inflight.Task, bool) {
-	i, slot, generation, ok := t.begin("", n)
-	return inflight.Task{Generation: generation, Shard: i, Slot: slot}, ok
-}
-
-func (t lazyTracker) End(task inflight.Task) {
-	_ = t.shards[task.Shard].end(task.Slot, task.Generation) // whether it was cut off stands in the Report
+	return func() { t.work.End(task) }, true
 }
 
 // Drain waits until nothing is in flight. It blocks until then, or until ctx
@@ -123,215 +49,29 @@ func (t lazyTracker) End(task inflight.Task) {
 // The error is nil if nothing is in flight; otherwise it says how much was
 // left and wraps the cause of ctx. A second call, also one at the same time,
 // waits for what is still in flight.
-func (t *Tracker) Drain(ctx context.Context) error {
-	t.lockAll()
-	if t.none == nil {
-		t.none = make(chan struct{})
-		for i := range t.shards {
-			t.shards[i].drains = t
-		}
-		t.closeIfNoneLocked()
-	}
-	none := t.none
-	t.unlockAll()
-
-	select {
-	case <-none:
-		return nil
-	case <-ctx.Done():
-	}
-	t.lockAll()
-	defer t.unlockAll()
-	n := 0
-	for i := range t.shards {
-		t.shards[i].closed = true
-		n += t.shards[i].inFlight
-	}
-	if n == 0 {
-		return nil
-	}
-	return fmt.Errorf("shutdown: drain with %d still in flight: %w", n, context.Cause(ctx))
-}
+func (t *Tracker) Drain(ctx context.Context) error { return t.work.Drain(ctx) }
 
 // Tasks returns what is in flight now, oldest first. It does not block.
-func (t *Tracker) Tasks() []Task {
-	return t.list(false, func(slot) bool { return true })
-}
+func (t *Tracker) Tasks() []Task { return tasks(t.work.Items()) }
 
-// cutOff declares whatever is in flight, and whatever is let in from now on, to
-// be cut off, in one atomic step. A second call changes nothing.
-func (t *Tracker) cutOff() {
-	t.lockAll()
-	defer t.unlockAll()
-	for i := range t.shards {
-		s := &t.shards[i]
-		if s.cutting {
-			return
-		}
-		s.cutting = true
-		for j := range s.slots {
-			s.slots[j].cut = s.slots[j].inUse
-		}
+func tasks(items []inflight.Item) (tasks []Task) {
+	for _, i := range items {
+		tasks = append(tasks, Task(i))
 	}
-}
-
-// cutTasks returns what was cut off, whether it has returned since or not, oldest
-// first.
-func (t *Tracker) cutTasks() []Task {
-	return t.list(true, func(s slot) bool { return s.cut })
-}
-
-// cutInFlight returns those of cutTasks that were in flight when the time was up.
-func (t *Tracker) cutInFlight() []Task {
-	return t.list(true, func(s slot) bool { return s.cut && !s.late })
-}
-
-// lateTasks returns the others, which were let in after that.
-func (t *Tracker) lateTasks() []Task {
-	return t.list(true, func(s slot) bool { return s.late })
-}
-
-// list returns what is in flight, and what has returned since it was cut off if
-// told to, as far as it is wanted.
-func (t *Tracker) list(returned bool, wanted func(slot) bool) []Task {
-	var tasks []Task
-	namers := make(map[int]inflight.Namer) // asked without a lock: what they do is their business
-	now := time.Now()
-	sinceEpoch := now.Sub(epoch)
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		add := func(slots []slot) {
-			for _, slot := range slots {
-				if !slot.inUse || !wanted(slot) {
-					continue
-				}
-				if slot.namer != nil {
-					namers[len(tasks)] = slot.namer
-				}
-				tasks = append(tasks, Task{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
-			}
-		}
-		add(s.slots)
-		if returned {
-			add(s.returned)
-		}
-		s.mu.Unlock()
-	}
-	for i, n := range namers {
-		tasks[i].Name = n.TaskName()
-	}
-	slices.SortStableFunc(tasks, func(a, b Task) int { return a.Since.Compare(b.Since) })
 	return tasks
 }
 
-// inFlight returns how many Tasks would return, without listing them.
-func (t *Tracker) inFlight() int {
-	n := 0
-	for i := range t.shards {
-		t.shards[i].mu.Lock()
-		n += t.shards[i].inFlight
-		t.shards[i].mu.Unlock()
-	}
-	return n
-}
+// Track counts a piece of work as in flight until done is called; Drain waits
+// for it, and logs and reports call it by name. ok is false if it is too late,
+// because the drain has ended: then the work must not be done. Until then, also
+// in Leave and Drain, Track succeeds: what was accepted is work like any other.
+// See [Tracker.Track]; done may be called more than once.
+func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.Track(name) }
 
-// closeIfNoneLocked needs the locks of all shards: that is what makes the
-// count exact and the closing atomic with it.
-func (t *Tracker) closeIfNoneLocked() {
-	for i := range t.shards {
-		if t.shards[i].inFlight > 0 {
-			return
-		}
-	}
-	for i := range t.shards {
-		t.shards[i].closed = true
-		t.shards[i].drains = nil
-	}
-	close(t.none)
-}
+// Tasks returns what is in flight now, oldest first: what Track, Go and Job count.
+func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
 
-func (t *Tracker) lockAll() {
-	for i := range t.shards {
-		t.shards[i].mu.Lock()
-	}
-}
-
-func (t *Tracker) unlockAll() {
-	for i := range t.shards {
-		t.shards[i].mu.Unlock()
-	}
-}
-
-func (t *Tracker) begin(name string, n inflight.Namer) (i, at int32, generation uint64, ok bool) {
-	local, _ := t.local.Get().(*int32)
-	if local == nil {
-		next := int32(t.next.Add(1) % trackerShards)
-		local = &next
-	}
-	i = *local
-	since := time.Since(epoch)
-	s := &t.shards[i]
-	s.mu.Lock()
-	if !s.closed {
-		at, ok = s.takeLocked(), true
-		slot := &s.slots[at]
-		slot.name, slot.namer, slot.since, slot.inUse = name, n, since, true
-		slot.cut, slot.late = s.cutting, s.cutting
-		generation = slot.generation
-		s.inFlight++
-	}
-	s.mu.Unlock()
-	t.local.Put(local)
-	return i, at, generation, ok
-}
-
-func (s *shard) takeLocked() int32 {
-	if s.free == 0 {
-		s.slots = append(s.slots, slot{})
-		return int32(len(s.slots) - 1) //nolint:gosec // two thousand million tasks do not fit in memory
-	}
-	i := s.free - 1
-	s.free = s.slots[i].nextFree
-	return i
-}
-
-// end ends a task, and reports whether it was cut off.
-func (s *shard) end(i int32, generation uint64) (cut bool) {
-	s.mu.Lock()
-	slot := &s.slots[i]
-	if n := slot.namer; slot.cut && n != nil && slot.generation == generation {
-		// It stays on the list, and can be named for as long as it has not ended.
-		s.mu.Unlock()
-		name := n.TaskName()
-		s.mu.Lock()
-		if slot = &s.slots[i]; slot.generation == generation {
-			slot.name, slot.namer = name, nil
-		}
-	}
-	if slot.generation != generation {
-		s.mu.Unlock()
-		return false
-	}
-	if cut = slot.cut; cut {
-		s.returned = append(s.returned, *slot)
-	}
-	slot.generation++
-	slot.name, slot.namer, slot.inUse, slot.cut, slot.late = "", nil, false, false, false
-	slot.nextFree, s.free = s.free, i+1
-	s.inFlight--
-	// Whichever task is the last of all is also the last of its shard.
-	var drains *Tracker
-	if s.inFlight == 0 {
-		drains = s.drains
-	}
-	s.mu.Unlock()
-	if drains != nil {
-		drains.lockAll()
-		if s.drains != nil { // nobody else was the last in between
-			drains.closeIfNoneLocked()
-		}
-		drains.unlockAll()
-	}
-	return cut
+func init() {
+	inflight.Of = func(m any) *inflight.Tracker { return &m.(*Manager).tracker.work }
+	warning.Log = func(m any, msg string, args ...any) { m.(*Manager).log.Warn(msg, args...) }
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/inflight"
 	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
@@ -127,34 +128,34 @@ func (w *worker) failure(err error) *HookError {
 // startWorker starts w unless the shutdown has begun. It is counted before the
 // shutdown can begin, so what runs is always waited for.
 func (m *Manager) startWorker(w *worker) bool {
-	var done func() (cut bool)
+	var task inflight.Task
 	if !m.sequence.IfRunning(func() {
-		done = m.tracker.trackWorker(w.name)
+		task, _ = m.tracker.work.Begin(w.name, nil) // it is open while Running
 		if w.kind == kindJob {
 			m.jobs.begin()
 		}
 	}) {
 		return false
 	}
-	go m.runTracked(w, done)
+	go m.runTracked(w, task)
 	return true
 }
 
 // runTracked runs w. Package stacks finds it by its name.
-func (m *Manager) runTracked(w *worker, done func() (cut bool)) {
+func (m *Manager) runTracked(w *worker, task inflight.Task) {
 	err := sequence.ErrGoexit
 	defer func() {
 		if r := recover(); r != nil {
 			err = sequence.NewPanicError(r)
 		}
-		m.workerEnded(w, err, done)
+		m.workerEnded(w, err, task)
 	}()
 	err = w.run(m.AcceptContext())
 }
 
-// workerEnded judges how w ended. Until done is called w is in flight, so nothing
+// workerEnded judges how w ended. Until its task ends w is in flight, so nothing
 // that is recorded before comes too late.
-func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
+func (m *Manager) workerEnded(w *worker, err error, task inflight.Task) {
 	isCause := err != nil && m.begin(w.failure(err), false)
 	// The methods of err are the program's own code: they run before any lock is taken.
 	canceled := err != nil && isCancellation(err, context.Cause(m.AcceptContext()))
@@ -165,7 +166,7 @@ func (m *Manager) workerEnded(w *worker, err error, done func() (cut bool)) {
 		w.ended(err)
 	}
 	m.sequence.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
-		cut := done()
+		cut := m.tracker.work.End(task)
 		switch {
 		case err == nil:
 			if now == sequence.Running && w.kind == kindWorker {
@@ -240,4 +241,14 @@ func isCancellation(err, cause error) (yes bool) {
 // same is ==, which panics if both are of a type that cannot be compared.
 func same(a, b error) bool {
 	return reflect.ValueOf(a).Comparable() && a == b //nolint:errorlint // this very error
+}
+
+// closed reports whether c is closed; nothing is ever sent on it.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -54,7 +54,7 @@ type trackedKey struct{}
 // tracked is the handler that Start and Middleware put around the user's.
 type tracked struct {
 	m        *shutdown.Manager
-	inFlight inflight.Tracker
+	inFlight *inflight.Tracker
 	next     http.Handler
 	mux      *http.ServeMux // next, if it is one
 	closing  *closing
@@ -78,7 +78,7 @@ func (t *tracked) exchange(r *http.Request) *exchange {
 
 // begin counts the request, or answers that it is too late.
 func (t *tracked) begin(w http.ResponseWriter, x *exchange) (ok bool) {
-	if x.task, ok = t.inFlight.Begin(&x.request); !ok {
+	if x.task, ok = t.inFlight.Begin("", &x.request); !ok {
 		if x.proto < 3 {
 			w.Header().Set("Connection", "close")
 		}

@@ -10,7 +10,12 @@ package diagnose
 import (
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // A Finding is a reason why a signal does not arrive, or why the shutdown cannot end
@@ -45,4 +50,34 @@ func (me Process) WatchUnreaped() (again func() (Finding, bool)) {
 		}
 		return me.stillUnreaped(child)
 	}
+}
+
+// Look returns what keeps a program from getting the signals that it wants to catch,
+// the worst first. ignored reports whether one was ignored when the program started.
+func (me Process) Look(sigs []os.Signal, ignored func(os.Signal) bool) (findings []Finding) {
+	term := slices.Contains(sigs, os.Signal(syscall.SIGTERM))
+	if term {
+		if f, ok := me.SwallowsTerm(); ok {
+			findings = append(findings, f)
+		}
+	}
+	slices.SortFunc(sigs, func(a, b os.Signal) int { return strings.Compare(signame.Name(a), signame.Name(b)) })
+	for _, sig := range sigs {
+		// A shell without job control lets whatever it starts in the background ignore
+		// SIGINT, because Ctrl-C is not meant for it. With SIGTERM that costs nothing,
+		// and scripts that do it right would get a warning (./app & trap ... TERM; wait).
+		if sig == os.Interrupt && term || !ignored(sig) {
+			continue
+		}
+		findings = append(findings, Finding{
+			Problem: signame.Name(sig) + " was ignored when the program started, and stays ignored",
+			Remedy:  "start it without nohup and trap '', and not in the background of a script; or take the signal out of Config.Signals",
+		})
+	}
+	if len(sigs) > 0 {
+		if f, ok := me.GivenChild(); ok {
+			findings = append(findings, f)
+		}
+	}
+	return findings
 }

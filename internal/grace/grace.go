@@ -66,10 +66,12 @@ func New(cfg Config, e Env) (Budget, error) {
 	switch {
 	case b.Timeout == 0:
 		b.Timeout = defaultTimeout(b.Grace)
-	case b.Timeout >= b.Grace && !Guessed(b.Source): // Margin is about a guess
+	case b.Timeout >= b.Grace && !Guessed(b.Source): // checkMargin is about a guess
 		b.Timeout = defaultTimeout(b.Grace)
 		b.warnf("Config.Timeout: %v is not shorter than the grace period of %v (%s): using %v", cfg.Timeout, b.Grace, b.Source, b.Timeout)
 	}
+
+	b.checkMargin()
 
 	b.Reserve = cfg.Reserve
 	if b.Reserve == 0 {
@@ -216,19 +218,18 @@ func (b *Budget) warnf(format string, args ...any) {
 	b.Warnings = append(b.Warnings, fmt.Sprintf(format, args...))
 }
 
-// Margin describes a Timeout that leaves next to nothing until the kill: the last log
-// line, the rest of main and the exit take time as well. (The default Timeout leaves
-// a tenth of the grace period.)
-func (b Budget) Margin() (problem, remedy string, found bool) {
+// checkMargin warns of a Timeout that leaves next to nothing until the kill: the last log
+// line, the rest of main and the exit take time as well. (The default Timeout leaves a
+// tenth of the grace period.)
+func (b *Budget) checkMargin() {
 	left := b.Grace - b.Timeout
 	switch {
 	case left >= min(time.Second, b.Grace/20):
-		return "", "", false
 	case Guessed(b.Source) && left <= 0:
-		return fmt.Sprintf("Config.Timeout: %v is not shorter than the grace period of %v, which is guessed (%s)", b.Timeout, b.Grace, b.Source),
-			"set " + EnvGracePeriod + " to what the platform grants", true
+		b.warnf("Config.Timeout: %v is not shorter than the grace period of %v, which is guessed (%s): set %s to what the platform grants",
+			b.Timeout, b.Grace, b.Source, EnvGracePeriod)
 	default:
-		return fmt.Sprintf("Config.Timeout: %v leaves %v of the grace period of %v (%s)", b.Timeout, left, b.Grace, b.Source),
-			fmt.Sprintf("leave it 0, which is %v here, or set %s to what the platform grants", defaultTimeout(b.Grace), EnvGracePeriod), true
+		b.warnf("Config.Timeout: %v leaves %v of the grace period of %v (%s): leave it 0, which is %v here, or set %s to what the platform grants",
+			b.Timeout, left, b.Grace, b.Source, defaultTimeout(b.Grace), EnvGracePeriod)
 	}
 }

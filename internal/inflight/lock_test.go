@@ -1,4 +1,4 @@
-package shutdown
+package inflight
 
 import (
 	"context"
@@ -25,10 +25,10 @@ func TestATaskIsCountedInTheStepInWhichItIsAdmitted(t *testing.T) {
 		}
 		tracked, drained := make(chan result), make(chan error)
 		go func() {
-			done, ok := tr.Track("work")
+			done, ok := track(&tr)
 			tracked <- result{done, ok}
 		}()
-		awaitLocking(t, "(*Tracker).begin")
+		awaitLocking(t, "(*Tracker).Begin")
 		go func() { drained <- tr.Drain(context.Background()) }()
 		awaitLocking(t, "(*Tracker).lockAll")
 		time.Sleep(2 * time.Millisecond)
@@ -39,7 +39,7 @@ func TestATaskIsCountedInTheStepInWhichItIsAdmitted(t *testing.T) {
 
 		work := <-tracked
 		if work.ok {
-			done, ok := tr.Track("nested work")
+			done, ok := track(&tr)
 			require.True(t, ok, "the drain has ended while a task is in flight")
 			done()
 		}
@@ -61,4 +61,9 @@ func awaitLocking(t *testing.T, function string) {
 		}
 		require.True(t, time.Now().Before(deadline), "nothing in %s waits for a mutex:\n%s", function, stacks)
 	}
+}
+
+func track(tr *Tracker) (done func(), ok bool) {
+	task, ok := tr.Begin("work", nil)
+	return func() { tr.End(task) }, ok
 }

@@ -1,0 +1,307 @@
+// Package inflight counts work in flight, and knows the name and the age of each piece
+// of it. It knows neither phases nor a Manager.
+package inflight
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Of returns the Tracker of m, a *shutdown.Manager, for packages of this module that
+// count every request. Package shutdown sets it.
+var Of func(m any) *Tracker
+
+// A Namer makes the name of a task when somebody asks what is in flight. It may
+// be called at any time until the task has ended, by any goroutine.
+type Namer interface{ TaskName() string }
+
+// A Task is what End needs to know.
+type Task struct {
+	generation  uint64
+	shard, slot int32
+}
+
+// An Item is a piece of work in flight.
+type Item struct {
+	Name  string
+	Since time.Time // when it was admitted
+}
+
+// A Tracker counts. The zero value is ready for use; it must not be copied.
+type Tracker struct {
+	// Work is counted in shards, so that cores do not compete for one cache line. The
+	// pool hands each processor the shard that it used last.
+	local sync.Pool // *int32, the index of a shard
+	next  atomic.Uint32
+	none  chan struct{} // made by the first Drain, closed when nothing is in flight; protected by all shards' locks
+
+	shards [shardCount]shard
+}
+
+const shardCount = 32
+
+type shard struct {
+	shardState
+	// Two cache lines: the adjacent-line prefetcher of x86 pairs them.
+	_ [128 - unsafe.Sizeof(shardState{})%128]byte
+}
+
+type shardState struct {
+	mu       sync.Mutex // protects what follows
+	inFlight int
+	closed   bool     // nothing is let in any more
+	cutting  bool     // the time is up: whatever is in flight, or let in from now on, is cut off
+	returned []slot   // copies of what was cut off and has returned since
+	free     int32    // first free slot plus one; 0 is none
+	slots    []slot   // only grows, to the most that was ever in flight at once
+	drains   *Tracker // told when inFlight reaches zero; nil unless a Drain waits
+}
+
+// A slot holds one task. It is used again; the generation tells a second call
+// of an old done from the first call of a new one.
+type slot struct {
+	generation uint64
+	name       string
+	namer      Namer         // makes the name; nil if it is there already
+	since      time.Duration // since the epoch below
+	inUse      bool
+	cut        bool // it was in flight when its time was up, or is late
+	late       bool // it was let in after that
+	nextFree   int32
+}
+
+// epoch makes a start time one clock reading instead of two: time.Since reads
+// the monotonic clock alone.
+var epoch = time.Now()
+
+// Begin counts a piece of work as in flight until End. Its name is name, or what n
+// makes if that is not nil. ok is false if the Tracker is closed.
+func (t *Tracker) Begin(name string, n Namer) (task Task, ok bool) {
+	local, _ := t.local.Get().(*int32)
+	if local == nil {
+		next := int32(t.next.Add(1) % shardCount)
+		local = &next
+	}
+	task.shard = *local
+	since := time.Since(epoch)
+	s := &t.shards[task.shard]
+	s.mu.Lock()
+	if !s.closed {
+		task.slot, ok = s.takeLocked(), true
+		slot := &s.slots[task.slot]
+		slot.name, slot.namer, slot.since, slot.inUse = name, n, since, true
+		slot.cut, slot.late = s.cutting, s.cutting
+		task.generation = slot.generation
+		s.inFlight++
+	}
+	s.mu.Unlock()
+	t.local.Put(local)
+	return task, ok
+}
+
+// End ends a task, and reports whether it was cut off. Only the first call counts.
+func (t *Tracker) End(task Task) (cut bool) {
+	return t.shards[task.shard].end(task.slot, task.generation)
+}
+
+// Drain waits until nothing is in flight. It blocks until then, or until ctx
+// ends. When it returns, whatever the result, the Tracker is closed: Track
+// refuses from then on, for good.
+//
+// The error is nil if nothing is in flight; otherwise it says how much was
+// left and wraps the cause of ctx. A second call, also one at the same time,
+// waits for what is still in flight.
+func (t *Tracker) Drain(ctx context.Context) error {
+	t.lockAll()
+	if t.none == nil {
+		t.none = make(chan struct{})
+		for i := range t.shards {
+			t.shards[i].drains = t
+		}
+		t.closeIfNoneLocked()
+	}
+	none := t.none
+	t.unlockAll()
+
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+	}
+	t.lockAll()
+	defer t.unlockAll()
+	n := 0
+	for i := range t.shards {
+		t.shards[i].closed = true
+		n += t.shards[i].inFlight
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("shutdown: drain with %d still in flight: %w", n, context.Cause(ctx))
+}
+
+// Items returns what is in flight now, oldest first. It does not block.
+func (t *Tracker) Items() []Item {
+	return t.list(false, func(slot) bool { return true })
+}
+
+// CutOff declares whatever is in flight, and whatever is let in from now on, to
+// be cut off, in one atomic step. A second call changes nothing.
+func (t *Tracker) CutOff() {
+	t.lockAll()
+	defer t.unlockAll()
+	for i := range t.shards {
+		s := &t.shards[i]
+		if s.cutting {
+			return
+		}
+		s.cutting = true
+		for j := range s.slots {
+			s.slots[j].cut = s.slots[j].inUse
+		}
+	}
+}
+
+// CutItems returns what was cut off, whether it has returned since or not, oldest
+// first.
+func (t *Tracker) CutItems() []Item {
+	return t.list(true, func(s slot) bool { return s.cut })
+}
+
+// CutInFlight returns those of CutItems that were in flight when the time was up.
+func (t *Tracker) CutInFlight() []Item {
+	return t.list(true, func(s slot) bool { return s.cut && !s.late })
+}
+
+// LateItems returns the others, which were let in after that.
+func (t *Tracker) LateItems() []Item {
+	return t.list(true, func(s slot) bool { return s.late })
+}
+
+// list returns what is in flight, and what has returned since it was cut off if
+// told to, as far as it is wanted.
+func (t *Tracker) list(returned bool, wanted func(slot) bool) []Item {
+	var items []Item
+	namers := make(map[int]Namer) // asked without a lock: what they do is their business
+	now := time.Now()
+	sinceEpoch := now.Sub(epoch)
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		add := func(slots []slot) {
+			for _, slot := range slots {
+				if !slot.inUse || !wanted(slot) {
+					continue
+				}
+				if slot.namer != nil {
+					namers[len(items)] = slot.namer
+				}
+				items = append(items, Item{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
+			}
+		}
+		add(s.slots)
+		if returned {
+			add(s.returned)
+		}
+		s.mu.Unlock()
+	}
+	for i, n := range namers {
+		items[i].Name = n.TaskName()
+	}
+	slices.SortStableFunc(items, func(a, b Item) int { return a.Since.Compare(b.Since) })
+	return items
+}
+
+// Count returns how many Items would return, without listing them.
+func (t *Tracker) Count() int {
+	n := 0
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+		n += t.shards[i].inFlight
+		t.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// closeIfNoneLocked needs the locks of all shards: that is what makes the
+// count exact and the closing atomic with it.
+func (t *Tracker) closeIfNoneLocked() {
+	for i := range t.shards {
+		if t.shards[i].inFlight > 0 {
+			return
+		}
+	}
+	for i := range t.shards {
+		t.shards[i].closed = true
+		t.shards[i].drains = nil
+	}
+	close(t.none)
+}
+
+func (t *Tracker) lockAll() {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+	}
+}
+
+func (t *Tracker) unlockAll() {
+	for i := range t.shards {
+		t.shards[i].mu.Unlock()
+	}
+}
+
+func (s *shard) takeLocked() int32 {
+	if s.free == 0 {
+		s.slots = append(s.slots, slot{})
+		return int32(len(s.slots) - 1) //nolint:gosec // two thousand million tasks do not fit in memory
+	}
+	i := s.free - 1
+	s.free = s.slots[i].nextFree
+	return i
+}
+
+// end ends a task, and reports whether it was cut off.
+func (s *shard) end(i int32, generation uint64) (cut bool) {
+	s.mu.Lock()
+	slot := &s.slots[i]
+	if n := slot.namer; slot.cut && n != nil && slot.generation == generation {
+		// It stays on the list, and can be named for as long as it has not ended.
+		s.mu.Unlock()
+		name := n.TaskName()
+		s.mu.Lock()
+		if slot = &s.slots[i]; slot.generation == generation {
+			slot.name, slot.namer = name, nil
+		}
+	}
+	if slot.generation != generation {
+		s.mu.Unlock()
+		return false
+	}
+	if cut = slot.cut; cut {
+		s.returned = append(s.returned, *slot)
+	}
+	slot.generation++
+	slot.name, slot.namer, slot.inUse, slot.cut, slot.late = "", nil, false, false, false
+	slot.nextFree, s.free = s.free, i+1
+	s.inFlight--
+	// Whichever task is the last of all is also the last of its shard.
+	var drains *Tracker
+	if s.inFlight == 0 {
+		drains = s.drains
+	}
+	s.mu.Unlock()
+	if drains != nil {
+		drains.lockAll()
+		if s.drains != nil { // nobody else was the last in between
+			drains.closeIfNoneLocked()
+		}
+		drains.unlockAll()
+	}
+	return cut
+}

@@ -9,8 +9,23 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/clip"
+	"github.com/gracefulgo/shutdown/internal/diagnose"
+	"github.com/gracefulgo/shutdown/internal/grace"
+	"github.com/gracefulgo/shutdown/internal/postmortem"
 	"github.com/gracefulgo/shutdown/internal/sequence"
 )
+
+// An env is the process around a Manager. Tests bring their own.
+type env struct {
+	grace      grace.Env
+	process    diagnose.Process
+	postmortem postmortem.Env
+	signals    signalSource
+}
+
+func processEnv() env {
+	return env{grace.OfProcess(), diagnose.Self(), postmortem.OfProcess(), processSignals{}}
+}
 
 // The default Manager is made on first use, so that importing this package has
 // no effect on signals.

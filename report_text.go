@@ -12,7 +12,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// result is the last line of the log in a word or two.
+// result is the result in a word or two.
 func (r Report) result() string {
 	failed := r.Cause != nil && !isRequest(r.Cause)
 	for _, s := range r.Steps {
@@ -33,8 +33,7 @@ func (r Report) result() string {
 	return "finished"
 }
 
-// timedOut reports whether work was cut off or a hook left behind, for want of
-// time.
+// timedOut reports whether work was cut off or a hook left behind for lack of time.
 func (r Report) timedOut() bool {
 	return r.Forced == nil && (len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.LeftBehind && !s.BestEffort }))
 }
@@ -44,8 +43,7 @@ const (
 	maxLabel  = 28
 	maxRows   = 60
 	maxReason = 100
-	// Four phases of this, three lists, and an error are less than 8 KB.
-	maxPhaseText = 800
+	maxPhaseText = 800 // four of these, three lists and an error are less than 8 KB
 	maxListText  = 500
 )
 

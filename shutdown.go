@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/asynclog"
-	"github.com/gracefulgo/shutdown/internal/diagnose"
 	"github.com/gracefulgo/shutdown/internal/grace"
 	"github.com/gracefulgo/shutdown/internal/postmortem"
 	"github.com/gracefulgo/shutdown/internal/sequence"
@@ -93,18 +92,6 @@ type Manager struct {
 	errs       []error    // for Wait to join
 	unfinished []Task     // still in flight when Drain ended
 	cutOff     []Task     // in flight when WorkContext ended, or admitted after that; known when Drain has ended
-}
-
-// An env is the process around a Manager. Tests bring their own.
-type env struct {
-	grace      grace.Env
-	process    diagnose.Process
-	postmortem postmortem.Env
-	signals    signalSource
-}
-
-func processEnv() env {
-	return env{grace.OfProcess(), diagnose.Self(), postmortem.OfProcess(), processSignals{}}
 }
 
 // New returns a Manager that catches cfg.Signals from now on, so that a signal that

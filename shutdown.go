@@ -138,7 +138,7 @@ func newManager(cfg Config, e env) (*Manager, error) {
 		m.log.Warn("shutdown: " + w)
 	}
 	m.keep(cfg.Record)
-	for _, f := range e.process.Look(slices.Collect(maps.Keys(m.signals.table)), e.signals.ignored) {
+	for _, f := range e.process.Look(slices.Collect(maps.Keys(m.signals.table)), func(sig os.Signal) bool { return e.signals.ignored(sig) }) {
 		m.log.Warn("shutdown: " + f.String())
 	}
 	m.signals.catch(m.arrived)

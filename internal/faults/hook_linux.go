@@ -156,7 +156,6 @@ func (s *service) callEverything(ctx context.Context, h Hook) {
 	_ = m.WorkContext().Err()
 	m.Phase()
 	m.LastRun()
-	m.Diagnose()
 	r := m.Report()
 	_ = r.String()
 	if _, err := json.Marshal(r); err != nil {

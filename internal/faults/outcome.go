@@ -93,7 +93,7 @@ type Outcome struct {
 	Killed   string // the parent had to kill it: why
 	ExitCode int    // -1 if a signal ended the process
 	EndedBy  string // that signal
-	Started  time.Time
+
 	Exited   time.Time
 	Sent     []Sent
 	Resumed  time.Time     // when SIGCONT was sent; zero if none was

@@ -47,7 +47,7 @@ func good() Outcome {
 			{At: at(301), Kind: waited, End: &End{Report: report, Result: "finished"}},
 			{At: at(310), Kind: lastEvent},
 		},
-		Started: at(-20), Exited: at(312), Sent: []Sent{{at(100), "TERM"}},
+		Exited: at(312), Sent: []Sent{{at(100), "TERM"}},
 		Log:      []LogLine{{Level: "INFO", Msg: "shutdown: started"}, {Level: "INFO", Msg: "shutdown: finished"}},
 		Record:   Record{There: true, Phase: "done", Result: "finished"},
 		Load:     load.Result{Requests: 100},

@@ -113,7 +113,7 @@ func (r *run) start(without bool) error {
 		read.Close()
 		return err
 	}
-	r.cmd, r.out.Started = c, time.Now()
+	r.cmd = c
 	if err := c.Start(); err != nil {
 		read.Close()
 		return err

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/testcert"
 )
 
 // run is the service with the library. It does not return.
@@ -151,7 +152,11 @@ func (s *service) startUp() error {
 
 	var tlsAddr string
 	if s.plan.Clients[tlsHandshake] > 0 {
-		config, err := selfSigned()
+		cert, err := testcert.New()
+		if err != nil {
+			return err
+		}
+		config, err := cert.Server()
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/testcert"
 )
 
 // A cell is one kind of server under one kind of load, and what may be lost.
@@ -13,11 +14,7 @@ type cell struct {
 	service service
 	traffic traffic
 	promise promise
-
-	// expected is how the cell falls short today, if it does.
-	expected shortfall
-	// quick cells run when go test is given no -cells.
-	quick bool
+	quick   bool // the cell also runs without -cells
 }
 
 // A service is what the child process serves. It reaches it as JSON.
@@ -31,7 +28,7 @@ type service struct {
 	Grace    time.Duration // 0 means 10 s
 	Stream   stream
 	LateWait bool // SIGTERM comes before main has called Wait
-	Identity identity
+	Cert     testcert.Certificate
 }
 
 // protocol is what the server speaks.
@@ -119,12 +116,6 @@ type promise struct {
 	lost   float64 // requests for each shutdown, at most, in the mean; resets of dials included
 	exit   int     // status of the process
 	stream string  // how the stream ends: ended, or cut; "" if there is none
-}
-
-// A shortfall is a fault that is known: of the promise, only these parts may fail.
-type shortfall struct {
-	of    []part // none if nothing is known
-	issue string // the title of the issue that mends it
 }
 
 // part is a part of a promise.

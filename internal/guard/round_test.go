@@ -14,11 +14,13 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/load"
 	"github.com/gracefulgo/shutdown/internal/loopback"
+	"github.com/gracefulgo/shutdown/internal/testcert"
 )
 
 const (
@@ -31,6 +33,9 @@ const (
 	// before the service is told to stop.
 	warm = 4
 )
+
+// newCertificate returns the certificate of all servers of this run.
+var newCertificate = sync.OnceValues(testcert.New)
 
 // An outcome is what one round showed.
 type outcome struct {
@@ -50,7 +55,7 @@ func (c cell) run(ctx context.Context, library bool) (outcome, error) {
 	s := c.service
 	s.Library = library
 	var err error
-	if s.Identity, err = newIdentity(); err != nil {
+	if s.Cert, err = newCertificate(); err != nil {
 		return outcome{}, err
 	}
 	if s.Handler == reverseProxy {
@@ -134,11 +139,11 @@ func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), e
 		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams,
 	}
 	if c.service.Protocol.tls() {
-		id, err := newIdentity()
+		cert, err := newCertificate()
 		if err != nil {
 			return nil, nil, err
 		}
-		if l.TLS, err = id.client(); err != nil {
+		if l.TLS, err = cert.Client(); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -167,7 +167,7 @@ func (s service) server() (srv *http.Server, end func(), err error) {
 		srv.RegisterOnShutdown(held.end)
 	}
 	if s.Protocol.tls() {
-		srv.TLSConfig, err = s.Identity.server()
+		srv.TLSConfig, err = s.Cert.Server()
 	}
 	return srv, held.end, err
 }

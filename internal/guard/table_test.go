@@ -113,9 +113,7 @@ func printTable(w io.Writer, rows []*row) {
 		if r.library {
 			server, promise = "library", r.cell.promise.String()
 		}
-		if of := r.cell.expected.of; r.library && len(of) > 0 {
-			promise += fmt.Sprintf(" (%s: expected to fail)", joined(of))
-		}
+
 		slices.Sort(r.last)
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
 			r.sum.Requests-r.sum.Later, r.sum.Losses()-r.sum.LaterLost, r.sum.Later, r.sum.LaterLost, r.sum.Kinds(), r.sum.Lost[load.DialReset], r.sum.HeldUp, r.idleLosses(),
@@ -156,13 +154,4 @@ func text(rows []*row) string {
 	var b strings.Builder
 	printTable(&b, rows)
 	return b.String()
-}
-
-// joined is "stream, exit status".
-func joined(parts []part) string {
-	var names []string
-	for _, p := range parts {
-		names = append(names, string(p))
-	}
-	return strings.Join(names, ", ")
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
 	"github.com/gracefulgo/shutdown/internal/loopback"
+	"github.com/gracefulgo/shutdown/internal/testcert"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -105,6 +107,21 @@ func taskNames(m *shutdown.Manager) (names []string) {
 		names = append(names, task.Name)
 	}
 	return names
+}
+
+var newCertificate = sync.OnceValues(testcert.New)
+
+// certificate returns configurations for a server and its clients. They may be
+// changed.
+func certificate(t testing.TB) (server, client *tls.Config) {
+	t.Helper()
+	cert, err := newCertificate()
+	require.NoError(t, err)
+	server, err = cert.Server()
+	require.NoError(t, err)
+	client, err = cert.Client()
+	require.NoError(t, err)
+	return server, client
 }
 
 // A client that keeps connections, and has closed them before the test ends.

@@ -9,15 +9,15 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// agrees: exit code, Report, last log line and record say the same, and what has
-// happened. It is the sum of the checks below.
+// agrees checks that exit code, Report, log and record agree with each other and
+// with what happened. The checks are in the files agreement*.go.
 func agrees(o Outcome) (wrong []string) {
 	end, _ := o.end()
 	if end == nil {
 		return nil
 	}
 	for _, check := range []func(Outcome, *End) []string{
-		exitCodeAgrees, resultAgrees, logAgrees, recordAgrees, stepsAgree, bestEffortAgrees, beginningAgrees, startAgrees,
+		exitCodeAgrees, resultAgrees, logAgrees, recordAgrees, stepsAgree, bestEffortAgrees, causeAgrees, startAgrees,
 		reachedAgrees, workersAgree, jobsAgree, forcedAgrees, unfinishedAgrees,
 	} {
 		wrong = append(wrong, check(o, end)...)
@@ -57,7 +57,7 @@ func exitCodeAgrees(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// results are the words of the last log line.
+// results are the messages that the last log line may have.
 var results = []string{"finished", "finished with errors", "timed out", "forced"}
 
 func logAgrees(o Outcome, end *End) (wrong []string) {
@@ -67,18 +67,18 @@ func logAgrees(o Outcome, end *End) (wrong []string) {
 	first := slices.DeleteFunc(slices.Clone(o.Log), func(l LogLine) bool { return l.Msg != "shutdown: started" })
 	cause := errorText(end.Report.Cause)
 	if len(first) != 1 {
-		wrong = append(wrong, fmt.Sprintf("%d log lines say that it began", len(first)))
+		wrong = append(wrong, fmt.Sprintf("%d log lines say that the shutdown started", len(first)))
 	} else if failed := cause != "" && !isRequest(cause); failed != (first[0].Level == "ERROR") {
 		wrong = append(wrong, fmt.Sprintf("the first log line has the level %s, and the cause is %q", first[0].Level, cause))
 	}
 	for _, l := range o.Log {
 		if strings.HasPrefix(l.Msg, "shutdown: failed") && l.Error == "" {
-			wrong = append(wrong, "a log line says that something failed, and not what")
+			wrong = append(wrong, "a log line says that something failed, but not what")
 		}
 	}
 	last := o.lastLines()
 	if len(last) != 1 {
-		return append(wrong, fmt.Sprintf("%d log lines say how it ended", len(last)))
+		return append(wrong, fmt.Sprintf("%d log lines say how the shutdown ended", len(last)))
 	}
 	if word := strings.TrimPrefix(last[0].Msg, "shutdown: "); word != end.Result {
 		wrong = append(wrong, fmt.Sprintf("the log says %q, and the Report %q", word, end.Result))
@@ -89,7 +89,7 @@ func logAgrees(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// stepsAgree compares the Report's steps with what the hooks did.
+// stepsAgree checks that the Report's steps agree with what the hooks did.
 func stepsAgree(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	seen := make(map[string]int)
@@ -111,12 +111,12 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 			say("%s is still running in the final Report", s.Name)
 		case s.LeftBehind:
 			if s.Phase == shutdown.Close && !s.BestEffort && o.closeFits() {
-				say("%s was left behind, and Close has its reserve whatever hung before", s.Name)
+				say("%s was left behind, although Close has its reserve", s.Name)
 			}
 			if hasEnded && stepEnd.Sub(ended.At) > o.journalLead() {
-				say("%s ended %v before it was called left behind", s.Name, stepEnd.Sub(ended.At))
+				say("%s ended %v before it was reported as left behind", s.Name, stepEnd.Sub(ended.At))
 			}
-		case strings.HasSuffix(s.Name, ", hijacked connections"): // a hook of the server's own
+		case strings.HasSuffix(s.Name, ", hijacked connections"): // registered by the server
 		case !hasEnded:
 			say("%s has not ended, and the Report says that it has", s.Name)
 		case ended.Error == "" && s.Err != nil:
@@ -129,12 +129,12 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 	}
 	for _, e := range o.all(hookEnded) {
 		if n := seen[e.Name]; n != 1 && e.At.Before(end.Report.Begun.Add(end.Report.Took)) {
-			say("%s ended, and stands in the Report %d times", e.Name, n)
+			say("%s ended, and is in the Report %d times", e.Name, n)
 		}
 	}
 	for name, n := range seen {
 		if n > 1 {
-			say("%s stands in the Report %d times", name, n)
+			say("%s is in the Report %d times", name, n)
 		}
 	}
 	return wrong
@@ -161,7 +161,7 @@ func (o Outcome) closeFits() bool {
 	return 2*sum+50*time.Millisecond < o.Plan.reserve()
 }
 
-// mayHang reports whether there is a reason for which the drain of a server may
+// mayHang reports whether the run has a reason for which the drain of a server may
 // not have ended in time.
 func (o Outcome) mayHang() bool {
 	for _, w := range o.Plan.Work {
@@ -169,28 +169,24 @@ func (o Outcome) mayHang() bool {
 			return true
 		}
 	}
-	// What is in the middle of a header or a handshake has a second, counted in
-	// wake-ups, which is more than some plans have.
+	// A connection in the middle of a header or a handshake has a second, counted in
+	// wake-ups, which is more than the drain of some plans.
 	return len(o.Plan.Clients) > 0 || o.Plan.Descriptors > 0 || o.forced() || o.wasStopped() || o.wasBusy()
 }
 
-// journalLead is how long before the library sees an end the journal may have
-// it: the answers of a connection that is to leave are held for up to 100 ms, and
-// the process may be stopped, or not run, in between.
+// journalLead is how long before the library the journal may have the end of a piece
+// of work: the responses of a connection that is being drained are held for up to
+// 100 ms, and the process may be stopped, or not scheduled, in between.
 func (o Outcome) journalLead() time.Duration {
-	lead := 100*time.Millisecond + o.stall()
-	if o.Plan.Stop != nil {
-		lead += o.Plan.Stop.For.D()
-	}
-	return lead
+	return 100*time.Millisecond + o.stall() + o.Plan.stopped()
 }
 
-// unfinishedAgrees: what the Report leaves in flight had begun, and had not
+// unfinishedAgrees checks that the work in Report.Unfinished had begun, and had not
 // ended by the end of the drain.
 func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	closing, _ := o.phase(shutdown.Close)
-	if closing.IsZero() { // it never came to that
+	if closing.IsZero() { // Close has not begun
 		_, closing = o.end()
 	}
 	cutOff := o.cutOff()
@@ -215,7 +211,7 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 			say("%s is in flight in the Report, and had ended", name)
 		}
 	}
-	// What never ended was in flight.
+	// Work without an end was in flight.
 	for _, e := range o.all(workStarted) {
 		if _, ok := o.first(workEnded, e.Name); !ok && o.unfinished()[e.Name] == 0 && e.At.Before(closing) {
 			say("%s has not ended, and the Report does not name it", e.Name)
@@ -231,14 +227,13 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// unjournaled is work that comes in such numbers that the child does not write
-// it down.
+// unjournaled are the requests that are too many for the journal.
 var unjournaled = map[string]bool{"POST /": true, "GET /reset": true}
 
-// lastJobCause is the cause of a shutdown for which nothing is left to do.
+// lastJobCause is the cause of a shutdown that began because the last job returned.
 const lastJobCause = "the last job has returned"
 
-// isRequest reports whether a cause is no failure.
+// isRequest reports whether a cause asks for a shutdown and is not a failure.
 func isRequest(cause string) bool {
 	return cause == lastJobCause || strings.HasPrefix(cause, "signal ")
 }

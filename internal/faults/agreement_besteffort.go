@@ -4,24 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gracefulgo/shutdown"
 )
 
-// hooks are all hooks that the plan registers, whenever that is.
-func (p Plan) hooks() (all []Hook) {
-	for _, h := range p.Hooks {
-		all = append(append(all, h), h.Registers...)
-	}
-	for _, r := range p.Reached {
-		all = append(all, r.Hook)
-	}
-	return all
-}
-
-// bestEffortAgrees: what a hook made with BestEffort returned is in the Report and
-// the log, and counts nowhere; a panic counts. It has no more than its limit.
+// bestEffortAgrees checks that the error of a hook made with BestEffort is in the
+// Report and the log but does not count, that its panic counts, and that its limit
+// is kept.
 func bestEffortAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	limits := make(map[string]Hook)
@@ -30,19 +19,15 @@ func bestEffortAgrees(o Outcome, end *End) (wrong []string) {
 			limits[h.Name] = h
 		}
 	}
-	slack := 100*time.Millisecond + 3*o.stall()
-	if o.Plan.Stop != nil {
-		slack += o.Plan.Stop.For.D()
-	}
 	for _, s := range end.Report.Steps {
-		h, isEffort := limits[s.Name]
+		h, bestEffort := limits[s.Name]
 		quoted := fmt.Sprintf("%q", s.Name)
 		started, hasStarted := o.first(hookStarted, s.Name)
 		switch counts := (h.Does == hookPanics || h.Does == hookGoexits) && !s.LeftBehind; {
-		case !isEffort && s.BestEffort:
+		case !bestEffort && s.BestEffort:
 			say("%s is no best effort, and the Report says so", s.Name)
-		case !isEffort:
-		case s.Took > h.Limit.D()+slack:
+		case !bestEffort:
+		case s.Took > h.Limit.D()+o.delay():
 			say("%s took %v, and its limit is %v", s.Name, s.Took, h.Limit.D())
 		case s.Err == nil && s.BestEffort:
 			say("%s succeeded, and is marked as a best effort that failed", s.Name)
@@ -54,7 +39,7 @@ func bestEffortAgrees(o Outcome, end *End) (wrong []string) {
 		case counts:
 		case !s.BestEffort && hasStarted && started.At.Before(end.Report.Begun.Add(s.At+s.Took)):
 			say("%s is a best effort, and the Report does not say so: %v", s.Name, s.Err)
-		case !s.BestEffort: // it was left behind before it came to that
+		case !s.BestEffort: // it was left behind before it started
 		case strings.Contains(end.Error, quoted):
 			say("%s is a best effort, and Wait's error has it: %q", s.Name, end.Error)
 		case o.Plan.Logger == "" && !o.logged("WARN", quoted):
@@ -66,16 +51,15 @@ func bestEffortAgrees(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// logged reports whether there is a line of that level that says in its error what
-// failed.
+// logged reports whether a log line of that level names what in its error.
 func (o Outcome) logged(level, what string) bool {
 	return slices.ContainsFunc(o.Log, func(l LogLine) bool {
 		return l.Level == level && strings.Contains(l.Error, what)
 	})
 }
 
-// resultAgrees: the result is not "finished" for a reason that the Report has. A
-// best effort is none.
+// resultAgrees checks that the result follows from the Report. The error of a best
+// effort is no reason for another result than "finished".
 func resultAgrees(_ Outcome, end *End) (wrong []string) {
 	r := end.Report
 	failed := slices.ContainsFunc(r.Steps, func(s shutdown.Step) bool { return s.Err != nil && !s.BestEffort })

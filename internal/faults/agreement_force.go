@@ -9,20 +9,20 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// forcedAgrees: the end was forced if, and only if, there was a reason.
+// forcedAgrees checks that the end was forced if and only if there was a reason.
 func forcedAgrees(o Outcome, end *End) (wrong []string) {
 	may, must := o.mayForce()
 	if end.Report.Forced != nil && !may {
-		wrong = append(wrong, fmt.Sprintf("it was forced for no reason: %v", end.Report.Forced))
+		wrong = append(wrong, fmt.Sprintf("the shutdown was forced for no reason: %v", end.Report.Forced))
 	}
 	if end.Report.Forced == nil && must {
-		wrong = append(wrong, "it should have been forced")
+		wrong = append(wrong, "the shutdown should have been forced")
 	}
 	return wrong
 }
 
-// mayForce reports whether something may have forced the end, and whether it
-// must have.
+// mayForce reports whether the end may have been forced, and whether it must have
+// been.
 func (o Outcome) mayForce() (may, must bool) {
 	for _, e := range o.all(hookStarted) {
 		may = may || strings.HasSuffix(e.Name, hookForces)
@@ -31,22 +31,22 @@ func (o Outcome) mayForce() (may, must bool) {
 	if p.Table == tableImmediate {
 		may = may || slices.Contains(p.First.Names, "TERM")
 		begun, _ := o.first(acceptCanceled, "")
-		must = begun.Error == "signal SIGTERM" // if something else began it, SIGTERM changes nothing
+		must = begun.Error == "signal SIGTERM" // after another cause SIGTERM has no effect
 	}
-	return may || o.pressed(2), must
+	return may || o.interrupted(2), must
 }
 
-// forcedInDrain reports whether the end was forced before the drain had ended:
-// then Force is what ended WorkContext.
+// forcedInDrain reports whether the end was forced before the drain had ended: then
+// Force ended WorkContext.
 func (o Outcome) forcedInDrain() bool {
 	canceled := o.all(workCanceled)
 	return o.forced() && len(canceled) > 0 && strings.HasPrefix(canceled[0].Error, shutdown.ErrForced.Error())
 }
 
-// pressed reports whether n SIGINTs, each half a second or more after the one
-// before, may have arrived, on a machine that may have held them up. The first
-// signal of all counts as one, whatever it is.
-func (o Outcome) pressed(n int) bool {
+// interrupted reports whether n SIGINTs may have arrived, each at least half a second
+// after the one before. A busy machine may have delayed them. The first signal of the
+// run counts, whatever it is.
+func (o Outcome) interrupted(n int) bool {
 	if o.Plan.Table != tableDefault {
 		return false
 	}
@@ -70,11 +70,11 @@ func (o Outcome) pressed(n int) bool {
 
 // mayBeKilled reports whether a third SIGINT may have ended the process, as it
 // should.
-func (o Outcome) mayBeKilled() bool { return o.EndedBy == "interrupt" && o.pressed(3) }
+func (o Outcome) mayBeKilled() bool { return o.EndedBy == "interrupt" && o.interrupted(3) }
 
-// signalNumbers are those of the signals that are sent; the same on all systems
-// that have them.
+// signalNumbers has the signals that are sent. Their numbers are the same on all
+// systems that have them.
 var signalNumbers = map[string]int{"HUP": 1, "INT": 2, "TERM": 15}
 
-// endedBy are the same numbers by what package syscall calls the signals.
+// endedBy has the same numbers by the names that package syscall gives the signals.
 var endedBy = map[string]int{"hangup": 1, "interrupt": 2, "terminated": 15}

@@ -6,17 +6,19 @@ import (
 	"time"
 )
 
-// A Record is what the post-mortem record says after the end.
+// A Record is the content of the post-mortem record after the end.
 type Record struct {
-	There   bool
+	There   bool   // the file exists
 	Result  string // of its Report
 	Phase   string
-	LastRun bool // the next start would say that this run was killed
-	CutOff  int  // how many tasks it says were cut off
-	Named   int  // how many of these it names
-	Error   string
+	LastRun bool   // the next start would report that this run was killed
+	CutOff  int    // number of tasks cut off
+	Named   int    // number of these that it names
+	Error   string // of reading the record
 }
 
+// recordAgrees checks that the record agrees with the Report, or that the log says
+// why it does not.
 func recordAgrees(o Outcome, end *End) []string {
 	switch r := o.Record; {
 	case !o.Plan.Record:
@@ -26,29 +28,29 @@ func recordAgrees(o Outcome, end *End) []string {
 		}
 	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
 	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
-		// What is there can neither be replaced nor removed: it has to be said.
+		// The file can neither be replaced nor removed, so the log has to say so.
 		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" {
 			return []string{"the disk was read-only, and the log does not say that the record was not written"}
 		}
 	case r.There && (r.Phase != "done" || r.LastRun) && !o.wasBusy():
-		return []string{fmt.Sprintf("the disk was %s%s, and the record says that the run was killed, which had ended: %+v", o.Plan.Disk, descriptors(o.Plan), r)}
+		return []string{fmt.Sprintf("the disk was %s%s, and the record says that the run was killed, but it had ended: %+v", o.Plan.Disk, descriptors(o.Plan), r)}
 	}
 	return nil
 }
 
-// says reports whether the record is that of a run which ended so.
+// says reports whether the record is that of a run which ended as end says.
 func (r Record) says(end *End) bool {
 	cut := len(end.Report.CutOff)
 	return r.There && r.Phase == "done" && r.Result == end.Result && !r.LastRun && r.Error == "" &&
 		r.CutOff == cut && r.Named == min(cut, namedInRecord)
 }
 
-// namedInRecord is how many tasks the record names.
+// namedInRecord is the most tasks that the record names.
 const namedInRecord = 256
 
-// recordIsExcused reports whether the record lacks the end on a healthy disk, and
-// may: the library says so, unless its log is broken, and had only milliseconds
-// to write it, which takes a forced end, one at the deadline, or a busy machine.
+// recordIsExcused reports whether the record on a healthy disk may lack the end: the
+// log says so, unless it is broken, and the library had only milliseconds to write
+// it, because the end was forced or at the deadline, or the machine is busy.
 func (o Outcome) recordIsExcused() bool {
 	end, at := o.end()
 	if end == nil || !o.Plan.Record || o.Plan.Disk != "" || o.Plan.Descriptors > 0 || o.Record.says(end) {
@@ -59,8 +61,8 @@ func (o Outcome) recordIsExcused() bool {
 	return said && (o.forced() || atDeadline || o.wasBusy())
 }
 
-// endTime is what package shutdown keeps for the end of the record and of the
-// log, and some milliseconds.
+// endTime is the time that package shutdown keeps for the end of the record and of
+// the log, and some milliseconds.
 const endTime = 50 * time.Millisecond
 
 // diskWasLate reports whether the log says that there was no time left to write

@@ -9,19 +9,15 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// beginningAgrees: the shutdown began for a reason, and when there was one: a
-// signal, the failure of a worker, a job or the start of the program, or the return
-// of the last job.
-func beginningAgrees(o Outcome, end *End) (wrong []string) {
+// causeAgrees checks that the shutdown began for one of these reasons, and soon
+// after it: a signal, the failure of a worker, a job or the start of the program, or
+// the return of the last job.
+func causeAgrees(o Outcome, end *End) (wrong []string) {
 	begun, known := o.first(acceptCanceled, "")
 	if !known {
 		return []string{"the shutdown has ended, and AcceptContext has not"}
 	}
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	late := 100*time.Millisecond + 3*o.stall()
-	if o.Plan.Stop != nil {
-		late += o.Plan.Stop.For.D()
-	}
 	jobsDone, anyJobs := o.jobsDone()
 	cause := errorText(end.Report.Cause)
 	name, isSignal := strings.CutPrefix(begun.Error, "signal SIG")
@@ -37,27 +33,27 @@ func beginningAgrees(o Outcome, end *End) (wrong []string) {
 	case !slices.ContainsFunc(o.Journal, func(e Event) bool {
 		return (e.Kind == workEnded || e.Kind == startEnded) && e.Error != "" && strings.Contains(begun.Error, e.Error) && e.At.Before(begun.At)
 	}):
-		say("the cause of the shutdown is nobody's error: %s", begun.Error)
+		say("the cause of the shutdown is not an error that was returned before: %s", begun.Error)
 	case end.ExitCode == 0 || !strings.Contains(end.Error, begun.Error):
 		say("the shutdown began because of %q, the exit code is %d, and Wait's error %q", begun.Error, end.ExitCode, end.Error)
 	}
 	if cause != begun.Error {
 		say("the cause of AcceptContext's end is %q, and that of the Report %q", begun.Error, cause)
 	}
-	if anyJobs && !jobsDone.IsZero() && begun.At.Sub(jobsDone) > late {
+	if anyJobs && !jobsDone.IsZero() && begun.At.Sub(jobsDone) > o.delay() {
 		say("the last job returned %v before the shutdown began", begun.At.Sub(jobsDone))
 	}
 	for _, e := range o.all(workEnded) {
-		if _, ok := workerKind(e.Name); ok && e.Error != "" && begun.At.Sub(e.At) > late {
+		if _, ok := workerKind(e.Name); ok && e.Error != "" && begun.At.Sub(e.At) > o.delay() {
 			say("%s failed %v before the shutdown began", e.Name, begun.At.Sub(e.At))
 		}
 	}
 	return wrong
 }
 
-// jobsDone returns when the last of the jobs that ran has returned nil, and Wait had
-// been called; ran reports whether there were any. The time is zero if one of them
-// has not returned, or has failed.
+// jobsDone returns when all jobs that ran had returned nil and Wait had been called;
+// ran reports whether any job ran. The time is zero if a job has not returned or has
+// failed.
 func (o Outcome) jobsDone() (at time.Time, ran bool) {
 	start, returned := o.first(startEnded, "")
 	if !returned || start.Error != "" {
@@ -80,8 +76,8 @@ func (o Outcome) jobsDone() (at time.Time, ran bool) {
 	return at, ran
 }
 
-// startAgrees: a start of the program that failed is the cause, with no lame duck,
-// and what Run did afterwards is what start did.
+// startAgrees checks that a start which failed is the cause of a shutdown without a
+// lame duck, and that Run ended as start did: by a return, a panic or a Goexit.
 func startAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	e, ended := o.first(startEnded, "")
@@ -100,28 +96,24 @@ func startAgrees(o Outcome, end *End) (wrong []string) {
 		want = e.Error
 	}
 	if !strings.HasPrefix(end.RunEnded, want) || want == "" && end.RunEnded != "" {
-		if at.Sub(e.At) > endLead+o.stall() { // else Run may have returned before
+		if at.Sub(e.At) > endLead+o.stall() { // otherwise Run may have returned before
 			say("start ended with %q, and Run with %q", e.Error, end.RunEnded)
 		}
 	}
 	return wrong
 }
 
-// reachedAgrees: the channel of each phase is closed when the phase begins, and all
-// of them before Wait returns.
+// reachedAgrees checks that the channel of each phase is closed when the phase
+// begins, and all of them before Wait returns.
 func reachedAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if len(end.NotReached) > 0 {
 		say("Wait has returned, and these phases are not reached: %v", end.NotReached)
 	}
-	late := 100*time.Millisecond + 3*o.stall()
-	if o.Plan.Stop != nil {
-		late += o.Plan.Stop.For.D()
-	}
-	for name, phase := range map[string]shutdown.Phase{inLeave: shutdown.Leave, inDrain: shutdown.Drain, inClose: shutdown.Close, atDone: shutdown.Done} {
+	for name, phase := range phases {
 		began, _ := o.phase(phase)
 		switch phase {
-		case shutdown.Leave: // its step begins when the log has had its line
+		case shutdown.Leave: // its step begins after the first log line
 			began = end.Report.Begun
 		case shutdown.Done:
 			began = end.Report.Begun.Add(end.Report.Took)
@@ -129,12 +121,12 @@ func reachedAgrees(o Outcome, end *End) (wrong []string) {
 		e, ok := o.first(phaseReached, name)
 		switch {
 		case !ok:
-			if _, at := o.end(); phase != shutdown.Done && at.Sub(began) > late {
+			if _, at := o.end(); phase != shutdown.Done && at.Sub(began) > o.delay() {
 				say("phase %s began, and its channel was not closed", name)
 			}
 		case began.Sub(e.At) > endLead+o.stall():
 			say("the channel of phase %s was closed %v before it began", name, began.Sub(e.At))
-		case e.At.Sub(began) > late:
+		case e.At.Sub(began) > o.delay():
 			say("the channel of phase %s was closed %v after it began", name, e.At.Sub(began))
 		}
 	}

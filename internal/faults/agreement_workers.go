@@ -9,8 +9,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// workersAgree: what a worker, a job or the start of the program returned is in the
-// Report, in Wait's error, in the exit code and in the log.
+// workersAgree checks that Report, Wait's error, exit code and log agree with what
+// workers, jobs and the start of the program returned.
 func workersAgree(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	begun, _ := o.first(acceptCanceled, "")
@@ -19,30 +19,29 @@ func workersAgree(o Outcome, end *End) (wrong []string) {
 		if !ok || !o.isRecorded(e, end) {
 			continue
 		}
-		told := !begun.At.IsZero() && e.At.After(begun.At.Add(endLead+o.stall()))
+		stopped := !begun.At.IsZero() && e.At.After(begun.At.Add(endLead+o.stall()))
 		step, failed := workerStep(end, e.Name)
 		switch {
 		case e.Error == "":
 			if failed {
 				say("%s returned nil, and the Report says: %v", e.Name, step.Err)
 			}
-		case kind != job && e.Told && o.cutOff()[e.Name] == 0:
-			// The log tells that from a worker which returned nil.
-			stopped := slices.ContainsFunc(o.Log, func(l LogLine) bool {
+		case kind != job && e.Canceled && o.cutOff()[e.Name] == 0:
+			logged := slices.ContainsFunc(o.Log, func(l LogLine) bool {
 				return l.Msg == "shutdown: worker stopped" && l.Level == "INFO" && l.Worker == e.Name && l.Error == e.Error
 			})
 			if failed {
-				say("%s returned what its context says (%s), and the Report says that it failed: %v", e.Name, e.Error, step.Err)
+				say("%s returned its context's error (%s), and the Report says that it failed: %v", e.Name, e.Error, step.Err)
 			}
-			if !stopped && o.Plan.Logger == "" {
-				say("%s returned what its context says (%s), and the log does not say so", e.Name, e.Error)
+			if !logged && o.Plan.Logger == "" {
+				say("%s returned its context's error (%s), and the log does not say so", e.Name, e.Error)
 			}
 		case !failed || !strings.Contains(step.Err.Error(), e.Error):
 			say("%s failed (%s), and the Report says nothing", e.Name, e.Error)
 		case step.Kind != kind && (kind != worker || step.Kind != ""):
 			say("%s is a %s, and a %q in the Report", e.Name, kind, step.Kind)
-		case kind == job && told && !strings.Contains(step.Err.Error(), "did not finish"):
-			say("%s was told to stop and failed, and the Report does not say that it did not finish: %v", e.Name, step.Err)
+		case kind == job && stopped && !strings.Contains(step.Err.Error(), "did not finish"):
+			say("%s failed after the shutdown had begun, and the Report does not say that it did not finish: %v", e.Name, step.Err)
 		case !strings.Contains(end.Error, e.Error):
 			say("%s failed (%s), and Wait's error does not say so: %q", e.Name, e.Error, end.Error)
 		case end.ExitCode == 0:
@@ -52,7 +51,7 @@ func workersAgree(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// jobsAgree: a job has run, or is "not started", and then it did not run.
+// jobsAgree checks that each job either ran or is reported as "not started".
 func jobsAgree(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	for _, e := range o.all(jobRegistered) {
@@ -76,15 +75,15 @@ func jobsAgree(o Outcome, end *End) (wrong []string) {
 	return wrong
 }
 
-// isRecorded reports whether an event came so long before the end that the Report
-// has to know of it.
+// isRecorded reports whether an event was so long before the end that the Report has
+// to contain it.
 func (o Outcome) isRecorded(e Event, end *End) bool {
 	ended := end.Report.Begun.Add(end.Report.Took)
 	return e.At.Before(ended.Add(-10*time.Millisecond - o.stall()))
 }
 
-// workerKind returns what the library calls the kind of a piece of work; ok is
-// false if it is neither a worker, nor a job, nor the start of the program.
+// workerKind returns the library's name for the kind of a piece of work; ok is false
+// if it is neither a worker, nor a job, nor the start of the program.
 func workerKind(name string) (kind string, ok bool) {
 	switch {
 	case name == startName:
@@ -97,7 +96,7 @@ func workerKind(name string) (kind string, ok bool) {
 	return "", false
 }
 
-// workerStep returns the failure of a worker or a job.
+// workerStep returns the Report's step for a worker or a job that failed.
 func workerStep(end *End, name string) (shutdown.Step, bool) {
 	i := slices.IndexFunc(end.Report.Steps, func(s shutdown.Step) bool {
 		return s.Phase == shutdown.Running && s.Name == name && s.Err != nil

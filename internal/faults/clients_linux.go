@@ -25,7 +25,7 @@ const (
 var modes = map[string]load.Mode{"new connections": load.NewConn, "keep-alive": load.KeepAlive, "HTTP/2": load.HTTP2}
 
 // A faultyClient breaks one rule of the protocol, or one expectation, until ctx
-// ends. What becomes of its own requests does not matter.
+// ends. Its own requests are not checked.
 type faultyClient func(ctx context.Context, addr, tlsAddr string)
 
 var faultyClients = map[string]faultyClient{
@@ -47,7 +47,7 @@ var faultyClients = map[string]faultyClient{
 	halfClosed: func(ctx context.Context, addr, _ string) {
 		talk(ctx, addr, func(c net.Conn) {
 			_, _ = io.WriteString(c, "GET /slow HTTP/1.1\r\nHost: test\r\n\r\n")
-			_ = c.(*net.TCPConn).CloseWrite() // the answer may have come, and the end
+			_ = c.(*net.TCPConn).CloseWrite() // the server may have closed the connection
 			_, _ = io.Copy(io.Discard, c)
 			<-ctx.Done()
 		})
@@ -57,12 +57,12 @@ var faultyClients = map[string]faultyClient{
 		defer begun.Wait()
 		begun.Go(func() {
 			talk(ctx, tlsAddr, func(c net.Conn) {
-				_, _ = c.Write([]byte{22, 3, 1, 2, 0, 1}) // a ClientHello of 512 bytes begins
+				_, _ = c.Write([]byte{22, 3, 1, 2, 0, 1}) // the start of a ClientHello of 512 bytes
 				<-ctx.Done()
 			})
 		})
 		talk(ctx, tlsAddr, func(c net.Conn) {
-			t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate was made a moment ago
+			t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is self-signed
 			_ = t.HandshakeContext(ctx)
 			<-ctx.Done()
 		})
@@ -101,8 +101,8 @@ var faultyClients = map[string]faultyClient{
 			}
 		})
 	},
-	hijackedTold: func(ctx context.Context, addr, _ string) { upgrade(ctx, addr, "/hijack/told") },
-	hijackedHeld: func(ctx context.Context, addr, _ string) { upgrade(ctx, addr, "/hijack/held") },
+	hijackedClosed: func(ctx context.Context, addr, _ string) { upgrade(ctx, addr, "/hijack/closed") },
+	hijackedHeld:   func(ctx context.Context, addr, _ string) { upgrade(ctx, addr, "/hijack/held") },
 	callsItself: func(ctx context.Context, addr, _ string) {
 		for ctx.Err() == nil {
 			failed := true
@@ -126,19 +126,19 @@ func upgrade(ctx context.Context, addr, path string) {
 	})
 }
 
-// talk runs f with a connection, if there is one, and ends it when ctx ends. One
-// that f does not wait for stays open until then.
+// talk runs f with a new connection, which it closes when f returns or ctx ends. It
+// does nothing if the dial fails.
 func talk(ctx context.Context, addr string, f func(net.Conn)) {
 	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return // refused, or descriptors are exhausted: no client
+		return // refused, or descriptors are exhausted
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	f(c)
 }
 
-// pause reports whether ctx goes on after d.
+// pause waits for d. It reports false, at once, if ctx ends before.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -150,34 +150,35 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// http2Preface is what a client sends first: the preface, its settings, and that
-// it has seen the server's, which it does not wait for.
+// http2Preface is what a client sends first: the connection preface, an empty
+// SETTINGS frame, and the acknowledgement of the server's, which it does not wait
+// for.
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x00\x00\x04\x01\x00\x00\x00\x00"
 
-// http2Get is a HEADERS frame: GET path, the whole request. Of the header fields
-// the first three stand in HPACK's static table.
+// http2Get returns a HEADERS frame with a complete request, GET path. The first three
+// header fields are in HPACK's static table.
 func http2Get(stream uint32, path string) []byte {
 	block := append([]byte{0x82, 0x86, 0x04, byte(len(path))}, path...)
 	block = append(append(block, 0x01, 4), "test"...) // :authority
 	return append(http2Header(len(block), 1, 0x5, stream), block...)
 }
 
-// http2Reset is a RST_STREAM frame that says CANCEL.
+// http2Reset returns a RST_STREAM frame with the code CANCEL.
 func http2Reset(stream uint32) []byte { return append(http2Header(4, 3, 0, stream), 0, 0, 0, 8) }
 
 func http2Header(length int, kind, flags byte, stream uint32) []byte {
 	return []byte{0, byte(length >> 8), byte(length), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)}
 }
 
-// requests are those of well-behaved clients for the work of the plan.
+// requests sends the requests of the plan's work, from well-behaved clients.
 type requests struct {
 	wg   sync.WaitGroup
 	mu   sync.Mutex // protects list
 	list []Request
 }
 
-// start sends the request for the i-th piece of work. The answer has to be the
-// body that was sent, whatever its status.
+// start sends the request for the i-th piece of work. The response body has to be the
+// body that was sent, whatever the status.
 func (r *requests) start(ctx context.Context, addr string, i int) {
 	r.wg.Go(func() {
 		name := fmt.Sprintf("/work/%d", i)
@@ -207,7 +208,7 @@ func post(ctx context.Context, url, body string, sent *atomic.Bool) error {
 	if err != nil {
 		return err
 	}
-	req.GetBody = nil // it is sent once
+	req.GetBody = nil // so that it is not sent twice
 	transport := &http.Transport{DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {

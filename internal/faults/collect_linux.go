@@ -10,7 +10,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// collect looks at what the process has left.
+// collect adds to the outcome what the process has left: journal, log, record, files
+// and processes.
 func (r *run) collect() {
 	o := &r.out
 	o.Journal = r.journal.all()
@@ -21,7 +22,7 @@ func (r *run) collect() {
 		_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
 	}
 	known := map[string]bool{"record": true, "record.lock": true}
-	if r.plan.Disk == diskHangs || o.diskWasLate() || r.plan.Logger != "" { // it ended between writing and renaming
+	if r.plan.Disk == diskHangs || o.diskWasLate() || r.plan.Logger != "" { // the process may have ended between writing and renaming
 		known["record.tmp"] = true
 	}
 	files, err := os.ReadDir(r.dir)
@@ -38,7 +39,8 @@ func (r *run) collect() {
 	}
 }
 
-// readRecord reads the record as a person would, and then as the next start does.
+// readRecord reads the record's file, and then has a Manager read it, as at the next
+// start.
 func readRecord(path string) (r Record) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -14,11 +14,11 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// runWithout is the same service as it is written without the library: the
-// control, which has to violate what the library keeps.
+// runWithout is the negative control: the same service as it is usually written
+// without the library. It has to violate the invariants.
 func (s *service) runWithout() {
-	quiet := goleak.IgnoreCurrent()
-	there := openDescriptors()
+	goroutines := goleak.IgnoreCurrent()
+	descriptors := openDescriptors()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	s.journal.note(started, "")
@@ -39,7 +39,7 @@ func (s *service) runWithout() {
 	defer cancel()
 	if err := srv.Shutdown(limit); err != nil {
 		s.cutOff.Store(true)
-		_ = srv.Close() // the connections that are left
+		_ = srv.Close()
 	}
 	for _, h := range s.plan.Hooks {
 		if err := s.hook(h)(limit); err != nil {
@@ -48,7 +48,7 @@ func (s *service) runWithout() {
 	}
 	report := shutdown.Report{Phase: shutdown.Done, Begun: begun, Took: time.Since(begun)}
 	s.journal.add(Event{Kind: waited, End: &End{Report: report, Result: resultOf(report)}})
-	s.lookForLeaks(quiet, there)
+	s.lookForLeaks(goroutines, descriptors)
 	s.journal.note(lastEvent, "")
 	os.Exit(0)
 }

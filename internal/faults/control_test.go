@@ -11,20 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// controlRuns is how many runs of the control are enough for a fault that is a
-// matter of chance: plain net/http loses about nine of 32 clients' requests in
+// controlRuns is how many runs of the control are enough to see a violation that
+// depends on timing: net/http alone loses requests of about nine of 32 clients in
 // each.
 const controlRuns = 5
 
-// The same service without the library, written as it usually is: what the
-// invariants find there shows that they can find something.
+// The negative control: the invariants have to find violations in the same service
+// written as usual, without the library.
 func TestAServiceWithoutTheLibraryViolatesTheInvariants(t *testing.T) {
 	clock := startStallClock()
 	defer clock.stop()
 	for _, test := range []struct {
 		name string
 		plan func(p *Plan)
-		want map[string]string // a text of a violation, by invariant
+		want map[string]string // part of a violation's text, by invariant
 		lost bool              // requests of the load have to be lost
 	}{
 		{"requests that are in flight", func(*Plan) {}, map[string]string{"answered": "of the load were lost"}, true},
@@ -37,7 +37,7 @@ func TestAServiceWithoutTheLibraryViolatesTheInvariants(t *testing.T) {
 		}, map[string]string{"truth": "POST /work/0 was cut off"}, false},
 		{"a hook that fails", func(p *Plan) {
 			p.Hooks = []Hook{{Name: "fails", Does: hookFails}, {Name: "closes", Does: hookSucceeds}}
-		}, map[string]string{"hooks": "closes ran 0 times", "agreement": "fails ended, and stands in the Report 0 times"}, false},
+		}, map[string]string{"hooks": "closes ran 0 times", "agreement": "fails ended, and is in the Report 0 times"}, false},
 		{"a hook that ignores the deadline", func(p *Plan) {
 			p.Hooks = []Hook{{Name: "hangs", Does: hookSucceeds, Takes: 8000}}
 		}, map[string]string{"deadline": "after the deadline"}, false},
@@ -78,8 +78,7 @@ func TestAServiceWithoutTheLibraryViolatesTheInvariants(t *testing.T) {
 	}
 }
 
-// A disk that is broken is one: the faults are what they are called.
-func TestABrokenDiskIsBroken(t *testing.T) {
+func TestTheDiskFaultsBreakTheDisk(t *testing.T) {
 	clock := startStallClock()
 	defer clock.stop()
 	for fault, want := range map[string]string{
@@ -95,7 +94,7 @@ func TestABrokenDiskIsBroken(t *testing.T) {
 			}, t.TempDir(), clock, false)
 			require.NoError(t, err)
 			if at := o.all(unavailable); len(at) > 0 {
-				require.Empty(t, os.Getenv("CI"), "where CI is set the fault has to be available: %s", at[0].Error)
+				require.Empty(t, os.Getenv("CI"), "CI is set, so the fault has to be available: %s", at[0].Error)
 				t.Skip(at[0].Error)
 			}
 			require.Contains(t, o.LogText, want)
@@ -104,14 +103,12 @@ func TestABrokenDiskIsBroken(t *testing.T) {
 	}
 }
 
-// A client of each kind does what it is called: the service's journal or its
-// connections show it.
 func TestFaultyClientsReachTheService(t *testing.T) {
 	clock := startStallClock()
 	defer clock.stop()
 	for kind, want := range map[string]string{
 		stalledReader: "GET /big", halfClosed: "GET /slow", stoppedUpload: "POST /upload", streamLimit: "GET /slow",
-		hijackedTold: "GET /hijack/told", hijackedHeld: "GET /hijack/held", callsItself: "GET /self",
+		hijackedClosed: "GET /hijack/closed", hijackedHeld: "GET /hijack/held", callsItself: "GET /self",
 	} {
 		t.Run(kind, func(t *testing.T) {
 			o := runWithClient(t, kind, clock)
@@ -119,14 +116,14 @@ func TestFaultyClientsReachTheService(t *testing.T) {
 			require.True(t, ok, "%s", o.journalText())
 			if kind == stalledReader || kind == hijackedHeld || kind == stoppedUpload {
 				ended, _ := o.first(workEnded, want)
-				require.True(t, ended.Cut || o.cutOff()[want] == 1, "it holds the drain: %s", Describe(o, nil))
+				require.True(t, ended.Cut || o.cutOff()[want] == 1, "the client does not hold the drain: %s", Describe(o, nil))
 			}
 		})
 	}
 }
 
-// These clients do not come to a handler that keeps the journal, so something else
-// shows that they are there.
+// These clients do not reach a handler that writes to the journal, so each needs
+// another sign.
 func TestFaultyClientsWithoutARequestReachTheService(t *testing.T) {
 	clock := startStallClock()
 	defer clock.stop()
@@ -139,7 +136,7 @@ func TestFaultyClientsWithoutARequestReachTheService(t *testing.T) {
 			_, ok := o.first(requestArrived, "GET /reset")
 			return ok
 		},
-		// The drain is shorter than the second which package httpserver gives to a
+		// The drain is shorter than the second that package httpserver waits for a
 		// header, so the connection is cut off.
 		slowHeader: Outcome.drainCutShort,
 	} {

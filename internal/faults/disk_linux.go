@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// breakDisk gives this process a disk that is full, read-only or hangs, for good:
-// a seccomp filter answers in its place the system calls that package shutdown
-// writes its record with. It needs no privilege.
+// breakDisk makes the disk of this process full, read-only or hanging. It cannot be
+// undone: a seccomp filter answers the system calls with which package shutdown
+// writes its record. It needs no privilege.
 func breakDisk(fault string) error {
 	var filter []unix.SockFilter
 	flags := unix.SECCOMP_FILTER_FLAG_TSYNC
@@ -24,13 +24,13 @@ func breakDisk(fault string) error {
 		if fault == diskHangsLock {
 			call = unix.SYS_FLOCK
 		}
-		// Nobody reads the notification, so the call does not return.
+		// The notification is never read, so the call does not return.
 		filter = append(filter, onCall(call, unix.SECCOMP_RET_USER_NOTIF)...)
 		flags |= unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 	}
 	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 
-	runtime.LockOSThread() // for the two calls, of which the first is about this thread
+	runtime.LockOSThread() // no_new_privs, which the second call needs, is set for this thread
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("setting no_new_privs: %w", err)
@@ -44,15 +44,15 @@ func breakDisk(fault string) error {
 	return nil
 }
 
-// Where things are in the kernel's struct seccomp_data, and the number of
-// openat's flags.
+// Offsets in the kernel's struct seccomp_data, and the number of openat's argument
+// flags.
 const (
 	atCall     = 0
 	atArgument = 16
 	openFlags  = 2
 )
 
-// onCall is the part of a filter that answers a system call.
+// onCall returns the part of a filter that answers a system call.
 func onCall(call uint32, answer uint32) []unix.SockFilter {
 	return []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: atCall},
@@ -61,12 +61,12 @@ func onCall(call uint32, answer uint32) []unix.SockFilter {
 	}
 }
 
-// openWith is the part of a filter that fails openat if it has a flag.
+// openWith returns the part of a filter that makes openat fail if flag is set.
 func openWith(flag uint32, errno unix.Errno) []unix.SockFilter {
 	return []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: atCall},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_OPENAT, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: atArgument + 8*openFlags}, // of a little-endian machine
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: atArgument + 8*openFlags}, // on a little-endian machine
 		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: flag, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 	}

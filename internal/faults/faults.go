@@ -2,13 +2,14 @@ package faults
 
 import "fmt"
 
-// A faultKind is one way to break things.
+// A faultKind is one kind of fault; apply adds it to a plan.
 type faultKind struct {
 	name  string
 	apply func(d *draw)
 }
 
-// faultKinds is what a plan chooses from. A new one changes the plans of all seeds.
+// faultKinds are the faults that a plan chooses from. A new one changes the plans of
+// all seeds.
 var faultKinds = []faultKind{
 	kind("signal: in start-up", func(d *draw) {
 		d.plan.StartUp = d.ms(20, 150)
@@ -38,7 +39,7 @@ var faultKinds = []faultKind{
 			names = []string{"TERM", "INT"}
 		}
 		storm := Signal{Moment{d.pick(inLeave, inDrain, inClose), d.ms(0, 60)}, names, 1000, d.ms(20, 300)}
-		if d.IntN(3) == 0 { // it is what begins the shutdown
+		if d.IntN(3) == 0 { // the storm is what starts the shutdown
 			storm.Moment = p.First.Moment
 			p.First = storm
 			return
@@ -70,7 +71,7 @@ var faultKinds = []faultKind{
 	kind("hook: calls Wait", func(d *draw) { d.hook(d.anyPhase(), hookWaits) }),
 	kind("hook: calls Force", func(d *draw) { d.hook(d.anyPhase(), hookForces) }),
 	kind("hook: calls Job", func(d *draw) { d.hook(d.anyPhase(), hookJobs) }),
-	kind("hook: lets work in too late", func(d *draw) { d.hook(inDrain, hookLetsIn) }),
+	kind("hook: lets work in too late", func(d *draw) { d.hook(inDrain, hookAdmits) }),
 	kind("hook: best effort", func(d *draw) {
 		for range 1 + d.IntN(2) {
 			h := d.hook(d.anyPhase(), d.pick(hookSucceeds, hookFails, hookFails, hookHangs, hookIgnores, hookPanics, hookGoexits))
@@ -92,7 +93,7 @@ var faultKinds = []faultKind{
 
 	kind("start: fails", func(d *draw) { d.plan.Start = startFails }),
 	kind("start: panics", func(d *draw) { d.plan.Run, d.plan.Start = true, d.pick(startPanics, startGoexits) }),
-	kind("start: does not return", func(d *draw) { d.plan.Run, d.plan.Start = true, d.pick(startTold, startTold, startHangs) }),
+	kind("start: does not return", func(d *draw) { d.plan.Run, d.plan.Start = true, d.pick(startCanceled, startCanceled, startHangs) }),
 
 	kind("job: the last one returns", func(d *draw) {
 		for range 1 + d.IntN(2) {
@@ -100,9 +101,9 @@ var faultKinds = []faultKind{
 		}
 	}),
 	kind("job: fails", func(d *draw) { d.work(job, workBreaks).Takes = d.ms(50, 400) }),
-	kind("job: is told to stop", func(d *draw) { d.work(job, workTold).Returns = d.returns() }),
+	kind("job: is told to stop", func(d *draw) { d.work(job, workStops).Returns = d.returns() }),
 	kind("job: cut off", func(d *draw) { d.work(job, d.pick(workGivesUp, workLate, workHangs)).Returns = d.returns() }),
-	kind("worker: is told to stop", func(d *draw) { d.work(worker, workTold).Returns = d.returns() }),
+	kind("worker: is told to stop", func(d *draw) { d.work(worker, workStops).Returns = d.returns() }),
 	kind("worker: cut off", func(d *draw) { d.work(worker, workGivesUp).Returns = d.returns() }),
 	kind("worker: fails by itself", func(d *draw) { d.work(worker, workBreaks).Takes = d.ms(50, 400) }),
 
@@ -119,7 +120,7 @@ var faultKinds = []faultKind{
 	kind("client: chunked upload that stops", func(d *draw) { d.client(stoppedUpload, 3) }),
 	kind("client: HTTP/2 streams at the limit", func(d *draw) { d.client(streamLimit, 2) }),
 	kind("client: HTTP/2 rapid reset", func(d *draw) { d.client(rapidReset, 2) }),
-	kind("client: hijacked connection", func(d *draw) { d.client(d.pick(hijackedTold, hijackedHeld), 3) }),
+	kind("client: hijacked connection", func(d *draw) { d.client(d.pick(hijackedClosed, hijackedHeld), 3) }),
 	kind("client: handler that calls its own server", func(d *draw) { d.client(callsItself, 3) }),
 
 	kind("descriptors exhausted", func(d *draw) { d.plan.Descriptors = 1 + d.IntN(d.plan.Load.Clients) }),
@@ -132,7 +133,7 @@ var faultKinds = []faultKind{
 	kind("disk hangs", func(d *draw) { d.disk(d.pick(diskHangsLock, diskHangs)) }),
 }
 
-// kind is a faultKind that writes its name into the plan.
+// kind returns a faultKind that adds its name to the plan.
 func kind(name string, apply func(d *draw)) faultKind {
 	return faultKind{name, func(d *draw) {
 		d.plan.Faults = append(d.plan.Faults, name)
@@ -144,8 +145,8 @@ func (d *draw) disk(fault string) {
 	d.plan.Record, d.plan.Disk, d.plan.DiskBreaks = true, fault, d.pick(inStartUp, inDrain)
 }
 
-// secondSignal is one that changes nothing about a graceful shutdown if it comes
-// within half a second of the first, and may force it later.
+// secondSignal draws a signal that has no effect on a graceful shutdown within half
+// a second of the first, and may force it later.
 func (d *draw) secondSignal() string {
 	switch d.plan.Table {
 	case tableImmediate:

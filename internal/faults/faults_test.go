@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// progressEvery is how often a long series says how far it is.
+// progressEvery is how often a long series prints its progress.
 const progressEvery = 5 * time.Second
 
 func TestFaults(t *testing.T) {
@@ -54,7 +54,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// runSeed runs one seed, and fails the test if an invariant did not hold.
+// runSeed runs one seed, and fails the test if an invariant does not hold.
 func runSeed(t *testing.T, seed uint64, clock *stallClock, table *Table) {
 	dir, err := os.MkdirTemp(t.TempDir(), "run")
 	if err != nil {
@@ -73,5 +73,5 @@ func runSeed(t *testing.T, seed uint64, clock *stallClock, table *Table) {
 	if *oneSeed != 0 {
 		t.Logf("%s\njournal:\n%s", Describe(o, Check(o)), o.journalText())
 	}
-	_ = os.RemoveAll(dir) // the test's own directory goes at its end in any case
+	_ = os.RemoveAll(dir) // so that a long series does not fill the disk
 }

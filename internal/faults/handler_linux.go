@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ServeHTTP is the handler of both servers. The requests of the load are for "/".
+// ServeHTTP handles the requests of both servers. Those of the load are for "/".
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := r.Method + " " + r.URL.Path
 	if !unjournaled[name] {
@@ -31,7 +31,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	case r.URL.Path == "/upload":
-		_, _ = io.Copy(w, r.Body) // it stops; the connection's end ends it
+		_, _ = io.Copy(w, r.Body) // the client stops sending, so this ends with the connection
 	case strings.HasPrefix(r.URL.Path, "/hijack/"):
 		s.hijack(w, r)
 	case r.URL.Path == "/self":
@@ -44,7 +44,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// echo answers what internal/load wants to hear.
+// echo answers as package load requires.
 func (s *service) echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *service) echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// work is what the plan says about the piece of work in the path.
+// work does the plan's piece of work that is named in the path.
 func (s *service) work(w http.ResponseWriter, r *http.Request) {
 	i, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/work/"))
 	if err != nil || i >= len(s.plan.Work) {
@@ -71,27 +71,27 @@ func (s *service) work(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch does := s.plan.Work[i]; does.Does {
-	case workTold:
+	switch work := s.plan.Work[i]; work.Does {
+	case workStops:
 		if s.m != nil {
 			<-s.m.AcceptContext().Done()
 		}
-		time.Sleep(does.Takes.D())
+		time.Sleep(work.Takes.D())
 	case workGivesUp, workLate:
 		<-r.Context().Done()
-		if does.Does == workGivesUp {
+		if work.Does == workGivesUp {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	case workHangs:
 		<-s.never
 	default:
-		time.Sleep(does.Takes.D())
+		time.Sleep(work.Takes.D())
 	}
 	_, _ = w.Write(body)
 }
 
-// hijack holds a connection until the shutdown begins, or until the client ends
-// it, which it does not.
+// hijack holds a connection until the shutdown begins, or until the client closes it,
+// which it does not do.
 func (s *service) hijack(w http.ResponseWriter, r *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
@@ -100,14 +100,15 @@ func (s *service) hijack(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n")
-	if s.m != nil && r.URL.Path == "/hijack/told" {
+	if s.m != nil && r.URL.Path == "/hijack/closed" {
 		<-s.m.AcceptContext().Done()
 		return
 	}
 	_, _ = io.Copy(io.Discard, conn)
 }
 
-// callItself sends a request to its own server, which refuses it once it drains.
+// callItself sends a request to its own server, which refuses the connection once it
+// drains.
 func (s *service) callItself(w http.ResponseWriter, r *http.Request) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, "http://"+s.addr+"/", strings.NewReader("x"))

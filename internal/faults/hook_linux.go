@@ -11,23 +11,16 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-var phases = map[string]shutdown.Phase{inLeave: shutdown.Leave, inDrain: shutdown.Drain, inClose: shutdown.Close}
-
-// reached are the phases for whose beginning somebody waits.
-var reached = map[string]shutdown.Phase{
-	inLeave: shutdown.Leave, inDrain: shutdown.Drain, inClose: shutdown.Close, atDone: shutdown.Done,
-}
-
 func (s *service) registerAll(hooks []Hook) {
 	for _, h := range hooks {
 		s.register(h)
 	}
 }
 
-// watchPhases writes down when each phase begins, and registers what the plan has
-// for that moment.
+// watchPhases adds to the journal when each phase is reached, and registers the hooks
+// that the plan has for that moment.
 func (s *service) watchPhases() {
-	for name, phase := range reached {
+	for name, phase := range phases {
 		go func() {
 			<-s.m.Reached(phase)
 			s.journal.note(phaseReached, name)
@@ -40,9 +33,9 @@ func (s *service) watchPhases() {
 	}
 }
 
-// notReached returns the phases that have not begun.
+// notReached returns the phases that have not been reached.
 func (s *service) notReached() (names []string) {
-	for name, phase := range reached {
+	for name, phase := range phases {
 		select {
 		case <-s.m.Reached(phase):
 		default:
@@ -52,8 +45,8 @@ func (s *service) notReached() (names []string) {
 	return names
 }
 
-// register registers a hook and writes that down afterwards, with whether it was
-// too late for anybody to wait for it.
+// register registers a hook, and then adds that to the journal, with whether the
+// shutdown has ended, so that nothing waits for the hook.
 func (s *service) register(h Hook) (remove func() bool) {
 	stop := s.hook(h)
 	if h.Limit > 0 {
@@ -70,8 +63,8 @@ func (s *service) register(h Hook) (remove func() bool) {
 
 var errHook = errors.New("the hook has failed")
 
-// hook is a function that does what h says, and writes down that it started and
-// how it ended.
+// hook returns a function that does what h says, and adds to the journal that it
+// started and how it ended.
 func (s *service) hook(h Hook) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		s.journal.note(hookStarted, h.Name)
@@ -122,15 +115,15 @@ func (s *service) act(ctx context.Context, h Hook) error {
 		return s.m.Wait()
 	case hookForces:
 		s.m.Force(errors.New("a hook forces it"))
-	case hookLetsIn:
-		<-s.m.WorkContext().Done() // its own context ends later
+	case hookAdmits:
+		<-s.m.WorkContext().Done() // the hook's own context ends later
 		if done, ok := s.m.Track(h.Name); ok {
 			s.journal.note(workStarted, h.Name)
 			s.ended(h.Name)
 			done()
 		}
 	case hookJobs:
-		s.startJob(h.Name+", job", func(context.Context) error { panic("a job ran after the beginning") })
+		s.startJob(h.Name+", job", func(context.Context) error { panic("a job ran after the shutdown had begun") })
 	}
 	return nil
 }
@@ -144,7 +137,7 @@ func (s *service) callEverything(ctx context.Context, h Hook) {
 	m.Begin(errors.New("a second cause"))
 	m.Signal(syscall.SIGTERM)
 	m.Signal(syscall.SIGUSR2)
-	m.Go("a worker that comes too late", func(context.Context) error { panic("a worker ran after the beginning") })
+	m.Go("a worker that comes too late", func(context.Context) error { panic("a worker ran after the shutdown had begun") })
 	if done, ok := m.Track(h.Name); ok {
 		s.journal.note(workStarted, h.Name)
 		m.Tasks()

@@ -9,8 +9,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// An invariant is what has to hold after each run. Its check returns what does
-// not, in words.
+// An invariant has to hold after each run. Its check describes each violation.
 type invariant struct {
 	name  string
 	check func(Outcome) []string
@@ -25,13 +24,13 @@ var invariants = []invariant{
 	{"leaks", leavesNothing},
 }
 
-// A Violation is an invariant that did not hold.
+// A Violation says how an invariant did not hold.
 type Violation struct {
 	Invariant string
 	What      string
 }
 
-// Check returns what did not hold.
+// Check returns the violations of all invariants.
 func Check(o Outcome) (violations []Violation) {
 	for _, i := range invariants {
 		for _, what := range i.check(o) {
@@ -41,9 +40,9 @@ func Check(o Outcome) (violations []Violation) {
 	return violations
 }
 
-// answered: what a well-behaved client sent is answered, or was cut off by the
-// end of the drain and is named. What was cut off and ended after all is a matter
-// of truth.
+// answered checks that each request of a well-behaved client is answered, or was cut
+// off by the end of the drain and is named in CutOff. A request that was cut off and
+// yet ended is tellsTheTruth's to check.
 func answered(o Outcome) (wrong []string) {
 	cutOff, unfinished := o.cutOff(), o.unfinished()
 	for _, r := range o.Requests {
@@ -63,36 +62,36 @@ func answered(o Outcome) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s has no answer, and is not named as cut off: %s", r.Name, r.Error))
 		}
 	}
-	if n := o.Load.Losses(); n > 0 && !o.mayLose() && !o.wereSilent() {
+	if n := o.Load.Losses(); n > 0 && !o.mayLose() && !o.clientsStalled() {
 		wrong = append(wrong, fmt.Sprintf("%d of %d requests of the load were lost: %s", n, o.Load.Requests, o.Load.Kinds()))
 	}
 	return wrong
 }
 
 // endedTooLate reports whether a handler ended when its connection may have been
-// closed: after the end of the drain, or at any time if the server says that it
-// cut connections off. That WorkContext had ended is no excuse: it ends a fifth
-// of the drain before the drain does, so that handlers can still answer.
+// closed: after the end of the drain, or at any time if the server says that it cut
+// connections off. The end of WorkContext is no excuse: it comes a fifth of the drain
+// before the end of the drain, so that handlers can still answer.
 func (o Outcome) endedTooLate(e Event) bool {
 	_, drained := o.phase(shutdown.Drain)
 	return !drained.IsZero() && e.At.After(drained) || o.drainCutShort()
 }
 
-// linger is how long package httpserver waits for a request on a connection
-// that has none before it closes it.
+// linger is how long package httpserver waits for a request on an idle connection
+// before it closes it.
 const linger = 50 * time.Millisecond
 
-// closedIdle are the kinds of loss of a request that meets the close of its
-// connection.
+// closedIdle are the kinds of loss of a request that was sent while its connection
+// was being closed.
 var closedIdle = map[string]bool{"EOF": true, "RST": true, "EPIPE": true, "unsent": true}
 
-// wereSilent reports whether clients were not scheduled for so long that their
-// connections may have been closed in the moment in which they sent a request:
-// the limit that package httpserver documents. One stall longer than the linger
-// is what it takes, so each client loses one request at most, and only by the
-// close of a connection. Silence alone does not show that, because the time in
-// which a client waits for the server is in it, but it is never too short.
-func (o Outcome) wereSilent() bool {
+// clientsStalled reports whether clients were not scheduled for so long that the
+// server may have closed their idle connections while they sent a request: the limit
+// that package httpserver documents. It takes one stall longer than the linger, so
+// each client loses one request at most, and only by the close of a connection.
+// Silence alone is no proof, because it includes the time in which a client waits for
+// the server, but it is never too short.
+func (o Outcome) clientsStalled() bool {
 	for kind := range o.Load.Lost {
 		if !closedIdle[kind] {
 			return false
@@ -101,17 +100,17 @@ func (o Outcome) wereSilent() bool {
 	return o.Stall > linger && o.Load.Silence > linger && o.Load.Losses() <= o.Plan.Load.Clients
 }
 
-// mayLose reports whether the drain was cut short: it was forced, stopped, or had
-// no descriptors to accept what was connected, and the server says that it did
-// not drain. Then requests are lost that never reached a handler. What happened
-// after the drain, such as Force in Close, is no reason. Neither are hooks and
-// clients that hang, because a listener is drained in the first milliseconds.
+// mayLose reports whether the drain was cut short: it was forced, or stopped, or had
+// no descriptors to accept all connections, and the server says that it did not
+// drain. Then requests may be lost before they reach a handler. Events after the
+// drain, such as Force in Close, are no reason. Neither are hooks and clients that
+// hang, because a listener is drained in the first milliseconds.
 func (o Outcome) mayLose() bool {
 	return o.mayBeKilled() || (o.forcedInDrain() || o.wasStopped() || o.Plan.Descriptors > 0) && o.drainCutShort()
 }
 
-// drainCutShort reports whether the Drain hook of the server that the requests
-// are sent to says that it left connections.
+// drainCutShort reports whether the server that the requests are sent to says that
+// its drain left connections.
 func (o Outcome) drainCutShort() bool {
 	end, _ := o.end()
 	return end != nil && slices.ContainsFunc(end.Report.Steps, func(s shutdown.Step) bool {
@@ -119,18 +118,18 @@ func (o Outcome) drainCutShort() bool {
 	})
 }
 
-// isServer reports whether s is a hook of package httpserver.
+// isServer reports whether s is a Drain hook of package httpserver.
 func isServer(s shutdown.Step) bool {
 	return s.Phase == shutdown.Drain && (strings.HasPrefix(s.Name, "http ") || strings.HasPrefix(s.Name, "https "))
 }
 
-// hooksRanOnce: each hook that was registered has started once, except those that
-// were removed, those that were registered after the end of Close, which the
-// process does not wait for, and those that neverScheduled excuses.
+// hooksRanOnce checks that each registered hook has started once, except hooks that
+// were removed, hooks that were registered after the end of Close, which the process
+// does not wait for, and hooks that neverScheduled excuses.
 func hooksRanOnce(o Outcome) (wrong []string) {
 	_, end := o.end()
 	if end.IsZero() {
-		return nil // endedInTime says so
+		return nil // endedInTime reports it
 	}
 	if _, closed := o.phase(shutdown.Close); !closed.IsZero() {
 		end = closed
@@ -157,14 +156,14 @@ func hooksRanOnce(o Outcome) (wrong []string) {
 	return wrong
 }
 
-// forcedTime is more than a forced end gives to a Leave or Drain hook: 20 to
-// 100 ms, by the Reserve.
+// forcedTime is more than a forced end gives to a Leave or Drain hook, which is 20
+// to 100 ms, depending on the Reserve.
 const forcedTime = 150 * time.Millisecond
 
 // neverScheduled reports whether a hook was started in a forced end, had only
-// milliseconds, and is named in the Report as left behind. In a process that is
-// starved of CPU its goroutine may not run before the process exits, which the
-// library cannot change: it does not know whether the goroutine runs.
+// milliseconds, and was left behind according to the Report. In a process that is
+// starved of CPU its goroutine may not run before the process exits. The library
+// cannot change that: it does not know whether the goroutine runs.
 func (o Outcome) neverScheduled(name string) bool {
 	end, _ := o.end()
 	return o.forced() && slices.ContainsFunc(end.Report.Steps, func(s shutdown.Step) bool {
@@ -172,7 +171,7 @@ func (o Outcome) neverScheduled(name string) bool {
 	})
 }
 
-// hookExcused reports whether a hook did not run, and neverScheduled is why.
+// hookExcused reports whether a hook did not run and neverScheduled excuses it.
 func (o Outcome) hookExcused() bool {
 	for _, e := range o.all(hookRegistered) {
 		if _, ran := o.first(hookStarted, e.Name); !ran && o.neverScheduled(e.Name) {
@@ -182,8 +181,8 @@ func (o Outcome) hookExcused() bool {
 	return false
 }
 
-// endedInTime: Wait returned by the Timeout, or within 2 s after SIGCONT, and the
-// process ended soon after.
+// endedInTime checks that Wait returned within the Timeout, or within 2 s after
+// SIGCONT, and that the process ended soon after.
 func endedInTime(o Outcome) (wrong []string) {
 	end, at := o.end()
 	if o.Killed != "" {
@@ -205,7 +204,7 @@ func endedInTime(o Outcome) (wrong []string) {
 	return wrong
 }
 
-// deadline is when Wait has to have returned.
+// deadline is when Wait has to return at the latest.
 func (o Outcome) deadline() time.Time {
 	limit := o.begun().Add(o.Plan.Timeout.D())
 	if again := o.Resumed.Add(2 * time.Second); !o.Resumed.IsZero() && again.After(limit) {
@@ -214,13 +213,14 @@ func (o Outcome) deadline() time.Time {
 	return limit
 }
 
-// leavesNothing: see the child for goroutines and descriptors.
+// leavesNothing checks for leaks. The child itself looks for goroutines and
+// descriptors.
 func leavesNothing(o Outcome) (wrong []string) {
 	for _, e := range o.all(leaked) {
 		wrong = append(wrong, e.Name+": "+e.Error)
 	}
 	for _, left := range o.Left {
-		wrong = append(wrong, "left behind: "+left)
+		wrong = append(wrong, "remains: "+left)
 	}
 	return wrong
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-func TestARunInWhichAllIsWellViolatesNothing(t *testing.T) {
+func TestARunWithoutFaultsViolatesNoInvariant(t *testing.T) {
 	require.Empty(t, Check(good()))
 }
 
-func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
+func TestEachViolationIsFound(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		spoil func(o *Outcome)
-		want  string // the invariant
-		what  string
+		name   string
+		change func(o *Outcome)
+		want   string // the invariant
+		what   string
 	}{
 		{"a request of the load is lost", func(o *Outcome) { o.Load.Lost = map[string]int{"RST": 1} }, "answered", "1 of 100 requests"},
 		{"more are lost than there are clients", func(o *Outcome) {
@@ -42,13 +42,13 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			change(o, workCanceled, "", func(e *Event) { e.At, e.Error = at(185), "shutdown: forced: signal SIGINT" })
 			o.Load.Lost = map[string]int{"RST": 1}
 		}, "answered", "1 of 100 requests"},
-		{"requests are lost although SIGSTOP left time enough", func(o *Outcome) {
+		{"requests are lost although SIGSTOP left enough time", func(o *Outcome) {
 			o.Plan.Stop, o.Resumed = &Pause{For: 100}, at(300)
 			failed(o, "finished with errors")
 			end(o).Report.Steps[3].Err = errors.New("no")
 			o.Load.Lost = map[string]int{"RST": 1}
 		}, "answered", "1 of 100 requests"},
-		{"clients that were silent lose requests on a quiet machine", func(o *Outcome) {
+		{"clients without a stall lose requests", func(o *Outcome) {
 			o.Load.Silence, o.Load.Lost = time.Second, map[string]int{"EOF": 1}
 		}, "answered", "1 of 100 requests"},
 		{"a request reaches no handler", func(o *Outcome) {
@@ -75,10 +75,10 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		{"a hook runs twice", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(260), Kind: hookStarted, Name: "b"})
 		}, "hooks", "b ran 2 times"},
-		{"a hook runs that was removed", func(o *Outcome) {
+		{"a hook that was removed runs", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(260), Kind: hookStarted, Name: "c"})
 		}, "hooks", "c was removed"},
-		{"a hook runs that nobody registered", func(o *Outcome) {
+		{"a hook that was not registered runs", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(260), Kind: hookStarted, Name: "d"})
 		}, "hooks", "was not registered"},
 
@@ -93,7 +93,7 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			remove(o, waited, "")
 			o.ExitCode, o.EndedBy = -1, "terminated"
 		}, "deadline", "before Wait had returned"},
-		{"SIGINT ends it although nobody pressed it three times", func(o *Outcome) {
+		{"SIGINT ends the process although it was not sent three times", func(o *Outcome) {
 			remove(o, waited, "")
 			o.ExitCode, o.EndedBy = -1, "interrupt"
 		}, "deadline", "before Wait had returned"},
@@ -124,17 +124,17 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			end(o).ExitCode, end(o).Error, o.ExitCode = 0, "", 0
 		}, "agreement", "and the exit code 0"},
 		{"exit code 1 after a success", func(o *Outcome) { end(o).ExitCode, o.ExitCode = 1, 1 }, "agreement", "and the exit code 1"},
-		{"exit code 1 after a signal forced it", func(o *Outcome) {
+		{"exit code 1 after a signal forced the end", func(o *Outcome) {
 			failed(o, "forced")
 			end(o).Report.Forced = errors.New("shutdown: forced: signal SIGINT")
 		}, "agreement", "not 130"},
-		{"a phase that is not done", func(o *Outcome) { end(o).Report.Phase = shutdown.Close }, "agreement", "the phase is close"},
-		{"hooks that are pending", func(o *Outcome) { end(o).Report.Pending = make([]shutdown.Step, 1) }, "agreement", "pending"},
+		{"Wait returns in another phase than done", func(o *Outcome) { end(o).Report.Phase = shutdown.Close }, "agreement", "the phase is close"},
+		{"Wait returns with pending hooks", func(o *Outcome) { end(o).Report.Pending = make([]shutdown.Step, 1) }, "agreement", "pending"},
 		{"no last log line", func(o *Outcome) { o.Log = o.Log[:1] }, "agreement", "0 log lines"},
 		{"a last log line that says something else", func(o *Outcome) { o.Log[1].Msg = "shutdown: timed out" }, "agreement", `the log says "timed out"`},
 		{"a last log line with another level", func(o *Outcome) { o.Log[1].Level = "ERROR" }, "agreement", "has the level ERROR"},
 		{"no record", func(o *Outcome) { o.Record = Record{} }, "agreement", "the record is"},
-		{"a record that the library gives up without a reason", func(o *Outcome) {
+		{"a record that is late without a reason", func(o *Outcome) {
 			o.Record, o.LogText = Record{}, "the end could not be written in time"
 		}, "agreement", "the record is"},
 		{"a record that is missing on a busy machine and is not mentioned", func(o *Outcome) {
@@ -142,8 +142,8 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		}, "agreement", "the record is"},
 		{"a record that cannot be read", func(o *Outcome) { o.Record.Error = "unexpected end" }, "agreement", "the record is"},
 		{"a record that says something else", func(o *Outcome) { o.Record.Result = "timed out" }, "agreement", "the record is"},
-		{"a record that accuses a run which ended", func(o *Outcome) { o.Record.LastRun = true }, "agreement", "the record is"},
-		{"a full disk that accuses a run which ended", func(o *Outcome) {
+		{"a record that says that a run which ended was killed", func(o *Outcome) { o.Record.LastRun = true }, "agreement", "the record is"},
+		{"a record on a full disk that says that a run which ended was killed", func(o *Outcome) {
 			o.Plan.Disk, o.Record.Phase, o.Record.LastRun = diskFull, "drain", true
 		}, "agreement", "says that the run was killed"},
 		{"a read-only disk that is not mentioned", func(o *Outcome) {
@@ -153,21 +153,21 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			remove(o, hookEnded, "b")
 			o.Journal = append(o.Journal, Event{At: at(290), Kind: hookEnded, Name: "b", Error: "it failed"})
 		}, "agreement", "the Report says nothing"},
-		{"a hook that succeeded has failed", func(o *Outcome) {
+		{"a hook that succeeded has failed in the Report", func(o *Outcome) {
 			failed(o, "finished with errors")
 			end(o).Report.Steps[1].Err = errors.New("no")
 		}, "agreement", "a succeeded"},
-		{"a hook that succeeded was left behind", func(o *Outcome) {
+		{"a hook that succeeded was left behind in the Report", func(o *Outcome) {
 			failed(o, "timed out")
 			end(o).Report.Steps[1].LeftBehind, end(o).Report.Steps[1].Err = true, errors.New("no")
 			end(o).Report.Steps[1].Took = 150 * time.Millisecond
-		}, "agreement", "before it was called left behind"},
+		}, "agreement", "before it was reported as left behind"},
 		{"a Close hook is left behind although it has a reserve", func(o *Outcome) {
 			failed(o, "timed out")
 			end(o).Report.Steps[5].LeftBehind = true
 		}, "agreement", "Close has its reserve"},
-		{"a hook that hangs has ended", func(o *Outcome) { remove(o, hookEnded, "b") }, "agreement", "b has not ended"},
-		{"a hook is still running", func(o *Outcome) { end(o).Report.Steps[1].Running = true }, "agreement", "still running"},
+		{"a hook that hangs has ended in the Report", func(o *Outcome) { remove(o, hookEnded, "b") }, "agreement", "b has not ended"},
+		{"a hook is still running in the Report", func(o *Outcome) { end(o).Report.Steps[1].Running = true }, "agreement", "still running"},
 		{"a hook is missing in the Report", func(o *Outcome) { end(o).Report.Steps = end(o).Report.Steps[:5] }, "agreement", "0 times"},
 		{"a hook is twice in the Report", func(o *Outcome) {
 			end(o).Report.Steps = append(end(o).Report.Steps, end(o).Report.Steps[1])
@@ -180,27 +180,27 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			failed(o, "forced")
 			end(o).Report.Forced = errors.New("shutdown: forced: because")
 		}, "agreement", "forced for no reason"},
-		{"not forced by what has to", func(o *Outcome) {
+		{"not forced by an Immediate signal", func(o *Outcome) {
 			o.Plan.Table, o.Plan.First.Names = tableImmediate, []string{"TERM"}
 		}, "agreement", "should have been forced"},
-		{"two SIGINTs in one press force it", func(o *Outcome) {
+		{"two SIGINTs within half a second force the end", func(o *Outcome) {
 			o.Sent = []Sent{{at(100), "INT"}, {at(300), "INT"}}
 			began(o, "signal SIGINT")
 			failed(o, "forced")
 			end(o).ExitCode, o.ExitCode = 130, 130
 			end(o).Report.Forced = errors.New("shutdown: forced: signal SIGINT")
 		}, "agreement", "for no reason"},
-		{"in flight, and had not begun", func(o *Outcome) {
+		{"work in flight in the Report had not begun", func(o *Outcome) {
 			failed(o, "timed out")
 			end(o).Report.Unfinished = []shutdown.Task{{Name: "GET /ghost"}}
 		}, "agreement", "had not begun"},
-		{"in flight, and had ended", func(o *Outcome) {
+		{"work in flight in the Report had ended", func(o *Outcome) {
 			failed(o, "timed out")
 			move(o, workEnded, "POST /work/0", at(20))
 			end(o).Report.Unfinished = []shutdown.Task{{Name: "POST /work/0"}}
 		}, "agreement", "and had ended"},
-		{"never ended, and not in flight", func(o *Outcome) { remove(o, workEnded, "POST /work/0") }, "agreement", "does not name it"},
-		{"left work and finished", func(o *Outcome) {
+		{"work never ended and is not in flight in the Report", func(o *Outcome) { remove(o, workEnded, "POST /work/0") }, "agreement", "does not name it"},
+		{"work was left and the result is not timed out", func(o *Outcome) {
 			remove(o, workEnded, "POST /work/0")
 			o.Requests = nil
 			failed(o, "finished with errors")
@@ -219,7 +219,7 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			cutTask(o)
 			note(o, 30, Event{Kind: workStarted, Name: "task 2"})
 		}, "truth", "1 x task 2 was cut off, and the Report names 0"},
-		{"work was let in after the end of WorkContext and is not named", func(o *Outcome) {
+		{"work was admitted after the end of WorkContext and is not named", func(o *Outcome) {
 			cutTask(o)
 			note(o, 190, Event{Kind: workStarted, Name: "task 2"})
 			note(o, 195, Event{Kind: workEnded, Name: "task 2", Cut: true})
@@ -261,13 +261,13 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			note(o, 20, Event{Kind: workStarted, Name: "task 1"})
 			note(o, 200, Event{Kind: workEnded, Name: "task 1", Cut: true})
 		}, "truth", "the last log line is INFO"},
-		{"the result is an error and not that work was cut off", func(o *Outcome) {
+		{"work was cut off and the result is finished with errors", func(o *Outcome) {
 			cutTask(o)
 			end(o).Result = "finished with errors"
 		}, "truth", `the result is "finished with errors"`},
-		{"Wait's error is no ErrTimeout", func(o *Outcome) { cutTask(o); end(o).TimedOut = false }, "truth", "Wait's error is not ErrTimeout"},
-		{"Wait's error is no context.DeadlineExceeded", func(o *Outcome) { cutTask(o); end(o).Deadline = false }, "truth", "Wait's error is not ErrTimeout"},
-		{"Wait's error is no ErrForced", func(o *Outcome) {
+		{"Wait's error is not ErrTimeout", func(o *Outcome) { cutTask(o); end(o).TimedOut = false }, "truth", "Wait's error is not ErrTimeout"},
+		{"Wait's error is not context.DeadlineExceeded", func(o *Outcome) { cutTask(o); end(o).Deadline = false }, "truth", "Wait's error is not ErrTimeout"},
+		{"Wait's error is not ErrForced", func(o *Outcome) {
 			cutTask(o)
 			change(o, workCanceled, "", func(e *Event) { e.Error = "shutdown: forced: signal SIGINT" })
 		}, "truth", "Wait's error is not ErrForced"},
@@ -281,54 +281,54 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		}, "truth", "does not name task 1"},
 		{"the last log line has another count", func(o *Outcome) { cutTask(o); o.Log[1].Report.CutOff = "2 tasks: task 1" }, "truth", `says "2 tasks`},
 		{"the record has another count", func(o *Outcome) { cutTask(o); o.Record.CutOff = 0 }, "agreement", "the record is"},
-		{"the record does not name it", func(o *Outcome) { cutTask(o); o.Record.Named = 0 }, "agreement", "the record is"},
-		{"in flight when drain ended, and not cut off", func(o *Outcome) {
+		{"the record does not name the task that was cut off", func(o *Outcome) { cutTask(o); o.Record.Named = 0 }, "agreement", "the record is"},
+		{"work in flight at the end of Drain was not cut off", func(o *Outcome) {
 			remove(o, workEnded, "POST /work/0")
 			timedOut(o)
 			end(o).Report.Unfinished = []shutdown.Task{{Name: "POST /work/0"}}
 		}, "agreement", "was in flight when drain ended, and 0 were cut off"},
 
-		{"no first log line", func(o *Outcome) { o.Log = o.Log[1:] }, "agreement", "0 log lines say that it began"},
+		{"no first log line", func(o *Outcome) { o.Log = o.Log[1:] }, "agreement", "0 log lines say that the shutdown started"},
 		{"a first log line with another level", func(o *Outcome) { o.Log[0].Level = "ERROR" }, "agreement", "the first log line has the level ERROR"},
-		{"a failure that the log does not explain", func(o *Outcome) {
+		{"a failure without an error in the log", func(o *Outcome) {
 			o.Log = append(o.Log, LogLine{Level: "ERROR", Msg: "shutdown: failed"})
-		}, "agreement", "and not what"},
-		{"a result for which the Report has no reason", func(o *Outcome) { failed(o, "finished with errors") }, "agreement", "by the Report it should be"},
+		}, "agreement", "but not what"},
+		{"a result that does not follow from the Report", func(o *Outcome) { failed(o, "finished with errors") }, "agreement", "by the Report it should be"},
 
-		{"a worker returns what its context says and has failed", func(o *Outcome) {
+		{"a worker returns its context's error and has failed in the Report", func(o *Outcome) {
 			stoppedWorker(o)
 			failed(o, "finished with errors", shutdown.Step{Name: "worker 1", Err: errors.New("context canceled")})
 		}, "agreement", "the Report says that it failed"},
-		{"a worker returns what its context says and the log does not say so", func(o *Outcome) {
+		{"a worker returns its context's error and the log does not say so", func(o *Outcome) {
 			stoppedWorker(o)
 			o.Log = o.Log[:2]
 		}, "agreement", "and the log does not say so"},
-		{"a worker returns nil and has failed", func(o *Outcome) {
+		{"a worker returns nil and has failed in the Report", func(o *Outcome) {
 			note(o, 20, Event{Kind: workStarted, Name: "worker 1"})
 			note(o, 120, Event{Kind: workEnded, Name: "worker 1"})
 			failed(o, "finished with errors", shutdown.Step{Name: "worker 1", Err: errWorker})
 		}, "agreement", "worker 1 returned nil, and the Report says"},
-		{"a worker that was cut off returns what its context says, and has not failed", func(o *Outcome) {
+		{"a worker that was cut off returns its context's error and has not failed", func(o *Outcome) {
 			note(o, 20, Event{Kind: workStarted, Name: "worker 1"})
-			note(o, 200, Event{Kind: workEnded, Name: "worker 1", Told: true, Cut: true, Error: "context canceled"})
+			note(o, 200, Event{Kind: workEnded, Name: "worker 1", Canceled: true, Cut: true, Error: "context canceled"})
 			timedOut(o, "worker 1")
 		}, "agreement", "worker 1 failed (context canceled), and the Report says nothing"},
-		{"a job returns what its context says and is done", func(o *Outcome) {
+		{"a job returns its context's error and has not failed", func(o *Outcome) {
 			stoppedJob(o)
 			end(o).Report.Steps = end(o).Report.Steps[:6]
 		}, "agreement", "job 1 failed (context canceled), and the Report says nothing"},
-		{"a job is told to stop and the Report does not say that it did not finish", func(o *Outcome) {
+		{"a job stops and the Report does not say that it did not finish", func(o *Outcome) {
 			stoppedJob(o)
 			end(o).Report.Steps[6].Err = errors.New("context canceled")
 		}, "agreement", "does not say that it did not finish"},
 		{"a job is a worker in the Report", func(o *Outcome) { stoppedJob(o); end(o).Report.Steps[6].Kind = "" }, "agreement", `job 1 is a job, and a ""`},
 		{"a job did not finish and Wait's error does not say so", func(o *Outcome) { stoppedJob(o); end(o).Error = "an error" }, "agreement", "job 1 failed (context canceled), and Wait's error"},
 		{"a job did not finish and the exit code is 0", func(o *Outcome) { stoppedJob(o); end(o).ExitCode = 0 }, "agreement", "job 1 failed, and the exit code is 0"},
-		{"a job was not started and nobody says so", func(o *Outcome) {
+		{"a job was not started and the Report does not say so", func(o *Outcome) {
 			refusedJob(o)
 			end(o).Report.Steps = end(o).Report.Steps[:6]
 		}, "agreement", "job 1 did not run, and the Report does not say so"},
-		{"a job was not started and ran", func(o *Outcome) {
+		{"a job ran and was not started according to the Report", func(o *Outcome) {
 			refusedJob(o)
 			note(o, 125, Event{Kind: workStarted, Name: "job 1"})
 			note(o, 126, Event{Kind: workEnded, Name: "job 1"})
@@ -351,7 +351,7 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			move(o, workEnded, "job 1", at(20))
 			move(o, acceptCanceled, "", at(200))
 		}, "agreement", "job 1 failed 180ms before"},
-		{"the shutdown has a cause that nobody gave", func(o *Outcome) { began(o, "shutdown: because") }, "agreement", "is nobody's error"},
+		{"the shutdown has a cause that was not returned", func(o *Outcome) { began(o, "shutdown: because") }, "agreement", "is not an error that was returned"},
 		{"the cause is an error and Wait's error does not have it", func(o *Outcome) { failedJob(o); end(o).Error = "an error" }, "agreement", "and Wait's error"},
 		{"the Report has another cause than AcceptContext", func(o *Outcome) { end(o).Report.Cause = nil }, "agreement", "the cause of AcceptContext's end"},
 		{"AcceptContext has not ended", func(o *Outcome) { remove(o, acceptCanceled, "") }, "agreement", "AcceptContext has not"},
@@ -360,33 +360,33 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 		{"a start panicked and Run returned", func(o *Outcome) { failedStart(o); end(o).RunEnded = "" }, "agreement", "and Run with"},
 		{"a start returned and Run panicked", func(o *Outcome) { end(o).RunEnded = "panic: no" }, "agreement", "and Run with"},
 		{"a start hangs and Run does not say so", func(o *Outcome) { hungStart(o); end(o).Error = "shutdown: timed out: 1 task cut off: start" }, "agreement", "start has not returned"},
-		{"a start hangs and Run's error is no timeout", func(o *Outcome) { hungStart(o); end(o).TimedOut = false }, "agreement", "start has not returned"},
+		{"a start hangs and Run's error is not a timeout", func(o *Outcome) { hungStart(o); end(o).TimedOut = false }, "agreement", "start has not returned"},
 
 		{"a phase whose channel is not closed after Wait", func(o *Outcome) { end(o).NotReached = []string{atDone} }, "agreement", "are not reached: [done]"},
 		{"a phase whose channel is never closed", func(o *Outcome) { remove(o, phaseReached, inLeave) }, "agreement", "phase leave began, and its channel"},
 		{"a phase whose channel is closed early", func(o *Outcome) { move(o, phaseReached, inClose, at(200)) }, "agreement", "50ms before it began"},
 		{"a phase whose channel is closed late", func(o *Outcome) { move(o, phaseReached, inDrain, at(260)) }, "agreement", "110ms after it began"},
 
-		{"a best effort counts", func(o *Outcome) { failedEffort(o); end(o).Report.Steps[5].BestEffort = false }, "agreement", "b is a best effort, and the Report does not say so"},
+		{"a best effort counts", func(o *Outcome) { failedBestEffort(o); end(o).Report.Steps[5].BestEffort = false }, "agreement", "b is a best effort, and the Report does not say so"},
 		{"a best effort is in Wait's error", func(o *Outcome) {
-			failedEffort(o)
+			failedBestEffort(o)
 			failed(o, "finished")
 			end(o).Error = `shutdown: close hook "b": the hook has failed`
 		}, "agreement", "and Wait's error has it"},
-		{"a best effort changes the result", func(o *Outcome) { failedEffort(o); failed(o, "finished with errors") }, "agreement", `should be "finished"`},
-		{"a best effort changes the exit code", func(o *Outcome) { failedEffort(o); end(o).ExitCode, o.ExitCode = 1, 1 }, "agreement", "and the exit code 1"},
+		{"a best effort changes the result", func(o *Outcome) { failedBestEffort(o); failed(o, "finished with errors") }, "agreement", `should be "finished"`},
+		{"a best effort changes the exit code", func(o *Outcome) { failedBestEffort(o); end(o).ExitCode, o.ExitCode = 1, 1 }, "agreement", "and the exit code 1"},
 		{"a best effort that is left behind times out", func(o *Outcome) {
-			failedEffort(o)
+			failedBestEffort(o)
 			end(o).Report.Steps[5].LeftBehind = true
 			failed(o, "timed out")
 		}, "agreement", `should be "finished"`},
-		{"a best effort is no WARN", func(o *Outcome) { failedEffort(o); o.Log = o.Log[:2] }, "agreement", "there is no WARN"},
-		{"a best effort is an ERROR", func(o *Outcome) {
-			failedEffort(o)
+		{"a best effort is not logged as WARN", func(o *Outcome) { failedBestEffort(o); o.Log = o.Log[:2] }, "agreement", "there is no WARN"},
+		{"a best effort is logged as ERROR", func(o *Outcome) {
+			failedBestEffort(o)
 			o.Log = append(o.Log, LogLine{Level: "ERROR", Msg: "shutdown: failed", Error: `shutdown: close hook "b"`})
 		}, "agreement", "there is an ERROR"},
-		{"a best effort has more than its limit", func(o *Outcome) {
-			failedEffort(o)
+		{"a best effort takes longer than its limit", func(o *Outcome) {
+			failedBestEffort(o)
 			end(o).Report.Steps[5].Took = time.Second
 		}, "agreement", "b took 1s, and its limit is 100ms"},
 		{"a best effort that succeeded is marked", func(o *Outcome) {
@@ -394,19 +394,19 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 			end(o).Report.Steps[5].BestEffort = true
 		}, "agreement", "b succeeded, and is marked"},
 		{"another hook is marked as a best effort", func(o *Outcome) { end(o).Report.Steps[5].BestEffort = true }, "agreement", "b is no best effort"},
-		{"the panic of a best effort does not count", func(o *Outcome) { failedEffort(o); o.Plan.Hooks[0].Does = hookPanics }, "agreement", "the Report says that this does not count"},
+		{"the panic of a best effort does not count", func(o *Outcome) { failedBestEffort(o); o.Plan.Hooks[0].Does = hookPanics }, "agreement", "the Report says that this does not count"},
 		{"the panic of a best effort is not in Wait's error", func(o *Outcome) {
-			failedEffort(o)
+			failedBestEffort(o)
 			o.Plan.Hooks[0].Does, end(o).Report.Steps[5].BestEffort = hookPanics, false
 		}, "agreement", "b panics, and Wait's error"},
 
-		{"goroutines", func(o *Outcome) { o.Journal = append(o.Journal, Event{Kind: leaked, Name: "goroutines"}) }, "leaks", "goroutines"},
-		{"descriptors", func(o *Outcome) { o.Journal = append(o.Journal, Event{Kind: leaked, Name: "descriptors"}) }, "leaks", "descriptors"},
-		{"a file", func(o *Outcome) { o.Left = []string{"the file record.tmp"} }, "leaks", "record.tmp"},
+		{"goroutines are left", func(o *Outcome) { o.Journal = append(o.Journal, Event{Kind: leaked, Name: "goroutines"}) }, "leaks", "goroutines"},
+		{"descriptors are left", func(o *Outcome) { o.Journal = append(o.Journal, Event{Kind: leaked, Name: "descriptors"}) }, "leaks", "descriptors"},
+		{"a file is left", func(o *Outcome) { o.Left = []string{"the file record.tmp"} }, "leaks", "record.tmp"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := good()
-			test.spoil(&o)
+			test.change(&o)
 			var found bool
 			for _, v := range Check(o) {
 				found = found || v.Invariant == test.want && strings.Contains(v.What, test.what)
@@ -416,7 +416,7 @@ func TestEachInvariantNoticesWhatItIsFor(t *testing.T) {
 	}
 }
 
-func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
+func TestExpectedOutcomesViolateNoInvariant(t *testing.T) {
 	for name, change := range map[string]func(o *Outcome){
 		"a request hangs and is named": func(o *Outcome) {
 			o.Requests[0].Answered = false
@@ -424,32 +424,30 @@ func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
 			timedOut(o, "POST /work/0")
 			end(o).Report.Unfinished = []shutdown.Task{{Name: "POST /work/0"}}
 		},
-		"a task is cut off and everything says so": cutTask,
-		"a worker returns its context's error":     stoppedWorker,
-		"a job returns its context's error":        stoppedJob,
-		"a job is not started":                     refusedJob,
-		"the last job returns":                     lastJob,
-		"a job fails":                              failedJob,
-		"a start panics":                           failedStart,
-		"a start hangs":                            hungStart,
-		"a best effort fails":                      failedEffort,
-		"a task ends in the moment in which WorkContext does": func(o *Outcome) {
+		"a task is cut off and is named":       cutTask,
+		"a worker returns its context's error": stoppedWorker,
+		"a job returns its context's error":    stoppedJob,
+		"a job is not started":                 refusedJob,
+		"the last job returns":                 lastJob,
+		"a job fails":                          failedJob,
+		"a start panics":                       failedStart,
+		"a start hangs":                        hungStart,
+		"a best effort fails":                  failedBestEffort,
+		"a task ends at the same time as WorkContext": func(o *Outcome) {
 			cutTask(o)
 			change(o, workEnded, "task 1", func(e *Event) { e.At, e.Cut = at(169), false })
 		},
-		"a client closes its own connection": func(o *Outcome) { o.Requests[0].Sent, o.Requests[0].Answered = false, false },
-		"two SIGINTs with a pause": func(o *Outcome) {
-			forcedInClose(o)
-		},
-		"a third SIGINT ends it": func(o *Outcome) {
+		"a client closes its own connection":     func(o *Outcome) { o.Requests[0].Sent, o.Requests[0].Answered = false, false },
+		"two SIGINTs with a pause force the end": forcedInClose,
+		"a third SIGINT ends the process": func(o *Outcome) {
 			o.Sent = []Sent{{at(100), "INT"}, {at(700), "INT"}, {at(1300), "INT"}}
 			remove(o, waited, "")
 			o.ExitCode, o.EndedBy = -1, "interrupt"
 		},
-		"clients that did not run lose requests": func(o *Outcome) {
+		"clients that were not scheduled lose requests": func(o *Outcome) {
 			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 4}
 		},
-		"a logger that is broken writes no last line": func(o *Outcome) { o.Plan.Logger, o.Log = loggerBlocks, nil },
+		"a broken logger writes no last line": func(o *Outcome) { o.Plan.Logger, o.Log = loggerBlocks, nil },
 		"a hook of a forced end is left behind before it runs": func(o *Outcome) {
 			forcedInClose(o)
 			remove(o, hookStarted, "a")
@@ -485,7 +483,7 @@ func TestWhatIsDocumentedViolatesNothing(t *testing.T) {
 			end(o).Report.Steps[3].Err = errors.New("1 connection cut off")
 			o.Load.Lost = map[string]int{"RST": 1}
 		},
-		"a worker fails and everything says so": func(o *Outcome) {
+		"a worker fails and the Report says so": func(o *Outcome) {
 			o.Journal = append(o.Journal, failedWorker())
 			failed(o, "finished with errors", shutdown.Step{Phase: shutdown.Running, Name: "worker 1", Err: errWorker})
 			end(o).Error = errWorker.Error()
@@ -560,7 +558,7 @@ func TestTooManyExcusesFail(t *testing.T) {
 	}
 }
 
-func TestAViolationSaysHowToRepeatIt(t *testing.T) {
+func TestAViolationPrintsTheCommandThatRepeatsIt(t *testing.T) {
 	o := good()
 	o.LogText = "a line of the log"
 	text := Describe(o, []Violation{{"hooks", "b ran 2 times"}})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A journal is where the child writes down what happens to its hooks and its
-// work: a pipe to the parent, which works when nothing else does.
+// A journal is the child's list of what happens to its hooks and its work. It is
+// written to a pipe to the parent, which works when log and disk do not.
 type journal struct {
 	mu sync.Mutex // protects w
 	w  io.Writer
@@ -20,15 +20,15 @@ func (j *journal) add(e Event) {
 	e.At = time.Now()
 	line, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // an Event has nothing that cannot be JSON
+		panic(err) // an Event can always be encoded
 	}
-	_, _ = j.w.Write(append(line, '\n')) // an error means that the parent has exited, so no reader is left
+	_, _ = j.w.Write(append(line, '\n')) // it fails only if the parent has exited
 }
 
-// note adds an event that has a name only.
+// note adds an event that has only a name.
 func (j *journal) note(kind, name string) { j.add(Event{Kind: kind, Name: name}) }
 
-// A reader is the parent's side: it keeps the events and wakes the
+// A reader is the parent's end of the journal. It keeps the events and wakes the
 // goroutines that wait for one.
 type reader struct {
 	mu      sync.Mutex // protects what follows
@@ -39,7 +39,7 @@ type reader struct {
 
 func newReader() *reader { return &reader{changed: make(chan struct{})} }
 
-// read returns when the pipe is closed, which the end of the child does.
+// read returns when the pipe is closed, by the end of the child.
 func (r *reader) read(pipe io.Reader) {
 	decoder := json.NewDecoder(pipe)
 	for {
@@ -53,21 +53,21 @@ func (r *reader) read(pipe io.Reader) {
 		close(r.changed)
 		r.changed = make(chan struct{})
 		r.mu.Unlock()
-		if err != nil { // the end, or half an event of a child that was killed
+		if err != nil { // EOF, or half an event of a child that was killed
 			return
 		}
 	}
 }
 
-// all returns the events until now.
+// all returns the events so far.
 func (r *reader) all() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Event(nil), r.events...)
 }
 
-// await waits for an event, and reports whether it came before the journal ended
-// and before timeout.
+// await waits for an event, and reports whether it came before the end of the journal
+// and within timeout. An empty name matches every event of the kind.
 func (r *reader) await(kind, name string, timeout time.Duration) (Event, bool) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()

@@ -9,10 +9,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// shouldBeQuiet reports whether nothing may be left: nothing was left behind, and
-// nothing is broken that outlives the shutdown. In a storm of signals there is
-// no time to look.
-func (s *service) shouldBeQuiet(end *End) bool {
+// mustNotLeak reports whether no goroutine and no descriptor may be left: no work and
+// no hook was left behind, and no fault outlives the shutdown. In a storm of signals
+// there is no time to look.
+func (s *service) mustNotLeak(end *End) bool {
 	r := end.Report
 	for _, step := range r.Steps {
 		if step.LeftBehind || isServer(step) && step.Err != nil {
@@ -26,15 +26,17 @@ func (s *service) shouldBeQuiet(end *End) bool {
 	return len(r.Unfinished) == 0 && s.plan.Logger != loggerBlocks && s.plan.Disk == "" && !storm
 }
 
-func (s *service) lookForLeaks(quiet goleak.Option, there map[string]string) {
+// lookForLeaks compares goroutines and descriptors with those at the start of the
+// process.
+func (s *service) lookForLeaks(goroutines goleak.Option, descriptors map[string]string) {
 	setDescriptors(1 << 10)
 	var err error
 	var left map[string]string
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		err = goleak.Find(quiet)
+		err = goleak.Find(goroutines)
 		left = openDescriptors()
 		for fd, what := range left {
-			if there[fd] == what || harmless[what] {
+			if descriptors[fd] == what || ofRuntime[what] {
 				delete(left, fd)
 			}
 		}
@@ -50,23 +52,23 @@ func (s *service) lookForLeaks(quiet goleak.Option, there map[string]string) {
 	}
 }
 
-// harmless are descriptors of Go's runtime.
-var harmless = map[string]bool{"anon_inode:[eventpoll]": true, "anon_inode:[eventfd]": true}
+// ofRuntime are descriptors of Go's runtime.
+var ofRuntime = map[string]bool{"anon_inode:[eventpoll]": true, "anon_inode:[eventfd]": true}
 
-// openDescriptors returns what is open, by number.
+// openDescriptors returns the open files by descriptor.
 func openDescriptors() map[string]string {
 	const dir = "/proc/self/fd/"
 	open := make(map[string]string)
-	entries, _ := os.ReadDir(dir) // without /proc nothing is found
+	entries, _ := os.ReadDir(dir) // empty without /proc
 	for _, e := range entries {
-		if what, err := os.Readlink(dir + e.Name()); err == nil { // that of ReadDir is closed by now
+		if what, err := os.Readlink(dir + e.Name()); err == nil { // ReadDir's own descriptor is closed by now
 			open[e.Name()] = what
 		}
 	}
 	return open
 }
 
-// limitDescriptors leaves room for so many more than there are.
+// limitDescriptors leaves room for that many more descriptors than are open.
 func limitDescriptors(spare int) {
 	setDescriptors(uint64(len(openDescriptors()) + spare)) //nolint:gosec // a few dozen
 }

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// A brokenLogger stops working after some lines.
+// A brokenLogger blocks or panics after some lines.
 type brokenLogger struct {
 	slog.Handler
 	how   string
-	lines *atomic.Int64 // that are still written
+	lines *atomic.Int64 // how many are still written
 }
 
 func newLogger(p Plan, w io.Writer) slog.Handler {
@@ -24,7 +24,7 @@ func newLogger(p Plan, w io.Writer) slog.Handler {
 	return l
 }
 
-// Handle is slog.Handler.
+// Handle implements slog.Handler.
 func (l brokenLogger) Handle(ctx context.Context, line slog.Record) error {
 	if l.lines.Add(-1) >= 0 {
 		return l.Handler.Handle(ctx, line)

@@ -17,9 +17,9 @@ import (
 
 var (
 	seeds    = flag.Int("seeds", 8, "how many seeds are run")
-	from     = flag.Uint64("from", 1, "the first of them")
-	oneSeed  = flag.Uint64("seed", 0, "run this one only, and show its log and journal")
-	parallel = flag.Int("parallel-runs", 2*runtime.NumCPU(), "how many runs go on at the same time; they mostly wait")
+	from     = flag.Uint64("from", 1, "the first seed")
+	oneSeed  = flag.Uint64("seed", 0, "run this seed only, and show its log and journal")
+	parallel = flag.Int("parallel-runs", 2*runtime.NumCPU(), "how many runs there are at the same time; they mostly wait")
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		serve()
 	}
 	flag.Parse()
-	// What is ignored here, under nohup, the children would ignore as well.
+	// Children inherit ignored signals, for example under nohup.
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
 		if signal.Ignored(sig) {
 			signal.Notify(make(chan os.Signal, 1), sig)

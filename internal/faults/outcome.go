@@ -12,14 +12,14 @@ import (
 
 // An Event is a line of the child's journal.
 type Event struct {
-	At    time.Time `json:"at"`
-	Kind  string    `json:"kind"`
-	Name  string    `json:"name,omitempty"`
-	Error string    `json:"error,omitempty"`
-	Cut   bool      `json:"cut,omitempty"`  // work: WorkContext had ended, by the deadline or by force
-	Told  bool      `json:"told,omitempty"` // work: what it returned says no more than that its context has ended
-	End   *End      `json:"end,omitempty"`
-	TLS   string    `json:"tls,omitempty"` // listening: the second server's address
+	At       time.Time `json:"at"`
+	Kind     string    `json:"kind"`
+	Name     string    `json:"name,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Cut      bool      `json:"cut,omitempty"`      // work: WorkContext had ended, by the deadline or by force
+	Canceled bool      `json:"canceled,omitempty"` // work: its error only says that its context has ended
+	End      *End      `json:"end,omitempty"`
+	TLS      string    `json:"tls,omitempty"` // listening: the second server's address
 }
 
 // Kinds of events.
@@ -27,55 +27,55 @@ const (
 	started        = "started"         // signals are caught
 	listening      = "listening"       // Name is the address
 	hookRegistered = "hook registered" // Error is "after the end" if the shutdown was over by then
-	hookRemoved    = "hook removed"    // it will never run
+	hookRemoved    = "hook removed"    // the hook will never run
 	hookStarted    = "hook started"
 	hookEnded      = "hook ended"
 	workStarted    = "work started"
-	workEnded      = "work ended"          // Error is a worker's
+	workEnded      = "work ended"          // Error is what a worker or job returned
 	jobRegistered  = "job registered"      // Error is "after the end" if the shutdown was over by then
-	startEnded     = "start ended"         // Error is its; nobody had called Wait
+	startEnded     = "start ended"         // Error is what start returned; Wait had not been called
 	acceptCanceled = "AcceptContext ended" // Error is the cause
 	workCanceled   = "WorkContext ended"   // Error is the cause
 	phaseReached   = "phase reached"       // Name is the phase
-	requestArrived = "request arrived"     // Name is what
+	requestArrived = "request arrived"     // Name is the request
 	unavailable    = "fault not available" // Name is the fault, Error why
 	waited         = "wait returned"       // End is set
-	leaked         = "leaked"              // Name is what
+	leaked         = "leaked"              // Name is what leaked
 	lastEvent      = "exiting"
 )
 
-// End is what the child knows when Wait has returned.
+// End is the state of the child when Wait has returned.
 type End struct {
 	ExitCode int             `json:"exit_code"`
 	Error    string          `json:"error,omitempty"`
 	Report   shutdown.Report `json:"report"`
-	Result   string          `json:"result"`   // of the Report, in a word or two
-	Stall    time.Duration   `json:"stall_ns"` // the longest one of the child
+	Result   string          `json:"result"`   // of the Report
+	Stall    time.Duration   `json:"stall_ns"` // the child's longest
 
-	// What errors.Is says of Wait's error.
+	// Results of errors.Is for Wait's error.
 	TimedOut bool `json:"is_timeout,omitempty"`
 	Deadline bool `json:"is_deadline_exceeded,omitempty"`
 	Forced   bool `json:"is_forced,omitempty"`
 
-	RunEnded   string   `json:"run_ended,omitempty"`   // how Run ended, if it did not return
+	RunEnded   string   `json:"run_ended,omitempty"`   // the panic or Goexit that ended Run; "" if it returned
 	NotReached []string `json:"not_reached,omitempty"` // phases whose channel was not closed
 }
 
-// A Sent signal is one that the parent sent.
+// Sent is a signal that the parent sent.
 type Sent struct {
 	At   time.Time
 	Name string
 }
 
-// A Request is one of a well-behaved client outside of the load.
+// A Request is a request of the plan's work. It is not part of the load.
 type Request struct {
-	Name     string // as the library calls it
-	Sent     bool   // all of it, on a connection
+	Name     string // of the library's task
+	Sent     bool   // completely
 	Answered bool   // completely
 	Error    string
 }
 
-// A LogLine is one that the child's logger wrote.
+// A LogLine is a line of the child's log.
 type LogLine struct {
 	Level  string `json:"level"`
 	Msg    string `json:"msg"`
@@ -90,23 +90,22 @@ type LogLine struct {
 type Outcome struct {
 	Plan     Plan
 	Journal  []Event
-	Killed   string // the parent had to kill it: why
+	Killed   string // why the parent had to kill the child; "" if it did not
 	ExitCode int    // -1 if a signal ended the process
 	EndedBy  string // that signal
-
 	Exited   time.Time
 	Sent     []Sent
-	Resumed  time.Time     // when SIGCONT was sent; zero if none was
-	Stall    time.Duration // the longest one of the parent, and so of the clients
+	Resumed  time.Time     // when SIGCONT was sent; zero if it was not
+	Stall    time.Duration // the longest of the parent, which has the clients
 	Log      []LogLine
 	LogText  string
 	Record   Record
 	Load     load.Result
 	Requests []Request
-	Left     []string // files and processes that are still there
+	Left     []string // files and processes that remain
 }
 
-// end returns what the child knew when Wait had returned, and when that was.
+// end returns the state of the child when Wait had returned, and that time.
 func (o Outcome) end() (*End, time.Time) {
 	for _, e := range o.Journal {
 		if e.Kind == waited {
@@ -116,11 +115,12 @@ func (o Outcome) end() (*End, time.Time) {
 	return nil, time.Time{}
 }
 
-// all returns the events of a kind.
+// all returns all events of a kind.
 func (o Outcome) all(kind string) []Event {
 	return slices.DeleteFunc(slices.Clone(o.Journal), func(e Event) bool { return e.Kind != kind })
 }
 
+// first returns the first event of that kind and name.
 func (o Outcome) first(kind, name string) (Event, bool) {
 	for _, e := range o.Journal {
 		if e.Kind == kind && e.Name == name {
@@ -130,7 +130,7 @@ func (o Outcome) first(kind, name string) (Event, bool) {
 	return Event{}, false
 }
 
-// unfinished counts the names that the Report leaves in flight.
+// unfinished counts the tasks in Report.Unfinished by name.
 func (o Outcome) unfinished() map[string]int {
 	n := make(map[string]int)
 	if end, _ := o.end(); end != nil {
@@ -147,7 +147,7 @@ func (o Outcome) forced() bool {
 	return end != nil && end.Report.Forced != nil
 }
 
-// cutOff counts the names of what the Report says was cut off.
+// cutOff counts the tasks in Report.CutOff by name.
 func (o Outcome) cutOff() map[string]int {
 	n := make(map[string]int)
 	if end, _ := o.end(); end != nil {
@@ -158,8 +158,8 @@ func (o Outcome) cutOff() map[string]int {
 	return n
 }
 
-// begun is when the first signal that the table takes was sent, or when the
-// shutdown had begun without one.
+// begun returns when the first signal was sent, or when the shutdown began, if that
+// was before.
 func (o Outcome) begun() time.Time {
 	e, known := o.first(acceptCanceled, "")
 	if len(o.Sent) == 0 || known && e.At.Before(o.Sent[0].At) {
@@ -168,8 +168,8 @@ func (o Outcome) begun() time.Time {
 	return o.Sent[0].At
 }
 
-// stall is the longest stall of the parent and of the child. SIGSTOP is one of
-// the child as well, so with it only the parent's counts.
+// stall is the longest stall of the parent or the child. With SIGSTOP only the
+// parent's counts, because SIGSTOP is a stall of the child.
 func (o Outcome) stall() time.Duration {
 	if end, _ := o.end(); end != nil && o.Plan.Stop == nil {
 		return max(o.Stall, end.Stall)
@@ -177,37 +177,42 @@ func (o Outcome) stall() time.Duration {
 	return o.Stall
 }
 
-// slack is what a busy machine may take beyond what is promised: some stalls of
-// the longest kind may follow each other.
+// slack is how much later than the deadline Wait may return on a busy machine. Some
+// long stalls may follow each other.
 func (o Outcome) slack() time.Duration { return 300*time.Millisecond + 3*o.stall() }
 
-// busyStall is a stall after which what has tens of milliseconds may be late. With
-// a dozen busy processes on two cores, 3 of 800 runs were late with stalls of 131
-// to 255 ms, and none with shorter ones.
+// delay is how much later than its cause a step may come.
+func (o Outcome) delay() time.Duration {
+	return 100*time.Millisecond + 3*o.stall() + o.Plan.stopped()
+}
+
+// busyStall is a stall after which a step that has tens of milliseconds may be late.
+// With a dozen busy processes on two cores, 3 of 800 runs were late with stalls of
+// 131 to 255 ms, and none with shorter ones.
 const busyStall = 100 * time.Millisecond
 
-// wasBusy reports whether a stall was so long that what the child had to do
-// within a few hundred milliseconds may have taken too long.
+// wasBusy reports whether a stall was so long that a step of the child which has a
+// few hundred milliseconds may have taken too long.
 func (o Outcome) wasBusy() bool { return o.stall() > busyStall }
 
-// drainEnd is when the drain has to end at the latest, by the plan.
+// drainEnd is when the plan's drain has to end at the latest.
 func (o Outcome) drainEnd() time.Time {
 	return o.begun().Add(o.Plan.Timeout.D() - o.Plan.reserve())
 }
 
-// shortDrain is what a drain without a request that hangs needs: the longest
-// piece of work of a plan, 300 ms, has its time while the process is stopped as
-// well, so the linger of package httpserver is what takes longest.
+// shortDrain is the time that a drain without a request that hangs needs. Work of a
+// plan takes up to 300 ms, but that time passes while the process is stopped too, so
+// the linger of package httpserver takes longest.
 const shortDrain = 250 * time.Millisecond
 
-// wasStopped reports whether SIGSTOP took so much of the drain that the rest was
-// too short. The contexts of Drain hooks end a tenth of the drain before it does.
+// wasStopped reports whether SIGSTOP left too little of the drain. The contexts of
+// Drain hooks end a tenth of the drain before it does.
 func (o Outcome) wasStopped() bool {
 	margin := shortDrain + o.drainEnd().Sub(o.begun())/10
 	return o.Plan.Stop != nil && !o.Resumed.IsZero() && o.Resumed.After(o.drainEnd().Add(-margin))
 }
 
-// wasStoppedInClose reports whether SIGSTOP took something of the reserve.
+// wasStoppedInClose reports whether SIGSTOP took part of the reserve.
 func (o Outcome) wasStoppedInClose() bool {
 	if o.Plan.Stop == nil || o.Resumed.IsZero() {
 		return false
@@ -216,8 +221,7 @@ func (o Outcome) wasStoppedInClose() bool {
 	return o.Resumed.After(o.drainEnd()) || o.Resumed.After(closing)
 }
 
-// phase returns when a phase began and ended, by the Report; zero if it says
-// nothing.
+// phase returns when a phase began and ended according to the Report, or zero.
 func (o Outcome) phase(p shutdown.Phase) (began, ended time.Time) {
 	end, _ := o.end()
 	if end == nil {
@@ -232,12 +236,12 @@ func (o Outcome) phase(p shutdown.Phase) (began, ended time.Time) {
 	return
 }
 
-// sendTime is how long before it arrives a signal may be sent: the time of
-// sending is taken before the system call.
+// sendTime is how long before its arrival a signal may have been sent: the time is
+// taken before the system call.
 const sendTime = 10 * time.Millisecond
 
-// killedAfterEnd reports whether the signal that ended the process was sent
-// after Wait had returned: soon after that the Manager stops catching signals.
+// killedAfterEnd reports whether the signal that ended the process was sent after
+// Wait had returned: soon after that the Manager stops catching signals.
 func (o Outcome) killedAfterEnd() bool {
 	end, at := o.end()
 	if end == nil || o.EndedBy == "" {
@@ -261,13 +265,13 @@ func parseLog(text string) (lines []LogLine) {
 	return lines
 }
 
-// resultOf is the word for a Report, which stands in its JSON.
+// resultOf returns the result in a Report's JSON.
 func resultOf(r shutdown.Report) string {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err.Error()
 	}
 	var j struct{ Result string }
-	_ = json.Unmarshal(text, &j) // it was made a moment ago
+	_ = json.Unmarshal(text, &j) // it comes from Marshal
 	return j.Result
 }

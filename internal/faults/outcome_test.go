@@ -10,13 +10,13 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// at is when something happens in an outcome, in milliseconds after its start.
+// at returns a time in an outcome, in milliseconds after its start.
 func at(ms int) time.Time {
 	return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(ms) * time.Millisecond)
 }
 
-// good is the outcome of a run in which all is well: SIGTERM comes after 100 ms,
-// and 200 ms later it is over.
+// good is the outcome of a run without violations: SIGTERM is sent after 100 ms, and
+// the shutdown takes 200 ms.
 func good() Outcome {
 	step := func(p shutdown.Phase, name string, at, took int) shutdown.Step {
 		return shutdown.Step{Phase: p, Name: name, At: time.Duration(at) * time.Millisecond, Took: time.Duration(took) * time.Millisecond}
@@ -55,7 +55,7 @@ func good() Outcome {
 	}
 }
 
-// end is what the outcome's child said at its end, to be changed.
+// end returns the state of the child when Wait had returned, to be changed.
 func end(o *Outcome) *End { e, _ := o.end(); return e }
 
 // move changes the time of an event.
@@ -67,7 +67,7 @@ func move(o *Outcome, kind, name string, to time.Time) {
 	}
 }
 
-// remove takes an event out.
+// remove removes an event.
 func remove(o *Outcome, kind, name string) {
 	for i, e := range o.Journal {
 		if e.Kind == kind && e.Name == name {
@@ -77,7 +77,7 @@ func remove(o *Outcome, kind, name string) {
 	}
 }
 
-// failed makes the outcome one with an error, in every place where that stands.
+// failed makes the shutdown end with an error, and makes the outcome agree with that.
 func failed(o *Outcome, result string, steps ...shutdown.Step) {
 	e := end(o)
 	e.ExitCode, e.Error, e.Result, o.ExitCode = 1, "an error", result, 1
@@ -86,7 +86,7 @@ func failed(o *Outcome, result string, steps ...shutdown.Step) {
 	o.Record.Result = result
 }
 
-// forcedInClose makes the outcome one that a second SIGINT forced in Close.
+// forcedInClose makes a second SIGINT force the end in Close.
 func forcedInClose(o *Outcome) {
 	o.Sent = []Sent{{at(100), "INT"}, {at(700), "INT"}}
 	began(o, "signal SIGINT")
@@ -121,8 +121,8 @@ func note(o *Outcome, ms int, e Event) {
 	o.Journal = append(o.Journal, e)
 }
 
-// cutUnnamed makes a piece of work one that ended when WorkContext had, and is not
-// named.
+// cutUnnamed makes a piece of work end after WorkContext, and does not name it in
+// CutOff.
 func cutUnnamed(o *Outcome, name string, to time.Time) {
 	remove(o, workEnded, name)
 	o.Journal = append(o.Journal, Event{At: to, Kind: workEnded, Name: name, Cut: true})
@@ -131,8 +131,8 @@ func cutUnnamed(o *Outcome, name string, to time.Time) {
 	})
 }
 
-// timedOut makes the outcome one in which these were cut off, in every place where
-// that stands.
+// timedOut makes the shutdown cut off the named work at the deadline, and makes the
+// outcome agree with that.
 func timedOut(o *Outcome, names ...string) {
 	change(o, workCanceled, "", func(e *Event) {
 		e.At, e.Error = at(170), "shutdown: timed out: the drain is about to end"
@@ -152,48 +152,49 @@ func timedOut(o *Outcome, names ...string) {
 	o.Record.CutOff, o.Record.Named = len(names), len(names)
 }
 
-// cutTask is a task that was cut off and ended after that; everything says so.
+// cutTask adds a task that was cut off and ended after that, and makes the outcome
+// agree.
 func cutTask(o *Outcome) {
 	note(o, 20, Event{Kind: workStarted, Name: "task 1"})
 	note(o, 200, Event{Kind: workEnded, Name: "task 1", Cut: true})
 	timedOut(o, "task 1")
 }
 
-// failedWorker is the end of a worker that the Report has to name.
+// failedWorker is the end of a worker that failed.
 func failedWorker() Event {
 	return Event{At: at(170), Kind: workEnded, Name: "worker 1", Error: errWorker.Error()}
 }
 
-// stoppedWorker is a worker that was told to stop and returned its context's error.
+// stoppedWorker adds a worker that stopped and returned its context's error.
 func stoppedWorker(o *Outcome) {
 	note(o, 20, Event{Kind: workStarted, Name: "worker 1"})
-	note(o, 120, Event{Kind: workEnded, Name: "worker 1", Told: true, Error: "context canceled"})
+	note(o, 120, Event{Kind: workEnded, Name: "worker 1", Canceled: true, Error: "context canceled"})
 	o.Log = append(o.Log, LogLine{Level: "INFO", Msg: "shutdown: worker stopped", Worker: "worker 1", Error: "context canceled"})
 }
 
-// aJob is a job that returned err.
+// aJob adds a job that returned err.
 func aJob(o *Outcome, ms int, err string) {
 	note(o, 4, Event{Kind: jobRegistered, Name: "job 1"})
 	note(o, 5, Event{Kind: workStarted, Name: "job 1"})
 	note(o, ms, Event{Kind: workEnded, Name: "job 1", Error: err})
 }
 
-// stoppedJob is a job that was told to stop and returned its context's error.
+// stoppedJob adds a job that stopped and returned its context's error.
 func stoppedJob(o *Outcome) {
 	aJob(o, 120, "context canceled")
-	change(o, workEnded, "job 1", func(e *Event) { e.Told = true })
+	change(o, workEnded, "job 1", func(e *Event) { e.Canceled = true })
 	failed(o, "finished with errors", shutdown.Step{Name: "job 1", Kind: job, Err: errors.New("did not finish: context canceled")})
 	end(o).Error = `shutdown: job "job 1": did not finish: context canceled`
 }
 
-// refusedJob is a job that was registered after the beginning.
+// refusedJob adds a job that was registered after the shutdown had begun.
 func refusedJob(o *Outcome) {
 	note(o, 120, Event{Kind: jobRegistered, Name: "job 1"})
 	failed(o, "finished with errors", shutdown.Step{Name: "job 1", Kind: job, Err: errors.New("not started: the shutdown had begun")})
 	end(o).Error = `shutdown: job "job 1": not started: the shutdown had begun`
 }
 
-// lastJob is a shutdown that began because the only job had returned.
+// lastJob makes the shutdown begin because the only job has returned.
 func lastJob(o *Outcome) {
 	aJob(o, 100, "")
 	o.Sent = nil
@@ -201,7 +202,7 @@ func lastJob(o *Outcome) {
 	end(o).Report.Cause = errors.New(lastJobCause)
 }
 
-// failedJob is a shutdown whose cause is a job that failed.
+// failedJob makes a job that failed the cause of the shutdown.
 func failedJob(o *Outcome) {
 	aJob(o, 100, errWorker.Error())
 	o.Sent = nil
@@ -210,7 +211,7 @@ func failedJob(o *Outcome) {
 	end(o).Error = `shutdown: job "job 1": the worker has failed`
 }
 
-// failedStart is a shutdown whose cause is a start that panicked.
+// failedStart makes a start that panicked the cause of the shutdown.
 func failedStart(o *Outcome) {
 	o.Plan.Run, o.Sent = true, nil
 	change(o, startEnded, "", func(e *Event) { e.Error = "panic: no" })
@@ -219,7 +220,7 @@ func failedStart(o *Outcome) {
 	end(o).RunEnded = "panic: no"
 }
 
-// hungStart is a start that did not return.
+// hungStart makes the start hang.
 func hungStart(o *Outcome) {
 	o.Plan.Run = true
 	remove(o, startEnded, "")
@@ -229,8 +230,8 @@ func hungStart(o *Outcome) {
 	end(o).Error += "\nshutdown: start: did not return in time and was left behind"
 }
 
-// failedEffort is a hook made with BestEffort that failed.
-func failedEffort(o *Outcome) {
+// failedBestEffort makes a hook with BestEffort fail.
+func failedBestEffort(o *Outcome) {
 	o.Plan.Hooks = []Hook{{Name: "b", Phase: inClose, Does: hookFails, Limit: 100}}
 	change(o, hookEnded, "b", func(e *Event) { e.Error = errHookText })
 	end(o).Report.Steps[5].Err, end(o).Report.Steps[5].BestEffort = errors.New(errHookText), true

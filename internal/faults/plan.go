@@ -6,9 +6,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/gracefulgo/shutdown"
 )
 
-// A Plan is all that a seed decides. Parent and child read the same one.
+// A Plan is everything that a seed determines. Parent and child read the same one.
 type Plan struct {
 	Seed   uint64   `json:"seed"`
 	Faults []string `json:"faults"` // for the table; sorted
@@ -23,17 +25,17 @@ type Plan struct {
 	Later   []Signal     `json:"later_signals,omitempty"`
 	Stop    *Pause       `json:"stop,omitempty"`
 
-	Run   bool   `json:"run,omitempty"`   // shutdown.Run starts the service, and not New and Wait
-	Start string `json:"start,omitempty"` // what the start of the program does, if it does not succeed
+	Run   bool   `json:"run,omitempty"`   // the service uses shutdown.Run, not New and Wait
+	Start string `json:"start,omitempty"` // how the start of the program fails, if it does
 
 	Hooks   []Hook         `json:"hooks"`
 	Reached []Reached      `json:"reached,omitempty"`
 	Work    []Work         `json:"work,omitempty"`
 	Load    Load           `json:"load"`
-	Clients map[string]int `json:"faulty_clients,omitempty"` // how many of which kind
+	Clients map[string]int `json:"faulty_clients,omitempty"` // count by kind
 
 	Logger      string `json:"logger,omitempty"`
-	LoggerLines int    `json:"logger_lines,omitempty"` // that are written before it breaks
+	LoggerLines int    `json:"logger_lines,omitempty"` // lines that are written before it breaks
 	Record      bool   `json:"record,omitempty"`
 	Disk        string `json:"disk,omitempty"`
 	DiskBreaks  string `json:"disk_breaks,omitempty"`       // in start-up or in drain
@@ -42,7 +44,7 @@ type Plan struct {
 	OneProc     bool   `json:"gomaxprocs_1,omitempty"`
 }
 
-// reserve is the time that Close has, whatever hangs before.
+// reserve is the time kept for Close hooks even if earlier phases hang.
 func (p Plan) reserve() time.Duration {
 	if p.Reserve > 0 {
 		return p.Reserve.D()
@@ -50,13 +52,32 @@ func (p Plan) reserve() time.Duration {
 	return p.Timeout.D() / 5
 }
 
-// Milliseconds are durations that read well in JSON.
+// stopped is the time between SIGSTOP and SIGCONT.
+func (p Plan) stopped() time.Duration {
+	if p.Stop == nil {
+		return 0
+	}
+	return p.Stop.For.D()
+}
+
+// hooks returns all hooks that the plan registers, at any time.
+func (p Plan) hooks() (all []Hook) {
+	for _, h := range p.Hooks {
+		all = append(append(all, h), h.Registers...)
+	}
+	for _, r := range p.Reached {
+		all = append(all, r.Hook)
+	}
+	return all
+}
+
+// Milliseconds is a duration that is readable in JSON.
 type Milliseconds int
 
-// D returns the time.Duration.
+// D returns m as a time.Duration.
 func (m Milliseconds) D() time.Duration { return time.Duration(m) * time.Millisecond }
 
-// A Moment is when something happens: some time after an event of the child.
+// A Moment is a point in time, counted from an event of the child.
 type Moment struct {
 	Event string       `json:"event"` // start-up, running, leave, drain, close
 	After Milliseconds `json:"after_ms"`
@@ -72,6 +93,11 @@ const (
 	atDone       = "done"
 )
 
+// phases are the phases whose start is an event.
+var phases = map[string]shutdown.Phase{
+	inLeave: shutdown.Leave, inDrain: shutdown.Drain, inClose: shutdown.Close, atDone: shutdown.Done,
+}
+
 // A Signal is one signal, or a storm of Count of them, taken in turn from Names.
 type Signal struct {
 	Moment
@@ -86,23 +112,23 @@ type Pause struct {
 	For Milliseconds `json:"for_ms"`
 }
 
-// A Hook is what a hook does.
+// A Hook describes a hook.
 type Hook struct {
 	Name      string       `json:"name"`
 	Phase     string       `json:"phase"`
 	Does      string       `json:"does"`
 	Takes     Milliseconds `json:"takes_ms,omitempty"`
-	Limit     Milliseconds `json:"best_effort_ms,omitempty"` // it is made with BestEffort
+	Limit     Milliseconds `json:"best_effort_ms,omitempty"` // of BestEffort; 0 if the hook is made without
 	Registers []Hook       `json:"registers,omitempty"`
 }
 
-// Reached is a hook that a goroutine registers when a phase begins.
+// Reached is a hook that a goroutine registers when a phase has been reached.
 type Reached struct {
 	Phase string `json:"phase"` // leave, drain, close, done
 	Hook  Hook   `json:"hook"`
 }
 
-// What hooks do.
+// What a hook does.
 const (
 	hookSucceeds  = "succeeds"
 	hookFails     = "returns an error"
@@ -115,19 +141,19 @@ const (
 	hookWaits     = "calls Wait"
 	hookForces    = "calls Force"
 	hookJobs      = "calls Job"
-	hookLetsIn    = "lets work in when WorkContext has ended"
+	hookAdmits    = "lets work in when WorkContext has ended"
 )
 
-// What a start of the program does that does not succeed. All but the first need Plan.Run.
+// How a start of the program fails. All but the first need Plan.Run.
 const (
-	startFails   = "returns an error"
-	startPanics  = "panics"
-	startGoexits = "calls runtime.Goexit"
-	startTold    = "returns its context's error after the shutdown has begun"
-	startHangs   = "hangs"
+	startFails    = "returns an error"
+	startPanics   = "panics"
+	startGoexits  = "calls runtime.Goexit"
+	startCanceled = "returns its context's error after the shutdown has begun"
+	startHangs    = "hangs"
 )
 
-// startName is what Run calls the start of the program.
+// startName is the name that Run gives to the start of the program.
 const startName = "start"
 
 // Work is a request of a well-behaved client, a tracked task, a worker or a job.
@@ -135,7 +161,7 @@ type Work struct {
 	Kind    string       `json:"kind"`
 	Does    string       `json:"does"`
 	Takes   Milliseconds `json:"takes_ms"`
-	Returns string       `json:"returns,omitempty"` // by workers and jobs that are told to stop
+	Returns string       `json:"returns,omitempty"` // of workers and jobs that stop because their context ended
 }
 
 // Kinds of work, and what it does.
@@ -146,7 +172,7 @@ const (
 	job     = "job"
 
 	workEnds    = "ends"
-	workTold    = "ends after the shutdown has begun"
+	workStops   = "ends after the shutdown has begun"
 	workGivesUp = "gives up when its context ends"
 	workLate    = "reports success after its context has ended"
 	workHangs   = "hangs"
@@ -154,8 +180,8 @@ const (
 	workBreaks  = "fails before it is told to stop"    // workers and jobs only
 )
 
-// What a worker or a job returns that is told to stop. All but the first and the
-// last say no more than that its context has ended.
+// What a worker or a job returns when it stops because its context ended. All but
+// the first and the last say no more than that.
 const (
 	returnsNil     = ""
 	returnsErr     = "ctx.Err()"
@@ -166,15 +192,12 @@ const (
 )
 
 var (
-	// errWorker is what a worker or a job that fails returns.
-	errWorker = errors.New("the worker has failed")
-	// errFlush is what is joined with a context's error.
-	errFlush = errors.New("the flush has failed")
-	// errStart is what a start of the program that fails returns.
-	errStart = errors.New("the start has failed")
+	errWorker = errors.New("the worker has failed") // of workers and jobs
+	errFlush  = errors.New("the flush has failed")  // joined with a context's error
+	errStart  = errors.New("the start has failed")
 )
 
-// Load is what the well-behaved clients of package load do.
+// Load describes the well-behaved clients of package load.
 type Load struct {
 	Mode    string       `json:"mode"`
 	Clients int          `json:"clients"`
@@ -183,16 +206,16 @@ type Load struct {
 
 // Kinds of faulty clients.
 const (
-	slowHeader    = "slow header"
-	stalledReader = "stalled reader"
-	halfClosed    = "half-closed socket"
-	tlsHandshake  = "TLS handshake in progress"
-	stoppedUpload = "chunked upload that stops"
-	streamLimit   = "HTTP/2 streams at the limit"
-	rapidReset    = "HTTP/2 rapid reset"
-	hijackedTold  = "hijacked connection, closed at the beginning"
-	hijackedHeld  = "hijacked connection, held"
-	callsItself   = "handler that calls its own server"
+	slowHeader     = "slow header"
+	stalledReader  = "stalled reader"
+	halfClosed     = "half-closed socket"
+	tlsHandshake   = "TLS handshake in progress"
+	stoppedUpload  = "chunked upload that stops"
+	streamLimit    = "HTTP/2 streams at the limit"
+	rapidReset     = "HTTP/2 rapid reset"
+	hijackedClosed = "hijacked connection, closed at the beginning"
+	hijackedHeld   = "hijacked connection, held"
+	callsItself    = "handler that calls its own server"
 )
 
 // Signal tables, loggers and disks.
@@ -210,9 +233,9 @@ const (
 	diskHangs     = "hangs when it is written"
 )
 
-// NewPlan draws the plan of a seed, from nothing but the seed.
+// NewPlan draws the plan of a seed. It depends on nothing but the seed.
 func NewPlan(seed uint64) Plan {
-	d := draw{rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), &Plan{Seed: seed}} //nolint:gosec // repeatable is what it has to be
+	d := draw{rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), &Plan{Seed: seed}} //nolint:gosec // it has to be repeatable
 	d.base()
 	n := 1 + d.IntN(4)
 	for _, i := range d.Perm(len(faultKinds))[:n] {
@@ -222,18 +245,18 @@ func NewPlan(seed uint64) Plan {
 	return *d.plan
 }
 
-// draw is a plan in the making.
+// draw is a plan while it is being drawn.
 type draw struct {
 	*rand.Rand
 	plan *Plan
 }
 
-// ms draws from low to high, both included.
+// ms draws a duration from low to high, both included.
 func (d *draw) ms(low, high int) Milliseconds { return Milliseconds(low + d.IntN(high-low+1)) }
 
 func (d *draw) pick(from ...string) string { return from[d.IntN(len(from))] }
 
-// base is a service to which nothing happens but one signal.
+// base draws a service without faults, which gets one signal.
 func (d *draw) base() {
 	p := d.plan
 	p.Timeout, p.LameDuck = d.ms(1000, 2000), -1
@@ -255,7 +278,7 @@ func (d *draw) base() {
 		}
 	}
 	for range d.IntN(4) {
-		d.work(d.pick(request, request, task, worker), d.pick(workEnds, workTold))
+		d.work(d.pick(request, request, task, worker), d.pick(workEnds, workStops))
 	}
 	p.Run = d.IntN(3) == 0
 }
@@ -287,7 +310,7 @@ func (d *draw) client(kind string, most int) {
 
 func (d *draw) later(s Signal) { d.plan.Later = append(d.plan.Later, s) }
 
-// finish puts the names of the faults in order, and the hooks in a random one.
+// finish sorts the names of the faults and shuffles the hooks.
 func (d *draw) finish() {
 	p := d.plan
 	d.Shuffle(len(p.Hooks), func(i, j int) { p.Hooks[i], p.Hooks[j] = p.Hooks[j], p.Hooks[i] })

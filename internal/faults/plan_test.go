@@ -18,9 +18,8 @@ func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
 	require.NotEqual(t, NewPlan(1).Hooks, NewPlan(2).Hooks)
 }
 
-// On every machine: the sum is that of the plans as they were drawn first. It
-// changes with each change to the drawing, and then the old seeds mean something
-// else.
+// The sum changes with each change to how plans are drawn. Old seeds then have other
+// plans.
 func TestPlansAreTheSameOnEveryMachine(t *testing.T) {
 	sum := sha256.New()
 	for seed := range uint64(100) {
@@ -31,7 +30,7 @@ func TestPlansAreTheSameOnEveryMachine(t *testing.T) {
 	require.Equal(t, "d05b0ce318d18a79fefe3db188944724e51767ac3f3f6a127cf7c2817b8b476f", hex.EncodeToString(sum.Sum(nil)))
 }
 
-func TestAPlanSurvivesItsWayToTheChild(t *testing.T) {
+func TestAPlanIsTheSameAfterJSON(t *testing.T) {
 	for seed := range uint64(200) {
 		text, err := json.Marshal(NewPlan(seed))
 		require.NoError(t, err)
@@ -41,9 +40,9 @@ func TestAPlanSurvivesItsWayToTheChild(t *testing.T) {
 	}
 }
 
-func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
+func TestEveryFaultIsInThePlanOfSomeSeed(t *testing.T) {
 	const seeds = 1000
-	efforts, reachedPhases, starts, runs, returns := map[string]int{}, map[string]int{}, map[string]int{}, map[bool]int{}, map[string]int{}
+	bestEfforts, reachedPhases, starts, runs, returns := map[string]int{}, map[string]int{}, map[string]int{}, map[bool]int{}, map[string]int{}
 	faults, hooks, work, clients := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	moments, loads, tables, disks, names := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for seed := range uint64(seeds) {
@@ -54,7 +53,7 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 		for _, h := range p.Hooks {
 			hooks[h.Does]++
 			if h.Limit > 0 {
-				efforts[h.Does]++
+				bestEfforts[h.Does]++
 			}
 		}
 		for _, r := range p.Reached {
@@ -84,16 +83,16 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 	for _, k := range faultKinds {
 		require.NotZero(t, faults[k.name], "no seed has the fault %q", k.name)
 	}
-	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces, hookJobs, hookLetsIn} {
+	for _, does := range []string{hookSucceeds, hookFails, hookPanics, hookGoexits, hookHangs, hookIgnores, hookRegisters, hookCalls, hookWaits, hookForces, hookJobs, hookAdmits} {
 		require.NotZero(t, hooks[does], "no hook %s", does)
 	}
 	for _, kind := range []string{request, task, worker} {
-		for _, does := range []string{workEnds, workTold, workGivesUp, workLate, workHangs} {
+		for _, does := range []string{workEnds, workStops, workGivesUp, workLate, workHangs} {
 			require.NotZero(t, work[kind+" "+does], "no %s %s", kind, does)
 		}
 	}
 	require.NotZero(t, work[worker+" "+workFails])
-	for _, does := range []string{workEnds, workTold, workGivesUp, workLate, workHangs, workBreaks} {
+	for _, does := range []string{workEnds, workStops, workGivesUp, workLate, workHangs, workBreaks} {
 		require.NotZero(t, work[job+" "+does], "no job %s", does)
 	}
 	for _, how := range []string{returnsNil, returnsErr, returnsCause, returnsWrapped, returnsJoined, returnsFlush} {
@@ -101,7 +100,7 @@ func TestEachFaultIsReachedBySomeSeed(t *testing.T) {
 		require.NotZero(t, returns[job+" "+how], "no job returns %s", how)
 	}
 	for _, does := range []string{hookSucceeds, hookFails, hookHangs, hookIgnores, hookPanics, hookGoexits} {
-		require.NotZero(t, efforts[does], "no best effort %s", does)
+		require.NotZero(t, bestEfforts[does], "no best effort %s", does)
 	}
 	require.NotZero(t, work[worker+" "+workBreaks])
 	require.Len(t, reachedPhases, 4)

@@ -20,13 +20,13 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// hangLimit is how long after its deadline a child may go on before it is killed.
+// hangLimit is how long after its deadline a child may run before it is killed.
 const hangLimit = 20 * time.Second
 
-// stepLimit bounds each wait for an event that has to come.
+// stepLimit bounds the wait for an event.
 const stepLimit = 20 * time.Second
 
-// A run is one child and what the parent does to it.
+// A run is one child process, seen from the parent.
 type run struct {
 	plan    Plan
 	dir     string
@@ -39,9 +39,9 @@ type run struct {
 	out     Outcome
 }
 
-// Run runs the plan once, in a directory of its own, and returns what happened.
-// An error is about the run itself, and says nothing about the library. If
-// without is set, the service does not use the library.
+// Run runs the plan once, in directory dir, and returns the outcome. If without is
+// set, the service does not use the library. An error says that the run could not be
+// done; it says nothing about the library.
 func Run(p Plan, dir string, clock *stallClock, without bool) (Outcome, error) {
 	r := &run{
 		plan: p, dir: dir, journal: newReader(),
@@ -107,9 +107,9 @@ func (r *run) start(without bool) error {
 	c.Dir = r.dir
 	c.Stderr = &r.stderr
 	c.ExtraFiles = []*os.File{write}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that what it may leave can be found
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that processes it leaves can be found
 	c.WaitDelay = time.Second
-	if _, err := c.StdinPipe(); err != nil { // open for as long as this process lives
+	if _, err := c.StdinPipe(); err != nil { // stays open until this process ends, and the child with it
 		read.Close()
 		return err
 	}
@@ -126,22 +126,19 @@ func (r *run) start(without bool) error {
 	return nil
 }
 
-// watch waits for the process to end, and kills it if it does not.
+// watch waits in the background for the process to end, and kills it at a limit.
 func (r *run) watch() {
-	limit := r.plan.Timeout.D() + hangLimit
-	if r.plan.Stop != nil {
-		limit += r.plan.Stop.For.D()
-	}
-	term := time.AfterFunc(limit, func() {
+	limit := r.plan.Timeout.D() + hangLimit + r.plan.stopped()
+	kill := time.AfterFunc(limit, func() {
 		r.mu.Lock()
-		r.out.Killed = fmt.Sprintf("it had not ended after %v", limit)
+		r.out.Killed = fmt.Sprintf("the process had not ended after %v", limit)
 		r.mu.Unlock()
 		_ = r.cmd.Process.Signal(syscall.SIGQUIT) // Go's runtime writes the stacks
 		time.AfterFunc(5*time.Second, func() { _ = r.cmd.Process.Kill() })
 	})
 	go func() {
 		defer close(r.exited)
-		defer term.Stop()
+		defer kill.Stop()
 		err := r.cmd.Wait()
 		r.out.Exited = time.Now()
 		var exit *exec.ExitError
@@ -155,7 +152,7 @@ func (r *run) watch() {
 	}()
 }
 
-// at does something at a moment, if the process comes to it.
+// at calls do at a moment, if the process reaches it.
 func (r *run) at(m Moment, do func()) {
 	kind, name := hookStarted, "mark "+m.Event
 	switch m.Event {
@@ -172,7 +169,7 @@ func (r *run) at(m Moment, do func()) {
 	}
 }
 
-// sleep reports whether the process still runs after d.
+// sleep waits for d. It reports false, at once, if the process ends before.
 func (r *run) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -184,8 +181,7 @@ func (r *run) sleep(d time.Duration) bool {
 	}
 }
 
-// over reports whether the child has said that Wait has returned: one signal
-// more would end it.
+// over reports whether Wait has returned in the child: one more signal would end it.
 func (r *run) over() bool {
 	for _, e := range r.journal.all() {
 		if e.Kind == waited {
@@ -195,6 +191,7 @@ func (r *run) over() bool {
 	return false
 }
 
+// send sends the signals of s until the child says that Wait has returned.
 func (r *run) send(s Signal) {
 	for i := range s.Count {
 		if i > 0 && s.Spread > 0 && i%20 == 0 && !r.sleep(s.Spread.D()*20/time.Duration(s.Count)) {
@@ -206,7 +203,7 @@ func (r *run) send(s Signal) {
 		name := s.Names[i%len(s.Names)]
 		at := time.Now()
 		if r.cmd.Process.Signal(signalNumber(name)) != nil {
-			return // it has ended
+			return // the process has ended
 		}
 		r.mu.Lock()
 		r.out.Sent = append(r.out.Sent, Sent{at, name})
@@ -225,7 +222,7 @@ func (r *run) pause() {
 	_ = r.cmd.Process.Signal(syscall.SIGCONT)
 }
 
-// drive puts the load on the service, and stops it with the first signal.
+// drive puts load on the service, sends it the first signal, and waits for its end.
 func (r *run) drive() {
 	ready, ok := r.journal.await(listening, "", stepLimit)
 	if !ok {
@@ -258,8 +255,8 @@ func (r *run) drive() {
 	<-r.exited
 	stopLoad()
 	r.out.Load = clients.Wait()
-	// What the process has answered is in the clients' sockets, so they have to
-	// read it before they are told to stop.
+	// Responses may still be in the clients' sockets, so they have time to read them
+	// before they are stopped.
 	settle := time.AfterFunc(2*time.Second, stopBreaking)
 	defer settle.Stop()
 	r.out.Requests = sent.wait()
@@ -267,8 +264,8 @@ func (r *run) drive() {
 	faulty.Wait()
 }
 
-// warm waits until the load and the plan's work have begun. If descriptors are
-// exhausted some of it never does, so it goes on after a moment.
+// warm waits until the load and the requests of the plan's work have begun. If
+// descriptors are exhausted some never do, so the wait is short.
 func (r *run) warm(clients *load.Run) {
 	limit := 5 * time.Second
 	if r.plan.Descriptors > 0 {
@@ -283,13 +280,13 @@ func (r *run) warm(clients *load.Run) {
 	defer cancel()
 	go func() {
 		select {
-		case <-r.exited: // a job may end it at any time
+		case <-r.exited: // a job may end the process at any time
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	_ = clients.Warm(ctx, 1) // with descriptors exhausted some never get an answer
+	_ = clients.Warm(ctx, 1) // it fails if descriptors are exhausted
 }
 
-// signalNumber takes the name of a signal without SIG.
+// signalNumber returns the signal with that name, which is without SIG.
 func signalNumber(name string) syscall.Signal { return unix.SignalNum("SIG" + name) }

@@ -17,39 +17,39 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// The environment of a child.
+// Environment variables of a child.
 const (
 	planVariable    = "FAULTS_PLAN"    // the plan as JSON; makes the test binary a service
 	recordVariable  = "FAULTS_RECORD"  // the path for Config.Record
-	withoutVariable = "FAULTS_WITHOUT" // set: the same service without the library
+	withoutVariable = "FAULTS_WITHOUT" // if set, the service does not use the library
 )
 
-// journalDescriptor is that of the pipe to the parent.
+// journalDescriptor is the child's end of the pipe to the parent.
 const journalDescriptor = 3
 
 // maxStreams is the HTTP/2 server's limit.
 const maxStreams = 16
 
-// A service is what the child runs.
+// A service is the program of a child.
 type service struct {
 	plan     Plan
 	m        *shutdown.Manager // nil in the control without the library
-	watching sync.WaitGroup    // for what watch writes down
+	watching sync.WaitGroup    // waits for the events that watch adds
 	journal  *journal
 	addr     string        // of the server
 	never    chan struct{} // is not closed
-	cutOff   atomic.Bool   // in the control without the library: its time was up
-	seen     sync.Map      // names that arrived has written down
+	cutOff   atomic.Bool   // in the control without the library: the timeout has passed
+	seen     sync.Map      // names that arrived has added to the journal
 }
 
 // isChild reports whether this process was started as a service.
 func isChild() bool { return os.Getenv(planVariable) != "" }
 
-// serve is the child's main. It does not return.
+// serve is the main function of a child. It does not return.
 func serve() {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(3) // the parent has died, and nobody else would end this
+		os.Exit(3) // the parent has died
 	}()
 	s := &service{journal: &journal{w: os.NewFile(journalDescriptor, "journal")}, never: make(chan struct{})}
 	if err := json.Unmarshal([]byte(os.Getenv(planVariable)), &s.plan); err != nil {
@@ -80,8 +80,8 @@ func recordPath(p Plan) string {
 	return os.Getenv(recordVariable)
 }
 
-// arrived writes down the first of what comes in such numbers, or does not come
-// to a handler at all.
+// arrived adds the first request of a name to the journal: of requests that are too
+// many for the journal, or that do not reach a handler.
 func (s *service) arrived(name string) {
 	if _, again := s.seen.LoadOrStore(name, true); !again {
 		s.journal.note(requestArrived, name)
@@ -92,7 +92,7 @@ func newServer(h http.Handler) *http.Server {
 	srv := &http.Server{Handler: h, Protocols: new(http.Protocols), HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams}}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
-	srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // it writes of each faulty client
+	srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // it would log each faulty client
 	return srv
 }
 

@@ -7,10 +7,10 @@ import (
 
 const stallTick = 5 * time.Millisecond
 
-// A stallClock measures the stalls of this process: times in which it was not
-// scheduled although it was ready, seen as a ticker's lateness. The parent has
-// one, and each child one of its own: a child may be starved for hundreds of
-// milliseconds while the parent runs.
+// A stallClock measures the stalls of this process: times in which it was ready but
+// not scheduled, measured as the lateness of a timer. The parent and each child have
+// one of their own, because a child may be starved for hundreds of milliseconds while
+// the parent runs.
 type stallClock struct {
 	quit chan struct{}
 
@@ -19,7 +19,7 @@ type stallClock struct {
 	meters map[*stallMeter]bool
 }
 
-// stalls sums up stalls. The checks go by the longest one: many short stalls
+// stalls sums up stalls. The checks use the longest one, because many short stalls
 // delay nothing by as much as their sum.
 type stalls struct{ total, longest time.Duration }
 
@@ -70,14 +70,14 @@ func (c *stallClock) add(d time.Duration) {
 
 func (c *stallClock) stop() { close(c.quit) }
 
-// total returns the stalls since the start.
+// total returns the sum of the stalls since the start.
 func (c *stallClock) total() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.all.total
 }
 
-// measure starts a meter, whose stop returns what it has measured.
+// measure starts a meter. Its stop returns the stalls since then.
 func (c *stallClock) measure() *stallMeter {
 	m := &stallMeter{clock: c}
 	c.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAMeterKeepsTheLongestStallOfItsRun(t *testing.T) {
+func TestAStallMeterCountsTheStallsOfItsRun(t *testing.T) {
 	c := &stallClock{meters: make(map[*stallMeter]bool)}
 	c.add(time.Second)
 	m := c.measure()

@@ -17,11 +17,11 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testcert"
 )
 
-// run is the service with the library. It does not return.
+// run runs the service with the library. It does not return.
 func (s *service) run() {
 	meter := startStallClock().measure()
-	quiet := goleak.IgnoreCurrent()
-	there := openDescriptors()
+	goroutines := goleak.IgnoreCurrent()
+	descriptors := openDescriptors()
 	p := s.plan
 	s.breakDisk(inStartUp)
 	cfg := shutdown.Config{
@@ -36,24 +36,24 @@ func (s *service) run() {
 	end := &End{}
 	var err error
 	if p.Run {
-		end.RunEnded, err = s.runWith(cfg)
+		end.RunEnded, err = s.runWithRun(cfg)
 	} else {
-		err = s.runByHand(cfg)
+		err = s.runWithNew(cfg)
 	}
 	end.ExitCode, end.Report, end.Error = shutdown.ExitCode(err), s.m.Report(), errorText(err)
 	end.TimedOut, end.Deadline, end.Forced = errors.Is(err, shutdown.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, shutdown.ErrForced)
 	end.Result, end.NotReached, end.Stall = resultOf(end.Report), s.notReached(), meter.stop().longest
 	s.journal.add(Event{Kind: waited, End: end})
-	if s.shouldBeQuiet(end) {
-		s.lookForLeaks(quiet, there)
+	if s.mustNotLeak(end) {
+		s.lookForLeaks(goroutines, descriptors)
 	}
-	s.watching.Wait() // a shutdown may take a millisecond
+	s.watching.Wait() // after a short shutdown their goroutines may not have run yet
 	s.journal.note(lastEvent, "")
 	os.Exit(end.ExitCode)
 }
 
-// runByHand is New, start and Wait.
-func (s *service) runByHand(cfg shutdown.Config) error {
+// runWithNew starts the service with shutdown.New and Wait.
+func (s *service) runWithNew(cfg shutdown.Config) error {
 	m, err := shutdown.New(cfg)
 	if err != nil {
 		panic(err)
@@ -66,9 +66,9 @@ func (s *service) runByHand(cfg shutdown.Config) error {
 	return s.m.Wait()
 }
 
-// runWith is shutdown.Run. It goes on with a panic and a Goexit of start, so it has
-// a goroutine of its own here, and how says which of them ended it.
-func (s *service) runWith(cfg shutdown.Config) (how string, err error) {
+// runWithRun starts the service with shutdown.Run. Run repeats a panic or a Goexit of
+// start, so it has a goroutine of its own here; how says which of them ended it.
+func (s *service) runWithRun(cfg shutdown.Config) (how string, err error) {
 	ended := make(chan struct{})
 	go func() {
 		how = "runtime.Goexit was called"
@@ -87,7 +87,7 @@ func (s *service) runWith(cfg shutdown.Config) (how string, err error) {
 		how = ""
 	}()
 	<-ended
-	if s.m == nil { // it has not come to start
+	if s.m == nil { // Run has not called start
 		s.m = shutdown.Default()
 	}
 	if how != "" {
@@ -96,7 +96,8 @@ func (s *service) runWith(cfg shutdown.Config) (how string, err error) {
 	return how, err
 }
 
-// watch writes down what the Manager does. Signals are caught from here on.
+// watch adds the ends of the Manager's contexts and its phases to the journal. The
+// parent sends no signal before it.
 func (s *service) watch() {
 	for kind, ctx := range map[string]context.Context{acceptCanceled: s.m.AcceptContext(), workCanceled: s.m.WorkContext()} {
 		s.watching.Add(1)
@@ -109,16 +110,16 @@ func (s *service) watch() {
 	s.journal.note(started, "")
 }
 
-// start is the start-up of the program, and writes down how it ended.
+// start is the start of the program. It adds to the journal how it ended.
 func (s *service) start() (err error) {
-	how, told := "runtime.Goexit was called", false
+	how, canceled := "runtime.Goexit was called", false
 	defer func() {
 		r := recover()
 		if r != nil {
 			how = fmt.Sprintf("panic: %v", r)
 		}
 		if s.plan.Run {
-			s.journal.add(Event{Kind: workEnded, Name: startName, Cut: s.isCut(), Told: told, Error: how})
+			s.journal.add(Event{Kind: workEnded, Name: startName, Cut: s.isCut(), Canceled: canceled, Error: how})
 		}
 		s.journal.add(Event{Kind: startEnded, Error: how})
 		if r != nil {
@@ -128,21 +129,21 @@ func (s *service) start() (err error) {
 	err = s.startUp()
 	if err == nil {
 		switch s.plan.Start {
-		case startTold:
+		case startCanceled:
 			<-s.m.AcceptContext().Done()
-			told, err = s.returned(returnsErr)
+			canceled, err = s.returned(returnsErr)
 		case startHangs:
 			<-s.never
 		}
 	}
 	if begun := s.m.AcceptContext(); begun.Err() != nil && errors.Is(err, context.Cause(begun)) {
-		told = true // package httpserver starts nothing any more
+		canceled = true // package httpserver returns the cause if the shutdown has begun
 	}
 	how = errorText(err)
 	return err
 }
 
-// startUp opens and starts all. A signal may come at any point of it.
+// startUp starts servers, hooks and work. A signal may arrive at any point of it.
 func (s *service) startUp() error {
 	half := len(s.plan.Hooks) / 2
 	s.registerAll(s.plan.Hooks[:half])

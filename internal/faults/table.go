@@ -13,28 +13,28 @@ import (
 	"time"
 )
 
-// A Table sums up runs. Its methods may be called by several goroutines.
+// A Table sums up runs. Its methods are safe for concurrent use.
 type Table struct {
 	mu          sync.Mutex     // protects what follows
 	runs        int            // that were done
 	errors      int            // runs that could not be done
-	results     map[string]int // runs by what Wait's result was
+	results     map[string]int // runs by result
 	faults      map[string]int // runs by fault
 	violations  map[string]int // by invariant
 	violating   map[string][]uint64
 	lost        int             // requests, excused or not
-	lostIn      int             // runs
-	excused     []uint64        // seeds with losses that wereSilent excuses
-	busy        int             // runs in which wasBusy switches off the checks of what is short of time
+	lostIn      int             // runs that lost requests
+	excused     []uint64        // seeds with losses that clientsStalled excuses
+	busy        int             // runs in which wasBusy switches off the checks of short times
 	starved     []uint64        // seeds with a hook that neverScheduled excuses
-	lateRecord  int             // runs whose record was late, with an excuse
+	lateRecord  int             // runs that recordIsExcused excuses
 	stalls      []time.Duration // the longest of each run
-	latest      time.Duration   // Wait returned after the deadline; negative if always before
+	latest      time.Duration   // return of Wait, from the deadline; negative if always before
 	latestSeed  uint64
-	unavailable map[string]int // faults that the machine did not allow, by fault
+	unavailable map[string]int // runs without a fault that the machine did not allow, by fault
 }
 
-// NewTable returns an empty one.
+// NewTable returns an empty Table.
 func NewTable() *Table {
 	return &Table{
 		results: make(map[string]int), faults: make(map[string]int), violations: make(map[string]int),
@@ -74,7 +74,7 @@ func (t *Table) Add(o Outcome) []Violation {
 	if n := o.Load.Losses(); n > 0 {
 		t.lost += n
 		t.lostIn++
-		if !o.mayLose() && o.wereSilent() {
+		if !o.mayLose() && o.clientsStalled() {
 			t.excused = append(t.excused, o.Plan.Seed)
 		}
 	}
@@ -99,7 +99,7 @@ func (t *Table) Fail() {
 	t.errors++
 }
 
-// Progress is a line.
+// Progress returns a line that says how far a series is.
 func (t *Table) Progress(of int) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -142,7 +142,7 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 		t.runs, took.Round(time.Second), t.errors, stall.Round(time.Millisecond))
 }
 
-// stall is a percentile of the runs' longest stalls.
+// stall returns a percentile of the runs' longest stalls.
 func (t *Table) stall(percent int) time.Duration {
 	if len(t.stalls) == 0 {
 		return 0
@@ -152,13 +152,13 @@ func (t *Table) stall(percent int) time.Duration {
 }
 
 const (
-	// A share of busy runs that a machine with one other job stays below.
+	// maxBusyPercent is above the share of busy runs on a machine with one other job.
 	maxBusyPercent = 15
-	// In fewer runs than this a share says nothing.
+	// minRunsForShare is how many runs there have to be for a share to mean anything.
 	minRunsForShare = 50
 )
 
-// TooMany returns what is excused too often for the runs to show anything.
+// TooMany describes the excuses that are too many for the runs to mean anything.
 func (t *Table) TooMany() (wrong []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -192,7 +192,8 @@ func byCount(n map[string]int) []string {
 // maxTail is how much of the child's log a violation shows.
 const maxTail = 4 << 10
 
-// Describe is a violation's text: what, the plan, the log and how to repeat it.
+// Describe returns the text of a run's violations, with the plan, the Report, the log
+// and the command that repeats the run.
 func Describe(o Outcome, violations []Violation) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "seed %d:\n", o.Plan.Seed)
@@ -218,7 +219,7 @@ func Describe(o Outcome, violations []Violation) string {
 	return s.String()
 }
 
-// journalText is the child's journal as text, with times since the first event.
+// journalText returns the child's journal as text, with times since the first event.
 func (o Outcome) journalText() string {
 	var s strings.Builder
 	for _, e := range o.Journal {

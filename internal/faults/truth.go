@@ -10,10 +10,10 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// tellsTheTruth: work that was in flight when WorkContext ended by the deadline or
-// by force, or that was let in later, is named in CutOff exactly as often, whatever
-// it did afterwards, and work that had ended before is not. Wait's error, the exit
-// code, the result and the last log line say so.
+// tellsTheTruth checks that CutOff names all work that was in flight when WorkContext
+// ended by the deadline or by force, and all work that was admitted later, whatever
+// it did afterwards, and no work that had ended before. Wait's error, the exit code,
+// the result and the last log line have to agree.
 func tellsTheTruth(o Outcome) (wrong []string) {
 	end, _ := o.end()
 	if end == nil {
@@ -45,7 +45,7 @@ func tellsTheTruth(o Outcome) (wrong []string) {
 		say("work was cut off, and the last log line is %s", last[0].Level)
 	}
 	if len(end.Report.CutOff) > 0 {
-		wrong = append(wrong, cutOffIsSaid(o, end)...)
+		wrong = append(wrong, cutOffAgrees(o, end)...)
 	}
 	return wrong
 }
@@ -53,13 +53,13 @@ func tellsTheTruth(o Outcome) (wrong []string) {
 // A cutRange says how often a piece of work was cut off.
 type cutRange struct{ least, most int }
 
-// endLead is how long before a piece of work stops being in flight the journal may
-// have its end: the two follow each other, unless the process is not scheduled.
+// endLead is how long before a piece of work leaves the library's list the journal
+// may have its end, in a process that is scheduled.
 const endLead = 5 * time.Millisecond
 
-// cutWork counts what was cut off, by name, from the journal alone. In flight is
-// what has a start and no end, so what ended just before WorkContext did may have
-// been cut off as well.
+// cutWork counts the work that was cut off by name, from the journal alone. Work with
+// a start and no end was in flight. Work that ended just before WorkContext did may
+// have been cut off too.
 func (o Outcome) cutWork() map[string]cutRange {
 	_, at := o.end()
 	work := make(map[string]cutRange)
@@ -77,7 +77,7 @@ func (o Outcome) cutWork() map[string]cutRange {
 		case e.Cut && unjournaled[e.Name]:
 			add(e.Name, 1, 1)
 		case !wasCut && e.Cut:
-			add(e.Name, 1, 1) // the journal knows nothing of the end of WorkContext
+			add(e.Name, 1, 1) // the end of WorkContext is not in the journal
 		case e.Cut || !wasCut:
 		case e.At.Before(over.Add(-o.endLead(e.Name))):
 			add(e.Name, -1, -1)
@@ -86,29 +86,27 @@ func (o Outcome) cutWork() map[string]cutRange {
 		}
 	}
 	if wasCut {
-		// Each client has one request at a time, and of those to /reset the journal
-		// says nothing.
+		// Each client has one request at a time. Requests for /reset are not in the
+		// journal.
 		add("POST /", 0, o.Plan.Load.Clients+o.Plan.Clients[callsItself])
 		add("GET /reset", 0, len(o.cutOffTasks()))
 		for i, w := range o.Plan.Work {
 			name := fmt.Sprintf("%s %d", w.Kind, i)
 			if _, begun := o.first(workStarted, name); !begun && o.wasBusy() && (w.Kind == worker || w.Kind == job) {
-				add(name, 0, 1) // it is in flight before it writes that down
+				add(name, 0, 1) // it is in flight before the journal has its start
 			}
 		}
 	}
 	return work
 }
 
-// endLead is endLead and what a stall adds. A response of HTTP/2 that tells the
-// client to leave is held for up to 100 ms when its handler has returned.
+// endLead adds stalls and SIGSTOP to the constant endLead. An HTTP/2 response on a
+// connection that is being drained is held for up to 100 ms after its handler has
+// returned.
 func (o Outcome) endLead(name string) time.Duration {
-	lead := endLead + o.stall()
+	lead := endLead + o.stall() + o.Plan.stopped()
 	if name == "GET /slow" {
 		lead += 100 * time.Millisecond
-	}
-	if o.Plan.Stop != nil {
-		lead += o.Plan.Stop.For.D()
 	}
 	return lead
 }
@@ -116,7 +114,7 @@ func (o Outcome) endLead(name string) time.Duration {
 // workOver returns when WorkContext ended, and whether by the deadline or by force.
 func (o Outcome) workOver() (at time.Time, wasCut bool) {
 	e, known := o.first(workCanceled, "")
-	if !known { // there was no time left to write it down
+	if !known { // there was no time left to write it to the journal
 		_, at = o.end()
 		return at, len(o.cutOffTasks()) > 0
 	}
@@ -131,7 +129,7 @@ func (o Outcome) cutOffTasks() []shutdown.Task {
 	return end.Report.CutOff
 }
 
-// lastLines are the log lines that say how it ended. There should be one.
+// lastLines returns the log lines that have the result. There should be one.
 func (o Outcome) lastLines() (last []LogLine) {
 	for _, l := range o.Log {
 		if word, ok := strings.CutPrefix(l.Msg, "shutdown: "); ok && slices.Contains(results, word) {
@@ -141,9 +139,9 @@ func (o Outcome) lastLines() (last []LogLine) {
 	return last
 }
 
-// cutOffIsSaid: what the Report names in CutOff is in Wait's error, in the exit
-// code, the result and the log.
-func cutOffIsSaid(o Outcome, end *End) (wrong []string) {
+// cutOffAgrees checks that Wait's error, the exit code, the result and the log agree
+// with Report.CutOff.
+func cutOffAgrees(o Outcome, end *End) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	n := len(end.Report.CutOff)
 	tasks := fmt.Sprintf("%d tasks", n)
@@ -151,7 +149,7 @@ func cutOffIsSaid(o Outcome, end *End) (wrong []string) {
 		tasks = "1 task"
 	}
 	if end.ExitCode == 0 || end.Result == "finished" || end.Result == "finished with errors" {
-		say("the Report names what was cut off, the result is %q, and the exit code %d", end.Result, end.ExitCode)
+		say("the Report names work that was cut off, the result is %q, and the exit code %d", end.Result, end.ExitCode)
 	}
 	kind, is := "ErrTimeout, which is context.DeadlineExceeded", end.TimedOut && end.Deadline
 	if e, _ := o.first(workCanceled, ""); strings.HasPrefix(e.Error, shutdown.ErrForced.Error()) {
@@ -165,7 +163,7 @@ func cutOffIsSaid(o Outcome, end *End) (wrong []string) {
 	}
 	for name := range o.cutOff() {
 		if !strings.Contains(end.Error, name) && !strings.Contains(end.Error, " more") {
-			say("Wait's error does not name %s, which was cut off, and counts no others: %q", name, end.Error)
+			say("Wait's error does not name %s, which was cut off, and does not count more: %q", name, end.Error)
 		}
 	}
 	for _, l := range o.lastLines() {

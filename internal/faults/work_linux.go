@@ -11,14 +11,14 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// startWork starts a task or a worker. A request is the parent's to send.
+// startWork starts a task, a worker or a job. Requests are sent by the parent.
 func (s *service) startWork(i int, w Work) {
 	name := w.Kind + " " + strconv.Itoa(i)
 	switch w.Kind {
 	case task:
 		done, ok := s.m.Track(name)
 		if !ok {
-			return // the shutdown has ended already
+			return // the shutdown has ended
 		}
 		s.journal.note(workStarted, name)
 		go func() {
@@ -38,8 +38,8 @@ func (s *service) startWork(i int, w Work) {
 	}
 }
 
-// startJob registers a job, and writes that down afterwards, with whether it was
-// too late for anybody to wait for it.
+// startJob registers a job, and then adds that to the journal, with whether the
+// shutdown has ended, so that nothing waits for the job.
 func (s *service) startJob(name string, run func(context.Context) error) {
 	s.m.Job(name, run)
 	e := Event{Kind: jobRegistered, Name: name}
@@ -49,21 +49,21 @@ func (s *service) startJob(name string, run func(context.Context) error) {
 	s.journal.add(e)
 }
 
-// do does a piece of work, whose context is ctx, and writes down how it ended.
+// do does a piece of work, whose context is ctx, and adds to the journal how it ended.
 func (s *service) do(w Work, name string, ctx context.Context) (err error) {
-	told := false
+	canceled := false
 	defer func() {
-		s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut(), Told: told, Error: errorText(err)})
+		s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut(), Canceled: canceled, Error: errorText(err)})
 	}()
 	switch w.Does {
-	case workTold, workFails:
+	case workStops, workFails:
 		<-s.m.AcceptContext().Done()
 	case workGivesUp, workLate:
 		<-ctx.Done()
 		if w.Does == workLate {
 			return nil
 		}
-		told, err = s.returned(cmp.Or(w.Returns, returnsErr))
+		canceled, err = s.returned(cmp.Or(w.Returns, returnsErr))
 		return err
 	case workHangs:
 		<-s.never
@@ -72,15 +72,15 @@ func (s *service) do(w Work, name string, ctx context.Context) (err error) {
 	switch w.Does {
 	case workFails, workBreaks:
 		return errWorker
-	case workTold:
-		told, err = s.returned(w.Returns)
+	case workStops:
+		canceled, err = s.returned(w.Returns)
 	}
 	return err
 }
 
-// returned is what a worker or a job returns that has been told to stop. told
-// means that the error says no more than that.
-func (s *service) returned(how string) (told bool, err error) {
+// returned is the error of a worker or a job that stops because its context ended.
+// canceled reports whether it says no more than that.
+func (s *service) returned(how string) (canceled bool, err error) {
 	ctx := s.m.AcceptContext()
 	switch how {
 	case returnsErr:
@@ -97,12 +97,13 @@ func (s *service) returned(how string) (told bool, err error) {
 	return false, nil
 }
 
-// ended writes down the end of a piece of work that is still in flight, and
+// ended adds to the journal the end of a piece of work that is still in flight, and
 // whether it had been cut off.
 func (s *service) ended(name string) {
 	s.journal.add(Event{Kind: workEnded, Name: name, Cut: s.isCut()})
 }
 
+// isCut reports whether WorkContext has ended by the deadline or by force.
 func (s *service) isCut() bool {
 	if s.m == nil {
 		return s.cutOff.Load()

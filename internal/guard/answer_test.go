@@ -15,8 +15,8 @@ const (
 	longPath  = "/long"
 )
 
-// work is how long the answer to a request takes, and how many bytes it has
-// beside the body of the request, which stands at its beginning and at its end.
+// work returns how long the answer to a request takes, and how many bytes it has
+// between two copies of the request's body.
 func work(path string) (took time.Duration, size int) {
 	if path == longPath {
 		return 200*time.Millisecond + rand.N(1800*time.Millisecond), rand.N(200 << 10)
@@ -24,7 +24,7 @@ func work(path string) (took time.Duration, size int) {
 	return time.Millisecond + rand.N(2*time.Millisecond), rand.N(2 << 10)
 }
 
-// ServeHTTP answers what package load asks.
+// ServeHTTP answers the requests of package load.
 func (a answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -36,7 +36,7 @@ func (a answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.Length {
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	}
-	flush := func() { _ = http.NewResponseController(w).Flush() } // behind a TimeoutHandler it cannot
+	flush := func() { _ = http.NewResponseController(w).Flush() } // it fails behind a TimeoutHandler
 
 	switch a.Kind {
 	case early:
@@ -59,7 +59,7 @@ func (a answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		time.Sleep(took)
 		if !a.Length {
-			flush() // else net/http knows the length of a short one
+			flush() // otherwise net/http sets the length of a short answer
 		}
 		_, _ = io.WriteString(w, text)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testcert"
 )
 
-// A cell is one kind of server under one kind of load, and what may be lost.
+// A cell is one kind of server under one kind of load, and its promise.
 type cell struct {
 	name    string
 	service service
@@ -17,21 +17,21 @@ type cell struct {
 	quick   bool // the cell also runs without -cells
 }
 
-// A service is what the child process serves. It reaches it as JSON.
+// A service is the server of a child process, which gets it as JSON.
 type service struct {
-	Library  bool // or net/http or grpc-go alone, used as their documentation says
+	Library  bool // if false, net/http or grpc-go alone, used as documented there
 	Protocol protocol
 	Handler  handler
 	Answer   answer
-	Backend  string        // address of the server that a reverse proxy calls
-	LameDuck time.Duration // of the control: a sleep before Shutdown
-	Grace    time.Duration // 0 means 10 s
+	Backend  string        // address of the server behind a reverse proxy
+	LameDuck time.Duration // in the control: a sleep before Shutdown
+	Grace    time.Duration // grace period; 0 means 10 s
 	Stream   stream
-	LateWait bool // SIGTERM comes before main has called Wait
+	LateWait bool // SIGTERM arrives before main has called Wait
 	Cert     testcert.Certificate
 }
 
-// protocol is what the server speaks.
+// protocol is the protocol of the server.
 type protocol string
 
 const (
@@ -45,19 +45,19 @@ const (
 func (p protocol) tls() bool   { return p == https1 || p == h2 }
 func (p protocol) http2() bool { return p == h2 || p == h2c }
 
-// handler is what stands between the server and the code that answers.
+// handler is what is between the server and the code that answers.
 type handler string
 
 const (
 	direct         handler = ""
-	reverseProxy   handler = "ReverseProxy"   // the handler calls a server that outlives this one
+	reverseProxy   handler = "ReverseProxy"   // to a server that outlives this one
 	timeoutHandler handler = "TimeoutHandler" // of net/http
 )
 
 // An answer is how a response is written.
 type answer struct {
 	Kind   kind
-	Length bool // with Content-Length; else chunked, or on HTTP/2 with no length
+	Length bool // with Content-Length; otherwise chunked, or in HTTP/2 without a length
 }
 
 // kind is when the parts of a response are written.
@@ -78,7 +78,7 @@ func (a answer) String() string {
 	return string(a.Kind) + ", chunked"
 }
 
-// A stream is one more client's, which holds it open for as long as it can.
+// A stream is held open by one more client until the server ends it.
 type stream struct {
 	Kind  streamKind
 	Ender ender
@@ -92,7 +92,7 @@ const (
 	webSocket streamKind = "WebSocket"
 )
 
-// ender is what makes the handler of a stream say good-bye.
+// ender is what tells the handler of a stream to end it.
 type ender string
 
 const (
@@ -101,21 +101,21 @@ const (
 	drainHook  ender = "a Drain hook"
 )
 
-// traffic is how the clients call.
+// traffic describes the load.
 type traffic struct {
 	mode    load.Mode     // of HTTP
-	streams int           // of one connection, with load.HTTP2Shared
+	streams int           // of a connection, with load.HTTP2Shared
 	pause   time.Duration // between an answer and the client's next request
-	few     bool          // of the clients of HTTP a quarter send short requests, else half
-	proxied bool          // through a reverse proxy in front, which outlives the service
+	few     bool          // a quarter of the HTTP clients send short requests, not half
+	proxied bool          // through a reverse proxy, which outlives the service
 	calls   calls         // of gRPC
 }
 
-// A promise is what the library's rounds must keep.
+// A promise is what the rounds with the library must keep: no request is lost and no
+// dial is reset, and what is below.
 type promise struct {
-	lost   float64 // requests for each shutdown, at most, in the mean; resets of dials included
-	exit   int     // status of the process
-	stream string  // how the stream ends: ended, or cut; "" if there is none
+	exit   int    // status of the process
+	stream string // how the stream ends: ended, or cut; "" if there is none
 }
 
 // part is a part of a promise.
@@ -129,9 +129,6 @@ const (
 
 func (p promise) String() string {
 	text := "0 lost"
-	if p.lost > 0 {
-		text = fmt.Sprintf("%g lost a shutdown at most", p.lost)
-	}
 	if p.stream != "" {
 		text += ", stream " + p.stream
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// cells is the matrix. It is not the full product: protocol, kind of answer and
-// lame duck are combined in full, and every other cell varies one thing of the
-// base, which is HTTP/1.1 with keep-alive.
+// cells returns the matrix. It has each combination of protocol, kind of answer and
+// lame duck. Every other cell differs from the base, which is HTTP/1.1 with
+// keep-alive, in one thing.
 func cells() []cell {
 	all := []cell{{name: "base"}}
 	all = append(all, connections()...)
@@ -28,7 +28,7 @@ func cells() []cell {
 	return append(all, product()...)
 }
 
-// product has a cell for each protocol, kind of answer and lame duck.
+// product has a cell for each combination of protocol, kind of answer and lame duck.
 func product() (all []cell) {
 	for _, p := range []protocol{http1, https1, h2, h2c} {
 		for _, k := range []kind{whole, pieces, early} {
@@ -40,11 +40,12 @@ func product() (all []cell) {
 					if p.http2() {
 						c.traffic.mode = load.HTTP2
 					}
-					// One of each protocol that the other cells leave out.
+					// One cell of each protocol that the other cells do not have.
 					c.quick = p != http1 && k == pieces && !length && lameDuck > 0
 					if lameDuck > 0 {
-						// A second of many clients that never pause takes the processor
-						// from the rounds beside this one. Idle is who pauses for 40 ms.
+						// Many clients that never pause for a second would take the
+						// processor from the other rounds. A connection counts as idle
+						// after 40 ms.
 						c.traffic.pause, c.traffic.few = 15*time.Millisecond, true
 					}
 					all = append(all, c)
@@ -55,7 +56,7 @@ func product() (all []cell) {
 	return all
 }
 
-// connections varies how clients use them.
+// connections varies how clients use connections.
 func connections() []cell {
 	return []cell{
 		{name: "new connections", service: service{Protocol: http1}, traffic: traffic{mode: load.NewConn}},
@@ -73,7 +74,7 @@ func connections() []cell {
 	}
 }
 
-// between varies what stands between the clients and the code that answers.
+// between varies what is between the clients and the code that answers.
 func between() []cell {
 	return []cell{
 		{name: "ReverseProxy in front", traffic: traffic{proxied: true}},
@@ -82,7 +83,7 @@ func between() []cell {
 	}
 }
 
-// streams has the cells in which one more client holds a stream open.
+// streams has the cells with a stream.
 func streams() (all []cell) {
 	for _, k := range []streamKind{sse, webSocket} {
 		for _, e := range []ender{drainHook, registered, nobody} {
@@ -92,7 +93,7 @@ func streams() (all []cell) {
 				promise: promise{stream: "ended"},
 			}
 			if e == nobody {
-				c.promise = promise{stream: "cut", exit: 1} // the time was up while it was served
+				c.promise = promise{stream: "cut", exit: 1} // the stream is in flight at the deadline
 			}
 			all = append(all, c)
 		}

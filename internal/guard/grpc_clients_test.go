@@ -21,14 +21,14 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// rpcLoad is what package load is for HTTP: closed loops, which end at a refused
-// dial. grpc-go repeats a call by itself only if the server has said that it did
-// not look at it, so nothing is lost that a repetition hides.
+// rpcLoad is the load of gRPC, as package load is that of HTTP: each client makes one
+// call after the other, and ends at a refused dial. grpc-go repeats a call only if the
+// server has said that it did not process it, so no retry hides a loss.
 type rpcLoad struct {
 	addr   string
 	calls  calls
 	pause  time.Duration
-	ended  context.Context // gives up dials that nobody answers
+	ended  context.Context // its end gives up dials without an answer
 	marked atomic.Bool
 
 	clients  sync.WaitGroup
@@ -36,7 +36,7 @@ type rpcLoad struct {
 	answered atomic.Int64
 	mu       sync.Mutex    // protects result until done is closed
 	result   load.Result   // of the clients that have ended
-	done     chan struct{} // closed when all have
+	done     chan struct{} // closed when all have ended
 }
 
 func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error) {
@@ -67,7 +67,7 @@ func startRPCLoad(ctx context.Context, addr string, t traffic) (*rpcLoad, error)
 	go func() {
 		defer close(l.done)
 		l.clients.Wait()
-		_ = common.Close() // it was for calls, and there are no more
+		_ = common.Close() // there are no more calls
 		l.result.HeldUp += int(common.heldUp.Load())
 	}()
 	return l, nil
@@ -85,20 +85,20 @@ func (l *rpcLoad) Wait() load.Result {
 	return l.result
 }
 
-// A rpcConn is a client connection that knows how its dials ended.
+// A rpcConn is a client connection that records how its dials ended.
 type rpcConn struct {
 	*grpc.ClientConn
 	connected atomic.Bool // a dial has succeeded
-	refused   atomic.Bool // so has a refusal, later
-	givenUp   atomic.Bool // at the end of the run
-	reset     atomic.Bool
+	refused   atomic.Bool // a dial was refused
+	givenUp   atomic.Bool // a dial was given up at the end of the run
+	reset     atomic.Bool // a dial was reset
 	heldUp    atomic.Int64
 }
 
-// heldUp is how long a dial takes that somebody answers.
+// heldUp is a time after which a dial counts as held up.
 const heldUp = 500 * time.Millisecond
 
-// dialGrace is how long a dial may go on when the run has ended.
+// dialGrace is how long a dial may take after the end of the run.
 const dialGrace = 50 * time.Millisecond
 
 func (l *rpcLoad) connect() (*rpcConn, error) {
@@ -129,7 +129,8 @@ func (l *rpcLoad) connect() (*rpcConn, error) {
 	return c, err
 }
 
-// call makes one call and counts it. It reports whether there is still a server.
+// call makes one call and counts it. It reports whether the server still accepts
+// connections.
 func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again bool) {
 	conn := common
 	if l.calls == perCall {
@@ -151,7 +152,7 @@ func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again
 		result.Answer(later)
 		l.answered.Add(1)
 		return true
-	case conn.neverHad(err) && (conn == common || !conn.connected.Load()):
+	case conn.notConnected(err) && (conn == common || !conn.connected.Load()):
 		result.Refused++
 		return false
 	}
@@ -163,9 +164,9 @@ func (l *rpcLoad) call(common *rpcConn, path string, result *load.Result) (again
 	return true
 }
 
-// neverHad reports whether a call failed because it found no connection: its
-// dial was refused, or given up at the end of the run.
-func (c *rpcConn) neverHad(err error) bool {
+// notConnected reports whether a call failed without a connection: its dial was
+// refused, or given up at the end of the run.
+func (c *rpcConn) notConnected(err error) bool {
 	return (c.refused.Load() || c.givenUp.Load()) && strings.Contains(err.Error(), "Error while dialing")
 }
 
@@ -186,7 +187,7 @@ func (l *rpcLoad) do(client pb.TestServiceClient, path string) error {
 			return err
 		}
 		for range messages {
-			// Why a Send failed is what Recv says.
+			// After EOF, Recv returns why Send failed.
 			if err := stream.Send(&pb.StreamingOutputCallRequest{Payload: payload}); err != nil && !errors.Is(err, io.EOF) {
 				return err
 			}
@@ -203,7 +204,7 @@ func (l *rpcLoad) do(client pb.TestServiceClient, path string) error {
 	return err
 }
 
-// receive takes n messages and the end of the stream.
+// receive receives n messages and the end of the stream.
 func receive[M any](recv func() (M, error), n int) error {
 	for got := 0; ; got++ {
 		_, err := recv()
@@ -221,8 +222,8 @@ func receive[M any](recv func() (M, error), n int) error {
 
 var numbers = regexp.MustCompile(`[0-9][0-9.:]*`)
 
-// rpcKind is the code and text of a failed call, without addresses, so that
-// those of one kind are counted together.
+// rpcKind returns the code and text of a failed call, without addresses, so that
+// equal failures are counted together.
 func rpcKind(err error) string {
 	s := status.Convert(err)
 	text := s.Message()

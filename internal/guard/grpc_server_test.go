@@ -10,7 +10,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 )
 
-// calls is how gRPC clients call.
+// calls is a kind of gRPC call.
 type calls string
 
 const (
@@ -20,11 +20,11 @@ const (
 	bidiStreams   calls = "bidirectional streams"
 )
 
-// messages is how many a stream has each way.
+// messages is how many messages a stream has in each direction.
 const messages = 5
 
-// An rpcServer does the work that work says: a request without a payload is a
-// short one.
+// An rpcServer takes as long as work says. A request without a payload is a short
+// one.
 type rpcServer struct {
 	pb.UnimplementedTestServiceServer
 }

@@ -27,7 +27,7 @@ var (
 	rounds   = flag.Int("rounds", 1, "shutdowns of each cell")
 	controls = flag.Int("controls", -1, "shutdowns of each cell without the library; -1 means as many as with it, at most 20")
 	only     = flag.String("cells", "", "run the cells whose `name` matches this regular expression, \".\" for all; empty means the quick ones")
-	beside   = flag.Int("beside", 6, "rounds side by side; they mostly wait")
+	beside   = flag.Int("beside", 6, "rounds that run at the same time; they mostly wait")
 )
 
 func TestMain(m *testing.M) {
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 
 func TestEveryCellKeepsItsPromise(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("nothing is promised here: only Linux can stop new handshakes")
+		t.Skip("zero loss is promised on Linux only, which can stop new handshakes")
 	}
 	rows := choose(t)
 	measure(t, rows)
@@ -59,8 +59,8 @@ func TestEveryCellKeepsItsPromise(t *testing.T) {
 	}
 }
 
-// choose returns the rows that the flags ask for: of each cell one with the
-// library and one without.
+// choose returns the rows that the flags select: for each cell one with the library
+// and one without.
 func choose(t *testing.T) (rows []*row) {
 	pattern, err := regexp.Compile(*only)
 	require.NoError(t, err, "-cells")
@@ -75,9 +75,8 @@ func choose(t *testing.T) (rows []*row) {
 	return rows
 }
 
-// measure takes the rows in turn, so that whatever else the machine does meets
-// all of them alike.
-// An interrupt ends it early: there is a table then, but no success.
+// measure takes the rows in turn, so that other work of the machine affects all of
+// them alike. After an interrupt the table is printed, and the test fails.
 func measure(t *testing.T, rows []*row) {
 	interrupted, release := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer release()
@@ -97,7 +96,7 @@ func measure(t *testing.T, rows []*row) {
 					if ctx.Err() == nil {
 						t.Errorf("%s, library %v: %v", r.cell.name, r.library, err)
 					}
-					stop() // nothing was counted: the table would be wrong
+					stop() // without this round the table would be wrong
 				}
 			}
 		})
@@ -110,7 +109,7 @@ func measure(t *testing.T, rows []*row) {
 			}
 			if time.Since(said) > 10*time.Second {
 				said = time.Now()
-				fmt.Fprintf(os.Stderr, "round %d of %d after %v: %d cells above their promise\n", i+1, n, time.Since(began).Round(time.Second), broken(rows))
+				fmt.Fprintf(os.Stderr, "round %d of %d after %v: %d cells have broken their promise\n", i+1, n, time.Since(began).Round(time.Second), broken(rows))
 			}
 			work <- r
 		}
@@ -132,7 +131,7 @@ func broken(rows []*row) (n int) {
 	return n
 }
 
-// measure runs one round of n. What could not be started is tried once more.
+// measure runs one round of n. A round that could not be done is tried once more.
 func (r *row) measure(ctx context.Context, n int) error {
 	o, err := r.cell.run(ctx, r.library)
 	if err != nil && ctx.Err() == nil {
@@ -145,17 +144,17 @@ func (r *row) measure(ctx context.Context, n int) error {
 	return nil
 }
 
-// judge says where the library fell short of a promise, and what else is worth
-// saying.
+// judge returns which promises were broken, and notes. A control that lost nothing at
+// all is a failure too.
 func judge(rows []*row) (failures, notes []string) {
 	controlRounds, controlLost := 0, 0
-	var silent []string // cells whose control lost nothing
+	var lossless []string // cells whose control lost nothing
 	for _, r := range rows {
 		if !r.library {
 			controlRounds += r.rounds
 			controlLost += r.sum.Losses()
 			if r.rounds > 0 && r.sum.Losses() == 0 {
-				silent = append(silent, r.cell.name)
+				lossless = append(lossless, r.cell.name)
 			}
 			continue
 		}
@@ -164,8 +163,8 @@ func judge(rows []*row) (failures, notes []string) {
 			failures = append(failures, fmt.Sprintf("%s promises %v, but: %s\n%s", r.cell.name, r.cell.promise, short[p], r.broken))
 		}
 	}
-	if len(silent) > 0 {
-		notes = append(notes, "without the library these lost nothing either, so they show nothing in this run: "+strings.Join(silent, "; "))
+	if len(lossless) > 0 {
+		notes = append(notes, "without the library these lost nothing either, so they show nothing in this run: "+strings.Join(lossless, "; "))
 	}
 	if controlRounds > 0 && controlLost == 0 {
 		failures = append(failures, fmt.Sprintf("without the library nothing was lost in %d shutdowns: this load shows nothing", controlRounds))

@@ -9,8 +9,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// What a round may show, and what is said of it.
-func TestAPromiseThatIsBrokenIsSaidSo(t *testing.T) {
+func TestABrokenPromiseIsAFailure(t *testing.T) {
 	good := outcome{Result: load.Result{Requests: 100}}
 	lost := outcome{Result: load.Result{Requests: 100, Lost: map[string]int{"EOF": 1}}}
 	reset := outcome{Result: load.Result{Requests: 100, Lost: map[string]int{load.DialReset: 1}}}
@@ -27,7 +26,7 @@ func TestAPromiseThatIsBrokenIsSaidSo(t *testing.T) {
 		{name: "kept", control: lost, round: good},
 		{name: "lost", control: lost, round: lost, failure: "1 of 100 requests lost in 1 shutdowns (EOF 1)"},
 		{name: "a dial reset", control: lost, round: reset, failure: "dial RST 1"},
-		{name: "within the limit", cell: cell{promise: promise{lost: 1}}, control: lost, round: lost},
+
 		{name: "exit status", control: lost, round: exit1, failure: "1 of 1 rounds did not exit with status 0"},
 		{name: "exit status promised", cell: cell{promise: promise{exit: 1}}, control: lost, round: exit1},
 		{name: "stream", cell: cell{promise: promise{stream: "ended"}}, control: lost, round: cut, failure: "the stream was not ended"},
@@ -56,7 +55,7 @@ func requireOne(t *testing.T, want string, got []string) {
 	require.Contains(t, got[0], want)
 }
 
-func TestALossWithAnIdleConnectionIsTheDocumentedLimit(t *testing.T) {
+func TestLossesOnIdleConnectionsAreExcusedInATenthOfTheRounds(t *testing.T) {
 	round := func(idle, stall time.Duration) outcome {
 		return outcome{Result: load.Result{Requests: 9, Lost: map[string]int{"EOF": 1}, IdleBefore: []time.Duration{idle}}, stall: stall}
 	}
@@ -71,31 +70,31 @@ func TestALossWithAnIdleConnectionIsTheDocumentedLimit(t *testing.T) {
 		r.add(round(2*linger, 0), 50)
 		require.Contains(t, r.shortfalls(), losses)
 	})
-	t.Run("clients that stood still see late that they are idle", func(t *testing.T) {
+	t.Run("the stall of the clients counts as idle time", func(t *testing.T) {
 		r := newRow(cell{}, true)
 		r.add(round(linger/2, linger), 1)
 		require.Empty(t, r.shortfalls())
 	})
-	t.Run("but not a connection that was in use", func(t *testing.T) {
+	t.Run("not on a connection in use", func(t *testing.T) {
 		r := newRow(cell{}, true)
 		r.add(round(linger/4, linger/4), 50)
 		require.Contains(t, r.shortfalls(), losses)
 	})
-	t.Run("nor if something else was lost too", func(t *testing.T) {
+	t.Run("not with another loss in the round", func(t *testing.T) {
 		r := newRow(cell{}, true)
 		o := round(2*linger, 0)
 		o.Lost["503"] = 1
 		r.add(o, 50)
 		require.Contains(t, r.shortfalls(), losses)
 	})
-	t.Run("and its exit status counts", func(t *testing.T) {
+	t.Run("the exit status of the round counts", func(t *testing.T) {
 		r := newRow(cell{}, true)
 		o := round(2*linger, 0)
 		o.exit = 2
 		r.add(o, 50)
 		require.Contains(t, r.shortfalls(), exitStatus)
 	})
-	t.Run("without the library every loss counts", func(t *testing.T) {
+	t.Run("not without the library", func(t *testing.T) {
 		r := newRow(cell{}, false)
 		r.add(round(2*linger, 0), 50)
 		require.Equal(t, 1, r.sum.Losses())
@@ -104,11 +103,11 @@ func TestALossWithAnIdleConnectionIsTheDocumentedLimit(t *testing.T) {
 
 func TestAStallIsMeasured(t *testing.T) {
 	s := watchStalls()
-	time.Sleep(2 * stallTick) // so that it has looked
+	time.Sleep(2 * stallTick) // so that the timer has fired
 	require.Less(t, s.end(), time.Minute)
 }
 
-func TestCellsHaveNamesOfTheirOwn(t *testing.T) {
+func TestCellNamesAreUnique(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, c := range cells() {
 		require.False(t, seen[c.name], c.name)

@@ -27,28 +27,28 @@ const (
 	clients = 32
 	// childEnv is the environment variable that makes this program a service.
 	childEnv = "GUARD_SERVICE"
-	// roundLimit is how long a service may live. Rounds take 2 to 5 s.
+	// roundLimit is how long a service may run. Rounds take 2 to 5 s.
 	roundLimit = 2 * time.Minute
-	// warm is how many requests each short client has had answered, in the mean,
-	// before the service is told to stop.
+	// warm is how many answers a client with short requests has, in the mean, before
+	// SIGTERM.
 	warm = 4
 )
 
 // newCertificate returns the certificate of all servers of this run.
 var newCertificate = sync.OnceValues(testcert.New)
 
-// An outcome is what one round showed.
+// An outcome is the result of one round.
 type outcome struct {
 	load.Result
 	exit   int           // status; -1 if a signal ended the process
 	last   time.Duration // from the last reply to the end of the process
 	stream string        // how the stream ended; "" if there was none
-	stall  time.Duration // the longest for which the clients had no processor
-	log    string        // what the service wrote
+	stall  time.Duration // the longest of the clients
+	log    string        // of the service
 }
 
-// run starts the service of a cell, ends it in the middle of the load, and
-// counts. An error says why there was nothing to count.
+// run starts the service of a cell, stops it under load, and counts. An error says
+// that the round could not be done.
 func (c cell) run(ctx context.Context, library bool) (outcome, error) {
 	ctx, kill := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("killed: the service had not ended after %v", roundLimit))
 	defer kill()
@@ -84,7 +84,7 @@ type run interface {
 }
 
 func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
-	// When the service has gone, so have dials that nobody answers.
+	// The end of the service also ends dials without an answer.
 	loading, gone := context.WithCancel(context.Background())
 	defer gone()
 	var how <-chan string
@@ -100,7 +100,7 @@ func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
 	defer stop()
 	err = waitFor(ctx, load, warm*c.traffic.short())
 	if err == nil {
-		time.Sleep(rand.N(50 * time.Millisecond)) // any moment will do: it is where the rounds differ
+		time.Sleep(rand.N(50 * time.Millisecond)) // so that rounds differ
 		load.Mark()
 		err = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
@@ -111,7 +111,7 @@ func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
 		return o, err
 	}
 	stalls := watchStalls()
-	_ = p.wait() // the status says it, also that it had to be killed
+	_ = p.wait() // the exit status has the error
 	o.stall = stalls.end()
 	ended := time.Now()
 	gone()
@@ -128,7 +128,7 @@ func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
 	return o, nil
 }
 
-// startLoad starts the clients of a cell. stop ends what they call through.
+// startLoad starts the clients of a cell. stop closes the proxy that they use.
 func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), err error) {
 	if c.service.Protocol == rpc {
 		r, err := startRPCLoad(ctx, addr, c.traffic)
@@ -155,7 +155,7 @@ func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), e
 	return l.Start(ctx), stop, nil
 }
 
-// serveHTTP serves h at an address of its own.
+// serveHTTP serves h on an address of its own.
 func serveHTTP(h http.Handler) *httptest.Server {
 	srv := httptest.NewUnstartedServer(h)
 	if ln, err := net.Listen("tcp", loopback.Addr()); err == nil {
@@ -166,7 +166,7 @@ func serveHTTP(h http.Handler) *httptest.Server {
 	return srv
 }
 
-// paths are those of the clients, in turn.
+// paths are the paths of the clients, in turn.
 func (t traffic) paths() []string {
 	if t.few {
 		return []string{shortPath, longPath, longPath, longPath}
@@ -177,7 +177,7 @@ func (t traffic) paths() []string {
 // short is how many clients send short requests.
 func (t traffic) short() int { return clients / len(t.paths()) }
 
-// waitFor waits until each client has begun, and there have been n answers.
+// waitFor waits until each client has begun and there are n answers.
 func waitFor(ctx context.Context, r run, n int) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -209,11 +209,11 @@ func startProcess(ctx context.Context, s service) (*process, error) {
 		return nil, err
 	}
 	p := &process{cmd: exec.CommandContext(ctx, self)}
-	// Not our environment: in a pod there would be another lame duck.
+	// The environment is not inherited, because in a pod the lame duck would differ.
 	p.cmd.Env = []string{childEnv + "=" + string(config), "PATH=" + os.Getenv("PATH")}
 	p.cmd.Stderr = &p.stderr
 	p.cmd.WaitDelay = 20 * time.Second
-	if _, err := p.cmd.StdinPipe(); err != nil { // open for as long as this process lives
+	if _, err := p.cmd.StdinPipe(); err != nil { // stays open until this process ends, and the child with it
 		return nil, err
 	}
 	stdout, err := p.cmd.StdoutPipe()

@@ -24,19 +24,19 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// lateStart is what a start-up still takes when SIGTERM has come before Wait.
+// lateStart is how long a start-up still takes after SIGTERM with LateWait.
 const lateStart = 200 * time.Millisecond
 
-// serve is what a child process does. It prints its address and serves until
-// SIGTERM.
+// serve is the main function of a child process. It prints its address and serves
+// until SIGTERM.
 func (s service) serve() {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(3) // the parent has died, and nobody else would end this
+		os.Exit(3) // the parent has died
 	}()
 	if s.Library {
 		s.serveWithLibrary()
-	} else if err := s.serveAlone(); err != nil {
+	} else if err := s.serveWithout(); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -87,8 +87,8 @@ func (s service) start(m *shutdown.Manager) error {
 	return nil
 }
 
-// serveAlone is the same without the library.
-func (s service) serveAlone() error {
+// serveWithout is the same without the library.
+func (s service) serveWithout() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ln, err := net.Listen("tcp", loopback.Addr())
@@ -109,7 +109,7 @@ func (s service) serveAlone() error {
 	}
 	fmt.Println(ln.Addr())
 	if s.Protocol == rpc {
-		return serveRPCAlone(newRPCServer(), ln, wait)
+		return serveRPCWithout(newRPCServer(), ln, wait)
 	}
 	srv, end, err := s.server()
 	if err != nil {
@@ -137,7 +137,7 @@ func (s service) serveAlone() error {
 	return nil
 }
 
-func serveRPCAlone(srv *grpc.Server, ln net.Listener, wait func() (context.Context, context.CancelFunc)) error {
+func serveRPCWithout(srv *grpc.Server, ln net.Listener, wait func() (context.Context, context.CancelFunc)) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	limited, cancel := wait()
@@ -147,8 +147,7 @@ func serveRPCAlone(srv *grpc.Server, ln net.Listener, wait func() (context.Conte
 	return <-served
 }
 
-// server returns the http.Server, and what makes the handlers of streams say
-// good-bye.
+// server returns the http.Server and the function that ends its streams.
 func (s service) server() (srv *http.Server, end func(), err error) {
 	answers, err := s.handler()
 	if err != nil {
@@ -184,7 +183,7 @@ func (s service) handler() (http.Handler, error) {
 	return nil, fmt.Errorf("guard: unknown handler %q", s.Handler)
 }
 
-// goneStatus is how a reverse proxy says that its own dial was refused.
+// goneStatus is the status of a reverse proxy whose own dial was refused.
 const goneStatus = 521
 
 func newReverseProxy(backend string) http.Handler {

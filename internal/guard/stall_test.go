@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A stallwatch knows for how long the goroutines of this process had to wait for
-// a processor.
-type stallwatch struct {
+// A stallWatch measures the longest time for which this process was ready but not
+// scheduled.
+type stallWatch struct {
 	stop    chan struct{}
 	watcher sync.WaitGroup
 	longest time.Duration // written by the watcher
@@ -15,8 +15,8 @@ type stallwatch struct {
 
 const stallTick = 2 * time.Millisecond
 
-func watchStalls() *stallwatch {
-	s := &stallwatch{stop: make(chan struct{})}
+func watchStalls() *stallWatch {
+	s := &stallWatch{stop: make(chan struct{})}
 	s.watcher.Go(func() {
 		tick := time.NewTimer(stallTick)
 		defer tick.Stop()
@@ -34,7 +34,7 @@ func watchStalls() *stallwatch {
 }
 
 // end returns the longest stall.
-func (s *stallwatch) end() time.Duration {
+func (s *stallWatch) end() time.Duration {
 	close(s.stop)
 	s.watcher.Wait()
 	return s.longest

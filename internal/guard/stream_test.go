@@ -16,12 +16,13 @@ import (
 
 func (k streamKind) path() string { return "/stream/" + string(k) }
 
-const goodBye = "data: good-bye"
+// lastEvent is the last event of an SSE stream that the server ends.
+const lastEvent = "data: end"
 
-// streams are the handlers of streams in a service.
+// streamHandlers are the handlers of a service's streams.
 type streamHandlers struct {
 	ended chan struct{}
-	end   func() // makes them say good-bye
+	end   func() // closes ended: the handlers end their streams
 }
 
 func newStreams() streamHandlers {
@@ -32,10 +33,10 @@ func newStreams() streamHandlers {
 func (s streamHandlers) serveSSE(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(w).Flush() // the client sees if it did not
+	_ = http.NewResponseController(w).Flush() // the client notices an error
 	select {
 	case <-s.ended:
-		fmt.Fprintf(w, "%s\n\n", goodBye)
+		fmt.Fprintf(w, "%s\n\n", lastEvent)
 	case <-r.Context().Done():
 	}
 }
@@ -44,17 +45,17 @@ func (s streamHandlers) serveSSE(w http.ResponseWriter, r *http.Request) {
 func (s streamHandlers) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	conn, err := new(websocket.Upgrader).Upgrade(w, r, nil)
 	if err != nil {
-		return // it has answered
+		return // Upgrade has answered
 	}
 	defer conn.Close()
-	left := make(chan struct{})
-	defer close(left)
+	returned := make(chan struct{})
+	defer close(returned)
 	go func() {
 		select {
 		case <-s.ended:
 			text := websocket.FormatCloseMessage(websocket.CloseGoingAway, "")
-			_ = conn.WriteControl(websocket.CloseMessage, text, time.Now().Add(time.Second)) // the client sees if it was not
-		case <-left:
+			_ = conn.WriteControl(websocket.CloseMessage, text, time.Now().Add(time.Second)) // the client notices an error
+		case <-returned:
 		}
 	}()
 	for {
@@ -64,8 +65,8 @@ func (s streamHandlers) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold opens a stream and returns when it is open. The channel tells how it
-// ended: "ended" if the server said good-bye, else "cut".
+// hold opens a stream and returns when it is open. The channel gets "ended" if the
+// server ends the stream properly, otherwise "cut".
 func (k streamKind) hold(ctx context.Context, addr string) (<-chan string, error) {
 	how := make(chan string, 1)
 	switch k {
@@ -110,7 +111,7 @@ func readSSE(body io.Reader) string {
 	how := "cut"
 	lines := bufio.NewScanner(body)
 	for lines.Scan() {
-		if strings.TrimSpace(lines.Text()) == goodBye {
+		if strings.TrimSpace(lines.Text()) == lastEvent {
 			how = "ended"
 		}
 	}

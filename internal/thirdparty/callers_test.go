@@ -20,19 +20,19 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// dialLimit bounds a dial. A SYN that was dropped is repeated after a second.
+// dialLimit bounds a dial. A SYN that was dropped is sent again after a second.
 const dialLimit = 10 * time.Second
 
-// callers are closed loops that dial for each request, for what package load does
-// not speak. As there, one ends at a refused dial.
+// callers make one call after the other, each on a new connection, with protocols that
+// package load does not have. As there, a caller ends at a refused dial.
 type callers struct {
 	wg       sync.WaitGroup
-	answered []atomic.Int64 // of each
-	mu       sync.Mutex
-	result   load.Result // protected by mu
+	answered []atomic.Int64 // by caller
+	mu       sync.Mutex     // protects result
+	result   load.Result
 }
 
-// start starts n callers of call.
+// startCallers starts n callers of call.
 func startCallers(ctx context.Context, n int, call func(context.Context) error) *callers {
 	c := &callers{answered: make([]atomic.Int64, n)}
 	for i := range n {
@@ -58,7 +58,7 @@ func startCallers(ctx context.Context, n int, call func(context.Context) error) 
 	return c
 }
 
-// warm reports whether each of them has had an answer.
+// warm reports whether each caller has had an answer.
 func (c *callers) warm() bool {
 	for i := range c.answered {
 		if c.answered[i].Load() == 0 {
@@ -73,7 +73,7 @@ func (c *callers) wait() load.Result {
 	return c.result
 }
 
-// viaProxy is a request behind the header of a proxy.
+// viaProxy sends a request after a PROXY protocol header.
 func viaProxy(addr string) func(context.Context) error {
 	return func(context.Context) error {
 		conn, err := net.DialTimeout("tcp", addr, dialLimit)
@@ -97,10 +97,10 @@ func viaProxy(addr string) func(context.Context) error {
 	}
 }
 
-// lost hides what ended a connection: on one, a refusal is a loss.
+// lost hides the cause: ECONNREFUSED on an open connection is a loss.
 func lost(where string, err error) error { return fmt.Errorf("%s: %v", where, err) } //nolint:errorlint // see above
 
-// overGRPC is an RPC on a connection of its own.
+// overGRPC makes an RPC on a connection of its own.
 func overGRPC(addr string) func(context.Context) error {
 	return func(context.Context) error {
 		var refused, connected atomic.Bool
@@ -129,7 +129,6 @@ func overGRPC(addr string) func(context.Context) error {
 	}
 }
 
-// rpcServer answers.
 type rpcServer struct {
 	pb.UnimplementedTestServiceServer
 }
@@ -139,5 +138,5 @@ func (rpcServer) UnaryCall(context.Context, *pb.SimpleRequest) (*pb.SimpleRespon
 	return &pb.SimpleResponse{}, nil
 }
 
-// work is what a request takes.
+// work is how long a request takes.
 const work = 2 * time.Millisecond

@@ -27,21 +27,20 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// perShutdown is how many calls are held in the front when a shutdown begins: 500
-// in 20.
+// perShutdown is how many calls are held in the front server when a shutdown begins:
+// 500 in 20 shutdowns.
 const perShutdown = 25
 
-// A drainer is a Server of either package.
+// A drainer is a Server of httpserver or grpcserver.
 type drainer interface {
 	Drained() <-chan struct{}
 	DrainAfter(channels ...<-chan struct{})
 }
 
-// A call is what a handler of the front needs of the server behind it.
+// A call is a call of the server behind, made by a handler of the front server.
 type call func(context.Context) error
 
-// behind start the server that handlers call. It is started first, or last: the
-// order does not matter.
+// behind starts the server that is called by the handlers of the front server.
 var behind = map[string]func(*testing.T, *shutdown.Manager) (drainer, call){
 	"HTTP": func(t *testing.T, m *shutdown.Manager) (drainer, call) {
 		s, err := httpserver.Start(m, &http.Server{Addr: loopback.Addr(), Handler: echo().Handler})
@@ -92,20 +91,20 @@ func rpcs(m *shutdown.Manager) *grpcserver.Server {
 func rpc(t *testing.T, target string, opts ...grpc.DialOption) call {
 	conn, err := grpc.NewClient(target, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() }) // what was called has ended
+	t.Cleanup(func() { _ = conn.Close() }) // the server has ended
 	return func(ctx context.Context) error {
 		_, err := pb.NewTestServiceClient(conn).UnaryCall(ctx, &pb.SimpleRequest{})
 		return err
 	}
 }
 
-// An arrangement is a server behind others.
+// An arrangement is a server behind one or more front servers.
 type arrangement struct {
 	behind string
 	fronts int
-	// front is a handler that waits for hold and then makes its call; clientOf makes
-	// a request of one.
-	front    func(m *shutdown.Manager, entered chan<- struct{}, hold <-chan struct{}, c call) http.Handler
+	// front returns a handler that waits for hold and then makes its call.
+	front func(m *shutdown.Manager, entered chan<- struct{}, hold <-chan struct{}, c call) http.Handler
+	// clientOf sends a request to a front server.
 	clientOf func(t *testing.T, addr string) <-chan error
 }
 
@@ -132,13 +131,13 @@ func httpClient(t *testing.T, addr string) <-chan error {
 	return result
 }
 
-// webSocketFront answers each message with what its call has brought, and says
-// good-bye when Drain begins.
+// webSocketFront answers each message with the result of its call, and closes the
+// WebSocket when Drain begins.
 func webSocketFront(m *shutdown.Manager, entered chan<- struct{}, hold <-chan struct{}, c call) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := new(gorilla.Upgrader).Upgrade(w, r, nil)
 		if err != nil {
-			return // it has answered
+			return // Upgrade has answered
 		}
 		defer conn.Close()
 		for {
@@ -151,7 +150,7 @@ func webSocketFront(m *shutdown.Manager, entered chan<- struct{}, hold <-chan st
 			if err := c(r.Context()); err != nil {
 				text = err.Error()
 			}
-			_ = conn.WriteMessage(gorilla.TextMessage, []byte(text)) // the client sees if it was not
+			_ = conn.WriteMessage(gorilla.TextMessage, []byte(text)) // the client notices an error
 			select {
 			case <-m.Reached(shutdown.Drain):
 				_ = conn.WriteMessage(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseGoingAway, ""))
@@ -183,7 +182,7 @@ func webSocketClient(t *testing.T, addr string) <-chan error {
 			}
 			_, _, err = conn.ReadMessage()
 			if !gorilla.IsCloseError(err, gorilla.CloseGoingAway) {
-				return fmt.Errorf("no good-bye: %w", err)
+				return fmt.Errorf("no close message: %w", err)
 			}
 			return nil
 		}()
@@ -191,13 +190,13 @@ func webSocketClient(t *testing.T, addr string) <-chan error {
 	return result
 }
 
-// run has a shutdown begin while calls are held in the front, and lets them go on
-// when Drain has begun. Without ordered the server behind has drained by then.
+// run starts a shutdown while calls are held in the front servers, and releases them
+// when Drain has begun. Without DrainAfter the server behind has drained by then.
 func (a arrangement) run(t *testing.T, ordered bool) (failed int) {
 	m := manager(t, shutdown.Config{}, nil)
 	entered, hold := make(chan struct{}, perShutdown), make(chan struct{})
 	inner, c := behind[a.behind](t, m)
-	require.NoError(t, c(t.Context()), "while it runs")
+	require.NoError(t, c(t.Context()), "before the shutdown")
 	var (
 		addrs []string
 		after []<-chan struct{}
@@ -217,7 +216,7 @@ func (a arrangement) run(t *testing.T, ordered bool) (failed int) {
 		results = append(results, a.clientOf(t, addrs[i%len(addrs)]))
 	}
 	for range perShutdown {
-		within(t, "a call in the front", entered)
+		within(t, "a call in the front server", entered)
 	}
 	m.Begin(nil)
 	ended := wait(m)
@@ -225,8 +224,8 @@ func (a arrangement) run(t *testing.T, ordered bool) (failed int) {
 	if ordered {
 		select {
 		case <-inner.Drained():
-			t.Error("it has drained before those that call it")
-		case <-time.After(100 * time.Millisecond): // nothing has to happen
+			t.Error("the server behind has drained before those that call it")
+		case <-time.After(100 * time.Millisecond):
 		}
 	} else {
 		within(t, "the end of the server behind", inner.Drained())
@@ -245,7 +244,7 @@ func (a arrangement) run(t *testing.T, ordered bool) (failed int) {
 	return failed
 }
 
-func TestServersDrainInTheirOrder(t *testing.T) {
+func TestDrainAfterDrainsServersInOrder(t *testing.T) {
 	arrangements := map[string]arrangement{
 		"HTTP, behind HTTP":               {"HTTP", 1, httpFront, httpClient},
 		"gRPC on TCP, behind HTTP":        {"gRPC, TCP", 1, httpFront, httpClient},
@@ -263,7 +262,7 @@ func TestServersDrainInTheirOrder(t *testing.T) {
 			for range *shutdowns {
 				failed += a.run(t, true)
 				n := a.run(t, false)
-				require.Equal(t, perShutdown, n, "negative control: a call that is held fails")
+				require.Equal(t, perShutdown, n, "negative control: each held call fails without DrainAfter")
 				without += n
 			}
 			all := *shutdowns * perShutdown
@@ -271,6 +270,6 @@ func TestServersDrainInTheirOrder(t *testing.T) {
 			require.Zero(t, failed)
 		})
 	}
-	_ = table.Flush() // to a strings.Builder
+	_ = table.Flush()
 	t.Logf("\n%s", &text)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// oldH2C has every way in which h2c.NewHandler is used.
+// oldH2C are the ways to use h2c.NewHandler.
 var oldH2C = map[string]func(*testing.T, http.Handler) *http.Server{
 	"with ConfigureServer": func(t *testing.T, next http.Handler) *http.Server {
 		s := new(http2.Server)
@@ -36,7 +36,7 @@ func newHandler(next http.Handler, s *http2.Server) http.Handler {
 	return h2c.NewHandler(next, s) //nolint:staticcheck // it is deprecated, and much used
 }
 
-// slowly holds its request for a second, and says if its context ends before.
+// slowly holds requests for /slow for a second, or until their context ends.
 func slowly(entered chan<- struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/slow" {
@@ -53,24 +53,24 @@ func slowly(entered chan<- struct{}) http.HandlerFunc {
 	}
 }
 
-func TestAnIdleConnectionOfOldH2CDoesNotHoldTheDrain(t *testing.T) {
+func TestIdleOldH2CConnectionDoesNotHoldTheDrain(t *testing.T) {
 	for how, server := range oldH2C {
 		t.Run(how, func(t *testing.T) {
-			var logs journal
+			var logs logBuffer
 			m := manager(t, shutdown.Config{}, &logs)
 			addr := start(t, m, server(t, slowly(nil)))
 			c := client(t, priorKnowledge())
 			require.Equal(t, "quick", get(t, c, "http://"+addr+"/quick").body)
 			require.Empty(t, taskNames(m))
 			began := time.Now()
-			require.NoError(t, end(t, m)) // with an hour to wait
+			require.NoError(t, end(t, m)) // the grace period is an hour
 			t.Logf("%s: %v", how, time.Since(began).Round(time.Millisecond))
 			require.True(t, logs.has("level=WARN", "Protocols.SetUnencryptedHTTP2"), logs.String())
 		})
 	}
 }
 
-func TestARequestOfOldH2CInFlightIsAnswered(t *testing.T) {
+func TestOldH2CRequestInFlightIsAnswered(t *testing.T) {
 	for how, server := range oldH2C {
 		t.Run(how, func(t *testing.T) {
 			m := manager(t, shutdown.Config{}, nil)
@@ -91,8 +91,8 @@ func TestARequestOfOldH2CInFlightIsAnswered(t *testing.T) {
 	}
 }
 
-// What lasts is cancelled when WorkContext ends, and has the time for an answer.
-func TestARequestOfOldH2CThatLastsIsCancelledWithWorkContext(t *testing.T) {
+// The handler then still has time to answer.
+func TestOldH2CRequestIsCancelledWithWorkContext(t *testing.T) {
 	for how, server := range oldH2C {
 		t.Run(how, func(t *testing.T) {
 			m := manager(t, shutdown.Config{GracePeriod: 4 * time.Second}, nil)
@@ -107,7 +107,7 @@ func TestARequestOfOldH2CThatLastsIsCancelledWithWorkContext(t *testing.T) {
 			answer := later(t, client(t, priorKnowledge()), "http://"+addr+"/lasting")
 			within(t, "the handler", entered)
 			m.Begin(nil)
-			_ = m.Wait() // whether the connection was cut is what is said below
+			_ = m.Wait() // the client shows whether the connection was cut
 			require.ErrorIs(t, within(t, "the end of the context", cause), shutdown.ErrTimeout)
 			got := within(t, "the answer", answer)
 			require.NoError(t, got.err)
@@ -116,9 +116,9 @@ func TestARequestOfOldH2CThatLastsIsCancelledWithWorkContext(t *testing.T) {
 	}
 }
 
-// A client that does not know what the server speaks asks for an upgrade, as curl
-// does. Its connection is HTTP/2 from then on, with the first answer as stream 1.
-func TestAnIdleConnectionThatHasBeenUpgradedToOldH2CDoesNotHoldTheDrain(t *testing.T) {
+// A client without prior knowledge, such as curl, sends an upgrade request. From then
+// on its connection is HTTP/2, with the first answer as stream 1.
+func TestIdleConnectionUpgradedToOldH2CDoesNotHoldTheDrain(t *testing.T) {
 	for how, server := range oldH2C {
 		t.Run(how, func(t *testing.T) {
 			m := manager(t, shutdown.Config{}, nil)
@@ -141,14 +141,14 @@ func TestAnIdleConnectionThatHasBeenUpgradedToOldH2CDoesNotHoldTheDrain(t *testi
 				data, ok := frame.(*http2.DataFrame)
 				ended = ok && data.StreamEnded()
 			}
-			require.NoError(t, end(t, m)) // with an hour to wait
+			require.NoError(t, end(t, m)) // the grace period is an hour
 		})
 	}
 }
 
-// The remedy that the warning names.
-func TestProtocolsAreTheRemedyForOldH2C(t *testing.T) {
-	var logs journal
+// The warning about old h2c names Protocols.SetUnencryptedHTTP2.
+func TestUnencryptedHTTP2NeedsNoWarning(t *testing.T) {
+	var logs logBuffer
 	m := manager(t, shutdown.Config{}, &logs)
 	entered := make(chan struct{}, 1)
 	srv := &http.Server{Handler: slowly(entered), Protocols: new(http.Protocols)}

@@ -25,7 +25,7 @@ func listenPacket(t *testing.T) net.PacketConn {
 	return conn
 }
 
-// serveHTTP3 serves h, which Drain ends if m is not nil.
+// serveHTTP3 serves h. If m is not nil, a Drain hook shuts the server down.
 func serveHTTP3(t *testing.T, m *shutdown.Manager, h http.Handler) (addr string) {
 	t.Helper()
 	server, _ := certificate(t)
@@ -63,7 +63,7 @@ func TestHTTP3IsAnsweredDuringTheShutdown(t *testing.T) {
 			http.Error(w, "a method is missing", http.StatusInternalServerError)
 		}
 	})
-	// No hook ends the server: who drains HTTP/3, and how, is quic-go's.
+	// Draining HTTP/3 is quic-go's task, and no hook does it here.
 	addr := serveHTTP3(t, nil, httpserver.Middleware(m)(mux))
 	c := http3Client(t)
 	requireOK := func(path, body string) {
@@ -87,7 +87,7 @@ func TestHTTP3IsAnsweredDuringTheShutdown(t *testing.T) {
 		requireOK("/quick/2", "quick")
 		requireOK("/methods", "")
 	}
-	require.Equal(t, []string{"GET /slow"}, taskNames(m), "what is tracked holds the drain")
+	require.Equal(t, []string{"GET /slow"}, taskNames(m), "a tracked request holds the drain")
 	close(slow.open)
 	got := within(t, "the answer", inFlight)
 	require.NoError(t, got.err)
@@ -101,8 +101,7 @@ func TestHTTP3IsAnsweredDuringTheShutdown(t *testing.T) {
 	require.NotContains(t, late.header, "Connection")
 }
 
-// The recipe: http3.Server.Shutdown as a hook of Drain.
-func TestHTTP3ServerEndsWithAHook(t *testing.T) {
+func TestHTTP3ShutdownAsADrainHookDrainsTheServer(t *testing.T) {
 	m := manager(t, shutdown.Config{}, nil)
 	slow := newGate()
 	addr := serveHTTP3(t, m, httpserver.Middleware(m)(slow))
@@ -139,7 +138,7 @@ func TestAWebTransportSessionOpens(t *testing.T) {
 				if err != nil {
 					return
 				}
-				_, _ = io.Copy(stream, stream) // the client sees if it was not all
+				_, _ = io.Copy(stream, stream) // the client notices an error
 				_ = stream.Close()
 				<-session.Context().Done()
 			})

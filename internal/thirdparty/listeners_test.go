@@ -32,15 +32,15 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// What is promised is promised for 20, which .ci/nightly runs.
-var shutdowns = flag.Int("shutdowns", 5, "of each kind of listener")
+// .ci/nightly runs 20 shutdowns.
+var shutdowns = flag.Int("shutdowns", 5, "shutdowns of each kind of listener and arrangement of servers")
 
 const (
 	clients    = 32
-	longEnough = 30 * time.Second // for the shutdowns of one kind
+	longEnough = 30 * time.Second // bounds the shutdowns of one kind
 )
 
-// counting is what everybody writes who wants to count connections.
+// counting counts connections, as wrappers in many programs do.
 type counting struct {
 	*listener.Listener
 	n atomic.Int64
@@ -54,24 +54,23 @@ func (c *counting) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// hiding is a wrapper in which New cannot find what it wraps.
+// hiding is a wrapper in which listener.New cannot find the Listener.
 type hiding struct{ inside net.Listener }
 
 func (h hiding) Accept() (net.Conn, error) { return h.inside.Accept() }
 func (h hiding) Close() error              { return h.inside.Close() }
 func (h hiding) Addr() net.Addr            { return h.inside.Addr() }
 
-// A kind is one of listeners.
+// A kind is a kind of listener.
 type kind struct {
 	name    string
-	serve   func(*testing.T, *shutdown.Manager) (addr string) // an HTTP server on one
+	serve   func(*testing.T, *shutdown.Manager) (addr string) // starts a server on such a listener
 	load    func(ctx context.Context, t *testing.T, addr string) calling
-	lossy   bool // it is over one of package net's
+	lossy   bool // losses are allowed: the listener is package net's
 	longest time.Duration
 }
 
-// calling is a load that is under way, and has seen every client answered that can
-// be.
+// calling waits for a load that has been started and is warm.
 type calling func() load.Result
 
 func on(wrap func(*testing.T, *listener.Listener) net.Listener) func(*testing.T, *shutdown.Manager) string {
@@ -89,14 +88,14 @@ func serve(t *testing.T, m *shutdown.Manager, ln net.Listener) {
 
 func echo() *http.Server {
 	return &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // the client sees if it is not all
+		body, _ := io.ReadAll(r.Body) // the client notices an error
 		time.Sleep(work)
 		_, _ = w.Write(body)
 	})}
 }
 
-// inBothModes has half of the clients dial for each request, and half keep their
-// connection.
+// inBothModes is a load of which half the clients dial for each request, and half keep
+// their connection.
 func inBothModes(c load.Clients) func(context.Context, *testing.T, string) calling {
 	return func(ctx context.Context, t *testing.T, addr string) calling {
 		c.Addr, c.N = addr, clients/2
@@ -129,8 +128,8 @@ func warm(t *testing.T, runs ...*load.Run) {
 	}
 }
 
-// atTheLimit keeps more connections than the listener lets in: most of the clients
-// are in its queue.
+// atTheLimit is a load with more connections than the listener accepts: most of the
+// clients are in its queue.
 func atTheLimit(ctx context.Context, t *testing.T, addr string) calling {
 	run := load.Clients{Mode: load.KeepAlive, Addr: addr, N: clients, Timeout: soon}.Start(ctx)
 	eventually(t, "requests of all clients", func() bool { return run.Began() == clients && run.Count() > clients })
@@ -156,7 +155,7 @@ func httpAndGRPC(ctx context.Context, t *testing.T, addr string) calling {
 	}
 }
 
-// serveCMux has both servers on one port.
+// serveCMux serves HTTP and gRPC on one port.
 func serveCMux(t *testing.T, m *shutdown.Manager) string {
 	ln := listen(t)
 	mux := cmux.New(ln)
@@ -172,7 +171,7 @@ func serveCMux(t *testing.T, m *shutdown.Manager) string {
 	return ln.Addr().String()
 }
 
-// asSystemdPassesIt is a listener that is made from a descriptor.
+// asSystemdPassesIt serves on a listener made from a descriptor.
 func asSystemdPassesIt(t *testing.T, m *shutdown.Manager) string {
 	parent, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
@@ -180,16 +179,17 @@ func asSystemdPassesIt(t *testing.T, m *shutdown.Manager) string {
 	require.NoError(t, err)
 	ln, err := net.FileListener(file)
 	require.NoError(t, err)
-	// systemd would keep its own, and so the port; here clients are to be refused.
+	// systemd would keep its descriptor, and the port open. Here the clients end when
+	// they are refused.
 	require.NoError(t, file.Close())
 	require.NoError(t, parent.Close())
 	serve(t, m, ln)
 	return ln.Addr().String()
 }
 
-func TestListeners(t *testing.T) {
+func TestNoRequestIsLostBehindWrappedListeners(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("nothing is promised here: only Linux can stop new handshakes")
+		t.Skip("zero loss is promised on Linux only, which can stop new handshakes")
 	}
 	server, trust := certificate(t)
 	direct := func(_ *testing.T, ln *listener.Listener) net.Listener { return ln }
@@ -226,7 +226,7 @@ func TestListeners(t *testing.T) {
 			result, rounds := k.measure(t)
 			fmt.Fprintf(w, "%s\t%d\t%d\t%d %s\t%d\t0\t%v\n", k.name, rounds, result.Requests, result.Losses(), result.Kinds(), result.HeldUp, k.longest.Round(time.Millisecond))
 			if !k.lossy {
-				require.Zero(t, result.Losses(), "%s, connections idle before for %v", result.Kinds(), result.IdleBefore)
+				require.Zero(t, result.Losses(), "%s, connections were idle for %v", result.Kinds(), result.IdleBefore)
 			}
 		})
 	}
@@ -256,11 +256,11 @@ func (k *kind) measure(t *testing.T) (sum load.Result, rounds int) {
 	return sum, rounds
 }
 
-// Two servers have a socket each on the same port, as with a restart: one drains,
-// the other serves on.
-func TestReusePort(t *testing.T) {
+// Two servers have a socket each on the same port, as in a restart: one drains, the
+// other continues to serve.
+func TestNoRequestIsLostInARestartWithReusePort(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("nothing is promised here: only Linux can stop new handshakes")
+		t.Skip("zero loss is promised on Linux only, which can stop new handshakes")
 	}
 	var sum load.Result
 	var longest time.Duration
@@ -281,7 +281,7 @@ func TestReusePort(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, end(t, before))
 		longest = max(longest, time.Since(began))
-		// Whoever comes now is served.
+		// The other server accepts all new connections.
 		run := load.Clients{Addr: addr, N: clients}.Start(ctx)
 		warm(t, run)
 		require.NoError(t, end(t, after))
@@ -293,10 +293,9 @@ func TestReusePort(t *testing.T) {
 	require.Zero(t, sum.Losses(), sum.Kinds())
 }
 
-// An Upgrader keeps a copy of each listener, for a child: so the port stays open
-// when ours is closed, and whoever dials then waits for that child. Nobody is in the
-// way of the shutdown.
-func TestTableflip(t *testing.T) {
+// An Upgrader keeps a copy of each listener for a child process, so the port stays
+// open after the drain, and new connections wait for that child.
+func TestAListenerOfTableflipDoesNotHoldTheShutdown(t *testing.T) {
 	upgrader := newUpgrader(t)
 	var sum load.Result
 	var longest time.Duration
@@ -317,7 +316,7 @@ func TestTableflip(t *testing.T) {
 	t.Logf("tableflip: %d shutdowns, %d requests, without an answer %d %s, exit 0, longest drain %v", rounds, sum.Requests, sum.Losses(), sum.Kinds(), longest.Round(time.Millisecond))
 }
 
-// upgrader is the only one that a process may have.
+// upgrader is the one Upgrader that a process may have.
 var upgrader *tableflip.Upgrader
 
 func newUpgrader(t *testing.T) *tableflip.Upgrader {

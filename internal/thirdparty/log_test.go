@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// A journal keeps what is logged.
-type journal struct {
-	mu   sync.Mutex
+// A logBuffer keeps the log.
+type logBuffer struct {
+	mu   sync.Mutex // protects text
 	text strings.Builder
 }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
 }
 
-// has reports whether there is a line with all of the parts.
-func (j *journal) has(parts ...string) bool {
-	for line := range strings.Lines(j.String()) {
+// has reports whether a line contains all parts.
+func (b *logBuffer) has(parts ...string) bool {
+	for line := range strings.Lines(b.String()) {
 		all := true
 		for _, part := range parts {
 			all = all && strings.Contains(line, part)
@@ -31,8 +31,8 @@ func (j *journal) has(parts ...string) bool {
 	return false
 }
 
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

@@ -10,11 +10,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What the machine says about grace periods is not what is tested here.
+	// The grace period of this machine would change the tests.
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
-	// A process has one Upgrader, to its end.
+	// The Upgrader runs until the process ends.
 	upgrader := goleak.IgnoreTopFunction("github.com/cloudflare/tableflip.(*Upgrader).run")
 	find := func(...goleak.Option) error { return goleak.Find(upgrader) }
 	goleak.VerifyTestMain(leaks.Patient(m, find), upgrader)

@@ -21,12 +21,12 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon bounds the wait for an event that should come at once.
 const soon = 50 * time.Second
 
-// manager makes a Manager that catches no signals. It has ended before the test
-// has. What it logs goes to logs, if that is not nil.
-func manager(t testing.TB, cfg shutdown.Config, logs *journal) *shutdown.Manager {
+// manager makes a Manager that catches no signals and ends before the test does. It
+// logs to logs, if that is not nil.
+func manager(t testing.TB, cfg shutdown.Config, logs *logBuffer) *shutdown.Manager {
 	t.Helper()
 	cfg.Signals = map[os.Signal]shutdown.Action{}
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -34,7 +34,7 @@ func manager(t testing.TB, cfg shutdown.Config, logs *journal) *shutdown.Manager
 		cfg.Logger = slog.New(slog.NewTextHandler(logs, nil))
 	}
 	if cfg.GracePeriod == 0 {
-		cfg.GracePeriod = time.Hour // what must not be cut off is not, however slow the machine is
+		cfg.GracePeriod = time.Hour // so that nothing is cut off on a slow machine
 	}
 	if cfg.LameDuck == 0 {
 		cfg.LameDuck = -1
@@ -43,12 +43,12 @@ func manager(t testing.TB, cfg shutdown.Config, logs *journal) *shutdown.Manager
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		m.Force(nil)
-		_ = m.Wait() // the test has seen what it wanted to
+		_ = m.Wait() // the test has checked what it needs
 	})
 	return m
 }
 
-// start serves clear text on a port of its own.
+// start serves without TLS on a port of its own.
 func start(t testing.TB, m *shutdown.Manager, srv *http.Server) (addr string) {
 	t.Helper()
 	if srv.ErrorLog == nil {
@@ -68,7 +68,7 @@ func listen(t testing.TB) *listener.Listener {
 	return ln
 }
 
-// wait is m.Wait in a channel.
+// wait calls m.Wait, and sends the result.
 func wait(m *shutdown.Manager) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- m.Wait() }()
@@ -82,7 +82,7 @@ func end(t testing.TB, m *shutdown.Manager) error {
 	return within(t, "the end of the shutdown", wait(m))
 }
 
-// within takes what the channel brings; it fails the test if that is nothing.
+// within receives from the channel. It fails the test if nothing comes soon.
 func within[T any](t testing.TB, what string, from <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -124,7 +124,7 @@ func certificate(t testing.TB) (server, client *tls.Config) {
 	return server, client
 }
 
-// A client that keeps connections, and has closed them before the test ends.
+// client returns a client whose idle connections are closed before the test ends.
 func client(t testing.TB, transport *http.Transport) *http.Client {
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
@@ -142,10 +142,10 @@ func overTLS(trust *tls.Config) *http.Transport {
 	return transport
 }
 
-// A reply is what a client got.
+// A reply is a client's response or error.
 type reply struct {
 	status int
-	close  bool // the server asked the client to leave
+	close  bool // with "Connection: close"
 	header http.Header
 	body   string
 	err    error
@@ -167,7 +167,7 @@ func get(t testing.TB, c *http.Client, url string) reply {
 	return reply{status: resp.StatusCode, close: resp.Close, header: resp.Header, body: string(body), err: err}
 }
 
-// later sends a request whose reply is awaited elsewhere.
+// later sends a request in the background.
 func later(t testing.TB, c *http.Client, url string) <-chan reply {
 	replies := make(chan reply, 1)
 	go func() { replies <- get(t, c, url) }()

@@ -19,7 +19,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// A protocol is spoken by a site.
+// protocol is the protocol of a site.
 type protocol string
 
 const (
@@ -29,7 +29,7 @@ const (
 	overQUIC protocol = "HTTP/3"
 )
 
-// A site is a server with one handler, with the library or without, and notes what
+// A site is a server with one handler, with the library or without. It records what
 // its handler and its clients see.
 type site struct {
 	*testing.T
@@ -42,18 +42,18 @@ type site struct {
 	server []string
 	seen   []string
 
-	entered chan struct{} // a token for each handler that has been called
-	ended   chan struct{} // and for each that has returned
+	entered chan struct{} // gets a value when a handler is called
+	ended   chan struct{} // gets a value when a handler has returned
 }
 
-// handled is what the handler sees.
+// handled records what the handler sees.
 func (s *site) handled(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.server = append(s.server, fmt.Sprintf(format, args...))
 }
 
-// saw is what a client sees.
+// saw records what a client sees.
 func (s *site) saw(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,16 +66,16 @@ func (s *site) text() string {
 	return strings.Join(append(s.server, s.seen...), "; ")
 }
 
-// How a site is served.
+// how says how a site is served.
 type how int
 
 const (
-	without  how = iota // by net/http or quic-go
-	with                // by the library
-	draining            // by the library, when Drain has begun
+	without  how = iota // by net/http or quic-go alone
+	with                // with the library
+	draining            // with the library, after Drain has begun
 )
 
-// newSite starts one that behaves like b.
+// newSite starts a site for b.
 func newSite(t *testing.T, p protocol, how how, b behaviour) *site {
 	s := &site{T: t, protocol: p, entered: make(chan struct{}, 100), ended: make(chan struct{}, 100)}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +124,7 @@ func (s *site) listen(m *shutdown.Manager, srv *http.Server, how how, file bool)
 		require.NoError(s, err)
 		held := make(chan struct{})
 		s.Cleanup(func() { close(held) })
-		server.DrainAfter(held) // it serves on
+		server.DrainAfter(held) // so that it continues to serve
 		return ln.Addr().String()
 	}
 	served := make(chan error, 1)
@@ -142,8 +142,7 @@ func (s *site) listen(m *shutdown.Manager, srv *http.Server, how how, file bool)
 	return ln.Addr().String()
 }
 
-// hold keeps a shutdown in Drain to the end of the test. It begins when begin is
-// called.
+// hold makes a shutdown stay in Drain until the end of the test. begin begins it.
 func hold(t *testing.T, m *shutdown.Manager) (begin func()) {
 	release, ok := m.Track("the test")
 	require.True(t, ok)
@@ -154,8 +153,8 @@ func hold(t *testing.T, m *shutdown.Manager) (begin func()) {
 	}
 }
 
-// fileListener makes connections that say when a file reaches them: the kernel
-// sends it then.
+// fileListener accepts connections that record the type of what is sent with
+// ReadFrom. The kernel sends a file itself only if the file reaches the connection.
 type fileListener struct {
 	net.Listener
 	site *site
@@ -179,7 +178,7 @@ func (c *fileConn) ReadFrom(r io.Reader) (int64, error) {
 	return c.TCPConn.ReadFrom(r)
 }
 
-// dial is for what no http.Client does. It is for HTTP/1.1.
+// dial opens a connection for HTTP/1.1 requests that http.Client cannot send.
 func (s *site) dial() net.Conn {
 	conn, err := net.DialTimeout("tcp", s.addr, soon)
 	require.NoError(s, err)
@@ -192,5 +191,6 @@ func (s *site) dial() net.Conn {
 	return conn
 }
 
-// patience is for what does not come: it is seen, and the test goes on.
+// patience bounds the wait for an event that may not come. The site records that, and
+// the test continues.
 const patience = 3 * time.Second

@@ -31,40 +31,41 @@ var (
 	onlyOne = []protocol{http1, http1TLS}
 )
 
-// A behaviour is one that net/http documents, or that much is built on.
+// A behaviour of ResponseWriters is one that net/http documents, or on which much code
+// depends.
 type behaviour struct {
 	name      string
 	protocols []protocol // nil means all
 	handle    func(*site, http.ResponseWriter, *http.Request)
 	ask       func(*site) // nil means one GET
-	file      bool        // what is given to the connection is of interest
+	file      bool        // record what the connection's ReadFrom gets
 }
 
-// differs has what the documentation says is not the same, and why.
+// differs has the behaviours that are documented as different, and why.
 var differs = map[string]string{
 	"methods by assertion": "http.ResponseController, which net/http says to use, finds them by Unwrap",
 	"TLS connection":       "Start's documentation: what NetConn of a *tls.Conn returns embeds the listener's",
 
-	// net/http's private method requestTooLarge, which no wrapper has.
+	// net/http uses a private method, requestTooLarge, which no wrapper can have.
 	"MaxBytesReader, 400":   "a client that goes on sending has no answer: the status has to be 413",
 	"MaxBytesReader, 200":   "the same",
 	"413 of something else": "it closes the connection too",
 }
 
-// differsLate is what else is not the same for requests that come while the server
-// drains.
+// differsLate has the behaviours that also differ for requests that arrive while the
+// server drains.
 var differsLate = map[string]string{
 	"MaxBytesReader, 400": "it is answered at once, as without",
 	"MaxBytesReader, 200": "it is answered at once, as without",
 	"pipelined requests":  "the first answer says that the connection ends, and so it does",
 }
 
-// goesOn is what has been seen without what tells a client to leave.
-func goesOn(text string) string {
+// withoutClose removes "Connection: close" from what was recorded.
+func withoutClose(text string) string {
 	return strings.NewReplacer(", close", "", "close", "", "Connection: close | ", "", " | Connection: close", "").Replace(text)
 }
 
-func TestResponseWriters(t *testing.T) {
+func TestAResponseWriterBehavesAsWithoutTheLibrary(t *testing.T) {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "behaviour\tprotocol\twithout\twith httpserver\twhile it drains")
@@ -81,19 +82,19 @@ func TestResponseWriters(t *testing.T) {
 				t.Run("with", func(t *testing.T) { library = b.observe(t, p, with) })
 				t.Run("draining", func(t *testing.T) { late = b.observe(t, p, draining) })
 				if differsLate[b.name] == "" {
-					require.Equal(t, goesOn(library), goesOn(late), "while it drains")
+					require.Equal(t, withoutClose(library), withoutClose(late), "while it drains")
 				}
 				if differs[b.name] == "" {
 					require.Equal(t, plain, library)
 				}
 			})
-			seen = seen || plain != "" // -run may have left it out
+			seen = seen || plain != "" // empty if -run excludes the test
 			verdict := "the same"
 			if library != plain {
 				verdict, different = library, true
 			}
 			lateVerdict := "the same"
-			if goesOn(late) != goesOn(library) {
+			if withoutClose(late) != withoutClose(library) {
 				lateVerdict = late
 			} else if late != library {
 				lateVerdict = "the same, and close"
@@ -129,7 +130,7 @@ func (b behaviour) observe(t *testing.T, p protocol, how how) string {
 	return s.text()
 }
 
-// request notes what comes back: the status, headers that mean something, body and
+// request sends a request and records the response: status, some headers, body and
 // trailers.
 func (s *site) request(method string, header http.Header, body io.Reader) {
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
@@ -172,7 +173,7 @@ func (s *site) response(resp *http.Response) {
 	s.saw("%d %q %s %s", resp.StatusCode, body, strings.Join(more, ", "), kindOf(err))
 }
 
-// kindOf is the error without what changes from run to run.
+// kindOf returns the error's text without what changes from run to run.
 func kindOf(err error) string {
 	var op *net.OpError
 	switch {
@@ -212,7 +213,7 @@ var behaviours = []behaviour{
 	{name: "interfaces", handle: func(s *site, w http.ResponseWriter, _ *http.Request) {
 		s.handled("Flusher %v, FlushError %v, Hijacker %v, ReaderFrom %v, StringWriter %v, Pusher %v, CloseNotifier %v",
 			has[http.Flusher](w), has[flushErrorer](w), has[http.Hijacker](w), has[io.ReaderFrom](w), has[io.StringWriter](w),
-			has[http.Pusher](w), has[http.CloseNotifier](w)) //nolint:staticcheck // it is deprecated, and there
+			has[http.Pusher](w), has[http.CloseNotifier](w)) //nolint:staticcheck // it is deprecated, but net/http has it
 	}},
 	{name: "methods by assertion", handle: func(s *site, w http.ResponseWriter, _ *http.Request) {
 		s.handled("deadlines %v, EnableFullDuplex %v", has[deadliner](w), has[fullDuplexer](w))
@@ -291,13 +292,13 @@ var behaviours = []behaviour{
 	}},
 	{name: "CloseNotifier", protocols: []protocol{http1, http1TLS, http2TLS}, handle: func(s *site, w http.ResponseWriter, _ *http.Request) {
 		select {
-		case v := <-w.(http.CloseNotifier).CloseNotify(): //nolint:staticcheck // it is deprecated, and there
+		case v := <-w.(http.CloseNotifier).CloseNotify(): //nolint:staticcheck // it is deprecated, but net/http has it
 			s.handled("closed %v", v)
 		case <-time.After(patience):
 			s.handled("nothing")
 		}
 	}, ask: leaveEarly},
-	{name: "the context of who leaves", handle: func(s *site, _ http.ResponseWriter, r *http.Request) {
+	{name: "the context of a client that leaves", handle: func(s *site, _ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			s.handled("%v", r.Context().Err())
@@ -358,7 +359,7 @@ var behaviours = []behaviour{
 		_, _ = io.ReadAll(r.Body)
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	}, ask: func(s *site) { s.request(http.MethodPost, nil, strings.NewReader("hello")) }},
-	{name: "a body that nobody reads", handle: func(_ *site, w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
+	{name: "a body that is not read", handle: func(_ *site, w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
 		ask: func(s *site) { s.request(http.MethodPost, nil, strings.NewReader(strings.Repeat("a", 10000))) }},
 	{name: "Expect: 100-continue", protocols: []protocol{http1, http1TLS, http2TLS}, handle: func(s *site, w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -417,15 +418,15 @@ var behaviours = []behaviour{
 		r := bufio.NewReader(conn)
 		resp, err := http.ReadResponse(r, nil)
 		require.NoError(s, err)
-		_, _ = io.WriteString(conn, "hello\n") // the answer shows if it was not
+		_, _ = io.WriteString(conn, "hello\n") // the answer shows an error
 		echoed, err := io.ReadAll(r)
 		s.saw("%d %s %q %s", resp.StatusCode, resp.Header.Get("Upgrade"), echoed, kindOf(err))
 		conn.Close()
 	}},
 }
 
-// fails asks for an answer that does not come to its end. How much of it comes is a
-// race of the client's.
+// fails sends a request whose response does not complete. How much of the response
+// arrives depends on timing, so it is not recorded.
 func fails(s *site) {
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
@@ -444,14 +445,15 @@ func flush(how func(http.ResponseWriter) error) func(*site, http.ResponseWriter,
 		_, _ = io.WriteString(w, "first")
 		s.handled("%s", kindOf(how(w)))
 		select {
-		case <-r.Context().Done(): // the client has what it wanted
+		case <-r.Context().Done(): // the client has got the first part
 		case <-time.After(patience):
 			s.handled("the client has got nothing")
 		}
 	}
 }
 
-// whileHandled reads what comes while the handler is at work, and leaves.
+// whileHandled reads the first part of a response while the handler runs, and then
+// closes the connection.
 func whileHandled(s *site) {
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
@@ -481,10 +483,10 @@ func hijack(s *site, w http.ResponseWriter, how func() (net.Conn, *bufio.ReadWri
 	_, err = io.ReadFull(rw, more)
 	s.handled("%T, read %q %s, Write: %v, again: %v", conn, more, kindOf(err), writeErr, again)
 	_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhijacked")
-	_ = rw.Flush() // the client sees if it was not
+	_ = rw.Flush() // the client notices an error
 }
 
-// raw sends the text, and reads to the end of what comes back.
+// raw sends the text, and records what comes back.
 func raw(text string) func(*site) {
 	return func(s *site) {
 		conn := s.dial()
@@ -497,7 +499,7 @@ func raw(text string) func(*site) {
 			line, rest = r.ReadString('\n')
 			line = strings.TrimSpace(line)
 			if line == "" && empty {
-				break // a connection that goes on is not waited for
+				break // the connection stays open, so there is no EOF
 			}
 			empty = empty || line == "Content-Length: 0"
 			if line != "" && !strings.HasPrefix(line, "Date:") {
@@ -508,7 +510,7 @@ func raw(text string) func(*site) {
 	}
 }
 
-// leaveEarly closes the connection when the request has been sent.
+// leaveEarly cancels the request when the handler has been called.
 func leaveEarly(s *site) {
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
@@ -524,7 +526,7 @@ func leaveEarly(s *site) {
 	}
 }
 
-// stalledBody sends the beginning of a body, and no more.
+// stalledBody sends the start of a body, and no more.
 func stalledBody(s *site) {
 	r, w := io.Pipe()
 	defer w.Close()
@@ -532,7 +534,7 @@ func stalledBody(s *site) {
 	s.request(http.MethodPost, nil, r)
 }
 
-// inTwoHalves sends the second half of a body when the first has been echoed.
+// inTwoHalves sends the second half of a body after the first has been echoed.
 func inTwoHalves(s *site) {
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
@@ -570,7 +572,7 @@ func tooLarge(status int) func(*site, http.ResponseWriter, *http.Request) {
 	}
 }
 
-// keepSending sends more than it may, and then stalls, with more to come.
+// keepSending sends more than the limit, and then stalls before the end of the body.
 func keepSending(s *site) {
 	if s.protocol == http1 || s.protocol == http1TLS {
 		conn := s.dial()
@@ -599,7 +601,7 @@ func bigFile(s *site) string {
 	return name
 }
 
-// proxy is a ReverseProxy before a backend of net/http.
+// proxy returns a handler that is a ReverseProxy in front of a net/http server.
 func proxy(backend http.HandlerFunc) func(*site, http.ResponseWriter, *http.Request) {
 	if backend == nil {
 		backend = func(w http.ResponseWriter, _ *http.Request) {

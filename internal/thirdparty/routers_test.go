@@ -16,7 +16,7 @@ import (
 
 // A gate holds requests until it is opened.
 type gate struct {
-	entered chan struct{} // a token for each
+	entered chan struct{} // gets a value for each request
 	open    chan struct{}
 }
 
@@ -28,8 +28,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "held")
 }
 
-// named is what a program that uses chi has: the pattern is known when chi has
-// routed, which is before the handler, and a middleware of the route runs then.
+// named is a middleware of a chi route, which sets the name of a request. It runs
+// after chi has found the route, so the pattern is known.
 func named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpserver.SetName(r.Context(), r.Method+" "+chi.RouteContext(r.Context()).RoutePattern())
@@ -48,7 +48,7 @@ var routers = map[string]func(m *shutdown.Manager, g *gate) http.Handler{
 		inner := chi.NewRouter()
 		inner.With(named).Get("/{id}", g.ServeHTTP)
 		r := chi.NewRouter()
-		r.Use(httpserver.Middleware(m), httpserver.Middleware(m)) // twice by mistake
+		r.Use(httpserver.Middleware(m), httpserver.Middleware(m)) // twice, as if by mistake
 		r.Mount("/orders", inner)
 		return r
 	},
@@ -63,7 +63,7 @@ var routers = map[string]func(m *shutdown.Manager, g *gate) http.Handler{
 	},
 }
 
-func TestRoutersNameTheirRequests(t *testing.T) {
+func TestARequestHasTheNameOfItsRoute(t *testing.T) {
 	for name, router := range routers {
 		for _, how := range []string{"under Start", "with Middleware alone"} {
 			t.Run(name+" "+how, func(t *testing.T) {
@@ -94,16 +94,16 @@ func TestRoutersNameTheirRequests(t *testing.T) {
 				got := within(t, "the answer", answer)
 				require.NoError(t, got.err)
 				require.Equal(t, "held", got.body)
-				require.True(t, got.close, "the client is asked to leave")
+				require.True(t, got.close, "the response has Connection: close")
 				require.NoError(t, within(t, "the end of the shutdown", ended))
 			})
 		}
 	}
 }
 
-// A middleware that chi runs before it routes does not know the pattern yet; it sets
-// the name when the handler has returned, for logs of what comes after.
-func TestANameMayComeLate(t *testing.T) {
+// A middleware that chi runs before routing does not know the pattern yet. It can set
+// the name after the handler has returned, for later log lines.
+func TestSetNameWorksAfterTheHandlerHasReturned(t *testing.T) {
 	m, g := manager(t, shutdown.Config{}, nil), newGate()
 	named, leave := make(chan struct{}), make(chan struct{})
 	r := chi.NewRouter()

@@ -20,15 +20,15 @@ import (
 // held is how many WebSockets are open when a shutdown begins.
 const held = 8
 
-// A library is one for WebSockets.
+// A library is a WebSocket library.
 type library struct {
-	// room is a handler that reads until its client closes, and says good-bye when
-	// leave is closed.
+	// room is a handler that reads until its client closes, and sends a close message
+	// when leave is closed.
 	room func(opened *atomic.Int64, leave <-chan struct{}) http.HandlerFunc
-	// left is a handler that returns and leaves the connection to a goroutine,
-	// which sends what ended it.
+	// left is a handler that returns and leaves the connection to a goroutine, which
+	// sends the error that ended it.
 	left func(ends chan<- error) http.HandlerFunc
-	// dial opens one, and reads until its end.
+	// dial opens a WebSocket, and sends how it ended.
 	dial func(t *testing.T, addr string) (closed <-chan string)
 }
 
@@ -43,7 +43,7 @@ var libraries = map[string]library{
 			return func(w http.ResponseWriter, r *http.Request) {
 				conn, err := new(gorilla.Upgrader).Upgrade(w, r, nil)
 				if err != nil {
-					return // it has answered
+					return // the client has got an error
 				}
 				defer conn.Close()
 				ended := make(chan struct{})
@@ -51,8 +51,8 @@ var libraries = map[string]library{
 				go func() {
 					select {
 					case <-leave:
-						bye := gorilla.FormatCloseMessage(gorilla.CloseGoingAway, "")
-						_ = conn.WriteControl(gorilla.CloseMessage, bye, time.Now().Add(soon)) // the client sees if it was not
+						text := gorilla.FormatCloseMessage(gorilla.CloseGoingAway, "")
+						_ = conn.WriteControl(gorilla.CloseMessage, text, time.Now().Add(soon)) // the client notices an error
 					case <-ended:
 					}
 				}()
@@ -94,7 +94,7 @@ var libraries = map[string]library{
 			return func(w http.ResponseWriter, r *http.Request) {
 				conn, err := coder.Accept(w, r, nil)
 				if err != nil {
-					return // it has answered
+					return // the client has got an error
 				}
 				defer conn.CloseNow()
 				ended := make(chan struct{})
@@ -102,7 +102,7 @@ var libraries = map[string]library{
 				go func() {
 					select {
 					case <-leave:
-						_ = conn.Close(coder.StatusGoingAway, "") // the client sees if it was not
+						_ = conn.Close(coder.StatusGoingAway, "") // the client notices an error
 					case <-ended:
 					}
 				}()
@@ -140,12 +140,13 @@ var libraries = map[string]library{
 	},
 }
 
-// The recipe: a hook of Drain, or a goroutine that waits for it, tells the handlers.
-var goodByes = map[string]func(m *shutdown.Manager) (leave <-chan struct{}){
+// whenDraining are the documented ways to learn that Drain has begun: Reached, or a
+// Drain hook.
+var whenDraining = map[string]func(m *shutdown.Manager) (leave <-chan struct{}){
 	"Reached": func(m *shutdown.Manager) <-chan struct{} { return m.Reached(shutdown.Drain) },
 	"On": func(m *shutdown.Manager) <-chan struct{} {
 		leave := make(chan struct{})
-		m.On(shutdown.Drain, "good-byes", func(context.Context) error {
+		m.On(shutdown.Drain, "close WebSockets", func(context.Context) error {
 			close(leave)
 			return nil
 		})
@@ -153,13 +154,13 @@ var goodByes = map[string]func(m *shutdown.Manager) (leave <-chan struct{}){
 	},
 }
 
-func TestWebSocketsAreToldWhenDrainBegins(t *testing.T) {
+func TestHandlersCanCloseWebSocketsWhenDrainBegins(t *testing.T) {
 	for name, lib := range libraries {
-		for how, goodBye := range goodByes {
+		for how, draining := range whenDraining {
 			t.Run(name+" "+how, func(t *testing.T) {
 				m := manager(t, shutdown.Config{LameDuck: 50 * time.Millisecond}, nil)
 				var opened atomic.Int64
-				addr := start(t, m, &http.Server{Handler: lib.room(&opened, goodBye(m))})
+				addr := start(t, m, &http.Server{Handler: lib.room(&opened, draining(m))})
 				var clients []<-chan string
 				for range held {
 					clients = append(clients, lib.dial(t, addr))
@@ -175,12 +176,11 @@ func TestWebSocketsAreToldWhenDrainBegins(t *testing.T) {
 	}
 }
 
-// Without a good-bye the shutdown takes all of its time. The log says what it waits
-// for.
-func TestWebSocketsThatNobodyTellsAreNamed(t *testing.T) {
+// The shutdown takes all of its time, and the log says what it waits for.
+func TestWebSocketsThatAreNotClosedHoldTheDrainAndAreLogged(t *testing.T) {
 	for name, lib := range libraries {
 		t.Run(name, func(t *testing.T) {
-			var logs journal
+			var logs logBuffer
 			m := manager(t, shutdown.Config{GracePeriod: 4 * time.Second}, &logs)
 			var opened atomic.Int64
 			addr := start(t, m, &http.Server{Handler: lib.room(&opened, nil)})
@@ -200,9 +200,10 @@ func TestWebSocketsThatNobodyTellsAreNamed(t *testing.T) {
 	}
 }
 
-// What a handler has left to a goroutine nobody waits for; but it has ended when
-// Close hooks run, which take away what it uses.
-func TestWebSocketsThatAreLeftToAGoroutineEndBeforeClose(t *testing.T) {
+// The drain does not wait for a WebSocket whose handler has returned and left it to a
+// goroutine. But the connection is closed before Close hooks run, because they close
+// what the goroutine may use.
+func TestWebSocketsLeftToAGoroutineAreClosedBeforeCloseHooksRun(t *testing.T) {
 	for name, lib := range libraries {
 		t.Run(name, func(t *testing.T) {
 			m := manager(t, shutdown.Config{}, nil)

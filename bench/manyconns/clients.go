@@ -16,31 +16,31 @@ import (
 	"time"
 )
 
-// dialers bounds how many connections are being made at once: fewer than any
-// listener's queue holds.
+// dialers bounds how many connections are made at the same time. It is less than the
+// length of any listener's queue.
 const dialers = 64
 
-// A crowd is many connections to one server.
-type crowd struct {
+// clients are many connections to one server.
+type clients struct {
 	addr    string
 	readers sync.WaitGroup
 
 	mu sync.Mutex // protects what follows
 	tally
+	conns []net.Conn
 }
 
-// A tally is what became of them.
+// A tally counts how requests and connections ended.
 type tally struct {
-	answered  int            // of the requests in flight
+	answered  int            // requests in flight at SIGTERM that were answered
 	lastReply time.Time      // to one of those
-	reset     int            // connections that ended in a reset
-	strange   map[string]int // that ended in anything but that and the usual end of file
-	conns     []net.Conn
+	reset     int            // connections that ended with a reset
+	otherEnds map[string]int // connections that ended with another error than EOF, by error
 }
 
-// open makes n connections, and sends a request for path on each. If it is one
-// that is answered now, open waits for the answers.
-func (c *crowd) open(ctx context.Context, n int, path string, answeredNow bool) error {
+// open makes n connections, and sends a request for path on each. If answeredNow is
+// set, it waits for the answers.
+func (c *clients) open(ctx context.Context, n int, path string, answeredNow bool) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wait sync.WaitGroup
@@ -58,7 +58,7 @@ func (c *crowd) open(ctx context.Context, n int, path string, answeredNow bool) 
 	return context.Cause(ctx)
 }
 
-func (c *crowd) openOne(ctx context.Context, path string, answeredNow bool) error {
+func (c *clients) openOne(ctx context.Context, path string, answeredNow bool) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", c.addr)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *crowd) openOne(ctx context.Context, path string, answeredNow bool) erro
 	c.conns = append(c.conns, conn)
 	c.mu.Unlock()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // a dead connection says so below
+		_ = conn.SetDeadline(deadline) // if it fails, so do reads and writes
 	}
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", path); err != nil {
 		return err
@@ -83,8 +83,8 @@ func (c *crowd) openOne(ctx context.Context, path string, answeredNow bool) erro
 	return nil
 }
 
-// read waits for the answer that is still due, and for the end.
-func (c *crowd) read(in *bufio.Reader, due bool) {
+// read waits for the answer, if one is due, and for the end of the connection.
+func (c *clients) read(in *bufio.Reader, due bool) {
 	if due {
 		err := readAnswer(in)
 		now := time.Now()
@@ -94,17 +94,17 @@ func (c *crowd) read(in *bufio.Reader, due bool) {
 		}
 		c.mu.Lock()
 		c.answered++
-		c.lastReply = now // the lock makes it the latest, but for microseconds
+		c.lastReply = now // under the lock, so it is the latest but for microseconds
 		c.mu.Unlock()
 	}
 	_, err := in.ReadByte()
 	if err == nil {
-		err = errors.New("a byte that nobody asked for")
+		err = errors.New("an unexpected byte")
 	}
 	c.ended(err)
 }
 
-func (c *crowd) ended(err error) {
+func (c *clients) ended(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -116,25 +116,25 @@ func (c *crowd) ended(err error) {
 		if errors.As(err, &op) {
 			err = op.Err // without the addresses, so that equal ones are counted together
 		}
-		if c.strange == nil {
-			c.strange = make(map[string]int)
+		if c.otherEnds == nil {
+			c.otherEnds = make(map[string]int)
 		}
-		c.strange[err.Error()]++
+		c.otherEnds[err.Error()]++
 	}
 }
 
-// wait returns when every connection has ended.
-func (c *crowd) wait() tally {
+// wait waits until every connection has ended.
+func (c *clients) wait() tally {
 	c.readers.Wait()
 	c.close()
 	return c.tally
 }
 
-func (c *crowd) close() {
+func (c *clients) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, conn := range c.conns {
-		_ = conn.Close() // it has ended, or nobody cares any more
+		_ = conn.Close() // its result does not matter any more
 	}
 	c.conns = nil
 }
@@ -155,7 +155,7 @@ func readAnswer(in *bufio.Reader) error {
 	return nil
 }
 
-// untilInFlight returns when the handlers have all n requests.
+// untilInFlight waits until n requests have reached the handlers.
 func untilInFlight(ctx context.Context, addr string, n int) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {

@@ -1,14 +1,15 @@
 //go:build linux
 
-// Manyconns ends servers that hold many connections: thousands of idle ones,
-// and thousands of requests in flight that are answered two seconds later.
+// Manyconns measures the graceful shutdown of servers with many connections:
+// thousands that are idle, and thousands with a request in flight that is answered
+// two seconds later.
 //
 //	go run ./manyconns
 //
-// It does so in turn with http.Server.Shutdown alone and with this library,
-// each a child process that gets SIGTERM, and prints what was lost, how long
-// the end took and how much memory. It exits with status 1 if the library lost
-// a request or did not end well.
+// It compares http.Server.Shutdown alone with this library, in turn. Each server is a
+// child process that gets SIGTERM. Manyconns prints what was lost, how long the
+// shutdown took and how much memory it needed. It exits with status 1 if the library
+// lost a request or exited with another status than 0.
 package main
 
 import (
@@ -26,7 +27,7 @@ import (
 )
 
 func main() {
-	if child.Play(roles) {
+	if child.RunRole(roles) {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,7 +51,7 @@ func main() {
 	}
 }
 
-// A plan is what to measure.
+// A plan says what to measure.
 type plan struct {
 	rounds, idle, inFlight int
 	hold                   time.Duration
@@ -62,8 +63,8 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	flags.SetOutput(usage)
 	flags.IntVar(&p.rounds, "rounds", 3, "shutdowns of each server")
 	flags.IntVar(&p.idle, "idle", 10_000, "idle keep-alive connections, each of which has had one answer")
-	flags.IntVar(&p.inFlight, "inflight", 2_000, "requests in flight, each on its own connection; 0 to see the end of idle ones alone")
-	flags.DurationVar(&p.hold, "hold", 2*time.Second, "how long after SIGTERM those are answered")
+	flags.IntVar(&p.inFlight, "inflight", 2_000, "requests in flight, each on its own connection; 0 measures idle connections alone")
+	flags.DurationVar(&p.hold, "hold", 2*time.Second, "how long after SIGTERM the requests in flight are answered")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
@@ -71,16 +72,15 @@ func parse(args []string, usage io.Writer) (plan, error) {
 		return plan{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if p.rounds < 1 || p.idle < 0 || p.inFlight < 0 || p.hold < 0 {
-		return plan{}, errors.New("-rounds starts at 1, -idle, -inflight and -hold at 0")
+		return plan{}, errors.New("-rounds must be at least 1, and -idle, -inflight and -hold at least 0")
 	}
 	return p, p.checkLimits()
 }
 
-// checkLimits looks whether this machine lets us. The soft limit need not be
-// raised: package os has done that when we started (golang/go#46279), in the
-// children too.
+// checkLimits reports whether this machine allows as many connections. Package os has
+// raised the soft limit of open files, in the children too (golang/go#46279).
 func (p plan) checkLimits() error {
-	const others = 100 // listeners, pipes, what the runtime has
+	const others = 100 // listeners, pipes, descriptors of the runtime
 	need := p.idle + p.inFlight
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -91,7 +91,7 @@ func (p plan) checkLimits() error {
 	}
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {
-		return nil // the dials will tell
+		return nil // dials will fail if there are too few
 	}
 	var low, high int
 	if _, err := fmt.Sscan(string(text), &low, &high); err == nil && need > high-low+1 {
@@ -100,8 +100,8 @@ func (p plan) checkLimits() error {
 	return nil
 }
 
-// measure takes the servers in turn, so that whatever else the machine does
-// meets both alike.
+// measure takes the servers in turn, so that other work of the machine affects both
+// alike.
 func (p plan) measure(ctx context.Context, progress io.Writer) ([]*row, error) {
 	rows := []*row{{server: "plain", plan: p}, {server: "library", plan: p}}
 	for n := range p.rounds {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if child.Play(roles) {
+	if child.RunRole(roles) {
 		return
 	}
 	os.Exit(m.Run())
@@ -36,7 +36,7 @@ func TestAllRequestsInFlightAreAnswered(t *testing.T) {
 	printTable(&table, rows)
 	t.Logf("\n%s", &table)
 	if !ok(rows) {
-		t.Error("the library lost requests, or did not end well")
+		t.Error("the library lost requests, or exited with another status than 0")
 	}
 	for _, row := range rows {
 		if len(row.rounds) != 2 {
@@ -53,7 +53,7 @@ func TestAllRequestsInFlightAreAnswered(t *testing.T) {
 	}
 }
 
-func TestMoreConnectionsThanTheMachineHasAreRefused(t *testing.T) {
+func TestMoreConnectionsThanTheMachineAllowsAreAnError(t *testing.T) {
 	if _, err := parse([]string{"-idle", "100000000"}, io.Discard); err == nil {
 		t.Error("no error")
 	}

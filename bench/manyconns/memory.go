@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// memory is what a process has in RAM, and the most that it ever had, in bytes.
+// memory is a process's resident set size, now and at most, in bytes.
 type memory struct {
 	rss, peak int64
 }
@@ -28,7 +28,7 @@ func readMemory(pid int) (m memory, err error) {
 	for re, field := range map[*regexp.Regexp]*int64{vmRSS: &m.rss, vmHWM: &m.peak} {
 		found := re.FindSubmatch(text)
 		if found == nil {
-			return memory{}, fmt.Errorf("no %s in the status of %d", re, pid) // a zombie has none
+			return memory{}, fmt.Errorf("no %s in the status of %d", re, pid) // as in that of a zombie
 		}
 		kb, err := strconv.ParseInt(string(found[1]), 10, 64)
 		if err != nil {
@@ -39,9 +39,9 @@ func readMemory(pid int) (m memory, err error) {
 	return m, nil
 }
 
-// watchPeak follows the peak until the process has none any more. The kernel
-// keeps it, so only what comes between the last look and the exit is missed;
-// wait4's ru_maxrss would miss nothing, but begins with the peak of the parent.
+// watchPeak reads the peak until stop is called or the process has ended. The kernel
+// keeps the peak, so only a rise between the last read and the exit is missed. wait4's
+// ru_maxrss would miss nothing, but starts with the peak of the parent.
 func watchPeak(pid int) (stop func() (peak int64)) {
 	ended, last := make(chan struct{}), make(chan int64)
 	go func() {

@@ -21,31 +21,31 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// limit is what both servers have for their end.
+// limit is the timeout of both servers' shutdowns.
 const limit = 20 * time.Second
 
-// answer is every body but that of /inflight.
+// answer is the response body of all paths but /inflight.
 const answer = "Hello, world!"
 
-// roles are what the child processes do. The argument is how long after SIGTERM
-// the requests in flight are answered.
+// roles are the servers that run as child processes. The argument is how long after
+// SIGTERM the requests in flight are answered.
 var roles = map[string]func(ctx context.Context, args []string){
 	"plain":   func(_ context.Context, args []string) { plain(newServer(args)) },
 	"library": func(_ context.Context, args []string) { library(newServer(args)) },
 }
 
-// newServer is what both have in common, down to how the handlers learn when
-// they may answer.
+// newServer returns the server that both roles use. Its handlers learn of SIGTERM in
+// the same way in both.
 func newServer(args []string) *http.Server {
 	hold, err := time.ParseDuration(args[0])
 	if err != nil {
 		log.Fatal(err)
 	}
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM)
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
 	release := make(chan struct{})
 	go func() {
-		<-told
+		<-term
 		time.Sleep(hold)
 		close(release)
 	}()
@@ -66,7 +66,7 @@ func newServer(args []string) *http.Server {
 	return &http.Server{Handler: mux}
 }
 
-// plain is the textbook: wait for the signal, call Shutdown.
+// plain serves with net/http alone: it waits for the signal and calls Shutdown.
 func plain(srv *http.Server) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -89,12 +89,12 @@ func plain(srv *http.Server) {
 	}
 }
 
-// library is the same with the library.
+// library serves with this library.
 func library(srv *http.Server) {
 	m, err := shutdown.New(shutdown.Config{
 		GracePeriod: limit + 5*time.Second,
 		Timeout:     limit,
-		LameDuck:    -1, // nobody routes requests here, so nobody needs time to stop that
+		LameDuck:    -1, // there is no load balancer
 	})
 	if err != nil {
 		log.Fatal(err)

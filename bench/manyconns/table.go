@@ -36,7 +36,7 @@ func printTable(w io.Writer, rows []*row) {
 	t.Flush()
 }
 
-// spread is the median and the maximum.
+// spread returns the median and the maximum.
 func spread[T cmp.Ordered, S any](rounds []round, of func(round) T, show func(T) S) string {
 	var all []T
 	for _, r := range rounds {
@@ -50,11 +50,11 @@ func milliseconds(d time.Duration) time.Duration { return d.Round(time.Milliseco
 
 func megabytes(n int64) string { return fmt.Sprintf("%d MB", n>>20) }
 
-// ok reports whether the library did what it is for.
+// ok reports whether the library lost no request and exited with status 0.
 func ok(rows []*row) bool {
 	for _, r := range rows {
 		for _, one := range r.rounds {
-			if r.server == "library" && (one.answered != r.plan.inFlight || one.reset > 0 || len(one.strange) > 0 || one.failed != nil) {
+			if r.server == "library" && (one.answered != r.plan.inFlight || one.reset > 0 || len(one.otherEnds) > 0 || one.failed != nil) {
 				return false
 			}
 		}

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// cpuTime is what a process has spent on processors so far, to the nanosecond:
-// the sum over its threads, none of which end while a Go server is busy. It is
-// 0 if the kernel does not tell.
+// cpuTime returns the processor time of a process so far, to the nanosecond: the sum
+// over its threads, none of which end while a Go server is busy. It is 0 if the kernel
+// has no schedstat.
 func cpuTime(pid int) time.Duration {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is a right one
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // it fails only for a bad pattern
 	var sum time.Duration
 	for _, name := range threads {
 		var ran time.Duration

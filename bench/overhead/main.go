@@ -1,17 +1,17 @@
-// Overhead measures what httpserver costs a handler that does next to nothing.
-//
-// Two servers with the same handler run as child processes on loopback, one
-// with net/http alone and one with this library. Both live through the whole
-// measurement, and wrk loads them in turn, so whatever else the machine does
-// meets both alike; what counts is the ratio in each pair:
+// Overhead measures what package httpserver costs a handler that does almost nothing.
 //
 //	go run ./overhead
 //	go run ./overhead -mux           # the handler behind a ServeMux pattern
 //	go run ./overhead -against bare  # the same server twice: the noise floor
 //
-// A handler that does real work hides the difference. The clients have to share
-// the processors with the server, so the processor time that the server spends
-// on a request is printed too, where /proc tells it; it is the steadier figure.
+// Two servers with the same handler run as child processes on loopback, one with
+// net/http alone and one with this library. Both run for the whole measurement, and
+// wrk loads them in turn, so that other work of the machine affects both alike. The
+// result is the ratio in each pair.
+//
+// With a handler that does real work the difference is too small to see. The clients
+// share the processors with the server, so the processor time that the server spends
+// on a request is printed too, on systems with /proc. It varies less.
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 )
 
 func main() {
-	if child.Play(roles) {
+	if child.RunRole(roles) {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,13 +50,13 @@ func main() {
 	}
 }
 
-// A plan is what to measure.
+// A plan says what to measure.
 type plan struct {
 	against  string // the role that bare is compared with
 	mux      bool
 	pairs    int
-	seconds  int // a measurement
-	warmUp   int // seconds
+	seconds  int // of a measurement
+	warmUp   int // in seconds
 	clients  int
 	profiles string // a folder; "" for none
 }
@@ -82,7 +82,7 @@ func parse(args []string, usage io.Writer) (plan, error) {
 		return plan{}, fmt.Errorf("unknown server %q", p.against)
 	}
 	if p.pairs < 1 || p.seconds < 1 || p.warmUp < 1 || p.clients < 1 {
-		return plan{}, errors.New("-pairs, -seconds, -warmup and -clients start at 1")
+		return plan{}, errors.New("-pairs, -seconds, -warmup and -clients must be at least 1")
 	}
 	return p, nil
 }
@@ -93,7 +93,7 @@ func (p plan) measure(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	limit := 2*time.Duration(p.warmUp+p.pairs*(p.seconds+1))*time.Second + 30*time.Second
-	ctx, kill := context.WithTimeoutCause(ctx, limit, fmt.Errorf("killed, for it had not ended after %v", limit))
+	ctx, kill := context.WithTimeoutCause(ctx, limit, fmt.Errorf("killed, because it had not ended after %v", limit))
 	defer kill()
 
 	names := [2]string{"bare", p.against}

@@ -12,13 +12,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if child.Play(roles) {
+	if child.RunRole(roles) {
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func TestOnePairIsMeasured(t *testing.T) {
+func TestAPairIsMeasured(t *testing.T) {
 	if err := findWrk(); err != nil {
 		t.Skip(err)
 	}
@@ -35,7 +35,7 @@ func TestOnePairIsMeasured(t *testing.T) {
 				err = p.measure(t.Context(), &out)
 				if err == nil || !strings.Contains(err.Error(), "no requests") {
 					break
-				} // the machine stood still for the whole second
+				} // wrk was not scheduled for the whole second
 			}
 
 			t.Logf("\n%s", &out)
@@ -64,7 +64,7 @@ const wrkOutput = `Running 1s test @ http://127.0.0.1:40821/hello/world
   55937 requests in 1.00s, 6.88MB read
 `
 
-func TestTheOutputOfWrkIsRead(t *testing.T) {
+func TestTheOutputOfWrkIsParsed(t *testing.T) {
 	r, requests, err := parseWrk(wrkOutput + "Requests/sec:  55908.61\nTransfer/sec:      6.88MB\n")
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestTheOutputOfWrkIsRead(t *testing.T) {
 	}
 }
 
-func TestTheMeanOfRatiosHasItsConfidence(t *testing.T) {
+func TestTheGeometricMeanHasAConfidenceInterval(t *testing.T) {
 	// In units of log 4 the values are 1, -1, 1, -1 and 0. Student's interval at 95 %
 	// for 5 values with mean 0 and standard deviation 1 is 2.776/sqrt(5) to each side.
 	mean, low, high := geometricMean([]float64{4, 0.25, 4, 0.25, 1})
@@ -88,6 +88,6 @@ func TestTheMeanOfRatiosHasItsConfidence(t *testing.T) {
 		t.Errorf("%v, %v to %v", mean, low, high)
 	}
 	if _, low, high := geometricMean([]float64{2}); low != 0 || !math.IsInf(high, 1) {
-		t.Errorf("one value tells nothing, and yet %v to %v", low, high)
+		t.Errorf("the interval of one value is %v to %v, not unbounded", low, high)
 	}
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// path is what the clients ask for, of either handler.
+// path is the path of all requests, with either handler.
 const path = "/hello/world"
 
-// roles are what the child processes do. The arguments are whether to use a
-// ServeMux, and the file of the CPU profile, or "".
+// roles are the servers that run as child processes. The arguments are whether to use
+// a ServeMux, and the file of the CPU profile, or "".
 var roles = map[string]func(ctx context.Context, args []string){
-	"bare":    func(ctx context.Context, args []string) { play(ctx, args, bare) },
-	"library": func(ctx context.Context, args []string) { play(ctx, args, library) },
+	"bare":    func(ctx context.Context, args []string) { run(ctx, args, bare) },
+	"library": func(ctx context.Context, args []string) { run(ctx, args, library) },
 }
 
-func play(ctx context.Context, args []string, serve func(http.Handler) (net.Addr, error)) {
+func run(ctx context.Context, args []string, serve func(http.Handler) (net.Addr, error)) {
 	addr, err := serve(handler(args[0] == "true"))
 	if err != nil {
 		log.Fatal(err)
@@ -45,7 +45,7 @@ func play(ctx context.Context, args []string, serve func(http.Handler) (net.Addr
 	<-ctx.Done()
 }
 
-// handler answers 13 bytes.
+// handler returns a handler that answers with 13 bytes.
 func handler(mux bool) http.Handler {
 	if !mux {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

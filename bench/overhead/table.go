@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A table is printed while it grows: the measurement takes a minute.
+// A table is printed line by line, because the measurement takes a minute.
 type table struct {
 	w     io.Writer
 	names [2]string
@@ -35,13 +35,13 @@ func (t *table) finish() {
 	}
 	fmt.Fprintf(t.w, "\n%-12s  %8s  %8s  %s\n", "MEDIAN", "P50", "P99", "CPU A REQUEST")
 	for i, name := range t.names {
-		median := func(of func(result) time.Duration) time.Duration {
-			return time.Duration(middle(t.sorted(func(p [2]result) float64 { return float64(of(p[i])) })))
+		medianOf := func(of func(result) time.Duration) time.Duration {
+			return time.Duration(median(t.sorted(func(p [2]result) float64 { return float64(of(p[i])) })))
 		}
 		fmt.Fprintf(t.w, "%-12s  %8v  %8v  %v\n", name,
-			median(func(r result) time.Duration { return r.p50 }),
-			median(func(r result) time.Duration { return r.p99 }),
-			median(func(r result) time.Duration { return r.cpu }).Round(10*time.Nanosecond))
+			medianOf(func(r result) time.Duration { return r.p50 }),
+			medianOf(func(r result) time.Duration { return r.p99 }),
+			medianOf(func(r result) time.Duration { return r.cpu }).Round(10*time.Nanosecond))
 	}
 }
 
@@ -58,10 +58,11 @@ func (t *table) sorted(of func([2]result) float64) []float64 {
 func summary(ratio []float64) string {
 	mean, low, high := geometricMean(ratio)
 	return fmt.Sprintf("mean %.3f (95 %%: %.3f to %.3f), median %.3f, min %.3f, max %.3f",
-		mean, low, high, middle(ratio), ratio[0], ratio[len(ratio)-1])
+		mean, low, high, median(ratio), ratio[0], ratio[len(ratio)-1])
 }
 
-// geometricMean is that of ratios, with its 95 % confidence interval.
+// geometricMean returns the geometric mean of ratios with its 95 % confidence
+// interval.
 func geometricMean(ratios []float64) (mean, low, high float64) {
 	n := float64(len(ratios))
 	var sum, squares float64
@@ -74,14 +75,14 @@ func geometricMean(ratios []float64) (mean, low, high float64) {
 	within := math.Inf(1)
 	if n > 1 {
 		df := n - 1
-		t := 1.96 + 2.37/df + 3.6/(df*df) // near Student's, from 4 degrees of freedom on
+		t := 1.96 + 2.37/df + 3.6/(df*df) // close to Student's t from 4 degrees of freedom on
 		within = t * math.Sqrt(squares/df/n)
 	}
 	return math.Exp(sum / n), math.Exp(sum/n - within), math.Exp(sum/n + within)
 }
 
-// middle is the median of sorted numbers.
-func middle(sorted []float64) float64 {
+// median returns the median of sorted numbers.
+func median(sorted []float64) float64 {
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

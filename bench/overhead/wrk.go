@@ -14,25 +14,25 @@ import (
 
 func findWrk() error {
 	if _, err := exec.LookPath("wrk"); err != nil {
-		return fmt.Errorf("needs the load generator wrk (Debian and Ubuntu: apt-get install wrk): %w", err)
+		return fmt.Errorf("looking for the load generator wrk (Debian and Ubuntu: apt-get install wrk): %w", err)
 	}
 	return nil
 }
 
-// A result is what a load of some seconds has shown.
+// A result is the result of one measurement.
 type result struct {
 	perSecond float64 // requests
 	p50, p99  time.Duration
-	cpu       time.Duration // of the server, a request; 0 if unknown
+	cpu       time.Duration // of the server for a request; 0 if unknown
 }
 
 // load runs wrk against a server.
 func load(ctx context.Context, server *child.Process, clients, seconds int) (result, error) {
 	before := cpuTime(server.Process.Pid)
 	cmd := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", clients), fmt.Sprintf("-d%ds", seconds),
-		"--timeout", "30s", // a machine that stands still for the usual 2 s is no error
+		"--timeout", "30s", // a stall longer than wrk's own 2 s is not an error
 		"--latency", "http://"+server.Addr+path)
-	cmd.WaitDelay = 20 * time.Second // for what it wrote
+	cmd.WaitDelay = 20 * time.Second // for its output
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return result{}, fmt.Errorf("wrk: %w, and wrote:\n%s", errors.Join(err, context.Cause(ctx)), out)

@@ -1,7 +1,7 @@
-// Package child runs this program again, as a child process that plays a role.
+// Package child runs this program again, as a child process in one of several roles.
 //
-// A child never outlives its parent: its standard input is a pipe that the
-// parent holds open and never writes to, and the end of that is the child's.
+// A child does not outlive its parent: its standard input is a pipe to which the
+// parent never writes, and at the end of which the child ends.
 package child
 
 import (
@@ -19,14 +19,14 @@ import (
 
 const roleVariable = "SHUTDOWN_BENCH_ROLE"
 
-// unwind is what a role has to return in when its context has ended.
+// unwind is how long a role has to return after its context has ended.
 const unwind = 10 * time.Second
 
-// Play plays the role that this process was started in, and reports whether
-// there was one; call it first thing in main. The role's context ends when the
-// parent stops the child, or dies. A role that does not return soon after that
-// ends with the process.
-func Play(roles map[string]func(ctx context.Context, args []string)) bool {
+// RunRole runs the role in which this process was started, and reports whether there
+// was one. Call it first in main. The role's context ends when the parent stops the
+// child or dies. If the role does not return within 10 seconds after that, the process
+// exits.
+func RunRole(roles map[string]func(ctx context.Context, args []string)) bool {
 	name, ok := os.LookupEnv(roleVariable)
 	if !ok {
 		return false
@@ -50,16 +50,16 @@ func Play(roles map[string]func(ctx context.Context, args []string)) bool {
 // A Process is a child that serves.
 type Process struct {
 	*exec.Cmd
-	Addr string // where it listens: the first line it has written
+	Addr string // on which it listens: the first line of its output
 
-	ctx    context.Context // kills it when it ends
+	ctx    context.Context // its end kills the child
 	stdin  io.Closer
 	stderr bytes.Buffer
 }
 
-// Start starts this program in a role, and returns when it has written the
-// address on which it listens. The end of ctx kills it. The caller has to call
-// Wait or Stop.
+// Start starts this program in a role, and waits until it has written the address on
+// which it listens. The end of ctx kills the child. The caller has to call Wait or
+// Stop.
 func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -68,7 +68,7 @@ func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	p := &Process{Cmd: exec.CommandContext(ctx, self, args...), ctx: ctx}
 	p.Env = append(os.Environ(), roleVariable+"="+role)
 	p.Stderr = &p.stderr
-	p.WaitDelay = unwind // for what it wrote
+	p.WaitDelay = unwind // for its output
 	if p.stdin, err = p.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -87,16 +87,17 @@ func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	return p, nil
 }
 
-// Stop tells the child to end, and waits for it.
+// Stop ends the role's context and waits for the child to end. It kills a child that
+// does not.
 func (p *Process) Stop() error {
-	_ = p.stdin.Close() // closed already if it has been stopped before
-	late := time.AfterFunc(2*unwind, func() { _ = p.Process.Kill() })
-	defer late.Stop()
+	_ = p.stdin.Close() // it fails if Stop was called before
+	kill := time.AfterFunc(2*unwind, func() { _ = p.Process.Kill() })
+	defer kill.Stop()
 	return p.Wait()
 }
 
-// Wait waits for the child to end by itself. The error says why it did not end
-// well, and what it wrote.
+// Wait waits for the child to end by itself. The error says why the exit status is not
+// 0, with the child's standard error.
 func (p *Process) Wait() error {
 	err := p.Cmd.Wait()
 	if err == nil {

@@ -39,10 +39,10 @@ func (r Report) timedOut() bool {
 }
 
 const (
-	barWidth  = 60
-	maxLabel  = 28
-	maxRows   = 60
-	maxReason = 100
+	barWidth     = 60
+	maxLabel     = 28
+	maxRows      = 60
+	maxReason    = 100
 	maxPhaseText = 800 // four of these, three lists and an error are less than 8 KB
 	maxListText  = 500
 )

@@ -131,7 +131,7 @@ func TestAnInstanceThatStaysInTheCatalogIsAnError(t *testing.T) {
 
 		err := r.Deregister(ctx, orders)
 
-		require.ErrorContains(t, err, "consul: deregister orders-1: read it back: ")
+		require.ErrorContains(t, err, "consul: deregister orders-1: read the catalog: ")
 		require.Equal(t, 10, f.count("catalog/service/orders"), "less and less often")
 		f.change(func() { f.catalog = 0 })
 		require.NoError(t, r.Deregister(t.Context(), orders), "and may be tried again")

@@ -49,7 +49,7 @@ func TestALongAnswerOfAnAgentFitsIntoALine(t *testing.T) {
 
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		require.Len(t, lines, 2)
-		for i, want := range []string{"consul: the registration is not kept alive", "consul: not marked as draining"} {
+		for i, want := range []string{"discovery: entry not renewed", "consul: maintenance mode not set"} {
 			var line map[string]any
 			require.NoError(t, json.Unmarshal([]byte(lines[i]), &line))
 			require.Equal(t, want, line["msg"])

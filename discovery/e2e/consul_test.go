@@ -195,7 +195,7 @@ func TestConsulMaintenanceComesFirst(t *testing.T) {
 	for _, check := range found[0].Checks {
 		reasons = append(reasons, check.Notes)
 	}
-	require.Contains(t, reasons, "draining: this instance is about to end")
+	require.Contains(t, reasons, "draining: this instance is shutting down")
 
 	require.NoError(t, m.Wait())
 	require.GreaterOrEqual(t, time.Since(begin), maintenance)

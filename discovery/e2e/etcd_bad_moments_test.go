@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -49,7 +50,7 @@ func TestEtcdAKeyThatIsStillThereIsAnError(t *testing.T) {
 	r := &etcd.Registrar{Client: client, Logger: silent}
 	require.NoError(t, r.Register(t.Context(), orders("a")))
 
-	require.ErrorContains(t, r.Deregister(t.Context(), orders("a")), "etcd: deregister /services/orders/a: read it back: it is still there")
+	require.ErrorContains(t, r.Deregister(t.Context(), orders("a")), "etcd: deregister /services/orders/a: read the key back: it still exists")
 
 	lying.Store(false)
 	require.NoError(t, r.Deregister(t.Context(), orders("a")), "and may be tried again")
@@ -97,6 +98,27 @@ func TestEtcdARegistrationWithoutAReplyIsTakenBack(t *testing.T) {
 
 	require.NoError(t, r.Deregister(t.Context(), orders("a")))
 
+	require.Empty(t, must(listEtcd(client)(t.Context())))
+}
+
+// The lease is kept for the next attempt, so the lease alone says nothing about the
+// key.
+func TestEtcdAReRegistrationThatGotALeaseButNotTheKeyIsTriedAgain(t *testing.T) {
+	server := startEtcd(t)
+	var puts atomic.Int32
+	client := server.intercepted("Put", func(call func() error) error {
+		if n := puts.Add(1); n > 1 && n < 6 {
+			return errors.New("no leader")
+		}
+		return call()
+	})
+	r := &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}
+	require.NoError(t, r.Register(t.Context(), orders("a")))
+	server.forget()
+
+	require.Eventually(t, finds(listEtcd(client), 1), patience, 10*time.Millisecond)
+
+	require.NoError(t, r.Deregister(t.Context(), orders("a")))
 	require.Empty(t, must(listEtcd(client)(t.Context())))
 }
 

@@ -87,7 +87,7 @@ func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *tes
 		require.NoError(t, client.Close())
 		time.Sleep(time.Second) // the keep-alive meets it too
 		synctest.Wait()
-		require.Contains(t, log.String(), "the registration is not kept alive")
+		require.Contains(t, log.String(), "entry not renewed")
 
 		begin := time.Now()
 		m.Begin(nil)

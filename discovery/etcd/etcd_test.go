@@ -38,8 +38,8 @@ func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) 
 		want string
 	}{
 		{&etcd.Registrar{}, instance, "etcd: Registrar.Client is nil"},
-		{&etcd.Registrar{Client: client, TTL: 1500 * time.Millisecond}, instance, "etcd: Registrar.TTL is 1.5s, and leases last whole seconds"},
-		{&etcd.Registrar{Client: client, TTL: -time.Second}, instance, "etcd: Registrar.TTL is -1s, and leases last whole seconds"},
+		{&etcd.Registrar{Client: client, TTL: 1500 * time.Millisecond}, instance, "etcd: Registrar.TTL is 1.5s, and must be whole seconds"},
+		{&etcd.Registrar{Client: client, TTL: -time.Second}, instance, "etcd: Registrar.TTL is -1s, and must be whole seconds"},
 		{&etcd.Registrar{Client: client}, etcd.Instance{Value: "10.0.0.7:8080"}, `etcd: Instance.Key is empty (its value is "10.0.0.7:8080")`},
 	} {
 		require.EqualError(t, test.r.Register(t.Context(), test.i), test.want)

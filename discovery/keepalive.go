@@ -11,18 +11,18 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// A KeepAlive registers one instance in a registry that removes entries that are
-// not renewed, whether it calls that a lease, a session or a heartbeat. It is for
-// authors of a [Registrar]; package discovery/etcd shows how it is used. It keeps
-// what the interface demands: after Deregister nothing renews the entry or
-// registers the instance again.
+// A KeepAlive keeps the entry of one instance alive in a registry that removes
+// entries that are not renewed (etcd's leases, Consul's TTL checks, the sessions and
+// heartbeats of others). It is for authors of a [Registrar], and does what that
+// interface demands: Deregister waits until nothing can renew the entry or register
+// the instance again.
 //
-// The zero value is ready to use. A KeepAlive must not be copied after its first
-// use. Its methods may be called concurrently; a second call waits for the first,
-// or until its context ends.
+// The zero value is ready to use. Do not copy a KeepAlive after the first use. Its
+// methods may be called concurrently; a second call waits for the first, or until
+// its context ends.
 type KeepAlive struct {
-	// Logger logs a warning when the registry has lost the entry and when renewing
-	// fails, and a line when it succeeds again. Its attributes should name the
+	// Logger logs a warning when the registry has lost the entry or renewing it
+	// fails, and a line when that succeeds again. Give it attributes that name the
 	// entry. Nil means slog.Default().
 	Logger *slog.Logger
 
@@ -41,16 +41,17 @@ const cutAfter = 5 * time.Second
 // Deregister. It blocks until register has returned, and returns its error. It is
 // an error if the instance is registered already.
 //
-// The function register writes the entry, and returns the time after which the
-// registry removes an entry that is not renewed. The function renew is called
-// after each third of this time; if it fails, after a sixth of it or 1 s,
-// whichever is less. If renew reports that the registry has lost the entry,
-// register is called instead, at the same intervals until it succeeds. No two of
-// these calls run at the same time.
+// The function register writes the entry, and returns its TTL: the time after which
+// the registry removes it if it is not renewed. The function renew is called after
+// each third of the TTL, and after an error again in a sixth of the TTL, or in 1 s if
+// that is less. If renew reports that the registry has lost the entry, register is
+// called, and again after each error. These calls never run at the same time.
 //
-// Deregister cancels the context of renew. A call of register has half of the time
-// that Deregister has, but not more than 5 s, until its context is cancelled: a
-// request that is cut off may still have an effect, after the deregistration.
+// Deregister cancels the context of renew at once. It gives a call of register half
+// of its own time, but not more than 5 s, before it cancels that one's context,
+// because a request that is cut off may still have an effect, after the
+// deregistration. Otherwise renew has the TTL, but at least 1 s; and a later call of
+// register has the TTL, but at least 5 s.
 func (k *KeepAlive) Register(ctx context.Context, register func(context.Context) (ttl time.Duration, err error), renew func(context.Context) (lost bool, err error)) error {
 	if err := k.acquire(ctx); err != nil {
 		return err
@@ -79,10 +80,10 @@ func (k *KeepAlive) Register(ctx context.Context, register func(context.Context)
 }
 
 // Deregister stops renewing, waits until register and renew have returned, then
-// calls deregister and returns its error. It blocks until deregister has returned,
-// or until ctx ends while it waits. It calls deregister also if the instance is
-// not registered, because a Register that failed may have written the entry. It
-// may be called again; the entry is not renewed any more, even after an error.
+// calls deregister and returns its error. If ctx ends while it waits, it returns an
+// error without calling deregister. It calls deregister also if the instance is not
+// registered, because a Register that failed may have written the entry. After an
+// error it may be called again; renewing has stopped in any case.
 func (k *KeepAlive) Deregister(ctx context.Context, deregister func(context.Context) error) error {
 	if err := k.acquire(ctx); err != nil {
 		return err
@@ -99,7 +100,7 @@ func (k *KeepAlive) acquire(ctx context.Context) error {
 	select {
 	case k.busy <- struct{}{}:
 		return nil
-	default: // without this, select could choose a context that has ended, and Deregister would not stop renewing
+	default: // with a ctx that has ended, select would choose at random, and Deregister might not stop renewing
 	}
 	select {
 	case k.busy <- struct{}{}:
@@ -127,7 +128,7 @@ func (k *KeepAlive) stop(ctx context.Context) error {
 		k.stopped = nil
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the keep-alive to end: %w", context.Cause(ctx))
+		return fmt.Errorf("waiting for the renewal to stop: %w", context.Cause(ctx))
 	}
 }
 

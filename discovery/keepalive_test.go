@@ -337,7 +337,7 @@ func TestKeepAliveDoesNotDeregisterWhileARegistrationHangs(t *testing.T) {
 
 		err := l.stop(ctx)
 
-		require.EqualError(t, err, "waiting for the keep-alive to end: connection refused")
+		require.EqualError(t, err, "waiting for the renewal to stop: connection refused")
 		require.ErrorIs(t, err, errRefused)
 		close(free)
 		require.NoError(t, l.stop(t.Context()), "it can be tried again")

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestWhoLeavesFirstLosesNothingAndWhoLeavesLastDoes(t *testing.T) {
+func TestDeregisteringFirstLosesNothingAndDeregisteringLastDoes(t *testing.T) {
 	rows, err := measure(t.Context(), 4)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestWhoLeavesFirstLosesNothingAndWhoLeavesLastDoes(t *testing.T) {
 	}
 }
 
-func TestTheVerdictIsBadIfLeavingFirstLosesOrLeavingLastDoesNot(t *testing.T) {
+func TestTheVerdictIsBadIfDeregisteringFirstLosesOrDeregisteringLastDoesNot(t *testing.T) {
 	lost := func(n int) result {
 		return result{answered: 100, lost: map[string]int{"refused": n}, late: map[string]int{"EOF": 1}}
 	}
@@ -53,7 +53,7 @@ func TestTheVerdictIsBadIfLeavingFirstLosesOrLeavingLastDoesNot(t *testing.T) {
 	}
 }
 
-func TestALossIsTheGatewaysOnlyWhereItWasLate(t *testing.T) {
+func TestALossIsTheGatewaysOnlyIfItWasLate(t *testing.T) {
 	const ms = int64(time.Millisecond)
 	for name, test := range map[string]struct {
 		dialing, connected, finished int64 // ms

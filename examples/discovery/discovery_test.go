@@ -8,8 +8,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if leaves := os.Getenv(leavesVariable); leaves != "" {
-		instance(leaves, os.Getenv(etcdVariable))
+	if when := os.Getenv(whenVariable); when != "" {
+		instance(when, os.Getenv(etcdVariable))
 		return
 	}
 	os.Exit(m.Run())
@@ -30,11 +30,11 @@ func TestDeregisteringFirstLosesNothingAndDeregisteringLastDoes(t *testing.T) {
 	}
 	for _, r := range rows {
 		if r.answered < 100 {
-			t.Errorf("%s: only %d answers", r.leaves, r.answered)
+			t.Errorf("%s: only %d answers", r.when, r.answered)
 		}
 	}
 	if !strings.Contains(table.String(), "refused") {
-		t.Error("the table does not say how requests were lost")
+		t.Error("the table has no reason for the lost requests")
 	}
 }
 
@@ -46,7 +46,7 @@ func TestTheVerdictIsBadIfDeregisteringFirstLosesOrDeregisteringLastDoesNot(t *t
 		first, last int
 		ok          bool
 	}{{0, 5, true}, {1, 5, false}, {0, 0, false}} {
-		rows := []row{{leavesFirst, 1, lost(test.first)}, {leavesLast, 1, lost(test.last)}}
+		rows := []row{{deregistersFirst, 1, lost(test.first)}, {deregistersLast, 1, lost(test.last)}}
 		if text, ok := verdict(rows); ok != test.ok {
 			t.Errorf("%+v: %q", test, text)
 		}
@@ -60,14 +60,14 @@ func TestALossIsTheGatewaysOnlyIfItWasLate(t *testing.T) {
 		late                         bool
 	}{
 		"in time":                            {1, 2, 3, false},
-		"it stood still before the dial":     {300, 301, 302, true},
-		"in the dial":                        {1, 300, 301, true},
-		"after it":                           {1, 2, 300, true},
-		"after it, and could never write":    {1, 2, 0, true},
+		"not scheduled before the dial":      {300, 301, 302, true},
+		"not scheduled during the dial":      {1, 300, 301, true},
+		"not scheduled after the dial":       {1, 2, 300, true},
+		"not scheduled, and not written":     {1, 2, 0, true},
 		"refused after a second":             {1, 0, 0, false},
 		"connected after a second, and lost": {1, 1002, 1003, false},
 	} {
-		s := &sending{look: time.Now().Add(-2 * time.Second)}
+		s := &sending{polled: time.Now().Add(-2 * time.Second)}
 		s.dialing.Store(test.dialing * ms)
 		s.connected.Store(test.connected * ms)
 		s.finished.Store(test.finished * ms)

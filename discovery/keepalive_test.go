@@ -273,7 +273,7 @@ func TestKeepAliveLimitsTheTimeOfACall(t *testing.T) {
 	}
 }
 
-func TestKeepAliveWaitsForARegistrationUnderWayBeforeItDeregisters(t *testing.T) {
+func TestKeepAliveWaitsForAReRegistrationBeforeItDeregisters(t *testing.T) {
 	for name, test := range map[string]struct {
 		takes, deadline, want time.Duration
 	}{
@@ -318,7 +318,7 @@ func TestKeepAliveWaitsForARegistrationUnderWayBeforeItDeregisters(t *testing.T)
 	}
 }
 
-func TestKeepAliveDoesNotDeregisterWhileARegistrationHangs(t *testing.T) {
+func TestKeepAliveDoesNotDeregisterWhileAReRegistrationHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLease()
 		require.NoError(t, l.start(t.Context()))
@@ -385,7 +385,7 @@ func TestKeepAliveReturnsTheErrorsOfItsFunctions(t *testing.T) {
 	})
 }
 
-func TestKeepAliveASecondCallWaitsForTheFirstOrForItsContext(t *testing.T) {
+func TestKeepAliveCallsWaitForEachOtherOrForTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLease()
 		l.registers = func(context.Context) error {
@@ -404,7 +404,7 @@ func TestKeepAliveASecondCallWaitsForTheFirstOrForItsContext(t *testing.T) {
 	})
 }
 
-func TestKeepAliveLogsToTheDefaultLoggerWithoutALogger(t *testing.T) {
+func TestKeepAliveWithoutALoggerUsesTheDefaultLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		before := slog.Default()

@@ -19,7 +19,8 @@
 // hooks of Leave run. Use a registrar of its own for each instance, or one instance
 // with all endpoints.
 //
-// [KeepAlive] is a part of a Registrar for another registry.
+// [KeepAlive] helps to write a Registrar for another registry, if that removes
+// entries that are not renewed.
 //
 // # How long to keep serving
 //
@@ -104,7 +105,7 @@ func Register[I any](ctx context.Context, m *shutdown.Manager, r Registrar[I], i
 	if m.Phase() != shutdown.Running {
 		return shutdownHasBegun(m, name)
 	}
-	if ctx.Err() != nil { // a Registrar may not look
+	if ctx.Err() != nil { // a Registrar may ignore it
 		return fmt.Errorf("discovery: register %s: %w", name, context.Cause(ctx))
 	}
 	callCtx, cancel := context.WithCancelCause(ctx)

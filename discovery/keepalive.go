@@ -50,8 +50,8 @@ const cutAfter = 5 * time.Second
 // Deregister cancels the context of renew at once. It gives a call of register half
 // of its own time, but not more than 5 s, before it cancels that one's context,
 // because a request that is cut off may still have an effect, after the
-// deregistration. Otherwise renew has the TTL, but at least 1 s; and a later call of
-// register has the TTL, but at least 5 s.
+// deregistration. These contexts also have a timeout, which is the TTL, but at least
+// 1 s for renew and 5 s for a repeated call of register.
 func (k *KeepAlive) Register(ctx context.Context, register func(context.Context) (ttl time.Duration, err error), renew func(context.Context) (lost bool, err error)) error {
 	if err := k.acquire(ctx); err != nil {
 		return err
@@ -83,7 +83,8 @@ func (k *KeepAlive) Register(ctx context.Context, register func(context.Context)
 // calls deregister and returns its error. If ctx ends while it waits, it returns an
 // error without calling deregister. It calls deregister also if the instance is not
 // registered, because a Register that failed may have written the entry. After an
-// error it may be called again; renewing has stopped in any case.
+// error it may be called again. Unless another call is running, renewing stops even
+// if ctx has ended or deregister fails.
 func (k *KeepAlive) Deregister(ctx context.Context, deregister func(context.Context) error) error {
 	if err := k.acquire(ctx); err != nil {
 		return err

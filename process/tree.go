@@ -113,17 +113,11 @@ func (o *Options) check() error {
 // Pid is that of the child, the tree's root. It may be another process's when the
 // child has ended.
 func (t *Tree) Pid() int {
-	if t == nil {
-		return 0
-	}
 	return t.pid
 }
 
 // State says how far the tree has got. It does not block.
 func (t *Tree) State() State {
-	if t == nil {
-		return Ended
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.state
@@ -138,12 +132,9 @@ func (t *Tree) State() State {
 // Grace does, the rest is killed then, which is waited for; that takes
 // milliseconds. What has not ended five seconds after its SIGKILL is a survivor,
 // and the last is found within ten. A second call waits for the same end. A tree
-// that is nil or has ended is stopped: that is no error. After a *SurvivorsError
+// that has ended is stopped: that is no error. After a *SurvivorsError
 // another call tries to kill once more.
 func (t *Tree) Stop(ctx context.Context) error {
-	if t == nil {
-		return nil
-	}
 	switch over, err := t.over(); {
 	case over:
 		return err
@@ -173,12 +164,9 @@ func (t *Tree) Stop(ctx context.Context) error {
 
 // Kill ends the whole tree with SIGKILL, without a grace period, and returns
 // when it is certain that none is left: nil, or a *SurvivorsError, for those that
-// have not ended five seconds after it, as with Stop. A tree that is nil or has
+// have not ended five seconds after it, as with Stop. A tree that has
 // ended is no error.
 func (t *Tree) Kill() error {
-	if t == nil {
-		return nil
-	}
 	if over, err := t.over(); over {
 		return err
 	}
@@ -209,9 +197,6 @@ func (t *Tree) Kill() error {
 // its io.Writer is slow, Wait gives it cmd.WaitDelay, or where that is zero as
 // long as it takes. A cmd.Stdin that is being read from is not waited for.
 func (t *Tree) Wait() error {
-	if t == nil {
-		return nil
-	}
 	_ = t.await(context.Background()) // which does not end
 	defer t.log.flush()
 	if over, _ := t.over(); !over {

@@ -104,14 +104,7 @@ func TestStopKillsWhenItsContextEnds(t *testing.T) {
 	require.Equal(t, process.Killed, tree.State())
 }
 
-func TestStoppingNothingOrWhatHasEndedIsNoError(t *testing.T) {
-	var none *process.Tree
-	require.NoError(t, none.Stop(t.Context()))
-	require.NoError(t, none.Kill())
-	require.NoError(t, none.Wait())
-	require.Equal(t, process.Ended, none.State())
-	require.Zero(t, none.Pid())
-
+func TestStoppingATreeThatHasEndedIsNoError(t *testing.T) {
 	tree, err := process.Start(shell("exit 3"), process.Options{Logger: quiet})
 	require.NoError(t, err)
 	isExit(t, tree.Wait(), 3, 0)

@@ -16,20 +16,6 @@ import (
 	"github.com/gracefulgo/shutdown/internal/reaper"
 )
 
-// What is said between the program and a tree's reaper, as JSON on a socket. The
-// end of the one is the end of the socket for the other.
-
-// A request is the first message to the reaper. What may be no valid UTF-8 goes
-// as bytes.
-type request struct {
-	Path, Dir, Chroot []byte
-	Args, Env         [][]byte
-	Files             []bool // which of the descriptors from 0 are open
-	Attr              *syscall.SysProcAttr
-	Signal            syscall.Signal // for the case that the program is gone
-	Grace             time.Duration
-}
-
 // An order is every later one.
 type order struct {
 	Go     bool // the program knows the child; it may be reaped
@@ -105,4 +91,12 @@ func (l *link) receive(message any) error {
 		return io.EOF
 	}
 	return err
+}
+
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "program"), nil
 }

@@ -4,34 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
-
-// Options are how a tree is stopped. The zero value is SIGTERM and ten seconds.
-type Options struct {
-	// Signal asks the tree to end. Nil is SIGTERM. SIGKILL and SIGSTOP are
-	// refused: nobody can catch them, so there would be nothing to wait for;
-	// Tree.Kill is for that. On Windows it is always CTRL_BREAK, which Go
-	// programs see as os.Interrupt, and only SIGTERM and os.Interrupt are
-	// accepted.
-	Signal os.Signal
-	// Grace is how long Stop waits after Signal before it kills what is left.
-	// Zero is ten seconds.
-	Grace time.Duration
-	// Logger is told every step. Nil is slog.Default(). One that blocks holds
-	// nothing up: lines that find no room are dropped and counted.
-	Logger *slog.Logger
-}
-
-const defaultGrace = 10 * time.Second
 
 // A Tree is a child process and all of its descendants. Its methods may be
 // called from any goroutine.
@@ -95,19 +74,6 @@ func (t *Tree) begin(watch func()) {
 	t.copies.run()
 	t.log.info("process: started", "pid", t.pid, "command", t.command)
 	t.watching.Go(watch)
-}
-
-func (o *Options) check() error {
-	if o.Grace < 0 {
-		return fmt.Errorf("process: Options.Grace: %v is negative", o.Grace)
-	}
-	if o.Grace == 0 {
-		o.Grace = defaultGrace
-	}
-	if o.Signal == nil {
-		o.Signal = defaultSignal
-	}
-	return checkSignal(o.Signal)
 }
 
 // Pid is that of the child, the tree's root. It may be another process's when the
@@ -306,54 +272,4 @@ func (t *Tree) logKilling(args ...any) {
 func (t *Tree) orderKill() {
 	t.advance(Killing, nil)
 	t.platform.kill()
-}
-
-// release gives back what is held for a tree that has ended, and returns the
-// child's result.
-func (t *Tree) release() error {
-	copied := t.copies.wait(t.waitDelay, t.lost != nil)
-	t.releaseCmd()
-	t.cmd.ProcessState = t.status
-	switch {
-	case t.lost != nil:
-		return t.lost
-	case !t.status.Success():
-		return &exec.ExitError{ProcessState: t.status}
-	}
-	return copied
-}
-
-// releaseCmd closes cmd's pipes and ends its watch of its context, which Wait
-// does, whatever it says about the process. It is given one that was let go: the
-// real one has long been reaped, and where os.Process has no handle for it
-// (before Linux 5.4, or on macOS) its pid may be another child's, whose status
-// Wait would take. In a copy, because others may be using cmd.Process.
-func (t *Tree) releaseCmd() {
-	cmd := *t.cmd
-	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = self.Release()
-		cmd.Process = self
-	}
-	_ = cmd.Wait()
-	t.cmd.WaitDelay = t.waitDelay
-}
-
-// oneLine is what cmd is called in logs and errors.
-func oneLine(cmd *exec.Cmd) string {
-	const most = 80
-	line := cmd.String()
-	cut := len(line) > most
-	if cut {
-		line = line[:most-3]
-	}
-	line = strings.Map(func(r rune) rune { // a script of many lines
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(line, ""))
-	if cut {
-		line += "..."
-	}
-	return line
 }

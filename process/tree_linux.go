@@ -7,17 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gracefulgo/shutdown/internal/clip"
 	"github.com/gracefulgo/shutdown/internal/reaper"
-	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
 // platform is the way to a reaper.
@@ -155,43 +151,6 @@ func (t *Tree) startChild(r request) (int, error) {
 	return a.Started, nil
 }
 
-// request is what makes the child.
-func (t *Tree) request() (request, error) {
-	cmd := t.cmd
-	r := request{
-		Path: []byte(cmd.Path), Dir: []byte(cmd.Dir), Files: []bool{true, true, true},
-		Attr: new(syscall.SysProcAttr), Signal: t.options.Signal.(syscall.Signal), Grace: t.options.Grace,
-	}
-	args := cmd.Args
-	if len(args) == 0 {
-		args = []string{cmd.Path}
-	}
-	for _, arg := range args {
-		r.Args = append(r.Args, []byte(arg))
-	}
-	for _, entry := range childEnv(cmd) {
-		r.Env = append(r.Env, []byte(entry))
-	}
-	for _, f := range cmd.ExtraFiles {
-		r.Files = append(r.Files, f != nil)
-	}
-	if cmd.SysProcAttr != nil {
-		*r.Attr = *cmd.SysProcAttr
-	}
-	switch {
-	case r.Attr.Ptrace:
-		return r, errors.New("process: cmd.SysProcAttr.Ptrace: only the parent of a process can trace it, and that is the reaper")
-	case r.Attr.Foreground:
-		return r, errors.New("process: cmd.SysProcAttr.Foreground: Ctrl-C would go to the child and not to the program, which is to stop it")
-	}
-	r.Chroot, r.Attr.Chroot = []byte(r.Attr.Chroot), ""
-	r.Attr.UseCgroupFD, r.Attr.PidFD = false, nil // inherited from the reaper; ours to fill
-	if !r.Attr.Setsid && !r.Attr.Setpgid {
-		r.Attr.Setpgid = true
-	}
-	return r, nil
-}
-
 // watch follows the tree to its end.
 func (t *Tree) watch() {
 	var done *reaper.Result
@@ -228,37 +187,6 @@ func (t *Tree) lose(status *os.ProcessState, err error) {
 	t.advance(Survived, func() { t.lost = err })
 }
 
-// happened logs a step of the reaper's, and follows it.
-func (t *Tree) happened(e reaper.Event) {
-	switch e.Kind {
-	case reaper.LeaderEnded:
-		if e.Count > 0 {
-			t.log.info("process: the child has ended", "pid", t.pid, "child", inWords(e.Status), "members", e.Count, "processes", list(e.Count, e.Processes))
-		}
-	case reaper.Signalled:
-		t.log.info("process: signalled", "pid", t.pid, "signal", signame.Name(e.Signal), "members", e.Count)
-		if len(e.Processes) > 0 {
-			t.log.warn("process: signal refused", "pid", t.pid, "signal", signame.Name(e.Signal), "processes", list(len(e.Processes), e.Processes))
-		}
-	case reaper.Waiting:
-		t.log.info("process: waiting", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
-	case reaper.Killing:
-		t.logKilling("pid", t.pid, "signal", "SIGKILL", "members", e.Count, "processes", list(e.Count, e.Processes))
-		t.advance(Killing, nil)
-	case reaper.GaveUp:
-		var left []Survivor
-		for _, p := range e.Processes {
-			s := Survivor{Pid: p.Pid, Command: p.Command, Err: errStillThere}
-			if p.Errno != 0 {
-				s.Err = p.Errno
-			}
-			left = append(left, s)
-		}
-		t.log.error("process: survivors", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
-		t.advance(Survived, func() { t.left = left })
-	}
-}
-
 func (p *platform) stop(o Options) {
 	_ = p.link.send(order{Stop: true, Signal: o.Signal.(syscall.Signal), Grace: o.Grace}, writeBound)
 	p.wake()
@@ -275,57 +203,4 @@ func (p *platform) wake() {
 	if p.reaper != nil {
 		_ = p.reaper.Signal(unix.SIGCONT)
 	}
-}
-
-// canBeStartedAgain refuses where /proc/self/exe is another program, with us as
-// a library in it.
-func canBeStartedAgain() error {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return nil
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "-buildmode" && !strings.HasSuffix(setting.Value, "exe") && setting.Value != "pie" {
-			return fmt.Errorf("process: a tree needs a program of its own for its reaper, and this one is built with -buildmode=%s", setting.Value)
-		}
-	}
-	return nil
-}
-
-func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "program"), nil
-}
-
-// maxListed is how many processes a log line names.
-const maxListed = 20
-
-// list describes the first of count processes, and says how many more there are.
-func list(count int, processes []reaper.Process) string {
-	var b strings.Builder
-	for i, p := range processes[:min(len(processes), maxListed)] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%d %s", p.Pid, p.Command)
-		if p.Errno != 0 {
-			fmt.Fprintf(&b, " (%v)", p.Errno)
-		} else {
-			fmt.Fprintf(&b, " (%v)", p.Age.Round(100*time.Millisecond))
-		}
-	}
-	if more := count - min(len(processes), maxListed); more > 0 && len(processes) > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	return clip.Text(b.String())
-}
-
-func inWords(status unix.WaitStatus) string {
-	if status.Signaled() {
-		return "signal " + signame.Name(status.Signal())
-	}
-	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }

@@ -218,13 +218,3 @@ func (r *Reaper) work() time.Duration {
 	}
 	return max(0, next.Sub(now))
 }
-
-// passSoon asks for another pass, but spends no more than a fifth of the time in
-// passes: with 1,000 members each takes some 10 ms, which those need who end.
-func (r *Reaper) passSoon() { r.passAt(r.lastPass.Add(max(10*time.Millisecond, 4*r.passTook))) }
-
-func (r *Reaper) passAt(at time.Time) {
-	if r.nextPass.IsZero() || at.Before(r.nextPass) {
-		r.nextPass = at
-	}
-}

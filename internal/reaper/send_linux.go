@@ -63,3 +63,15 @@ func (r *Reaper) sendGroup(sig unix.Signal) (group int) {
 	}
 	return r.leader
 }
+
+// note records whether m could be signalled, and says so.
+func (r *Reaper) note(m Member, err error) bool {
+	if err == nil {
+		delete(r.refused, m.identity())
+		return true
+	}
+	errno := unix.EINVAL
+	_ = errors.As(err, &errno)
+	r.refused[m.identity()] = errno
+	return false
+}

@@ -29,8 +29,8 @@ const startBound = 30 * time.Second
 // place: then the pipes of StdoutPipe and its kind are where they ought to be.
 func (t *Tree) start() (err error) {
 	cmd := t.cmd
-	if err := canBeStartedAgain(); err != nil {
-		return err
+	if err := checkExecutable(); err != nil {
+		return fmt.Errorf("process: start %s: %w", t.command, err)
 	}
 	request, err := t.request()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// oneLine is what cmd is called in logs and errors.
+// oneLine returns the name of cmd in logs and errors.
 func oneLine(cmd *exec.Cmd) string {
 	const most = 80
 	line := cmd.String()
@@ -15,7 +15,7 @@ func oneLine(cmd *exec.Cmd) string {
 	if cut {
 		line = line[:most-3]
 	}
-	line = strings.Map(func(r rune) rune { // a script of many lines
+	line = strings.Map(func(r rune) rune { // an argument may be a script of many lines
 		if unicode.IsControl(r) {
 			return ' '
 		}
@@ -27,8 +27,8 @@ func oneLine(cmd *exec.Cmd) string {
 	return line
 }
 
-// release gives back what is held for a tree that has ended, and returns the
-// child's result.
+// release frees what is held for a tree that has exited, and returns the child's
+// result.
 func (t *Tree) release() error {
 	copied := t.copies.wait(t.waitDelay, t.lost != nil)
 	t.releaseCmd()
@@ -42,11 +42,11 @@ func (t *Tree) release() error {
 	return copied
 }
 
-// releaseCmd closes cmd's pipes and ends its watch of its context, which Wait
-// does, whatever it says about the process. It is given one that was let go: the
-// real one has long been reaped, and where os.Process has no handle for it
-// (before Linux 5.4, or on macOS) its pid may be another child's, whose status
-// Wait would take. In a copy, because others may be using cmd.Process.
+// releaseCmd calls cmd.Wait to close cmd's pipes and to end its watch of its
+// context. Wait must not wait for the child, which has been reaped: where
+// os.Process has no handle (before Linux 5.4, on macOS) the PID may be that of
+// another child, whose status Wait would take. So it gets a released Process, in a
+// copy of cmd, because other goroutines may be using cmd.Process.
 func (t *Tree) releaseCmd() {
 	cmd := *t.cmd
 	if self, err := os.FindProcess(os.Getpid()); err == nil {

@@ -78,7 +78,7 @@ func TestNoDescriptorIsLeftOpen(t *testing.T) {
 }
 
 // Whatever is open in the program and in its reaper is not the child's.
-func TestTheChildHasTheDescriptorsThatExecWouldGiveIt(t *testing.T) {
+func TestTheChildInheritsTheDescriptorsThatExecGivesIt(t *testing.T) {
 	const script = "cd /proc/$$/fd && echo *"
 	want, err := exec.Command("sh", "-c", script).Output()
 	require.NoError(t, err)

@@ -8,15 +8,16 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// ErrKilled is wrapped by the error of a Stop that had to kill: whatever the
-// killed were about to save is lost.
+// ErrKilled is wrapped by the error of a Stop that sent SIGKILL to some of the
+// processes. What these had not saved is lost.
 var ErrKilled = errors.New("killed")
 
-// A SurvivorsError lists what Stop or Kill could not end. Survivors is empty if
-// the kernel says that somebody is left, and nothing that it shows us says who.
+// A SurvivorsError lists the processes that Stop or Kill could not end. Survivors
+// is empty if the kernel reports that processes are left and /proc does not show
+// which.
 type SurvivorsError struct {
-	Root      int    // the pid of the tree's root, dead or alive
-	Command   string // what it was started as
+	Root      int    // the PID of the child, which may have exited
+	Command   string // the child's command line
 	Survivors []Survivor
 }
 
@@ -24,18 +25,19 @@ type SurvivorsError struct {
 type Survivor struct {
 	Pid     int
 	Command string
-	// Err is the reason: a syscall.EPERM if it belongs to another user, an error
-	// that says so if it was sent SIGKILL and has not ended.
+	// Err is the reason: syscall.EPERM if the process belongs to another user. If
+	// it has not exited after SIGKILL, Err says so.
 	Err error
 }
 
+// Error names the first few processes. It is one line of at most 2 KB.
 func (e *SurvivorsError) Error() string {
 	var b strings.Builder
-	who := processes(len(e.Survivors))
+	what := processes(len(e.Survivors))
 	if len(e.Survivors) == 0 { // hidepid, and a kernel without CONFIG_PROC_CHILDREN
-		who = "what /proc does not show"
+		what = "processes that /proc does not show"
 	}
-	fmt.Fprintf(&b, "process: tree %d (%s): %s could not be ended", e.Root, e.Command, who)
+	fmt.Fprintf(&b, "process: tree %d (%s): %s could not be ended", e.Root, e.Command, what)
 	if len(e.Survivors) > 0 {
 		b.WriteString(": " + survivorsText(e.Survivors))
 	}
@@ -58,7 +60,7 @@ func survivorsText(survivors []Survivor) string {
 	return clip.Text(b.String())
 }
 
-// Unwrap returns each survivor's reason, for errors.Is(err, os.ErrPermission).
+// Unwrap returns the reason of each survivor, for errors.Is(err, os.ErrPermission).
 func (e *SurvivorsError) Unwrap() []error {
 	errs := make([]error, len(e.Survivors))
 	for i, s := range e.Survivors {

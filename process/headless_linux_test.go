@@ -35,7 +35,7 @@ func init() {
 }
 
 // A process whose first thread has ended looks like a zombie, and is none.
-func TestAProcessWithoutItsFirstThreadIsAMember(t *testing.T) {
+func TestAProcessWhoseFirstThreadHasExitedIsStopped(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	for _, script := range []string{`exec "$EXE"`, `setsid "$EXE" & wait`} {

@@ -111,7 +111,7 @@ func TestEveryStepIsLogged(t *testing.T) {
 	require.Empty(t, j.mistakes())
 }
 
-func TestAKillThatIsAskedForIsLoggedAsNoFailure(t *testing.T) {
+func TestKillIsNotLoggedAsAnError(t *testing.T) {
 	var j journal
 	tree, _ := start(t, shell(`echo up; exec sleep 600`), process.Options{Logger: j.logger()})
 	kill(t, tree)
@@ -128,7 +128,7 @@ func TestAKillThatIsAskedForIsLoggedAsNoFailure(t *testing.T) {
 	require.Empty(t, j.mistakes())
 }
 
-func TestALoggerThatBlocksHoldsNothingUp(t *testing.T) {
+func TestALoggerThatBlocksDoesNotDelayStop(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{Logger: slog.New(slog.NewTextHandler(stuck{release}, nil))})

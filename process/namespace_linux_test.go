@@ -50,7 +50,7 @@ func TestAProcOfAnotherPIDNamespaceIsRefused(t *testing.T) {
 }
 
 // With hidepid a user does not see who runs a program that he may not read.
-func TestWhatProcHidesIsEndedToo(t *testing.T) {
+func TestProcessesHiddenByProcAreStopped(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a /proc of its own")
 	}

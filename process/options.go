@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Options are how a tree is stopped. The zero value is SIGTERM and ten seconds.
+// Options say how a tree is stopped. The zero value is SIGTERM and ten seconds.
 type Options struct {
-	// Signal asks the tree to end. Nil is SIGTERM. SIGKILL and SIGSTOP are
-	// refused: nobody can catch them, so there would be nothing to wait for;
-	// Tree.Kill is for that. On Windows it is always CTRL_BREAK, which Go
-	// programs see as os.Interrupt, and only SIGTERM and os.Interrupt are
-	// accepted.
+	// Signal asks the processes to exit. Nil is SIGTERM. SIGKILL and SIGSTOP are
+	// refused, because no process can handle them; use Tree.Kill. On Windows
+	// CTRL_BREAK is sent, which Go programs receive as os.Interrupt, and only
+	// SIGTERM and os.Interrupt are accepted.
 	Signal os.Signal
-	// Grace is how long Stop waits after Signal before it kills what is left.
+	// Grace is the time from Signal until Stop kills the processes that are left.
 	// Zero is ten seconds.
 	Grace time.Duration
-	// Logger is told every step. Nil is slog.Default(). One that blocks holds
-	// nothing up: lines that find no room are dropped and counted.
+	// Logger logs every step of the tree. Nil is slog.Default(). A logger that
+	// blocks delays nothing: lines that do not fit into a queue are dropped and
+	// counted.
 	Logger *slog.Logger
 }
 

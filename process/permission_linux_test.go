@@ -77,7 +77,7 @@ func forEverybody(t *testing.T, name string, mode os.FileMode) string {
 	return path
 }
 
-func TestWhatMayNotBeKilledIsListedAndEverybodyElseIsGone(t *testing.T) {
+func TestProcessesThatMayNotBeKilledAreListedAndAllOthersAreStopped(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a member that its owner may not signal")
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-func TestReadersAndWritersAreCopiedAsExecDoes(t *testing.T) {
+func TestReadersAndWritersAreCopiedAsByExec(t *testing.T) {
 	var out, errs bytes.Buffer
 	cmd := shell("cat; echo problem >&2")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("input\n"), &out, &errs
@@ -39,7 +39,7 @@ func TestReadersAndWritersAreCopiedAsExecDoes(t *testing.T) {
 	require.Equal(t, strings.Repeat("out\nerr\n", 4), out.String())
 }
 
-func TestACopyThatFailsIsTheErrorOfWait(t *testing.T) {
+func TestWaitReturnsTheErrorOfACopy(t *testing.T) {
 	cmd := shell("echo lost")
 	cmd.Stdout = full{}
 	tree, err := process.Start(cmd, process.Options{Logger: quiet})
@@ -65,7 +65,7 @@ var errFull = errors.New("disk full")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-func TestAStdinThatNeverEndsDoesNotHoldWait(t *testing.T) {
+func TestWaitDoesNotWaitForStdin(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()
 	cmd := shell("exit 2")
@@ -75,7 +75,7 @@ func TestAStdinThatNeverEndsDoesNotHoldWait(t *testing.T) {
 	isExit(t, tree.Wait(), 2, 0)
 }
 
-func TestWaitDelayCutsAWriterThatHangs(t *testing.T) {
+func TestWaitDelayBoundsTheWaitForAWriter(t *testing.T) {
 	r, w := io.Pipe() // nobody reads
 	defer r.Close()
 	cmd := shell("echo hello")
@@ -87,7 +87,7 @@ func TestWaitDelayCutsAWriterThatHangs(t *testing.T) {
 }
 
 // What a reader of StdoutPipe has not read yet, Stop leaves to it.
-func TestPipesOfTheCommandGoOnWorking(t *testing.T) {
+func TestTheCommandsPipesWork(t *testing.T) {
 	cmd := shell(`trap 'read -r word; echo "got $word"; exit 0' TERM; echo up; while :; do sleep 0.1; done`)
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -100,13 +100,13 @@ func TestPipesOfTheCommandGoOnWorking(t *testing.T) {
 }
 
 // Nobody but the child, and whom it gives them to, has the child's files.
-func TestAPipeThatTheChildClosesEnds(t *testing.T) {
+func TestAPipeEndsWhenTheChildClosesIt(t *testing.T) {
 	tree, out := start(t, shell(`echo up; exec >&-; sleep 600`), process.Options{})
 	require.Empty(t, rest(t, out))
 	require.Equal(t, process.Running, tree.State())
 }
 
-func TestFilesDirectoryAndArgumentsAreTheCommands(t *testing.T) {
+func TestTheChildGetsTheCommandsFilesDirectoryAndArguments(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\npwd; echo \"$0 $1\"; cat <&3; cat <&5; echo bad\xff\n"), 0o755))
 	file := func(text string) *os.File {
@@ -130,7 +130,7 @@ func TestFilesDirectoryAndArgumentsAreTheCommands(t *testing.T) {
 	require.Equal(t, "./tool", cmd.Path)
 }
 
-func TestALargeEnvironmentIsTheChilds(t *testing.T) {
+func TestTheChildGetsALargeEnvironment(t *testing.T) {
 	cmd := shell(`echo ${#BIG_3}`)
 	cmd.Env = os.Environ()
 	for i := range 8 {
@@ -144,7 +144,7 @@ func TestALargeEnvironmentIsTheChilds(t *testing.T) {
 	require.Equal(t, "100000\n", out.String())
 }
 
-func TestTheLibrarysVariablesAreNotTheChilds(t *testing.T) {
+func TestTheChildDoesNotInheritTheLibrarysVariables(t *testing.T) {
 	t.Setenv("SHUTDOWN_GRACE_PERIOD", "60")
 	t.Setenv("SHUTDOWN_LAME_DUCK", "3s")
 	t.Setenv("SHUTDOWN_PRESTOP", "5s")

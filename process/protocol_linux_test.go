@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatFindsRoomIsSentHoweverLate(t *testing.T) {
+func TestAMessageThatFitsIsSentAfterItsDeadline(t *testing.T) {
 	a, b, err := socketPair()
 	require.NoError(t, err)
 	defer a.Close()
@@ -28,7 +28,7 @@ func TestWhatFindsRoomIsSentHoweverLate(t *testing.T) {
 }
 
 // A program that is stopped does not read what its reapers say.
-func TestWhatFoundNoRoomComesBeforeTheNextMessage(t *testing.T) {
+func TestTheRestOfAMessageIsSentBeforeTheNext(t *testing.T) {
 	a, b, err := socketPair()
 	require.NoError(t, err)
 	defer a.Close()

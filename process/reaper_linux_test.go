@@ -71,7 +71,7 @@ func program(t testing.TB, script string) (*exec.Cmd, mark, *bufio.Reader) {
 // The grace period is 300 ms of the second. On a machine that is so busy that no
 // tree is gone in time, the mean of the time counts in which this process was
 // awake; the least would be that of a round in which it hardly was.
-func TestATreeEndsWithAProgramThatIsKilled(t *testing.T) {
+func TestATreeIsStoppedWhenItsProgramIsKilled(t *testing.T) {
 	const rounds = 6
 	var sum time.Duration
 	for round := 1; round <= rounds; round++ {
@@ -151,7 +151,7 @@ func TestNoPrivilegeIsNeeded(t *testing.T) {
 	require.Zero(t, alive+zombies)
 }
 
-func TestTheEndOfTheContextMayComeAtAnyTime(t *testing.T) {
+func TestTheCommandsContextMayEndDuringStart(t *testing.T) {
 	for i := range 40 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*250*time.Microsecond)
 		cmd := exec.CommandContext(ctx, "sleep", "600")
@@ -168,7 +168,7 @@ func TestTheEndOfTheContextMayComeAtAnyTime(t *testing.T) {
 	}
 }
 
-func TestATreeMayHaveTreesInIt(t *testing.T) {
+func TestATreeMayContainTrees(t *testing.T) {
 	for _, grace := range []time.Duration{100 * time.Millisecond, soon} { // the inner reaper is killed, or ends its own
 		cmd, m, out := program(t, hard)
 		if grace != soon { // else it might be done in time: half a second after its program has ended
@@ -190,7 +190,7 @@ func TestATreeMayHaveTreesInIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsSentToEverybodyDoesNotEndTheReaper(t *testing.T) {
+func TestSignalsDoNotEndTheReaper(t *testing.T) {
 	tree, _ := start(t, shell(`trap '' TERM HUP INT QUIT USR1 USR2 PIPE ALRM; echo up; while :; do sleep 0.1; done`),
 		process.Options{Grace: 100 * time.Millisecond})
 	reaper := reaperOf(t, tree.Pid())
@@ -204,7 +204,7 @@ func TestWhatIsSentToEverybodyDoesNotEndTheReaper(t *testing.T) {
 	require.Equal(t, process.Killed, tree.State())
 }
 
-func TestCtrlCComesToTheProgramAlone(t *testing.T) {
+func TestTheChildAndTheReaperHaveProcessGroupsOfTheirOwn(t *testing.T) {
 	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{})
 	own := unix.Getpgrp()
 	for _, pid := range []int{tree.Pid(), reaperOf(t, tree.Pid())} {
@@ -222,7 +222,7 @@ func TestAStoppedReaperIsContinued(t *testing.T) {
 	require.Equal(t, process.Stopped, tree.State())
 }
 
-func TestAReaperThatWasKilledIsSaid(t *testing.T) {
+func TestTheUnexpectedEndOfTheReaperIsAnError(t *testing.T) {
 	cmd := shell(`setsid sleep 600 & echo up; sleep 600`)
 	m := marked(cmd)
 	out, err := cmd.StdoutPipe()
@@ -243,7 +243,7 @@ func TestAReaperThatWasKilledIsSaid(t *testing.T) {
 	}, soon, 10*time.Millisecond)
 }
 
-func TestAnotherTreeAndTheProgramsOwnDaemonAreSpared(t *testing.T) {
+func TestStopDoesNotTouchOtherTreesAndOtherChildren(t *testing.T) {
 	daemon := exec.Command("setsid", "sleep", "600")
 	require.NoError(t, daemon.Start())
 	other, _ := start(t, shell(`setsid sleep 600 & echo up; wait`), process.Options{})
@@ -256,7 +256,7 @@ func TestAnotherTreeAndTheProgramsOwnDaemonAreSpared(t *testing.T) {
 	_ = daemon.Wait() // by our signal
 }
 
-func TestCommandsProcessIsTheChild(t *testing.T) {
+func TestCmdProcessIsTheChild(t *testing.T) {
 	cmd := shell(`trap 'echo reloaded' HUP; echo up; while :; do sleep 0.05; done`)
 	tree, out := start(t, cmd, process.Options{})
 	require.Equal(t, tree.Pid(), cmd.Process.Pid)
@@ -268,7 +268,7 @@ func TestCommandsProcessIsTheChild(t *testing.T) {
 	require.ErrorIs(t, cmd.Process.Signal(syscall.SIGHUP), os.ErrProcessDone)
 }
 
-func TestAProgramWithTheReapersVariableByMistakeIsNoReaper(t *testing.T) {
+func TestAProgramThatInheritsTheReapersVariableIsNoReaper(t *testing.T) {
 	for _, value := range []string{"3", "0", "nonsense", "-1"} {
 		exe, err := os.Executable()
 		require.NoError(t, err)
@@ -281,7 +281,7 @@ func TestAProgramWithTheReapersVariableByMistakeIsNoReaper(t *testing.T) {
 	}
 }
 
-func TestWhatAReaperCannotGiveIsRefused(t *testing.T) {
+func TestSysProcAttrAppliesToTheChildOrIsRefused(t *testing.T) {
 	for want, attr := range map[string]*syscall.SysProcAttr{
 		"SysProcAttr.Ptrace":     {Ptrace: true},
 		"SysProcAttr.Foreground": {Foreground: true},

@@ -8,21 +8,18 @@ import (
 	"time"
 )
 
-// What is said between the program and a tree's reaper, as JSON on a socket. The
-// end of the one is the end of the socket for the other.
-
-// A request is the first message to the reaper. What may be no valid UTF-8 goes
-// as bytes.
+// A request is the first message to the reaper: what to start. Strings that may
+// not be valid UTF-8 are sent as bytes, because JSON would change them.
 type request struct {
 	Path, Dir, Chroot []byte
 	Args, Env         [][]byte
 	Files             []bool // which of the descriptors from 0 are open
 	Attr              *syscall.SysProcAttr
-	Signal            syscall.Signal // for the case that the program is gone
+	Signal            syscall.Signal // to stop the tree with if the program exits
 	Grace             time.Duration
 }
 
-// request is what makes the child.
+// request describes the child of cmd.
 func (t *Tree) request() (request, error) {
 	cmd := t.cmd
 	r := request{
@@ -49,10 +46,11 @@ func (t *Tree) request() (request, error) {
 	case r.Attr.Ptrace:
 		return r, errors.New("process: cmd.SysProcAttr.Ptrace: only the parent of a process can trace it, and that is the reaper")
 	case r.Attr.Foreground:
-		return r, errors.New("process: cmd.SysProcAttr.Foreground: Ctrl-C would go to the child and not to the program, which is to stop it")
+		return r, errors.New("process: cmd.SysProcAttr.Foreground: Ctrl-C would go to the child and not to the program, which has to stop the child")
 	}
 	r.Chroot, r.Attr.Chroot = []byte(r.Attr.Chroot), ""
-	r.Attr.UseCgroupFD, r.Attr.PidFD = false, nil // inherited from the reaper; ours to fill
+	// The reaper is started in the cgroup, and start fills in PidFD.
+	r.Attr.UseCgroupFD, r.Attr.PidFD = false, nil
 	if !r.Attr.Setsid && !r.Attr.Setpgid {
 		r.Attr.Setpgid = true
 	}

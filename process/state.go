@@ -1,22 +1,21 @@
 package process
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// A State is how far a tree has got, and in the end what ended it.
+// A State says whether a tree runs, is being stopped or has exited, and in the end
+// what ended it.
 type State int
 
-// A tree is Running, then Stopping, then Killing, and may leave any of them for
-// the corresponding end.
+// A tree is Running, then Stopping, then Killing. From each of them it may change
+// to one of the states after it. Ended, Stopped and Killed are final.
 const (
-	Running  State = iota // nobody has asked it to end
-	Stopping              // it has had the signal, and the grace period runs
-	Killing               // what is left is being killed
-	Survived              // some of it could not be killed; it may end yet
-	Ended                 // all of it has ended, by itself
-	Stopped               // all of it has ended, on the signal
-	Killed                // all of it has ended, but some had to be killed
+	Running  State = iota // it has not been told to stop
+	Stopping              // the signal has been sent, the grace period is running
+	Killing               // SIGKILL is being sent to the processes that are left
+	Survived              // some processes could not be killed; they may exit yet
+	Ended                 // all processes have exited by themselves
+	Stopped               // all processes have exited on the signal
+	Killed                // all processes have exited, some of them by SIGKILL
 )
 
 // String returns the state's name in lower case.
@@ -28,5 +27,5 @@ func (s State) String() string {
 	return names[s]
 }
 
-// over says whether all of it has ended.
+// over reports whether all processes have exited.
 func (s State) over() bool { return s >= Ended }

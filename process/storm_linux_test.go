@@ -22,7 +22,7 @@ import (
 var stormed bool
 
 // A machine that is busy makes fewer of the 200 repetitions.
-func TestForkingWhileBeingStoppedLeavesNothing(t *testing.T) {
+func TestStopLeavesNothingOfATreeThatForks(t *testing.T) {
 	repetitions := 200
 	if testing.Short() || stormed { // with -count the first run makes all of them
 		repetitions = 10
@@ -62,7 +62,7 @@ func TestForkingWhileBeingStoppedLeavesNothing(t *testing.T) {
 
 // bash runs its trap when the program in the foreground has ended, and the trap
 // starts one: the signal, if it came to that, would end it.
-func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
+func TestAProgramStartedByATrapDoesNotGetTheSignal(t *testing.T) {
 	const script = `trap '(echo saving; exec sleep 1.2) && echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done`
 	for range 2 { // longer than the second, at which all members are looked at again
 		tree, out := start(t, shell(script), process.Options{})
@@ -102,7 +102,7 @@ func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
 }
 
 // Forked right after the group had the signal, it looks as if it had been there.
-func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
+func TestAnOrphanStartedByATrapGetsTheSignal(t *testing.T) {
 	for _, leaves := range []string{"sleep 600", "setsid sleep 600"} {
 		for range 5 {
 			tree, _ := start(t, shell(`trap '`+leaves+` & exit 0' TERM; echo up; while :; do sleep 0.05; done`), process.Options{Grace: time.Hour})
@@ -116,7 +116,7 @@ func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
 // A shell takes its handlers from what it forks, but not at once, and what they
 // have noted is lost. This one has them for long; a machine that does not run it
 // in time does the same.
-func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
+func TestAForkedProcessGetsTheSignalOnceItHasItsOwnHandlers(t *testing.T) {
 	const script = `trap 'sleep 0.1; (trap : TERM; for ((i = 0; i < 100000; i++)); do :; done; exec sleep 600) & exit 0' TERM; echo up; while :; do sleep 0.05; done`
 	var err error
 	for range 10 { // after two seconds nobody waits for it any more
@@ -135,7 +135,7 @@ func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
 
 // The signal goes to the group in one call, and to each of the others; who leaves
 // the group at that moment is one of the others.
-func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
+func TestAProcessThatLeavesTheGroupDuringTheSignalGetsIt(t *testing.T) {
 	repetitions := 100
 	if testing.Short() {
 		repetitions = 10
@@ -148,7 +148,7 @@ func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
 	}
 }
 
-func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
+func TestTheProgramGetsTheStatusesOfItsOtherChildren(t *testing.T) {
 	const others = 500
 	type end struct{ code, want int }
 	ends := make(chan end, others)

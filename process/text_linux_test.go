@@ -50,7 +50,7 @@ func TestALongCommandIsOneShortLine(t *testing.T) {
 	require.True(t, utf8.ValidString(line))
 }
 
-func TestTheEndOfAProcessHasTheNameOfItsSignal(t *testing.T) {
+func TestAStatusNamesItsSignal(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "kill -TERM $$")
 	_ = cmd.Run() // its end is what is looked at
 	require.Equal(t, "signal SIGTERM", statusText(cmd.ProcessState))

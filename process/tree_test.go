@@ -18,7 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-func TestAChildThatEndsByItselfIsReportedAsItEnded(t *testing.T) {
+func TestWaitReturnsTheChildsStatus(t *testing.T) {
 	for _, c := range []struct {
 		script string
 		code   int
@@ -68,7 +68,7 @@ func TestAChildThatNeedsASecondToCleanUpGetsIt(t *testing.T) {
 	isExit(t, tree.Wait(), 7, 0)
 }
 
-func TestTheStopSignalCanBeAnother(t *testing.T) {
+func TestStopSendsTheSignalOfTheOptions(t *testing.T) {
 	script := `trap 'echo reloaded' TERM; trap 'echo bye; exit 0' HUP; echo up; while :; do sleep 0.1; done`
 	tree, out := start(t, shell(script), process.Options{Signal: syscall.SIGHUP})
 	require.NoError(t, tree.Stop(soonContext(t)))
@@ -76,7 +76,7 @@ func TestTheStopSignalCanBeAnother(t *testing.T) {
 	require.NoError(t, tree.Wait())
 }
 
-func TestWhatDoesNotEndOnTheSignalIsKilledAndThatIsSaid(t *testing.T) {
+func TestStopKillsAfterTheGracePeriod(t *testing.T) {
 	tree, _ := start(t, shell(`trap '' TERM; echo up; while :; do sleep 0.1; done`), process.Options{Grace: 200 * time.Millisecond})
 	began := time.Now()
 	err := tree.Stop(soonContext(t))
@@ -86,7 +86,7 @@ func TestWhatDoesNotEndOnTheSignalIsKilledAndThatIsSaid(t *testing.T) {
 	isExit(t, tree.Wait(), 0, syscall.SIGKILL)
 }
 
-func TestKillDoesNotAskAndIsNoError(t *testing.T) {
+func TestKillSendsNoOtherSignalAndReturnsNil(t *testing.T) {
 	tree, out := start(t, shell(`trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done`), process.Options{})
 	require.NoError(t, tree.Kill())
 	require.Equal(t, process.Killed, tree.State())
@@ -104,7 +104,7 @@ func TestStopKillsWhenItsContextEnds(t *testing.T) {
 	require.Equal(t, process.Killed, tree.State())
 }
 
-func TestStoppingATreeThatHasEndedIsNoError(t *testing.T) {
+func TestStoppingATreeThatHasExitedReturnsNil(t *testing.T) {
 	tree, err := process.Start(shell("exit 3"), process.Options{Logger: quiet})
 	require.NoError(t, err)
 	isExit(t, tree.Wait(), 3, 0)
@@ -114,7 +114,7 @@ func TestStoppingATreeThatHasEndedIsNoError(t *testing.T) {
 	isExit(t, tree.Wait(), 3, 0)
 }
 
-func TestStopMayBeCalledByManyAtOnce(t *testing.T) {
+func TestStopMayBeCalledConcurrently(t *testing.T) {
 	tree, _ := start(t, shell(`trap 'sleep 0.3; exit 5' TERM; echo up; while :; do sleep 0.1; done`), process.Options{})
 	var all sync.WaitGroup
 	for range 20 {
@@ -126,7 +126,7 @@ func TestStopMayBeCalledByManyAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-func TestTheEndOfTheCommandsContextIsAStop(t *testing.T) {
+func TestTheEndOfTheCommandsContextStopsTheTree(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, "bash", "-c", `sleep 600 & trap 'sleep 0.3; echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done`)
 	tree, out := start(t, cmd, process.Options{})
@@ -153,7 +153,7 @@ func TestWaitWaitsForTheWholeTree(t *testing.T) {
 }
 
 // The race detector would see it.
-func TestCommandsProcessMayBeUsedWhileSomebodyWaits(t *testing.T) {
+func TestCmdProcessMayBeUsedDuringWait(t *testing.T) {
 	cmd := shell(`trap 'exit 0' TERM; trap : HUP; echo up; while :; do sleep 0.05; done`)
 	tree, _ := start(t, cmd, process.Options{})
 	ended := make(chan error, 1)
@@ -190,7 +190,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeStartedIsAnErrorAsOfExec(t *testing.T) {
+func TestStartReturnsTheErrorsOfExec(t *testing.T) {
 	for path, want := range map[string]error{"/nonexistent": fs.ErrNotExist, "/etc/passwd": fs.ErrPermission} {
 		cmd := exec.Command(path)
 		cmd.Stdin, cmd.Stdout = new(mute), new(full)
@@ -212,7 +212,7 @@ type mute struct{}
 
 func (*mute) Read([]byte) (int, error) { return 0, errors.New("nothing to read") }
 
-func TestASurvivorWithoutANameIsSaid(t *testing.T) {
+func TestTheTextOfASurvivorsError(t *testing.T) {
 	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app"}, "process: tree 7 (app): what /proc does not show could not be ended")
 	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app", Survivors: []process.Survivor{{Pid: 9, Command: "x", Err: fs.ErrPermission}}},
 		"process: tree 7 (app): 1 process could not be ended: 9 x (permission denied)")

@@ -166,7 +166,7 @@ func TestRewritingASignal(t *testing.T) {
 	}
 }
 
-func TestAMakerOfZombies(t *testing.T) {
+func TestOrphansAreReaped(t *testing.T) {
 	row := drawn(t, "pid 1\torphans\tzombies")
 	// They end when the script is one that reaps nobody: sh might.
 	script := `export STARTER=$$; for i in 1 2 3 4 5 6 7 8 9 10; do
@@ -205,7 +205,7 @@ func zombiesOf(t *testing.T, parent int) int {
 	return n
 }
 
-func TestAChildThatIgnoresEverything(t *testing.T) {
+func TestAChildThatIgnoresAllSignals(t *testing.T) {
 	row := drawn(t, "pid 1\tgone at the end of its grace period\texit\ttime")
 	script := `trap "" TERM INT HUP QUIT; setsid sleep 600 & echo up >>$LOG; while :; do sleep 0.05; done`
 	for _, init := range inits(t, "--grace", "500ms") {

@@ -111,7 +111,7 @@ const app = `bash -c 'trap "echo TERM >>$LOG; sleep 1; echo saved >>$LOG; exit 0
 // noExec is the start script that everybody has once written.
 const noExec = app + "; exit $?"
 
-func TestTheChildsCodeIsOurs(t *testing.T) {
+func TestTheExitCodeIsTheChilds(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text")
 	require.NoError(t, os.WriteFile(text, []byte("no program"), 0o644))

@@ -14,7 +14,7 @@ import (
 
 // Under another init, or in a terminal: a subreaper, and not pid 1.
 
-func TestAllOfItIsWaitedFor(t *testing.T) {
+func TestItWaitsForTheWholeTree(t *testing.T) {
 	for _, to := range []string{"tree", "child"} {
 		// Where it did not run for the second that the app needs, there was nobody
 		// left to wait for when it saw that the child had ended.
@@ -38,7 +38,7 @@ func TestAllOfItIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
+func TestSIGTERMIsForwardedOnceAndOtherSignalsEachTime(t *testing.T) {
 	script := `bash -c 'trap "echo TERM >>$LOG" TERM; trap "echo INT >>$LOG" INT; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done'; exit $?`
 	r := command(t, self(t, "--grace", "25s", "--", "bash", "-c", "trap : TERM INT HUP; "+script)...).start().says("up", 1)
 	r.signal(syscall.SIGTERM).says("TERM", 1)
@@ -49,7 +49,7 @@ func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
 	require.Equal(t, "up\nTERM\nINT\nINT\n", r.text())
 }
 
-func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
+func TestTheFirstSIGTERMAfterCtrlCIsForwarded(t *testing.T) {
 	script := `trap "echo INT >>$LOG" INT; trap "echo TERM >>$LOG" TERM; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done`
 	r := command(t, self(t, "--grace", "25s", "--", "bash", "-c", script)...).start().says("up", 1)
 	r.signal(syscall.SIGINT).says("INT", 1)
@@ -60,7 +60,7 @@ func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
 	require.Equal(t, 1, strings.Count(r.text(), "TERM\n"))
 }
 
-func TestASignalThatDoesNotAskForTheEndIsForwardedOnly(t *testing.T) {
+func TestOtherSignalsAreForwardedAndStopNothing(t *testing.T) {
 	script := `trap "echo reloaded >>$LOG" HUP; trap "exit 0" USR1; echo up >>$LOG; while :; do sleep 0.05; done`
 	r := command(t, self(t, "--grace", "100ms", "--to", "child", "--", "bash", "-c", script)...).start().says("up", 1)
 	r.signal(syscall.SIGHUP).says("reloaded", 1)
@@ -70,7 +70,7 @@ func TestASignalThatDoesNotAskForTheEndIsForwardedOnly(t *testing.T) {
 	require.Equal(t, 0, code)
 }
 
-func TestWhatAChildThatFailsLeavesIsStopped(t *testing.T) {
+func TestProcessesLeftByAChildThatFailsAreStopped(t *testing.T) {
 	script := `bash -c 'trap "echo told >>$LOG; exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done' &
 	while ! grep -q up $LOG; do sleep 0.05; done; exit 3`
 	r := command(t, self(t, "--", "sh", "-c", script)...).start()
@@ -80,7 +80,7 @@ func TestWhatAChildThatFailsLeavesIsStopped(t *testing.T) {
 	require.Contains(t, r.stderr.String(), "ended with 3, with 9.5s to end for")
 }
 
-func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {
+func TestProcessesLeftByAChildThatSucceedsAreWaitedFor(t *testing.T) {
 	// It is up when its parent, the child, has been reaped.
 	script := `export PARENT=$$; setsid bash -c 'trap "echo told >>$LOG; exit 7" TERM
 		while kill -0 $PARENT; do sleep 0.01; done 2>/dev/null
@@ -91,7 +91,7 @@ func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {
 	require.Equal(t, "up\ntold\n", r.text())
 }
 
-func TestItSaysWhatItWaitsFor(t *testing.T) {
+func TestItLogsWhatItWaitsFor(t *testing.T) {
 	// Where it did not run between the first second and the end of the grace
 	// period, it had nothing to wait for.
 	for try := 1; ; try++ {
@@ -139,7 +139,7 @@ func TestInATerminalTheChildHasTheForeground(t *testing.T) {
 	require.Equal(t, 1, strings.Count(r.text(), "INT\n"))
 }
 
-func TestAStderrThatNobodyReadsHoldsNothingUp(t *testing.T) {
+func TestAStderrThatIsNotReadDelaysNothing(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()

@@ -210,7 +210,7 @@ func TestTheCommandIsStatic(t *testing.T) {
 
 // preStop: SIGHUP, and a wait that ends before the service does; then the
 // kubelet's SIGTERM, which would end it at once.
-func TestATermAfterItsHupChangesNothing(t *testing.T) {
+func TestSIGTERMAfterTheHooksSIGHUPChangesNothing(t *testing.T) {
 	c := startService(t, "hup is graceful, term is immediate")
 	status, said, took := prestop(t, "--pid", c.pid, "--wait", "400ms")
 	require.Zero(t, status, said)
@@ -221,7 +221,7 @@ func TestATermAfterItsHupChangesNothing(t *testing.T) {
 	require.Equal(t, []string{"ready", "leave", "drain", "task", "close", "signal SIGHUP"}, c.end(t))
 }
 
-func TestATermAfterItsTermChangesNothingWithTheDefaultTable(t *testing.T) {
+func TestSIGTERMAfterTheHooksSIGTERMChangesNothingWithTheDefaultTable(t *testing.T) {
 	c := startService(t, "default")
 	status, said, _ := prestop(t, "--pid", c.pid, "--signal", "sigterm", "--wait", "350ms")
 	require.Zero(t, status, said)
@@ -233,7 +233,7 @@ func TestATermAfterItsTermChangesNothingWithTheDefaultTable(t *testing.T) {
 }
 
 // The control for both, and what the documentation warns of.
-func TestAHupThatIsNotInTheTableKills(t *testing.T) {
+func TestSIGHUPThatIsNotInTheTableKills(t *testing.T) {
 	c := startService(t, "default")
 	status, said, took := prestop(t, "--pid", c.pid, "--wait", soon.String())
 	require.Zero(t, status, said)
@@ -243,7 +243,7 @@ func TestAHupThatIsNotInTheTableKills(t *testing.T) {
 	require.Equal(t, "ready\n", c.out.String())
 }
 
-func TestItReturnsWhenTheProcessHasEnded(t *testing.T) {
+func TestItReturnsWhenTheProcessHasExited(t *testing.T) {
 	c := startService(t, "default")
 	_ = c.stdin.Close()
 	status, said, took := prestop(t, "--pid", c.pid, "--signal", "15", "--wait", soon.String())
@@ -253,7 +253,7 @@ func TestItReturnsWhenTheProcessHasEnded(t *testing.T) {
 	c.end(t)
 }
 
-func TestItReturnsWhenTheTimeIsUpWithoutAPidfdToo(t *testing.T) {
+func TestWithoutAPidfdItReturnsWhenTheTimeIsUpOrTheProcessHasExited(t *testing.T) {
 	c := startService(t, "ignores")
 	pid, err := strconv.Atoi(c.pid)
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestItCallsAndWaits(t *testing.T) {
+func TestItCallsTheURLAndWaitsForTheAnswer(t *testing.T) {
 	var last atomic.Pointer[http.Request]
 	got := func() http.Header { return last.Load().Header }
 	release := make(chan struct{})

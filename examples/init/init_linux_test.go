@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOnlyAnExecOrAnInitThatWaitsLetsTheCleanUpRun(t *testing.T) {
+func TestTheCleanUpRunsOnlyWithExecOrShutdownInit(t *testing.T) {
 	if os.Getuid() != 0 && exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--map-root-user", "true").Run() != nil {
 		t.Skip("neither root nor allowed to make a user namespace")
 	}

@@ -12,7 +12,7 @@ import (
 
 // The kernel waits for whoever has locked a member's memory map before it tells
 // the command line, and that may be for ever.
-func TestANameThatCannotBeReadKeepsNobodyAlive(t *testing.T) {
+func TestACommandLineThatCannotBeReadDoesNotPreventTheKill(t *testing.T) {
 	in, theirIn, err := os.Pipe()
 	require.NoError(t, err)
 	out, theirOut, err := os.Pipe()

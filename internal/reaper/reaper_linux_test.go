@@ -55,7 +55,7 @@ func find(t *testing.T, pid int) (Member, bool) {
 	return Member{}, false
 }
 
-func TestANameCannotFeignAStatus(t *testing.T) {
+func TestAProcessNameCannotForgeAStatus(t *testing.T) {
 	cmd := sleeper(t, "a) Z 1 1 (b")
 	m, ok := find(t, cmd.Process.Pid)
 	require.True(t, ok)
@@ -68,7 +68,7 @@ func TestANameCannotFeignAStatus(t *testing.T) {
 }
 
 // Else it would be another one in the next picture, and have the signal again.
-func TestWhoCameAfterThePictureAndIsNotHiddenIsHimself(t *testing.T) {
+func TestAProcessThatIsNotHiddenKeepsItsIdentity(t *testing.T) {
 	cmd := sleeper(t, "late")
 	m, ok := find(t, cmd.Process.Pid)
 	require.True(t, ok)
@@ -82,7 +82,7 @@ func TestWhoCameAfterThePictureAndIsNotHiddenIsHimself(t *testing.T) {
 	require.Eventually(t, func() bool { return len(hidden(nil)) == 0 }, 10*time.Second, time.Millisecond, "who has ended")
 }
 
-func TestAPidThatHasComeBackIsNotSignalled(t *testing.T) {
+func TestAReusedPidIsNotSignalled(t *testing.T) {
 	cmd := sleeper(t, "sleeper")
 	m, ok := find(t, cmd.Process.Pid)
 	require.True(t, ok)
@@ -96,7 +96,7 @@ func TestAPidThatHasComeBackIsNotSignalled(t *testing.T) {
 	require.NoError(t, send(m, unix.SIGKILL))
 }
 
-func TestWhoCatchesASignalIsKnown(t *testing.T) {
+func TestTheSignalsThatAProcessCatchesAreKnown(t *testing.T) {
 	cmd := exec.Command("sh", "-c", `trap : HUP TERM; echo up; read -r word`)
 	in, err := cmd.StdinPipe() // nothing comes
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestWhoCatchesASignalIsKnown(t *testing.T) {
 }
 
 // What its parent has caught, it still catches, and would lose.
-func TestWhoHasJustBeenForkedGetsTheSignalLater(t *testing.T) {
+func TestAProcessThatWasJustForkedGetsTheSignalLater(t *testing.T) {
 	const term = 1 << (unix.SIGTERM - 1)
 	newborn := Member{Pid: 1 << 30, Start: now(), State: 'R', caught: term, forked: true} // no system has so high a pid
 	// The first thread of a process that has only just begun may not have waited yet.
@@ -195,7 +195,7 @@ func TestAProcessForkedDuringTheFirstPassGetsTheSignalInASecondPass(t *testing.T
 }
 
 // It would have the signal when somebody continues it.
-func TestWhoStopsAsTheSignalComesIsContinued(t *testing.T) {
+func TestAProcessThatIsStoppedBeforeTheSignalArrivesIsContinued(t *testing.T) {
 	cmd := sleeper(t, "sleeper")
 	m, ok := find(t, cmd.Process.Pid)
 	require.True(t, ok)
@@ -218,7 +218,7 @@ func TestWhoStopsAsTheSignalComesIsContinued(t *testing.T) {
 }
 
 // It may be that a machine needs all the time for one look.
-func TestWhoHasOnlyJustBeenKilledIsNotGivenUp(t *testing.T) {
+func TestTheReaperDoesNotGiveUpOnProcessesThatItHasJustKilled(t *testing.T) {
 	cmd := sleeper(t, "sleeper")
 	r := New(cmd.Process.Pid, func(Event) {})
 	r.phase, r.deadline, r.lastDeadline = Killed, time.Now(), time.Now().Add(time.Hour)
@@ -245,7 +245,7 @@ func TestWhoHasOnlyJustBeenKilledIsNotGivenUp(t *testing.T) {
 }
 
 // It was forked when its group got the signal, and its parent has ended.
-func TestWhoMayHaveHadTheSignalDoesNotGetIt(t *testing.T) {
+func TestAProcessThatMayHaveHadTheSignalDoesNotGetItAgain(t *testing.T) {
 	require.True(t, showsCaught())
 	const term = 1 << (unix.SIGTERM - 1)
 	for _, c := range []struct {
@@ -260,7 +260,7 @@ func TestWhoMayHaveHadTheSignalDoesNotGetIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsPrintedIsOneLine(t *testing.T) {
+func TestACommandIsOneLine(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "read -r word # \n\t\x1b[31m a comment that is longer than a line of the log ought to be, and goes on and on")
 	in, err := cmd.StdinPipe() // nothing comes
 	require.NoError(t, err)

@@ -36,12 +36,12 @@ func TestTheTableOfWindowsHasTheSignalsOfPackageSyscall(t *testing.T) {
 	require.Empty(t, windowsNames[0], "what is no syscall.Signal is looked up as 0")
 }
 
-func TestWhatHasNoNameIsCalledWhatItCallsItself(t *testing.T) {
+func TestASignalWithoutANameHasItsStringAsName(t *testing.T) {
 	require.Equal(t, "quarter to three", Name(note("quarter to three")))
 	require.Equal(t, syscall.Signal(200).String(), Name(syscall.Signal(200)))
 }
 
-func TestRealTimeSignalsAreNamedByTheirDistance(t *testing.T) {
+func TestRealTimeSignalsAreNamedByTheirOffset(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has them by number")
 	}

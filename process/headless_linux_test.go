@@ -34,7 +34,7 @@ func init() {
 	}
 }
 
-// A process whose first thread has ended looks like a zombie, and is none.
+// In /proc a process whose first thread has exited looks like a zombie.
 func TestAProcessWhoseFirstThreadHasExitedIsStopped(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)

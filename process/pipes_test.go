@@ -28,7 +28,7 @@ func TestReadersAndWritersAreCopiedAsByExec(t *testing.T) {
 	require.NoError(t, tree.Wait())
 	require.Equal(t, "input\n", out.String())
 	require.Equal(t, "problem\n", errs.String())
-	require.Equal(t, &out, cmd.Stdout, "cmd is as it was")
+	require.Equal(t, &out, cmd.Stdout, "cmd is restored")
 
 	out.Reset()
 	cmd = shell("for i in 1 2 3 4; do echo out; echo err >&2; done")
@@ -52,7 +52,7 @@ func TestWaitReturnsTheErrorOfACopy(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, tree.Wait(), "nothing to read")
 
-	cmd = shell("exec true") // does not read, which is its affair
+	cmd = shell("exec true") // does not read its input, which is no error
 	cmd.Stdin = strings.NewReader(strings.Repeat("x", 1<<20))
 	tree, err = process.Start(cmd, process.Options{Logger: quiet})
 	require.NoError(t, err)
@@ -76,7 +76,7 @@ func TestWaitDoesNotWaitForStdin(t *testing.T) {
 }
 
 func TestWaitDelayBoundsTheWaitForAWriter(t *testing.T) {
-	r, w := io.Pipe() // nobody reads
+	r, w := io.Pipe() // never read
 	defer r.Close()
 	cmd := shell("echo hello")
 	cmd.Stdout, cmd.WaitDelay = w, 50*time.Millisecond
@@ -86,7 +86,7 @@ func TestWaitDelayBoundsTheWaitForAWriter(t *testing.T) {
 	require.Equal(t, 50*time.Millisecond, cmd.WaitDelay)
 }
 
-// What a reader of StdoutPipe has not read yet, Stop leaves to it.
+// Stop does not close a StdoutPipe that has not been read to its end.
 func TestTheCommandsPipesWork(t *testing.T) {
 	cmd := shell(`trap 'read -r word; echo "got $word"; exit 0' TERM; echo up; while :; do sleep 0.1; done`)
 	in, err := cmd.StdinPipe()
@@ -99,7 +99,7 @@ func TestTheCommandsPipesWork(t *testing.T) {
 	require.NoError(t, tree.Wait())
 }
 
-// Nobody but the child, and whom it gives them to, has the child's files.
+// Neither the program nor the reaper holds the child's files open.
 func TestAPipeEndsWhenTheChildClosesIt(t *testing.T) {
 	tree, out := start(t, shell(`echo up; exec >&-; sleep 600`), process.Options{})
 	require.Empty(t, rest(t, out))

@@ -27,7 +27,7 @@ func TestAMessageThatFitsIsSentAfterItsDeadline(t *testing.T) {
 	require.Error(t, from.send(answer{}, time.Second))
 }
 
-// A program that is stopped does not read what its reapers say.
+// A program that is stopped (SIGSTOP) does not read its reapers' messages.
 func TestTheRestOfAMessageIsSentBeforeTheNext(t *testing.T) {
 	a, b, err := socketPair()
 	require.NoError(t, err)

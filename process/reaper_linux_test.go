@@ -40,20 +40,20 @@ func init() {
 			os.Exit(1)
 		}
 		line := make([]byte, 1)
-		_, _ = os.Stdin.Read(line) // until the test says so
+		_, _ = os.Stdin.Read(line) // until the test writes a line
 		fmt.Printf("stopped: %v\n", tree.Stop(context.Background()))
-		_ = tree.Wait() // however it ended
+		_ = tree.Wait() // its result does not matter
 		fmt.Println("state:", tree.State())
 	}
 }
 
-// hard is a tree of which exec leaves most behind.
+// hard is a tree of which exec.CommandContext would leave most processes running.
 const hard = `trap '' TERM; for i in 1 2 3; do
 	setsid bash -c 'trap "" TERM HUP; sleep 600 & while :; do sleep 0.1; done' &
 	(setsid sleep 600 &)
 done; echo up; wait`
 
-// program is this binary, started again, which runs script in a tree.
+// program returns a command that runs this binary, which runs script in a tree.
 func program(t testing.TB, script string) (*exec.Cmd, mark, *bufio.Reader) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -68,25 +68,25 @@ func program(t testing.TB, script string) (*exec.Cmd, mark, *bufio.Reader) {
 	return cmd, m, bufio.NewReader(out)
 }
 
-// The grace period is 300 ms of the second. On a machine that is so busy that no
-// tree is gone in time, the mean of the time counts in which this process was
-// awake; the least would be that of a round in which it hardly was.
+// The grace period is 300 ms. On a machine that is too busy to end any tree within
+// a second, the mean of the times in which this process was awake counts. Their
+// minimum would be that of a round in which it was hardly awake.
 func TestATreeIsStoppedWhenItsProgramIsKilled(t *testing.T) {
 	const rounds = 6
 	var sum time.Duration
 	for round := 1; round <= rounds; round++ {
 		took, awake := untilATreeEndsWithItsProgram(t)
-		t.Logf("nothing is left after %v, of which this process was awake %v", took.Round(time.Millisecond), awake)
+		t.Logf("no process is left after %v; this process was awake for %v of that", took.Round(time.Millisecond), awake)
 		if took < time.Second {
 			return
 		}
 		sum += awake
 	}
-	require.Less(t, sum/rounds, 900*time.Millisecond, "a program that is killed takes its tree along")
+	require.Less(t, sum/rounds, 900*time.Millisecond, "the tree has to exit within a second of its program")
 }
 
-// untilATreeEndsWithItsProgram kills a program with SIGKILL, and returns how long
-// it takes until its tree is gone, and for how much of that this process was awake.
+// untilATreeEndsWithItsProgram kills a program with SIGKILL. It returns the time
+// until no process of its tree is left, and how long this process was awake in it.
 func untilATreeEndsWithItsProgram(t testing.TB) (took, awake time.Duration) {
 	t.Helper()
 	cmd, m, out := program(t, hard)
@@ -108,11 +108,11 @@ func untilATreeEndsWithItsProgram(t testing.TB) (took, awake time.Duration) {
 	})
 	require.Empty(t, left, "still there")
 	took = time.Since(killed)
-	m.sweep(t) // the reaper came to us
+	m.sweep(t) // the reaper is now a child of this process
 	return took, awake
 }
 
-// What the program's end does without the package.
+// The control: what happens without the package.
 func TestWithoutAReaperATreeOutlivesItsProgram(t *testing.T) {
 	cmd := shell(`bash -c 'setsid sleep 600 & sleep 600 & wait' & echo up; wait`)
 	m := marked(cmd)
@@ -126,13 +126,13 @@ func TestWithoutAReaperATreeOutlivesItsProgram(t *testing.T) {
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // by our signal
 	time.Sleep(time.Second)
-	require.Eventually(t, func() bool { return len(m.alive(t)) == 3 }, soon, 50*time.Millisecond, "one that is in the middle of exec has no mark")
+	require.Eventually(t, func() bool { return len(m.alive(t)) == 3 }, soon, 50*time.Millisecond, "a process in the middle of exec has no mark")
 }
 
 func TestNoPrivilegeIsNeeded(t *testing.T) {
 	cmd, m, out := program(t, hard)
 	if os.Getuid() == 0 {
-		cmd.Path, cmd.Dir = forEverybody(t, "program", 0o755), "/"
+		cmd.Path, cmd.Dir = copyOfSelf(t, "program", 0o755), "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	in, err := cmd.StdinPipe()
@@ -155,7 +155,7 @@ func TestTheCommandsContextMayEndDuringStart(t *testing.T) {
 	for i := range 40 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*250*time.Microsecond)
 		cmd := exec.CommandContext(ctx, "sleep", "600")
-		cmd.WaitDelay = time.Nanosecond // exec would kill with it
+		cmd.WaitDelay = time.Nanosecond // with it exec.Cmd would kill
 		tree, err := process.Start(cmd, process.Options{Logger: quiet})
 		if err != nil {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -169,9 +169,9 @@ func TestTheCommandsContextMayEndDuringStart(t *testing.T) {
 }
 
 func TestATreeMayContainTrees(t *testing.T) {
-	for _, grace := range []time.Duration{100 * time.Millisecond, soon} { // the inner reaper is killed, or ends its own
+	for _, grace := range []time.Duration{100 * time.Millisecond, soon} { // the inner reaper is killed, or stops its own tree
 		cmd, m, out := program(t, hard)
-		if grace != soon { // else it might be done in time: half a second after its program has ended
+		if grace != soon { // else the inner tree might be stopped in time, half a second after its program has exited
 			cmd.Env = append(cmd.Env, "PROCESS_TEST_IGNORES_TERM=1")
 		}
 		_, err := cmd.StdinPipe() // open as long as the test runs
@@ -186,7 +186,7 @@ func TestATreeMayContainTrees(t *testing.T) {
 		alive, zombies := strays(t)
 		require.Zero(t, alive+zombies)
 		require.Empty(t, m.alive(t))
-		_ = tree.Wait() // however it ended
+		_ = tree.Wait() // its result does not matter
 	}
 }
 
@@ -197,13 +197,14 @@ func TestSignalsDoNotEndTheReaper(t *testing.T) {
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTSTP, 45} {
 		require.NoError(t, unix.Kill(reaper, sig))
 	}
-	time.Sleep(200 * time.Millisecond) // for them to do what they should not
+	time.Sleep(200 * time.Millisecond) // for the signals to take effect, if they do
 	require.Equal(t, process.Running, tree.State())
 	require.Equal(t, reaper, reaperOf(t, tree.Pid()))
 	require.ErrorIs(t, tree.Stop(soonContext(t)), process.ErrKilled)
 	require.Equal(t, process.Killed, tree.State())
 }
 
+// A terminal's Ctrl-C goes to the program alone.
 func TestTheChildAndTheReaperHaveProcessGroupsOfTheirOwn(t *testing.T) {
 	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{})
 	own := unix.Getpgrp()
@@ -233,11 +234,11 @@ func TestTheUnexpectedEndOfTheReaperIsAnError(t *testing.T) {
 	_, err = out.Read(make([]byte, 3))
 	require.NoError(t, err)
 	require.NoError(t, unix.Kill(reaperOf(t, tree.Pid()), unix.SIGKILL))
-	require.ErrorContains(t, tree.Wait(), "its reaper ended before it (signal SIGKILL)")
-	require.ErrorContains(t, tree.Stop(soonContext(t)), "what is left of it is not known")
-	require.ErrorContains(t, tree.Kill(), "what is left of it is not known")
+	require.ErrorContains(t, tree.Wait(), "its reaper exited before it (signal SIGKILL)")
+	require.ErrorContains(t, tree.Stop(soonContext(t)), "processes may be left running")
+	require.ErrorContains(t, tree.Kill(), "processes may be left running")
 	require.Equal(t, process.Survived, tree.State())
-	require.Eventually(t, func() bool { // the child at least has gone with it
+	require.Eventually(t, func() bool { // at least the child was killed
 		s, ok := statOf(tree.Pid())
 		return !ok || s.state == "Z"
 	}, soon, 10*time.Millisecond)
@@ -304,7 +305,7 @@ func TestSysProcAttrAppliesToTheChildOrIsRefused(t *testing.T) {
 	require.NoError(t, unix.Close(fd))
 }
 
-// A program with cgo may need libraries that only LD_LIBRARY_PATH leads to.
+// A program with cgo may need libraries that are found only with LD_LIBRARY_PATH.
 func TestTheReaperFindsTheProgramsLibraries(t *testing.T) {
 	t.Setenv("LD_LIBRARY_PATH", t.TempDir())
 	cmd := shell(`echo up; sleep 600`)

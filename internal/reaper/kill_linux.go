@@ -16,10 +16,10 @@ func (r *Reaper) kill() {
 	r.phase, r.gaveUp, r.refusedSince = Killed, false, time.Time{}
 	r.deadline, r.lastDeadline = time.Now().Add(killBound), time.Now().Add(findBound)
 	members := r.members()
-	killing := Event{Kind: Killing, Count: len(members), Processes: r.inWords(members, fewProcesses)} // the dead have no command
+	killing := Event{Kind: Killing, Count: len(members), Processes: r.describe(members, fewProcesses)} // before they exit, as zombies have no command line
 	if group := r.sendGroup(unix.SIGKILL); group != 0 {
 		for _, m := range members {
-			if m.Group == group {
+			if m.group == group {
 				r.killed[m.identity()] = true
 			}
 		}
@@ -30,22 +30,22 @@ func (r *Reaper) kill() {
 	r.passAt(time.Now())
 }
 
-// killPass kills our own children and stops everybody deeper, so that there is
-// an end to what forks faster than it can be killed. Once it finds nobody new to
-// stop, nobody can fork, and all can be killed. It says whether it has found
-// somebody who had not been sent SIGKILL before.
-func (r *Reaper) killPass(members []Member) (found bool) {
+// killPass kills the children of this process and stops (SIGSTOP) all deeper members,
+// so that it also ends a tree that forks faster than it can be killed. When it finds
+// no new member to stop, none can fork any more, and all are killed. It reports
+// whether it found a member that had not been sent SIGKILL before.
+func (r *Reaper) killPass(members []member) (found bool) {
 	self := unix.Getpid()
 	for _, m := range members {
 		found = found || !r.killed[m.identity()] && r.refused[m.identity()] == 0
-		if m.Parent == self {
+		if m.parent == self {
 			r.killOne(m)
 		}
 	}
 	quiet := true
 	for _, m := range members {
-		if m.Parent != self && !r.frozen[m.identity()] {
-			quiet = quiet && m.State == 'T'
+		if m.parent != self && !r.frozen[m.identity()] {
+			quiet = quiet && m.state == 'T'
 			r.frozen[m.identity()] = true
 			r.note(m, send(m, unix.SIGSTOP))
 		}
@@ -55,21 +55,22 @@ func (r *Reaper) killPass(members []Member) (found bool) {
 		return found
 	}
 	for _, m := range members {
-		if m.Parent != self {
+		if m.parent != self {
 			r.killOne(m)
 		}
 	}
 	return found
 }
 
-func (r *Reaper) killOne(m Member) {
+func (r *Reaper) killOne(m member) {
 	if r.note(m, send(m, unix.SIGKILL)) {
 		r.killed[m.identity()] = true
 	}
 }
 
-// giveUpIfHopeless is for what a look that began then has found.
-func (r *Reaper) giveUpIfHopeless(members []Member, began time.Time) {
+// giveUpIfHopeless gives up if only members are left that may not be signalled, or
+// the time is up. members is the result of a pass that began at began.
+func (r *Reaper) giveUpIfHopeless(members []member, began time.Time) {
 	if r.gaveUp {
 		return
 	}
@@ -86,6 +87,6 @@ func (r *Reaper) giveUpIfHopeless(members []Member, began time.Time) {
 	tooLong := !r.refusedSince.IsZero() && r.lastPass.Sub(r.refusedSince) >= refusedBound
 	if tooLong || !began.Before(r.deadline) {
 		r.gaveUp = true
-		r.report(Event{Kind: GaveUp, Count: len(members), Processes: r.inWords(members, manyProcesses)})
+		r.report(Event{Kind: GaveUp, Count: len(members), Processes: r.describe(members, manyProcesses)})
 	}
 }

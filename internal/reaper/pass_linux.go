@@ -7,25 +7,26 @@ import (
 )
 
 const (
-	// secondLook is for those who were forked while the first pass was under
-	// way.
+	// secondLook is the time from the first pass to the second, which finds the
+	// processes that were forked during the first.
 	secondLook = 20 * time.Millisecond
-	// killBound is how long members may take to die of SIGKILL. What takes
-	// longer is in the hands of a device, or not ours to kill.
+	// killBound is the time that members have to exit after SIGKILL. One that needs
+	// longer is blocked in the kernel by a device, or may not be killed.
 	killBound = 5 * time.Second
-	// findBound is until when that time begins anew with whoever is found: a machine
-	// may be too busy to look at all of them in killBound.
+	// findBound is the time in which newly found members extend killBound: a busy
+	// machine may not look at all of them within it.
 	findBound = 2 * killBound
-	// refusedBound is how long nobody may be left but those who refuse.
+	// refusedBound is the time after which the Reaper gives up when only members are
+	// left that it may not signal.
 	refusedBound = 300 * time.Millisecond
 	// killPause is the longest time between two passes that kill.
 	killPause = 50 * time.Millisecond
 )
 
-// members are those alive.
-func (r *Reaper) members() []Member {
-	all, _ := Below(unix.Getpid()) // no /proc, nobody to be seen: killBound is for that too
-	var unseen []Member
+// members returns the descendants of this process that are alive.
+func (r *Reaper) members() []member {
+	all, _ := descendants(unix.Getpid()) // without /proc there are none, until killBound has passed
+	var unseen []member
 	if r.procHides {
 		unseen = hidden(all)
 	}
@@ -38,11 +39,11 @@ func (r *Reaper) members() []Member {
 	return append(alive, unseen...)
 }
 
-// pass looks at all members and does to them what the phase asks for.
+// pass looks at all members and signals or kills them, depending on the phase.
 func (r *Reaper) pass(waiting bool) {
 	began := time.Now()
 	if late := began.Sub(r.nextPass); r.phase == Killed && !r.nextPass.IsZero() && late > time.Second {
-		// We did not run, so those who are to die may not have run either.
+		// This process was not scheduled, so its members may not have been either.
 		r.deadline, r.lastDeadline = r.deadline.Add(late), r.lastDeadline.Add(late)
 	}
 	r.nextPass = time.Time{}
@@ -76,13 +77,13 @@ func (r *Reaper) pass(waiting bool) {
 	if waiting {
 		r.nextWaiting = r.lastPass.Add(time.Second)
 		if len(members) > 0 && !r.gaveUp {
-			r.report(Event{Kind: Waiting, Count: len(members), Processes: r.inWords(members, fewProcesses)})
+			r.report(Event{Kind: Waiting, Count: len(members), Processes: r.describe(members, fewProcesses)})
 		}
 	}
 }
 
-// passSoon asks for another pass, but spends no more than a fifth of the time in
-// passes: with 1,000 members each takes some 10 ms, which those need who end.
+// passSoon schedules a pass so that passes take no more than a fifth of the time:
+// with 1,000 members each takes 10 ms of processor time, which members need to exit.
 func (r *Reaper) passSoon() { r.passAt(r.lastPass.Add(max(10*time.Millisecond, 4*r.passTook))) }
 
 func (r *Reaper) passAt(at time.Time) {

@@ -20,31 +20,31 @@ func (r *Reaper) stop(sig unix.Signal, grace time.Duration, leaderOnly bool) {
 	r.passAt(time.Now().Add(secondLook))
 }
 
-// signalPass sends the signal to those who are to have it, parents first: one
-// that starts its child again when that ends has been told by then. It says
-// whether there is somebody who ought to have it, but cannot have it yet.
-func (r *Reaper) signalPass(members []Member) (postponed bool) {
+// signalPass sends the signal to the members that are due, parents first: a parent
+// that would restart a child has the signal before its child exits. It reports
+// whether a member is due, but cannot get the signal yet.
+func (r *Reaper) signalPass(members []member) (postponed bool) {
 	onlyLeader := r.leaderOnly && r.leader != 0
 	first := !r.toldAll && !onlyLeader
-	newborn := r.newborn(members) // before the group has the signal
+	newborn := r.newborn(members) // before the group gets the signal
 	if first {
 		r.toldAll = true
 		r.group, r.groupAt = r.sendGroup(r.signal), now()
 	}
-	var refused []Member
+	var refused []member
 	sent := 0
 	for _, m := range members {
 		switch {
-		case onlyLeader && m.Pid != r.leader:
+		case onlyLeader && m.pid != r.leader:
 			continue
 		case !r.isDue(m, first):
-			// It was stopped when the signal came, after the picture was taken.
-			if _, had := r.signalled[m.identity()]; had && m.State == 'T' && m.pends(r.signal) {
+			// The member was stopped after members was read and before the signal.
+			if _, had := r.signalled[m.identity()]; had && m.state == 'T' && m.pends(r.signal) {
 				r.note(m, send(m, unix.SIGCONT))
 			}
-			postponed = postponed || r.owed[m.identity()] && newborn[m.Pid]
+			postponed = postponed || r.owed[m.identity()] && newborn[m.pid]
 			continue
-		case first && r.inGroup(m) && newborn[m.Pid]: // it may have lost what the group got
+		case first && r.inGroup(m) && newborn[m.pid]: // it may have lost the group's signal
 			r.told, postponed = true, true
 			r.owed[m.identity()] = true
 			sent++
@@ -52,7 +52,7 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 			sent++
 			r.had(m, r.groupAt)
 			r.byGroup[m.identity()] = true
-		case newborn[m.Pid]:
+		case newborn[m.pid]:
 			postponed = true
 			r.owed[m.identity()] = true
 			continue
@@ -66,80 +66,81 @@ func (r *Reaper) signalPass(members []Member) (postponed bool) {
 			r.had(m, at)
 			delete(r.byGroup, m.identity())
 		}
-		if m.State == 'T' {
-			r.note(m, send(m, unix.SIGCONT)) // else it would get the signal when somebody continues it
+		if m.state == 'T' {
+			r.note(m, send(m, unix.SIGCONT)) // a stopped process gets the signal only when it is continued
 		}
 	}
 	if sent+len(refused) > 0 {
-		r.report(Event{Kind: Signalled, Signal: r.signal, Count: sent, Processes: r.inWords(refused, fewProcesses)})
+		r.report(Event{Kind: Signalled, Signal: r.signal, Count: sent, Processes: r.describe(refused, fewProcesses)})
 	}
 	return postponed
 }
 
-// newborn has the pids of those who would lose the signal now. Towards the end of
-// the grace period nobody is: better twice than never.
-func (r *Reaper) newborn(members []Member) map[int]bool {
+// newborn returns the PIDs of the members that would lose the signal now. Towards the
+// end of the grace period it returns none: a signal that may be lost is better than
+// none.
+func (r *Reaper) newborn(members []member) map[int]bool {
 	pids := make(map[int]bool)
 	if !r.showsCaught || time.Until(r.deadline) < newbornBound {
 		return pids
 	}
 	for _, m := range members {
 		if m.isNewborn(r.signal) {
-			pids[m.Pid] = true
+			pids[m.pid] = true
 		}
 	}
 	return pids
 }
 
-func (r *Reaper) had(m Member, at uint64) {
+// had records that m got the signal.
+func (r *Reaper) had(m member, at uint64) {
 	delete(r.owed, m.identity())
 	r.told = true
-	r.signalled[m.identity()], r.signalledPid[m.Pid] = at, at
+	r.signalled[m.identity()], r.signalledPid[m.pid] = at, at
 }
 
-// inGroup says whether m was reached through its group.
-func (r *Reaper) inGroup(m Member) bool {
-	return r.group != 0 && m.Group == r.group && m.Start <= r.groupAt
+// inGroup reports whether m got the signal through its process group.
+func (r *Reaper) inGroup(m member) bool {
+	return r.group != 0 && m.group == r.group && m.start <= r.groupAt
 }
 
-// isDue says whether m is to have the signal now. Everybody gets it once: what a
-// trap handler starts in order to clean up must not get it. So after the first
-// pass it is for those only who have lost their parent, and for those who were
-// there before their parent had it, but not in the picture that the first pass
-// took.
-func (r *Reaper) isDue(m Member, first bool) bool {
+// isDue reports whether m is to get the signal now. Each member gets it once, and the
+// processes that a trap handler starts to clean up must not get it. So after the
+// first pass only these get it: orphans, and processes that were forked before
+// their parent got it but are missing in the list of the first pass.
+func (r *Reaper) isDue(m member, first bool) bool {
 	if _, had := r.signalled[m.identity()]; had {
-		// Unless it had left the group (setsid) by the time that the group got
-		// it; else it would be gone, or have a handler that makes sessions.
-		return r.byGroup[m.identity()] && m.Group != r.group
+		// The exception is one that had left the group (setsid) before the group got
+		// it. Another member that has left the group has a handler and goes on.
+		return r.byGroup[m.identity()] && m.group != r.group
 	}
 	if first {
 		return true
 	}
 	if r.owed[m.identity()] {
-		// In the group it has had the signal. Had it lost nothing, it would be gone,
-		// or still have a handler.
+		// A member of the group got it as a newborn. If the signal was not lost, the
+		// member has exited or still has a handler.
 		return !r.inGroup(m) || !m.handles(r.signal)
 	}
-	orphan := m.Parent == unix.Getpid()
+	orphan := m.parent == unix.Getpid()
 	if r.inGroup(m) {
-		// Forked at that very moment, before or after. If its parent is gone and
-		// it has no handler, after: the signal would have ended it.
+		// It was forked at that moment, before the signal or after. An orphan without a
+		// handler was forked after it: the signal would have ended it.
 		return orphan && r.showsCaught && !m.handles(r.signal)
 	}
 	if orphan {
 		return true
 	}
-	parentHad, had := r.signalledPid[m.Parent]
-	return had && m.Start < parentHad
+	parentHad, had := r.signalledPid[m.parent]
+	return had && m.start < parentHad
 }
 
-// forward sends sig once to whoever is there now.
+// forward sends sig once, to the present members.
 func (r *Reaper) forward(sig unix.Signal, leaderOnly bool) {
-	var refused []Member
+	var refused []member
 	sent := 0
 	for _, m := range r.members() {
-		if leaderOnly && m.Pid != r.leader {
+		if leaderOnly && m.pid != r.leader {
 			continue
 		}
 		if r.note(m, send(m, sig)) {
@@ -148,5 +149,5 @@ func (r *Reaper) forward(sig unix.Signal, leaderOnly bool) {
 			refused = append(refused, m)
 		}
 	}
-	r.report(Event{Kind: Signalled, Signal: sig, Count: sent, Processes: r.inWords(refused, fewProcesses)})
+	r.report(Event{Kind: Signalled, Signal: sig, Count: sent, Processes: r.describe(refused, fewProcesses)})
 }

@@ -19,7 +19,7 @@ func TestTheCleanUpRunsOnlyWithExecOrShutdownInit(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // with a cold build cache
 	defer cancel()
 	run := exec.CommandContext(ctx, "./run.sh")
-	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) } // it clears up behind itself
+	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) } // it has to clean up
 	run.WaitDelay = 10 * time.Second
 	out, err := run.CombinedOutput()
 	require.NoError(t, err, "%s", out)

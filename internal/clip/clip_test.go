@@ -26,7 +26,7 @@ func TestALongTextIsCutBetweenRunesAndMarked(t *testing.T) {
 		require.True(t, utf8.ValidString(s))
 		require.True(t, strings.HasSuffix(s, "€... (cut)"))
 	}
-	require.LessOrEqual(t, len(Text(strings.Repeat("\x80", 10*Max))), Max, "no UTF-8 at all")
+	require.LessOrEqual(t, len(Text(strings.Repeat("\x80", 10*Max))), Max, "invalid UTF-8")
 }
 
 func TestControlCharactersAreReplacedAndTheQuotedLengthIsBounded(t *testing.T) {

@@ -90,15 +90,16 @@ func (t *Tree) State() State {
 // Options.Signal to each member, waits for Options.Grace, and sends SIGKILL to
 // those that have not exited. It can be used as a shutdown hook.
 //
-// Stop returns nil if all members exited on the signal or had exited before. Its
-// error wraps ErrKilled if some were killed. It is a *SurvivorsError if some did
-// not exit within five seconds of SIGKILL, or may not be signalled; on a busy
-// machine it may take ten seconds to find that out.
+// Stop returns nil if all members exited on the signal. Its error wraps ErrKilled if
+// some were killed. It is a *SurvivorsError if some did not exit within five seconds
+// of SIGKILL, or may not be signalled; on a busy machine it may take ten seconds to
+// find that out. If the reaper was killed, so that nothing is known of the tree, the
+// error says so.
 //
 // If ctx ends before the grace period does, SIGKILL is sent at once, and Stop
 // waits for its effect, which takes milliseconds. A second call, also a concurrent
-// one, waits for the same stop. After a *SurvivorsError another call sends SIGKILL
-// again.
+// one, waits for the same stop. If the tree has exited, Stop returns nil. After a
+// *SurvivorsError another call sends SIGKILL again.
 func (t *Tree) Stop(ctx context.Context) error {
 	switch over, err := t.over(); {
 	case over:
@@ -148,11 +149,11 @@ func (t *Tree) Kill() error {
 }
 
 // Wait blocks until the whole tree has exited, which may be long after the child
-// has, and its output has been copied to cmd.Stdout and cmd.Stderr. It returns the
-// child's own result: nil, or an *exec.ExitError with its exit code or signal.
-// State says what ended the tree. Wait may be called by any number of goroutines
-// and at any time; all get the same result. If Stop or Kill returned a
-// *SurvivorsError, Wait returns it too.
+// has, and its output has been copied to cmd.Stdout and cmd.Stderr. Like cmd.Wait it
+// returns the child's own result: nil, an *exec.ExitError with its exit code or
+// signal, or else the error of the copying. State says what ended the tree. Wait may
+// be called by any number of goroutines and at any time; all get the same result. If
+// Stop or Kill returned a *SurvivorsError, Wait returns it too.
 //
 // Wait releases the pipes that StdoutPipe, StdinPipe and StderrPipe made, so it
 // has to be called at least once. Processes are reaped without it. If an
@@ -160,7 +161,7 @@ func (t *Tree) Kill() error {
 // exited, Wait waits for cmd.WaitDelay, or without limit if that is zero. It does
 // not wait for a pending Read of cmd.Stdin.
 func (t *Tree) Wait() error {
-	_ = t.await(context.Background()) // which does not end
+	_ = t.await(context.Background()) // which never ends, so there is no error
 	defer t.log.flush()
 	if over, _ := t.over(); !over {
 		return t.result(nil)

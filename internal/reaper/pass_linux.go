@@ -54,7 +54,6 @@ func (r *Reaper) pass(waiting bool) {
 	} else {
 		found = r.killPass(members)
 	}
-	r.result.Left = max(1, len(members))
 	r.lastPass = time.Now()
 	r.passTook = r.lastPass.Sub(began)
 	if postponed {

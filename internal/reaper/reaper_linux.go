@@ -25,7 +25,6 @@ type Result struct {
 	Status unix.WaitStatus // the leader's, if LeaderEnded
 	Phase  Phase           // Killed if a member was alive when SIGKILL was sent
 	Killed int             // how many were
-	Left   int             // how many are alive, because Run gave up
 
 	LeaderEnded bool
 }
@@ -137,7 +136,7 @@ func (r *Reaper) Run() Result {
 		for _, f := range queue {
 			f()
 		}
-		if r.reap(); r.result.Left == 0 || r.gaveUp && r.quit {
+		if left := r.reap(); !left || r.gaveUp && r.quit {
 			r.result.Killed = len(r.killed)
 			switch {
 			case r.phase == Killed && len(r.killed) > 0:
@@ -156,13 +155,13 @@ func (r *Reaper) Run() Result {
 	}
 }
 
-// reap reaps all children that have exited.
-func (r *Reaper) reap() {
+// reap reaps all children that have exited, and reports whether others are left.
+func (r *Reaper) reap() (left bool) {
 	reaped, leaderEnded := 0, false
 	defer func() {
 		if leaderEnded {
-			left := r.members()
-			r.report(Event{Kind: LeaderEnded, Status: r.result.Status, Count: len(left), Processes: r.describe(left, fewProcesses)})
+			members := r.members()
+			r.report(Event{Kind: LeaderEnded, Status: r.result.Status, Count: len(members), Processes: r.describe(members, fewProcesses)})
 		}
 	}()
 	for {
@@ -172,14 +171,12 @@ func (r *Reaper) reap() {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil: // ECHILD
-			r.result.Left = 0
-			return
+			return false
 		case pid == 0:
-			r.result.Left = max(r.result.Left, 1)
 			if reaped > 0 && r.phase != Running { // there may be new orphans
 				r.passSoon()
 			}
-			return
+			return true
 		}
 		reaped++
 		hidden := identity{pid: pid} // without a start time, it is not distinct from the next process with this PID

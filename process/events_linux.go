@@ -15,15 +15,15 @@ func (t *Tree) handle(e reaper.Event) {
 	switch e.Kind {
 	case reaper.LeaderEnded:
 		if e.Count > 0 {
-			t.log.info("process: the child has exited", "pid", t.pid, "child", waitStatusText(syscall.WaitStatus(e.Status)), "members", e.Count, "processes", list(e.Count, e.Processes))
+			t.log.Info("process: the child has exited", "pid", t.pid, "child", waitStatusText(syscall.WaitStatus(e.Status)), "members", e.Count, "processes", list(e.Count, e.Processes))
 		}
 	case reaper.Signalled:
-		t.log.info("process: signal sent", "pid", t.pid, "signal", signame.Name(e.Signal), "members", e.Count)
+		t.log.Info("process: signal sent", "pid", t.pid, "signal", signame.Name(e.Signal), "members", e.Count)
 		if len(e.Processes) > 0 {
-			t.log.warn("process: signal not delivered", "pid", t.pid, "signal", signame.Name(e.Signal), "processes", list(len(e.Processes), e.Processes))
+			t.log.Warn("process: signal not delivered", "pid", t.pid, "signal", signame.Name(e.Signal), "processes", list(len(e.Processes), e.Processes))
 		}
 	case reaper.Waiting:
-		t.log.info("process: waiting for processes to exit", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
+		t.log.Info("process: waiting for processes to exit", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
 	case reaper.Killing:
 		t.logKilling("pid", t.pid, "signal", "SIGKILL", "members", e.Count, "processes", list(e.Count, e.Processes))
 		t.advance(Killing, nil)
@@ -36,7 +36,7 @@ func (t *Tree) handle(e reaper.Event) {
 			}
 			left = append(left, s)
 		}
-		t.log.error("process: processes could not be ended", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
+		t.log.Error("process: processes could not be ended", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
 		t.advance(Survived, func() { t.left = left })
 	}
 }

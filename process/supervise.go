@@ -96,7 +96,7 @@ func (t *Tree) watch(g *group) {
 		state, deadline = Killing, time.Now().Add(killBound)
 		t.advance(Killing, nil)
 		if err := g.kill(); err != nil && n > 0 {
-			t.log.warn("process: kill failed", "pid", t.pid, "error", err.Error())
+			t.log.Warn("process: kill failed", "pid", t.pid, "error", err.Error())
 		}
 	}
 	for {
@@ -111,9 +111,9 @@ func (t *Tree) watch(g *group) {
 				state, deadline = Stopping, time.Now().Add(t.options.Grace)
 				n, _ := g.left()
 				err := g.signal(t.options.Signal)
-				t.log.info("process: signal sent", "pid", t.pid, "signal", signame.Name(t.options.Signal), "members", n)
+				t.log.Info("process: signal sent", "pid", t.pid, "signal", signame.Name(t.options.Signal), "members", n)
 				if err != nil && n > 0 {
-					t.log.warn("process: signal not delivered", "pid", t.pid, "signal", signame.Name(t.options.Signal), "error", err.Error())
+					t.log.Warn("process: signal not delivered", "pid", t.pid, "signal", signame.Name(t.options.Signal), "error", err.Error())
 				}
 			}
 		case <-timer.C:
@@ -130,7 +130,7 @@ func (t *Tree) watch(g *group) {
 				if state == Stopping {
 					kill()
 				} else {
-					t.log.error("process: processes could not be ended", "pid", t.pid, "members", left, "processes", survivorsText(survivors))
+					t.log.Error("process: processes could not be ended", "pid", t.pid, "members", left, "processes", survivorsText(survivors))
 					t.advance(Survived, func() { t.left = survivors })
 				}
 			}
@@ -142,7 +142,7 @@ func (t *Tree) watch(g *group) {
 func (t *Tree) finish(status *os.ProcessState, err error, state State, killed int) {
 	if err != nil {
 		err = fmt.Errorf("process: tree %d (%s): wait for the child: %w", t.pid, t.command, err)
-		t.log.error("process: the child's status is unknown", "pid", t.pid, "error", err.Error())
+		t.log.Error("process: the child's status is unknown", "pid", t.pid, "error", err.Error())
 		t.advance(Survived, func() { t.lost = err })
 		return
 	}
@@ -153,7 +153,7 @@ func (t *Tree) finish(status *os.ProcessState, err error, state State, killed in
 	case state != Running:
 		over = Stopped
 	}
-	t.log.info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", killed)
+	t.log.Info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", killed)
 	t.advance(over, func() { t.status, t.killed = status, killed })
 }
 

@@ -9,8 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gracefulgo/shutdown/internal/asynclog"
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
+
+// logPatience is how long Stop, Kill and Wait wait for a logger that is slow.
+const logPatience = 200 * time.Millisecond
 
 // A Tree is a child process and all of its descendants, its members. Its methods
 // may be called from any goroutine.
@@ -21,7 +25,7 @@ type Tree struct {
 	command   string
 	waitDelay time.Duration
 	copies    *copies
-	log       *logQueue
+	log       *asynclog.Queue
 	platform  platform
 	watching  sync.WaitGroup
 
@@ -60,7 +64,7 @@ func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 	}
 	t := &Tree{
 		cmd: cmd, options: o, command: oneLine(cmd), waitDelay: cmd.WaitDelay,
-		log: &logQueue{logger: o.Logger}, changed: make(chan struct{}),
+		log: &asynclog.Queue{Logger: o.Logger}, changed: make(chan struct{}),
 	}
 	if err := t.start(); err != nil {
 		return nil, err
@@ -71,7 +75,7 @@ func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 // follow starts the goroutine that follows the tree until it has exited.
 func (t *Tree) follow(watch func()) {
 	t.copies.run()
-	t.log.info("process: started", "pid", t.pid, "command", t.command)
+	t.log.Info("process: started", "pid", t.pid, "command", t.command)
 	t.watching.Go(watch)
 }
 
@@ -109,7 +113,7 @@ func (t *Tree) Stop(ctx context.Context) error {
 	default:
 		t.orderStop()
 	}
-	defer t.log.flush()
+	defer t.log.Flush(logPatience)
 	// The platform's side of the tree times the grace period. This bound is for
 	// the case that it does not answer any more.
 	bound := max(t.options.Grace, t.options.Grace+findBound+answerBound) // the sum may overflow
@@ -136,7 +140,7 @@ func (t *Tree) Kill() error {
 		return err
 	}
 	t.orderKill()
-	defer t.log.flush()
+	defer t.log.Flush(logPatience)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), findBound+answerBound, errNoAnswer)
 	defer cancel()
 	if err := t.await(ctx); err != nil {
@@ -162,7 +166,7 @@ func (t *Tree) Kill() error {
 // not wait for a pending Read of cmd.Stdin.
 func (t *Tree) Wait() error {
 	_ = t.await(context.Background()) // which never ends, so there is no error
-	defer t.log.flush()
+	defer t.log.Flush(logPatience)
 	if over, _ := t.over(); !over {
 		return t.result(nil)
 	}
@@ -260,9 +264,9 @@ func (t *Tree) logKilling(args ...any) {
 	asked := t.asked
 	t.mu.Unlock()
 	if asked {
-		t.log.error("process: killing processes", args...)
+		t.log.Error("process: killing processes", args...)
 	} else {
-		t.log.info("process: killing processes", args...)
+		t.log.Info("process: killing processes", args...)
 	}
 }
 

@@ -174,7 +174,7 @@ func (t *Tree) watch() {
 		return
 	}
 	over := map[reaper.Phase]State{reaper.Running: Ended, reaper.Stopping: Stopped, reaper.Killed: Killed}[done.Phase]
-	t.log.info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", done.Killed)
+	t.log.Info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", done.Killed)
 	t.advance(over, func() { t.status, t.killed = status, done.Killed })
 }
 
@@ -184,7 +184,7 @@ func (t *Tree) lose(status *os.ProcessState, err error) {
 		err = errors.New(statusText(status))
 	}
 	err = fmt.Errorf("process: tree %d (%s): its reaper exited before it (%w): processes may be left running", t.pid, t.command, err)
-	t.log.error("process: the reaper exited before the tree", "pid", t.pid, "error", err.Error())
+	t.log.Error("process: the reaper exited before the tree", "pid", t.pid, "error", err.Error())
 	t.advance(Survived, func() { t.lost = err })
 }
 

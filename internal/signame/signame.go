@@ -1,11 +1,11 @@
-// Package signame has the names of signals as logs and errors show them: SIGTERM
-// and not "terminated", on every system.
+// Package signame has the names of signals for logs and errors. It names SIGTERM as such
+// on every system, where [syscall.Signal.String] returns "terminated".
 package signame
 
 import "os"
 
-// Name returns the name of sig: SIGTERM, SIGINT; on Linux also SIGRTMIN+3. What
-// has no such name is called what sig calls itself ("signal 70").
+// Name returns the name of sig, such as SIGTERM or, on Linux, SIGRTMIN+3. For a signal
+// without a name it returns sig.String(), such as "signal 70".
 func Name(sig os.Signal) string {
 	if name := nameOf(sig); name != "" {
 		return name

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSignalsHaveTheirNamesOnEverySystem(t *testing.T) {
+func TestSignalsHaveTheSameNamesOnEverySystem(t *testing.T) {
 	for sig, want := range map[os.Signal]string{
 		os.Interrupt:    "SIGINT",
 		os.Kill:         "SIGKILL",
@@ -24,8 +24,8 @@ func TestSignalsHaveTheirNamesOnEverySystem(t *testing.T) {
 	}
 }
 
-// The numbers are those of syscall/types_windows.go, which is not built here.
-func TestTheTableOfWindowsHasTheSignalsOfPackageSyscall(t *testing.T) {
+// The numbers are from syscall/types_windows.go, which is compiled only on Windows.
+func TestTheTableForWindowsHasTheSignalsOfPackageSyscall(t *testing.T) {
 	for want, number := range map[string]int{
 		"SIGHUP": 0x1, "SIGINT": 0x2, "SIGQUIT": 0x3, "SIGILL": 0x4, "SIGTRAP": 0x5, "SIGABRT": 0x6, "SIGBUS": 0x7,
 		"SIGFPE": 0x8, "SIGKILL": 0x9, "SIGSEGV": 0xb, "SIGPIPE": 0xd, "SIGALRM": 0xe, "SIGTERM": 0xf,
@@ -33,17 +33,17 @@ func TestTheTableOfWindowsHasTheSignalsOfPackageSyscall(t *testing.T) {
 		require.Equal(t, want, windowsNames[number])
 	}
 	require.Len(t, windowsNames, 13)
-	require.Empty(t, windowsNames[0], "what is no syscall.Signal is looked up as 0")
+	require.Empty(t, windowsNames[0], "a value that is not a syscall.Signal is looked up as 0")
 }
 
-func TestWhatHasNoNameIsCalledWhatItCallsItself(t *testing.T) {
+func TestASignalWithoutANameHasTheNameOfItsStringMethod(t *testing.T) {
 	require.Equal(t, "quarter to three", Name(note("quarter to three")))
 	require.Equal(t, syscall.Signal(200).String(), Name(syscall.Signal(200)))
 }
 
-func TestRealTimeSignalsAreNamedByTheirDistance(t *testing.T) {
+func TestRealTimeSignalsAreNamedRelativeToSIGRTMIN(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux has them by number")
+		t.Skip("other systems have no fixed numbers for them")
 	}
 	require.Equal(t, "SIGRTMIN", Name(syscall.Signal(34)))
 	require.Equal(t, "SIGRTMIN+3", Name(syscall.Signal(37)))
@@ -51,7 +51,7 @@ func TestRealTimeSignalsAreNamedByTheirDistance(t *testing.T) {
 	require.Equal(t, "signal 65", Name(syscall.Signal(65)))
 }
 
-// A note is a signal of another kind, as Plan 9 has them.
+// A note is an os.Signal that is not a syscall.Signal, as on Plan 9.
 type note string
 
 func (note) Signal()          {}

@@ -143,7 +143,7 @@ func TestCloseWaitsForThePreStopResponseForAtMostASecond(t *testing.T) {
 	}
 }
 
-func TestPreStopRefusesBrowsersOtherMethodsAndWrongTokens(t *testing.T) {
+func TestPreStopRefusesOtherMethodsWebPagesAndWrongTokens(t *testing.T) {
 	log := captureLog(t)
 	m := manager(t, shutdown.Config{})
 	open := serve(t, m, admin.Options{PreStop: true}) + "/prestop"

@@ -28,7 +28,7 @@ const (
 // readyTimeout is how long a call of Options.Ready may take.
 const readyTimeout = 5 * time.Second
 
-var errReadyTimeout = errors.New("Options.Ready did not return within " + readyTimeout.String())
+var errReadyTimeout = errors.New("Options.Ready has not returned within " + readyTimeout.String())
 
 func (a *admin) livez(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, "alive") }
 

@@ -58,7 +58,7 @@ func (s *Server) Addr() net.Addr { return s.addr }
 const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = time.Minute
-	writeTimeout      = 10 * time.Second // from the first byte of a response
+	writeTimeout      = 10 * time.Second // for a response that is ready to be written
 	maxHeaderBytes    = 64 << 10
 )
 

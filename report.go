@@ -167,7 +167,7 @@ func (s *seconds) UnmarshalJSON(text []byte) error {
 // MarshalJSON writes the Report with durations in seconds and errors as text.
 func (r Report) MarshalJSON() ([]byte, error) {
 	j := jsonReport{
-		Phase: r.Phase.String(), Result: r.result(), Cause: clip.ErrorText(r.Cause), Forced: clip.ErrorText(r.Forced),
+		Phase: r.Phase.String(), Result: r.Result(), Cause: clip.ErrorText(r.Cause), Forced: clip.ErrorText(r.Forced),
 		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
 		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
 		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),

@@ -242,7 +242,7 @@ func (m *Manager) logEnded() {
 	if r.timedOut() && grace.MayBeWrong(r.GraceSource) {
 		args = append(args, "advice", adviceOnGuess)
 	}
-	m.log.Last(level, "shutdown: "+r.result(), args...)
+	m.log.Last(level, "shutdown: "+r.Result(), args...)
 }
 
 // dump logs all that is known, in as many lines as it takes.

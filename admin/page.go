@@ -129,7 +129,7 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 		p.Headline = "Closing"
 	case shutdown.Done:
 		p.Refresh = 0
-		result := resultOf(r)
+		result := r.Result()
 		p.Tone, p.Headline = "ok", strings.ToUpper(result[:1])+result[1:]
 		if result != "finished" {
 			p.Tone = "bad"
@@ -180,17 +180,6 @@ func waitingFor(r shutdown.Report) string {
 		return "nothing: the next phase is about to start"
 	}
 	return strings.Join(list, "; ")
-}
-
-// resultOf returns the result of r, such as "timed out". A Report has it only in its
-// log group and in its JSON.
-func resultOf(r shutdown.Report) string {
-	for _, attr := range r.LogValue().Group() {
-		if attr.Key == "result" {
-			return attr.Value.String()
-		}
-	}
-	return r.Phase.String()
 }
 
 func (p *page) countDown(r shutdown.Report) {

@@ -27,17 +27,17 @@ func processEnv() env {
 	return env{grace.OfProcess(), diagnose.Self(), postmortem.OfProcess(), processSignals{}}
 }
 
-// The default Manager is made on first use, so that importing this package has
-// no effect on signals.
+// The default Manager is made on first use, so that importing this package has no effect on
+// signals.
 var (
 	defaultMu      sync.Mutex // protects what follows
 	defaultManager *Manager
 	defaultUsed    bool // by anybody but SetDefault
 )
 
-// Default returns the Manager that the package's functions use. The first use
-// makes it, with New(Config{}), unless SetDefault was called before. Libraries
-// take a *Manager or return a stop function; the default is for main.
+// Default returns the Manager that the package's functions use. The first use makes it with
+// New(Config{}), unless SetDefault or Run has made it. The default is for main: libraries
+// take a *Manager or return a stop function.
 func Default() *Manager {
 	defaultMu.Lock()
 	defer defaultMu.Unlock()
@@ -52,9 +52,8 @@ func Default() *Manager {
 	return defaultManager
 }
 
-// SetDefault makes m the Manager that Default returns. It panics if m is nil,
-// or once the default is in use: hooks on two Managers would not know of each
-// other.
+// SetDefault makes m the Manager that Default returns. It panics if m is nil, or if the
+// default has been used already, because hooks on two Managers would not know of each other.
 func SetDefault(m *Manager) {
 	defaultMu.Lock()
 	defer defaultMu.Unlock()
@@ -73,22 +72,19 @@ func SetDefault(m *Manager) {
 //		os.Exit(shutdown.ExitCode(shutdown.Run(shutdown.Config{}, start)))
 //	}
 //
-// It makes a Manager with New(cfg), which becomes the default one, calls start
-// with it, and returns what Wait returns. It blocks until the shutdown has ended.
-// If there is a default Manager already, or cfg is impossible, Run returns an
-// error at once, which is logged too, and start is not called.
+// It makes a Manager with New(cfg), which becomes the default one, calls start with it, and
+// returns what Wait returns. It blocks until the shutdown has ended. If there is a default
+// Manager already, or New fails, Run logs and returns an error, and does not call start.
 //
-// start opens and starts what the program consists of, and returns. An error
-// begins the shutdown and is its cause: what start has registered so far is
-// closed. So do a panic and a Goexit; when the shutdown has ended, they go on in
-// the goroutine that has called Run. start runs on a goroutine of its own, and is
-// in flight, under the name "start", as a worker is: a shutdown that begins
-// meanwhile waits for it, and judges its error as that of a worker (see Go). What
-// start waits for should end with [Manager.AcceptContext]. If a signal comes
-// before it, start is not called.
+// start opens and starts the parts of the program, and returns. An error begins the shutdown
+// and is its cause: what start has registered so far is closed. So do a panic and a Goexit,
+// which go on in the goroutine that has called Run when the shutdown has ended.
 //
-// If start has not returned when the shutdown has ended, at Config.Timeout at the
-// latest, Run returns an error that is ErrTimeout and says so.
+// start runs on a goroutine of its own and is in flight under the name "start": a shutdown
+// that begins meanwhile waits for it, and judges its error as that of a worker (see Go).
+// What start waits for should end with [Manager.AcceptContext]. If a signal arrives before
+// start, start is not called. If start has not returned when the shutdown has ended, Run
+// returns an error that is ErrTimeout and says so.
 func Run(cfg Config, start func(*Manager) error) error {
 	m, err := newDefault(cfg, start)
 	if err != nil {
@@ -177,10 +173,9 @@ func NewContext(ctx context.Context, m *Manager) context.Context {
 	return context.WithValue(ctx, contextKey{}, m)
 }
 
-// FromContext returns the Manager that ctx carries. The contexts of hooks,
-// workers and requests carry theirs, so that code deep in a call stack can ask
-// whether the program is about to end. There is no fallback to the default
-// Manager.
+// FromContext returns the Manager that ctx carries. The contexts of hooks, workers and
+// requests carry theirs. FromContext never returns the default Manager for a context that
+// carries none.
 func FromContext(ctx context.Context) (*Manager, bool) {
 	m, ok := ctx.Value(contextKey{}).(*Manager)
 	return m, ok

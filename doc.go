@@ -17,154 +17,66 @@
 //	}
 //
 // [Run] is [New], start and [Manager.Wait]. Programs whose main belongs to somebody
-// else call these, and [Manager.Begin] where they would call log.Fatal, which runs
-// no hook.
+// else call these, and call [Manager.Begin] instead of log.Fatal, which skips hooks.
 //
-// # The timeline
+// # Phases
 //
 //	signal or Begin                                                Timeout      GracePeriod
 //	   |--- Leave ---|                                                |             |
 //	   |------ LameDuck (still serving) ------|--- Drain ---|- Close -|   margin    | SIGKILL
-//	   AcceptContext done                      WorkContext done ^    ^ Reserve: Close has it, whatever hangs
+//	   AcceptContext ends                      WorkContext ends ^    ^ Reserve: kept for Close
 //
-// Leave tells the world: the registry forgets the instance (package discovery),
-// readiness fails. Serving goes on, for as long as the lame duck lasts, because
-// those who send requests need a moment to hear of it.
+// A shutdown has three phases. Hooks are registered for one of them with [Manager.On].
 //
-// Drain takes nothing new and finishes what is in flight: what [Manager.Track],
-// [Manager.Go] and [Manager.Job] have counted, and whatever its hooks wait for.
-// Work admitted while a Drain hook runs is waited for. If Drain is done early,
-// Close begins early, and WorkContext lives on until Close has ended.
+//   - Leave: deregister and fail readiness while still serving. The service goes on
+//     serving for the lame duck, because clients and load balancers need a moment to
+//     learn that it is leaving.
+//   - Drain: stop accepting, and finish in-flight work, which is what [Manager.Track],
+//     [Manager.Go] and [Manager.Job] count and what Drain hooks wait for. Work that is
+//     admitted while a Drain hook runs is waited for. When all of it is done, Close
+//     begins at once.
+//   - Close: release resources, the last registered first, one after another.
 //
-// The hooks of Drain run at the same time. What the handlers of a server call and
-// drains itself has to come after that server: another server with its DrainAfter,
-// any other hook with [Manager.WaitFor]. Both take what Drained of a server returns:
+// There is one deadline. It is counted from the first signal. A phase has no timeout of
+// its own: it may use the time that is left, less what the phases after it need, and
+// Config.Reserve is kept for Close even if earlier phases hang. Every hook runs exactly
+// once, whatever the others do. A hook that does not return in time is abandoned and
+// reported by name, and [Manager.Wait] returns by Config.Timeout.
+//
+// # Which phase, which context, for what
+//
+//	what                                where                                    context
+//	deregister, fail readiness          On(Leave), package discovery, admin      the hook's
+//	HTTP and gRPC servers               httpserver.Start, grpcserver             requests have WorkContext
+//	say goodbye to WebSockets, SSE      Reached(Drain)                           the request's
+//	fetch from a queue, tick            Go                                       AcceptContext, as given to run
+//	handle what was fetched             inside of Go                             WorkContext
+//	the purpose of the program          Job                                      AcceptContext, as given to run
+//	other in-flight work                Track                                    WorkContext
+//	stop what requests do not need      On(Drain)                                the hook's
+//	stop what requests need: a mailer,  On(Close), or On(Drain) with WaitFor     the hook's
+//	a batcher, an internal queue
+//	close databases, files, clients     On(Close, name, Closer(c))               none
+//	flush buffers                       On(Close)                                the hook's
+//	flush what may fail: traces         On(Close, name, BestEffort(limit, f))    the one given to f
+//
+// AcceptContext ends when the shutdown begins: start nothing new. WorkContext ends
+// shortly before the end of Drain, or when the end is forced: give up. If the drain ends
+// in time, WorkContext lives until Close has ended.
+//
+// Drain hooks run at the same time. A server that is called by the handlers of another
+// one has to drain after that: DrainAfter of the servers' handles. Any other Drain hook
+// calls [Manager.WaitFor]:
 //
 //	m.On(shutdown.Drain, "mailer", func(ctx context.Context) error {
 //		m.WaitFor(ctx, "mailer", srv.Drained())
 //		return mailer.Stop(ctx)
 //	})
 //
-// Close releases: the last hook registered goes first, one after another.
-//
-// There is one deadline. It is counted from the first signal, not from when the
-// program gets around to it. No phase has a timeout of its own that could add
-// up to more; each may use what is left, less what those behind it need. Every
-// hook runs exactly once, whatever the others do. [Manager.Wait] returns by
-// Timeout, also if every hook hangs, and its error names what did.
-//
-// What live requests need, such as a batcher or a queue inside of the process,
-// is stopped by a Close hook and not by AcceptContext: requests are still
-// coming when that ends. [Manager.Reached] tells when a phase begins: good-byes to
-// long-lived connections are said when Drain begins, not earlier.
-//
-// A Close hook flushes with the context that it is given. [Closer] makes one of a
-// Close method. What may fail without harm, such as the flush of a collector that
-// may be down, is [BestEffort]: it has a limit of its own, and its error is a
-// warning.
-//
-// # What was cut off
-//
-// Work that is in flight when WorkContext ends, because the deadline is near or the
-// end was forced, or that is let in after that, was cut off. Whatever it does then,
-// an answer 200 included, it may have given up half way, and is never called
-// finished: Wait's error names it and is [ErrTimeout] or [ErrForced], the exit code
-// is 1, or 128+n if signal n forced the end, and [Report].CutOff lists all of it.
-// What has ended before is finished.
-//
-// # Signals
-//
-// Signals are caught from [New] on, so one that comes during start-up is not
-// lost. By default SIGTERM begins the shutdown, and its repetition changes
-// nothing: a preStop hook and the kubelet, or an init that forwards to a whole
-// group, send it twice. SIGINT begins it too; a second one, half a second later
-// or more, is a person who has waited long enough, and forces the end; a third
-// is left to the operating system. After a SIGTERM one SIGINT forces. Where stderr
-// is a terminal, a log line says so. Config.Signals says otherwise: for a preStop
-// hook that sends SIGHUP to pid 1, and a SIGTERM that should end a service at
-// once where that hook is missing, it is
-//
-//	map[os.Signal]shutdown.Action{
-//		syscall.SIGHUP:  shutdown.Graceful,
-//		syscall.SIGTERM: shutdown.Immediate,
-//		syscall.SIGUSR1: shutdown.Dump,
-//	}
-//
-// and the SIGTERM that follows the SIGHUP does not make it less graceful. A
-// SIGHUP or SIGINT that was ignored when the program started (nohup) stays
-// ignored. SIGKILL and SIGSTOP cannot be caught, and are refused; docker kill
-// runs no hook. When the shutdown has ended, signals are the operating system's
-// again, so one more ends a main that hangs behind Wait; and a main that never
-// reaches Wait dies, at Timeout, of the signal that it did not see.
-//
-// From the beginning of the shutdown on SIGPIPE is caught as well: a log pipe
-// whose reader has gone must not end the process in mid-drain.
-//
-// # Nobody else may catch the same signals
-//
-// A signal goes to every part of the process that has asked for it. Another one
-// that acts on SIGTERM closes its part of the program while requests still need it,
-// or ends the process, and this package cannot know. Turn the others off, and stop
-// them with a hook:
-//
-//   - go.uber.org/fx: app.Start and app.Stop, not Run, Done or Wait.
-//   - nats-server, embedded: Options.NoSigs, or it exits 0 in mid-drain.
-//   - go-kratos: kratos.Signal with a signal that nobody sends (without one it
-//     catches all), and app.Stop.
-//   - hertz: h.Run and h.Shutdown, not Spin. kitex: server.WithExitSignal.
-//   - asynq: Start and Shutdown, not Run. Temporal: Start and Stop, or a channel of
-//     your own instead of worker.InterruptCh.
-//   - controller-runtime, apiserver: AcceptContext, not SetupSignalHandler, whose
-//     second signal exits 1.
-//   - echo v5: StartConfig.Start with a context, or an http.Server; v4 catches none.
-//   - oklog/run, watermill, samber/do: leave their signal handler out.
-//   - dubbo-go: graceful_shutdown.WithoutInternalSignal, or it exits 0.
-//   - go-zero catches signals when it is imported, and sends itself one more after
-//     5.5 s; nothing turns that off. Make proc.ShutdownConf longer than the drain.
-//
-// # Signals that never arrive
-//
-// A shell that has the program as its child does not pass SIGTERM on: CMD
-// ./app; ..., a start script without exec, a nested sh -c. As PID 1 it ignores
-// the signal; below tini, dumb-init, docker run --init or npm it ends on it, and
-// everything is killed before it has cleaned up. New looks once whether that,
-// or something like it, is how the program was started, and logs a warning that
-// says what to do:
-//
-//	shutdown: PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on:
-//	end the script with `exec ./app`, or use the exec form of CMD
-//
-// It finds only what is certain; [Manager.Diagnose] says what that is, and
-// returns it.
-//
-// # Kubernetes, and other platforms
-//
-// A process cannot see its grace period. It is taken from the environment
-// variable SHUTDOWN_GRACE_PERIOD, else from Config, else guessed from the
-// platform: Kubernetes 30 s, ECS 30 s, Cloud Run 10 s, Fly and Nomad 5 s, a
-// systemd unit 90 s, any other container 10 s, a terminal 10 s, else 30 s. The first log line
-// and the [Report] say which it was. In a manifest, set it beside the value
-// that it repeats:
-//
-//	terminationGracePeriodSeconds: 60
-//	containers:
-//	- env:
-//	  - {name: SHUTDOWN_GRACE_PERIOD, value: "60"}
-//
-// Timeout is that less a tenth (5 s at most), Reserve a fifth of Timeout. In
-// Kubernetes a service with a Drain hook serves on for 5 s: the removal of its
-// endpoint races with its SIGTERM. If the manifest has a preStop sleep instead,
-// say so with SHUTDOWN_PRESTOP: the time is taken off the grace period, and
-// credited to the lame duck.
-//
-// Package admin has the probes, a preStop hook that is ours, and a page that shows
-// what a shutdown is waiting for.
-//
 // # Workers and jobs
 //
-// A worker started with [Manager.Go] is a source of work that serves until it is
-// told to stop. It fetches with the context it is given, which is AcceptContext,
-// and handles with [Manager.WorkContext] what it has fetched:
+// A worker is a source of work that runs until it is told to stop. It fetches with the
+// context that it is given, and handles with [Manager.WorkContext] what it has fetched:
 //
 //	func consume(ctx context.Context) error {
 //		m, _ := shutdown.FromContext(ctx)
@@ -179,9 +91,9 @@
 //		}
 //	}
 //
-// A job started with [Manager.Job] is why the program runs. When the last one has
-// returned, the program ends. One that is told to stop half way must not exit 0, or
-// nobody runs it again: any error means that it did not finish, and exit code 1.
+// A job is the purpose of the program. When the last one has returned, the program ends.
+// A job that is told to stop half way must not exit 0, because nobody would run it again:
+// any error means that it did not finish, and the exit code is 1.
 //
 //	func importRows(ctx context.Context) error {
 //		for i, row := range rows {
@@ -195,58 +107,112 @@
 //		return nil
 //	}
 //
+// # The result
+//
+// [Manager.Wait] returns nil, and [ExitCode] is 0, only if the shutdown was requested and
+// everything ended well. Work that is in flight when WorkContext ends by the deadline or
+// by force, or that is admitted after that, was cut off. It may have given up half way,
+// so it never counts as finished, whatever it does afterwards, a 200 included: Wait's
+// error names it and is [ErrTimeout] or [ErrForced]. The exit code is 1, or 128+n if
+// signal n forced the end. [Report].CutOff lists all of it.
+//
+// # Signals
+//
+// [New] and Run catch signals from the start, so that none is lost during start-up.
+//
+//   - SIGTERM begins the shutdown. A second one changes nothing: a preStop hook and the
+//     kubelet, or an init that signals a process group, send two.
+//   - SIGINT begins it, too. A second SIGINT, half a second later or more, forces the
+//     end, also after a SIGTERM. A third one is left to the operating system.
+//   - SIGPIPE is caught from the beginning of the shutdown on: a log pipe that has lost
+//     its reader must not end the process.
+//
+// Config.Signals is a table for everything else. With a preStop hook that sends SIGHUP,
+// and a SIGTERM that should end a service at once where that hook is missing, it is
+//
+//	map[os.Signal]shutdown.Action{
+//		syscall.SIGHUP:  shutdown.Graceful,
+//		syscall.SIGTERM: shutdown.Immediate,
+//		syscall.SIGUSR1: shutdown.Dump,
+//	}
+//
+// SIGKILL and SIGSTOP cannot be caught. SIGHUP and SIGINT stay ignored if they were
+// ignored when the program started (nohup). After the end the Manager stops catching
+// signals, so one more ends a main that hangs.
+//
+// # Nothing else may act on the same signals
+//
+// A signal goes to every part of the process that has asked for it. A module that acts on
+// SIGTERM by itself closes its part of the program while requests still need it, or ends
+// the process, and a Manager cannot detect that. go.uber.org/fx, an embedded
+// nats-server, go-kratos, go-zero, hertz, asynq, Temporal, controller-runtime and others
+// do. docs/signal-handlers.md in the repository lists them, and how to turn each off.
+//
+// # Signals that never arrive
+//
+// A shell does not pass SIGTERM on to the program that it runs: CMD ./app; ..., a start
+// script without exec, a nested sh -c. As PID 1 it ignores the signal; below tini,
+// dumb-init, docker run --init or npm it ends, and everything else is killed. New detects
+// such a start, on Linux, and logs a warning that says what to do:
+//
+//	shutdown: PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on:
+//	end the script with `exec ./app`, or use the exec form of CMD
+//
+// # Grace period
+//
+// A process cannot see its grace period. It is taken from the environment variable
+// SHUTDOWN_GRACE_PERIOD, else from Config, else guessed from the platform: Kubernetes
+// 30 s, ECS 30 s, Cloud Run 10 s, Fly and Nomad 5 s, a systemd unit 90 s, any other
+// container 10 s, a terminal 10 s, else 30 s. The first log line and the [Report] say
+// where it comes from. In a manifest, set it beside the value that it repeats:
+//
+//	terminationGracePeriodSeconds: 60
+//	containers:
+//	- env:
+//	  - {name: SHUTDOWN_GRACE_PERIOD, value: "60"}
+//
+// Timeout is the grace period less a tenth (5 s at most), Reserve a fifth of Timeout. In
+// Kubernetes a service with a Drain hook has a lame duck of 5 s, because the removal of
+// its endpoint races with its SIGTERM. If the manifest has a preStop sleep instead, set
+// SHUTDOWN_PRESTOP to its length. Package admin has probes and a preStop hook.
+//
 // # Post-mortem
 //
-// SIGKILL runs no hook. What a program that was killed could have said has to be
-// there before. With Config.Record it is, in a file:
+// SIGKILL runs no hook. With Config.Record the program keeps a file that says how far it
+// has come. If the last run did not end, the next one logs "the last run was killed in
+// drain, 22s after signal SIGTERM, waiting for GET /orders/17 (21.5s)", and
+// [Manager.LastRun] returns its Report. If the kill came early, the line says what the
+// real grace period is. A run that was killed while running had not been asked to stop: an
+// OOM kill, docker kill, a panic, log.Fatal or os.Exit.
 //
-//	m, err := shutdown.New(shutdown.Config{Record: "/var/lib/orders/record"})
+// In a pod, keep the file on an emptyDir, which outlives the container. The file is
+// replaced and not synced: it outlives the process, and mostly the machine. Errors of the
+// disk, a damaged record and a second process that uses the same path are log lines; only
+// LastRun and the end of the shutdown wait for the disk, for at most 250 ms each. A file
+// that is not a shutdown record is left unchanged.
 //
-// If the last run left a record that has no end, the next one logs "the last run
-// was killed in drain, 22s after signal SIGTERM, waiting for GET /orders/17
-// (21.5s)", and [Manager.LastRun] returns the Report of that. If the kill came
-// before its time, the real grace period is shorter than the Manager was told, or
-// has guessed, and the line says what to set. One that was
-// killed while running was not asked to end: that is an OOM kill, an eviction
-// that could not wait, docker kill, a machine that went down, or a panic,
-// log.Fatal or os.Exit of its own. What was in flight then is not known, because
-// nothing is written while the program runs but a small file at the start.
+// In Kubernetes there is a post-mortem without a record, too: kubectl describe pod shows a
+// summary as the message of the last state, also after SIGKILL. It is kept in
+// /dev/termination-log from the beginning of the shutdown on, unless the program has
+// written there itself.
 //
-// In a pod an emptyDir outlives the container, and so an OOM kill or a liveness
-// probe that failed; what has to outlive the pod belongs on a persistent volume,
-// with a path for each pod.
+// # Troubleshooting
 //
-//	containers:
-//	- volumeMounts:
-//	  - {name: post-mortem, mountPath: /var/lib/orders}
-//	volumes:
-//	- {name: post-mortem, emptyDir: {}}
-//
-// The file is replaced, never written over, so that it can be read whenever the
-// kill comes. It is not synced: it outlives the process, but the last seconds
-// may be lost with the machine. A disk that is full, read-only or hangs, and a
-// record that is damaged, are lines in the log. Nothing waits for the disk but
-// LastRun and the end of the shutdown, for 250 ms each if it does not answer. A
-// file at that path which is no record stays as it is.
-//
-// Of several processes with one path the first has it, which takes a file system
-// with locks; when that has ended another takes over, as in a restart that starts
-// the new one first. On Linux the boot id and the start time tell a process from
-// another with its pid, which in a container is always 1, and a restart of the
-// machine from one of the program.
-//
-// In Kubernetes there is a post-mortem without a record too: if there is a file
-// /dev/termination-log, which every container has, a summary of at most 4 KB is
-// kept in it from the beginning of the shutdown on, and kubectl describe pod
-// shows it as the message of the last state, also after SIGKILL. A message that
-// the program itself has written there stays. With another
-// terminationMessagePath there is none; with the policy FallbackToLogsOnError the
-// summary is shown, and not the logs, because the file is not empty.
+//   - Ctrl-C does nothing: the shutdown waits for something, and the log says for what,
+//     once a second. Ctrl-C again, after half a second, forces the end. Without a log line
+//     "shutdown: started" the signal did not arrive: see the warnings at the start.
+//   - Exit code 0 although work was left: the work was not counted. Count it with Track or
+//     Go; httpserver and grpcserver count requests. An interrupted job must be a Job.
+//   - The program ends at once: main did not call Wait, start returned an error (the log
+//     has it), another module acts on the signal, or Drain has nothing to wait for.
+//   - Killed before Close: the real grace period is shorter than the guess. The next start
+//     says so if Config.Record is set. Set SHUTDOWN_GRACE_PERIOD.
+//   - Each test takes 5 s: it runs in Kubernetes, where a server has a lame duck. Use
+//     package shutdowntest, or set LameDuck to -1.
 //
 // # Testing
 //
-// Package shutdowntest gives a test a Manager. With [NoSignals] and no
-// Config.Record a Manager touches nothing in os/signal and starts no goroutine
-// until the shutdown begins, so it can be used in a testing/synctest bubble;
-// [Manager.Signal] stands in for signals.
+// Package shutdowntest gives a test a Manager. With [NoSignals] and no Config.Record a
+// Manager touches nothing in os/signal and starts no goroutine until the shutdown begins,
+// so it can be used in a testing/synctest bubble. [Manager.Signal] stands in for signals.
 package shutdown

@@ -15,8 +15,8 @@ import (
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// A Phase is where a Manager is on its way from Running to Done. Hooks are
-// registered for the three in between.
+// A Phase is a stage of a Manager, from Running to Done. Hooks are registered for the
+// three in between.
 type Phase int
 
 // The phases, in the order in which they come.
@@ -35,28 +35,28 @@ func (p Phase) String() string {
 	return sequence.Phase(p).String()
 }
 
-// On registers stop to run in phase p. The name is for logs, errors and the
-// Report: say what is stopped ("db", "consul"), not how.
+// On registers stop to run in phase p. The name is for logs, errors and the Report: say
+// what is stopped ("db", "consul"), not how.
 //
-// The hooks of Leave run at the same time, and so do those of Drain. Those of
-// Close run one after another, the last registered first, as deferred calls
-// do: what needs the database was opened after it.
+// The hooks of Leave run at the same time, and so do those of Drain. The hooks of Close run
+// one after another, the last registered first, as deferred calls do: what uses the
+// database was opened after it.
 //
-// stop runs exactly once, on a goroutine of its own, whatever the other hooks
-// do. Its context carries the Manager and ends a moment before its time is up:
-// a Leave hook has the lame duck, or half of the time until the end of Drain if
-// that is longer; a Drain hook has until Reserve begins; a Close hook has all
-// that is left, less a floor for each hook after it (500 ms, or an equal share
-// if that is smaller). After that it has a moment to return (a tenth of its
-// time, at least 20 ms, at most 1 s); then it is left behind, by name. An
-// error, a panic and a Goexit are recorded, and part of what Wait returns.
+// stop runs exactly once, on a goroutine of its own, whatever the other hooks do. Its
+// context carries the Manager, and ends a moment before the hook's time is up. A Leave hook
+// has the lame duck, or half of the time until the end of Drain if that is longer. A Drain
+// hook has the time until Reserve begins. A Close hook has all the time that is left, less
+// a minimum for each hook after it (500 ms, or an equal share if that is less). After the
+// end of its context stop has a tenth of its time to return (at least 20 ms, at most 1 s).
+// Then it is abandoned and reported by name. An error, a panic and a Goexit are recorded
+// and are part of what Wait returns.
 //
-// On does not block and never runs stop itself. If phase p is over or under
-// way, stop runs at once; during Close it is the next in line; after the end
-// it runs at once with half a second, and nobody waits for it.
+// On does not block and never runs stop itself. If phase p has begun or is over, stop runs
+// at once; during Close it is the next to run. After the end stop runs at once, has 500 ms,
+// and nothing waits for it.
 //
-// remove takes the hook out again, for a resource that is closed early; it
-// returns true if stop will never run. It does not wait for a stop that runs.
+// remove unregisters the hook, for a resource that is closed early. It returns true if stop
+// will never run, and does not wait for a stop that runs.
 //
 // On panics if p is not Leave, Drain or Close, or if stop is nil.
 func (m *Manager) On(p Phase, name string, stop func(context.Context) error) (remove func() bool) {
@@ -69,12 +69,12 @@ func (m *Manager) On(p Phase, name string, stop func(context.Context) error) (re
 	return m.sequence.On(sequence.Phase(p), name, stop)
 }
 
-// Closer makes a hook of what has a Close method: a database, a file, a client.
+// Closer makes a hook of a Close method, such as that of a database, a file or a client:
 //
 //	m.On(shutdown.Close, "db", shutdown.Closer(db))
 //
-// Close knows no context: one that hangs is left behind when its time is up. The
-// hook fails if c is nil.
+// Close has no context: a Close that hangs is abandoned when its time is up. The hook fails
+// if c is nil.
 func Closer(c io.Closer) func(context.Context) error {
 	return func(context.Context) error {
 		if c == nil {
@@ -84,17 +84,16 @@ func Closer(c io.Closer) func(context.Context) error {
 	}
 }
 
-// BestEffort makes a hook of a stop that may fail without harm, such as the
-// flush of a collector for traces that may be down:
+// BestEffort makes a hook of a stop that may fail without harm, such as flushing traces to
+// a collector that may be down:
 //
 //	m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, tp.Shutdown))
 //
-// It has at most limit, and at most what the hook has (see On); its context ends
-// a moment earlier (a tenth of limit, at least 20 ms, at most 1 s). An error is
-// logged as a WARN, the Step in the Report is marked so, and neither Wait's error
-// nor the result knows of it. So is a stop that ignores its context: it is left
-// behind at limit. A panic and a Goexit are failures like those of any hook; and an
-// error that is wrapped or joined with others by a hook around this one counts.
+// stop has at most limit, and at most the time of the hook (see On). Its context ends a
+// moment earlier (a tenth of limit, at least 20 ms, at most 1 s); a stop that ignores it is
+// abandoned at limit. An error of stop, or that it was abandoned, is logged as a WARN and
+// marked in the Report, and is no part of Wait's error. A panic and a Goexit are failures as
+// in any hook. So is an error of stop that a hook around this one wraps or joins.
 //
 // BestEffort panics if limit is not positive or stop is nil.
 func BestEffort(limit time.Duration, stop func(context.Context) error) func(context.Context) error {
@@ -149,11 +148,11 @@ func (e effort) runTracked(ctx context.Context) {
 	}
 }
 
-// WaitFor is for Drain hooks that have to come after others: it returns when all of
-// the channels are closed, as those are that Drained of a server returns. If they
-// are not by the end of WorkContext, or of ctx, which is the hook's, it returns all
-// the same, so that the hook has time left, and a warning in the log names the hook
-// and what has not ended. It panics if a channel is nil.
+// WaitFor is for Drain hooks that have to come after others. It blocks until all of the
+// channels are closed, such as those that Drained of a server returns. If they are not
+// closed at the end of WorkContext, or of ctx, which is the hook's, it logs a warning that
+// names the hook and what has not ended, and returns, so that the hook has time left. It
+// panics if a channel is nil.
 func (m *Manager) WaitFor(ctx context.Context, hook string, channels ...<-chan struct{}) {
 	for i, ch := range channels {
 		if ch == nil {
@@ -188,18 +187,16 @@ func (m *Manager) draining(except string) (names []string) {
 }
 
 var (
-	// ErrTimeout is in what Wait returns if the time was up before the work
-	// was done, or before a hook had returned. It is context.DeadlineExceeded as
-	// well, for errors.Is.
+	// ErrTimeout is in the error of Wait if work was cut off or a hook abandoned because
+	// the time was up. For errors.Is it is context.DeadlineExceeded as well.
 	ErrTimeout = sequence.ErrTimeout
 
-	// ErrForced is in what Wait returns if the end was forced. The error that
-	// matches it wraps the cause.
+	// ErrForced is in the error of Wait if the end was forced. The error that matches it
+	// wraps the cause.
 	ErrForced = sequence.ErrForced
 )
 
-// HookError says which hook, worker or job an error came from. It wraps that
-// error.
+// HookError says which hook, worker or job an error comes from. It wraps that error.
 type HookError struct {
 	Phase Phase // Running for a worker or a job: a function given to Go, Job or Run
 	Name  string
@@ -220,15 +217,15 @@ func (e *HookError) Error() string {
 
 func (e *HookError) Unwrap() error { return e.Err }
 
-// SignalError is the cause of a shutdown that a signal began or forced.
+// SignalError is the cause of a shutdown that a signal has begun or forced.
 type SignalError struct{ Signal os.Signal }
 
 func (e SignalError) Error() string { return signalPrefix + signame.Name(e.Signal) }
 
 const signalPrefix = "signal "
 
-// ExitCode returns what a process should exit with after Wait returned err:
-// 0 if err is nil, 128+n if signal n forced the end, else 1.
+// ExitCode returns the exit code for a process whose Wait returned err: 0 if err is nil,
+// 128+n if signal n forced the end, else 1.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0

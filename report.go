@@ -15,11 +15,10 @@ import (
 	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
-// A Report says how a shutdown went, or how far it has come. String draws the
-// timeline; in a log it is a group; in both, names and errors are shortened, and
-// what is not to be seen, such as control characters, is replaced. In JSON
-// durations are seconds, errors are their text, and what MarshalJSON wrote
-// UnmarshalJSON reads.
+// A Report says how a shutdown went, or how far it has come. String draws the timeline, and
+// in a log it is a group of attributes. Both shorten names and errors, and replace what
+// cannot be seen, such as control characters. In JSON durations are in seconds and errors are
+// text; UnmarshalJSON reads what MarshalJSON wrote.
 type Report struct {
 	Phase       Phase
 	Cause       error     // given to Begin; nil for a request
@@ -38,8 +37,8 @@ type Report struct {
 	CutOffAt    time.Time // when WorkContext ended, by the deadline or by force; zero if it did not
 }
 
-// A Step is the run of a hook, or, without a Name, a phase as a whole. A worker
-// or a job that failed is a Step with phase Running.
+// A Step is the run of a hook or, without a Name, of a phase. A worker or a job that failed is
+// a Step with phase Running.
 type Step struct {
 	Phase      Phase
 	Name       string
@@ -168,7 +167,7 @@ func (s *seconds) UnmarshalJSON(text []byte) error {
 // MarshalJSON writes the Report with durations in seconds and errors as text.
 func (r Report) MarshalJSON() ([]byte, error) {
 	j := jsonReport{
-		Phase: r.Phase.String(), Result: r.result(), Cause: clip.ErrorText(r.Cause), Forced: clip.ErrorText(r.Forced),
+		Phase: r.Phase.String(), Result: r.Result(), Cause: clip.ErrorText(r.Cause), Forced: clip.ErrorText(r.Forced),
 		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
 		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
 		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),

@@ -19,32 +19,31 @@ import (
 
 const (
 	tickEvery = time.Second
-	// A tick that comes this late means that the process did not run.
+	// A tick that comes this late means that the process was frozen.
 	frozen = 2 * time.Second
 
-	// No line of the log is longer than 8 KB. These are parts of one, as slog
-	// quotes them: an error by itself, one beside a Report, a list of names, and a
-	// stack.
+	// No line of the log is longer than 8 KB. These are the limits of its parts, as slog
+	// quotes them: an error by itself, an error beside a Report, a list of names, a stack.
 	maxErrText  = 6 << 10
 	maxLastText = 1200
 	maxNameText = 2 << 10
 	maxStack    = 6 << 10 // which has little to quote
 
-	// So many different names are in a line. The rest is counted.
+	// How many different names a line has. The rest is counted.
 	maxNames        = 10
 	maxNamesInError = 64  // is for the error of Wait; the Report has all
 	maxTaskName     = 100 // so many letters of a name are in a line; the Report has all
 
-	// So many different stacks, and lines of names, are logged at the end of a
-	// drain, and for Dump.
+	// How many different stacks, and lines of names, are logged at the end of a drain, and
+	// for Dump.
 	maxStacks, maxDump = 16, 256
 )
 
-// adviceOnGuess is for whoever reads of a time that is guessed.
+// adviceOnGuess stands beside times that follow from a guess.
 const adviceOnGuess = "the grace period is guessed: set " + grace.EnvGracePeriod + " to what the platform grants"
 
-// A logText is an error whose text is made when the line is written. Error is
-// the program's code, which must not run with mu held.
+// A logText is an error whose text is made when the line is written: its Error method is
+// the program's code, which must not run while a lock is held.
 type logText struct {
 	err   error
 	limit int
@@ -57,7 +56,7 @@ func (t logText) LogValue() slog.Value {
 	return slog.StringValue(clip.To(clip.ErrorText(t.err), t.limit))
 }
 
-// began is called when the shutdown begins, before anything of it happens.
+// began is called when the shutdown begins, before any hook starts.
 func (m *Manager) began(begun time.Time, cause error, p sequence.Plan) {
 	m.signals.catchBrokenPipe() // before anybody can log that the service stops
 	level := slog.LevelInfo
@@ -140,8 +139,8 @@ func (m *Manager) logWaiting() {
 		"left_seconds", inSeconds(max(0, ends-r.Took)))
 }
 
-// overdue logs where what did not end by the end of Drain is stuck. Close goes on
-// meanwhile.
+// overdue logs where the work is stuck that has not ended at the end of Drain. Close goes
+// on meanwhile.
 func (m *Manager) overdue(p sequence.Phase) {
 	if p != sequence.Drain {
 		return
@@ -159,8 +158,8 @@ func (m *Manager) overdue(p sequence.Phase) {
 	}
 }
 
-// awaitStacks waits for what overdue has begun: with very many goroutines
-// that takes a second, which Close need not wait for.
+// awaitStacks waits until overdue has logged the stacks: with very many goroutines that
+// takes a second.
 func (m *Manager) awaitStacks(by time.Time) {
 	if m.stacks == nil {
 		return
@@ -225,8 +224,7 @@ func (m *Manager) fail(err error) {
 	m.logFailure(err)
 }
 
-// logFailure logs what makes the exit code wrong, when it happens: nobody knows
-// whether the end will be reached.
+// logFailure logs a failure when it happens: the process may be killed before its end.
 func (m *Manager) logFailure(err error) {
 	m.log.Error("shutdown: failed", "error", logText{err, maxErrText})
 }
@@ -244,7 +242,7 @@ func (m *Manager) logEnded() {
 	if r.timedOut() && grace.MayBeWrong(r.GraceSource) {
 		args = append(args, "advice", adviceOnGuess)
 	}
-	m.log.Last(level, "shutdown: "+r.result(), args...)
+	m.log.Last(level, "shutdown: "+r.Result(), args...)
 }
 
 // dump logs all that is known, in as many lines as it takes.
@@ -260,8 +258,8 @@ func (m *Manager) dump(sig os.Signal) {
 	m.logStacks(maxDump)
 }
 
-// logStacks logs where goroutines are, those first that are in a hook, a worker
-// or a request; a line for each stack, and for equal ones together.
+// logStacks logs the stacks of goroutines, those in a hook, a worker or a request first.
+// Equal stacks share a line.
 func (m *Manager) logStacks(most int) {
 	groups, more := stacks.Groups(stacks.IsWork, isOurs, most, maxStack)
 	for _, g := range groups {

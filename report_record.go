@@ -12,14 +12,13 @@ import (
 )
 
 const (
-	// Of the tasks in flight these are named, the oldest.
+	// How many of the tasks in flight are named: the oldest.
 	recordTasks = 256
-	// Of the hooks that run or have run these are named, the last, and of those
-	// to come the next.
+	// How many of the hooks that run or have run are named, the last ones, and of the
+	// pending ones, the next.
 	recordSteps = 1024
-	// All names and errors together have so many bytes. With each of them
-	// escaped in JSON this is less than a record may have, so that the next start can
-	// read what this one writes.
+	// How many bytes all names and errors have together. Even if all of them are escaped
+	// in JSON, the next start can read that.
 	recordText = 512 << 10
 )
 
@@ -66,17 +65,15 @@ func (m *Manager) flushKeepers(by time.Time) {
 	}
 }
 
-// LastRun returns how far the last run had come when it was killed, if it left a
-// record (Config.Record) that has no end: its Report as of the last step, or of
-// the last full second. With phase Running it had not begun to shut down. Errors
-// are texts, at most the 256 oldest tasks are named, and what is very long is
-// cut.
+// LastRun returns the Report of the last run, if its record (Config.Record) says that it
+// was killed: the Report is as of the last step, or the last full second. With phase
+// Running the shutdown had not begun. Errors are text, at most the 256 oldest tasks are
+// named, and long texts are cut.
 //
-// ok is false if the last run ended, whatever its result, if there is no record
-// or none that can be read, and as long as another process that uses it is
-// alive. LastRun waits for the disk, but no longer than 250 ms after New, or a
-// little longer on a machine without CPU to spare; later calls return the same
-// at once, or what has become known since.
+// ok is false if the last run ended, whatever its result, if there is no record or it
+// cannot be read, and while another process that uses it is alive. LastRun waits for the
+// disk until 250 ms after New, a little longer on a machine without free CPU. Later calls
+// return at once what is known then.
 func (m *Manager) LastRun() (last Report, ok bool) {
 	if m.record == nil {
 		return Report{}, false
@@ -84,8 +81,8 @@ func (m *Manager) LastRun() (last Report, ok bool) {
 	return m.record.Last()
 }
 
-// forRecord is as much of r as a record has room for: names come from anywhere,
-// and an error may be the answer of a server, of many megabytes.
+// forRecord is as much of r as a record has room for: an error may be the response of a
+// server, of many megabytes.
 func forRecord(r Report) Report {
 	r.Steps = slices.Clone(r.Steps[max(0, len(r.Steps)-recordSteps):])
 	r.Pending = slices.Clone(r.Pending[:min(len(r.Pending), recordSteps)])
@@ -128,8 +125,7 @@ func (m *Manager) lastRunKilled(old postmortem.File[Report], sameBoot bool) {
 		"in_flight", old.InFlight, "cut_off_count", old.CutOff, "report", last)
 }
 
-// summary is the Report for the termination log: where it is in a line, and
-// the timeline.
+// summary is the Report for the termination message: a line, and the timeline.
 func (r Report) summary() string {
 	var s strings.Builder
 	if r.Phase != Running && r.Phase != Done {
@@ -142,12 +138,12 @@ func (r Report) summary() string {
 	return clip.Bytes(s.String(), postmortem.MaxTermination)
 }
 
-// What a kill says about the grace period. It came after the last time that was
-// written, within a second. Advice errs on the side of a grace period that is too
-// short, because with one that is too long the kill comes first.
+// What a kill says about the grace period: it came within a second after the last time that
+// was written. The advice is rather too short than too long, because with a grace period
+// that is too long the kill comes first.
 
-// killedEarly is what the next start says, from the record. Where the grace period
-// was told, a kill by hand or for memory is as likely as a wrong one.
+// killedEarly is what the next start says, from the record. Where the grace period is not
+// a guess, a kill by hand or an OOM kill is as likely as a wrong grace period.
 func (r Report) killedEarly() string {
 	early := r.GracePeriod - r.Took
 	if r.Phase == Running || r.Forced != nil || r.Took < 2*time.Second || early < 2*time.Second {
@@ -165,7 +161,7 @@ func (r Report) killedEarly() string {
 		early.Round(time.Second), unless, r.Took.Truncate(time.Second), grace.EnvGracePeriod, int(r.Took.Seconds()), or)
 }
 
-// ifKilledHere is what the termination log says meanwhile.
+// ifKilledHere is what the termination message says while the shutdown runs.
 func (r Report) ifKilledHere() string {
 	s := fmt.Sprintf("%v after %s, kill expected at %v", r.Took.Truncate(time.Second), r.startedBy(), clip.Round(r.GracePeriod))
 	if grace.Guessed(r.GraceSource) {

@@ -12,12 +12,11 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// result is the result in a word or two.
-func (r Report) result() string {
-	failed := r.Cause != nil && !isRequest(r.Cause)
-	for _, s := range r.Steps {
-		failed = failed || s.Err != nil && !s.BestEffort
-	}
+// Result is the result in a word or two, as in the last line of the log: "finished",
+// "finished with errors", "timed out" or "forced"; before the end "running" or "in drain".
+func (r Report) Result() string {
+	failed := r.Cause != nil && !isRequest(r.Cause) ||
+		slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Err != nil && !s.BestEffort })
 	switch {
 	case r.Phase == Running:
 		return "running"
@@ -33,16 +32,16 @@ func (r Report) result() string {
 	return "finished"
 }
 
-// timedOut reports whether work was cut off or a hook left behind for lack of time.
+// timedOut reports whether work was cut off or a hook abandoned for lack of time.
 func (r Report) timedOut() bool {
 	return r.Forced == nil && (len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.LeftBehind && !s.BestEffort }))
 }
 
 const (
-	barWidth  = 60
-	maxLabel  = 28
-	maxRows   = 60
-	maxReason = 100
+	barWidth     = 60
+	maxLabel     = 28
+	maxRows      = 60
+	maxReason    = 100
 	maxPhaseText = 800 // four of these, three lists and an error are less than 8 KB
 	maxListText  = 500
 )
@@ -51,7 +50,7 @@ const (
 // beginning of the reserve (r), the timeout (T) and the kill (K) marked.
 func (r Report) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "shutdown: %s", r.result())
+	fmt.Fprintf(&s, "shutdown: %s", r.Result())
 	if !r.Begun.IsZero() {
 		fmt.Fprintf(&s, " after %v", clip.Round(r.Took))
 	}
@@ -101,7 +100,7 @@ func (r Report) String() string {
 // 6 KB of them, with the names that they have in JSON: the timeline in words, an
 // attribute a phase, and one for workers and jobs.
 func (r Report) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("result", r.result()), slog.Float64("took_seconds", inSeconds(r.Took))}
+	attrs := []slog.Attr{slog.String("result", r.Result()), slog.Float64("took_seconds", inSeconds(r.Took))}
 	list := func(name, text string, limit int) {
 		if text != "" {
 			attrs = append(attrs, slog.String(name, clip.To(text, limit)))

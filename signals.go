@@ -13,22 +13,21 @@ import (
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// An Action is what a Manager does when a signal arrives. Actions run one
-// after another, in the order in which the signals came; one that blocks holds
-// up those behind it, so it must not. It may call any method of m but Wait.
+// An Action is what a Manager does when a signal arrives. Actions run one after another, in
+// the order of the signals. An Action must not block, because those after it wait. It may
+// call any method of m except Wait.
 type Action func(m *Manager, sig os.Signal)
 
-// Graceful begins the shutdown. A repetition changes nothing: SIGTERM comes
-// twice wherever a preStop hook or an init sends one of its own.
+// Graceful begins the shutdown. A repetition changes nothing: where a preStop hook or an
+// init sends a SIGTERM of its own, two arrive.
 func Graceful(m *Manager, sig os.Signal) { m.Begin(SignalError{sig}) }
 
-// GracefulThenForce begins the shutdown; the same signal again, 500 ms or more
-// later, forces its end; a third, again 500 ms or more later, gets what the
-// operating system does by default, which ends the process there and then.
-// The pause is there because terminals and wrappers (npm, make) send one
-// Ctrl-C twice. If another signal has begun the shutdown, that was the first.
+// GracefulThenForce begins the shutdown. The same signal again, 500 ms or more later, forces
+// the end. A third one, again 500 ms or more later, gets the default action of the operating
+// system, which ends the process. The pause is there because terminals and wrappers (npm,
+// make) send one Ctrl-C twice. If another signal has begun the shutdown, that was the first.
 //
-// Where stderr is a terminal, a log line says what Ctrl-C does next.
+// Where stderr is a terminal, a log line says what the next Ctrl-C does.
 func GracefulThenForce(m *Manager, sig os.Signal) {
 	switch m.signals.press(sig) {
 	case 1:
@@ -43,22 +42,20 @@ func GracefulThenForce(m *Manager, sig os.Signal) {
 	}
 }
 
-// Immediate begins the shutdown and forces its end in the same step, so that
-// only Close is left to run. It does nothing if a shutdown is under way: a
-// graceful one never becomes less graceful by it.
+// Immediate begins the shutdown and forces its end, so that only Close is left to run. It
+// does nothing if a shutdown has begun: a graceful one never becomes less graceful by it.
 func Immediate(m *Manager, sig os.Signal) { m.begin(SignalError{sig}, true) }
 
-// Dump logs what is in flight, which hooks are pending, and the stacks of all
-// goroutines, and lets the program go on. Equal stacks are a line together, those
-// of hooks, workers and requests come first, and there are at most 256.
+// Dump logs what is in flight, which hooks are pending, and the stacks of all goroutines; the
+// program goes on. Equal stacks share a line, those of hooks, workers and requests come
+// first, and there are at most 256.
 func Dump(m *Manager, sig os.Signal) { m.dump(sig) }
 
 // NoSignals returns an empty table, for Config.Signals: no signal is caught.
 func NoSignals() map[os.Signal]Action { return map[os.Signal]Action{} }
 
-// DefaultSignals returns what a Manager does with signals if Config.Signals is
-// nil: SIGTERM is Graceful, SIGINT is GracefulThenForce. The map is a new one
-// at each call, to add to or take from.
+// DefaultSignals returns the table that is used if Config.Signals is nil: SIGTERM is
+// Graceful, SIGINT is GracefulThenForce. Each call returns a new map, to add to or take from.
 func DefaultSignals() map[os.Signal]Action {
 	return map[os.Signal]Action{syscall.SIGTERM: Graceful, os.Interrupt: GracefulThenForce}
 }
@@ -204,11 +201,10 @@ func (s *signals) release(hangs bool) {
 	}
 }
 
-// Signal does what the arrival of sig would do: the Action in Config.Signals
-// runs soon after. For tests, Windows services and whatever else stands in for
-// a signal. It returns at once; a signal that has no Action, or comes after
-// the shutdown has ended, changes nothing. Where Config.Signals is empty, so
-// that no signal is caught, Signal follows DefaultSignals.
+// Signal does what the arrival of sig would do: its Action runs soon after. It is for tests,
+// Windows services and everything else that stands in for a signal. It returns at once. A
+// signal that has no Action, or comes after the end, changes nothing. If Config.Signals is
+// empty, Signal follows DefaultSignals.
 func (m *Manager) Signal(sig os.Signal) {
 	s := &m.signals
 	s.mu.Lock()

@@ -13,27 +13,26 @@ import (
 	"github.com/gracefulgo/shutdown/internal/sequence"
 )
 
-// Go runs a worker, a source of work such as a consumer or a ticker, on a
-// goroutine of its own, until it is told to stop. Its context is AcceptContext:
-// when that ends, run has until the end of WorkContext to return. A worker is in
-// flight as what Track counts is, under its name. Go does not block.
+// Go runs a worker, a source of work such as a consumer or a ticker, on a goroutine of its
+// own. Its context is AcceptContext: when that ends, run has until the end of WorkContext to
+// return. A worker is in flight under its name, like work that Track counts. Go does not
+// block.
 //
-// An error or a panic before the shutdown begins it, and is the cause. Returning
-// nil never begins a shutdown; before one it is an INFO line.
+// An error or a panic before the shutdown begins the shutdown, and is its cause. Returning
+// nil never begins a shutdown; before one it is logged.
 //
-// After the beginning run should return nil or its context's error. An error is
-// success only if the worker was not cut off (see Wait) and every leaf of the
-// error's tree is context.Canceled or the cause of AcceptContext; it is logged
-// then, with its text. Anything else is a failure, a *HookError with phase
-// Running: errors.Join(flushErr, ctx.Err()) is one, and so is a gRPC status with
-// the code Canceled. This makes a cancellation of the latter:
+// After the beginning run should return nil or its context's error. An error counts as
+// success only if the worker was not cut off (see Wait), and every leaf of the error's tree
+// is context.Canceled or the cause of AcceptContext; it is logged with its text. Any other
+// error is a failure, a *HookError with phase Running. errors.Join(flushErr, ctx.Err()) is a
+// failure, and so is a gRPC status with the code Canceled, which this turns into a
+// cancellation:
 //
 //	if status.Code(err) == codes.Canceled && ctx.Err() != nil {
 //		return ctx.Err()
 //	}
 //
-// If the shutdown has begun, Go does nothing: run is not called. It panics if
-// run is nil.
+// If the shutdown has begun, Go does nothing: run is not called. It panics if run is nil.
 func (m *Manager) Go(name string, run func(context.Context) error) {
 	if run == nil {
 		panic(fmt.Sprintf("shutdown: Go(%q): run is nil", name))
@@ -41,20 +40,20 @@ func (m *Manager) Go(name string, run func(context.Context) error) {
 	_ = m.startWorker(&worker{name: name, run: run})
 }
 
-// Job runs the work for which the program was started, such as an import or a
-// migration, on a goroutine of its own. Like a worker it gets AcceptContext, and
-// is in flight under its name. Job does not block.
+// Job runs the purpose of the program, such as an import or a migration, on a goroutine of
+// its own. Like a worker it gets AcceptContext, and is in flight under its name. Job does
+// not block.
 //
-// The shutdown begins when Wait has been called and the last job has returned,
-// or at once when one fails, which is the cause.
+// The shutdown begins when Wait has been called and the last job has returned, or at once
+// when a job fails, which is the cause.
 //
-// A job that is told to stop before it is done must not exit 0, or nobody runs it
-// again. After the beginning only a job that returns nil, and was not cut off (see
-// Wait), is done. Any error, context.Canceled too, means that it did not finish: a
-// *HookError with phase Running.
+// A job that is told to stop before it is done must not exit 0, because nobody would run it
+// again. After the beginning a job is done only if it returns nil and was not cut off (see
+// Wait). Any error, context.Canceled too, means that it did not finish: a *HookError with
+// phase Running.
 //
-// If the shutdown has begun, run is not called, and the job is a *HookError that
-// says "not started"; after the end that is only logged. Job panics if run is nil.
+// If the shutdown has begun, run is not called, and Wait's error has a *HookError that says
+// "not started"; after the end that is only logged. Job panics if run is nil.
 func (m *Manager) Job(name string, run func(context.Context) error) {
 	if run == nil {
 		panic(fmt.Sprintf("shutdown: Job(%q): run is nil", name))

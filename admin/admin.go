@@ -17,61 +17,60 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// Options say what is served beside /livez and /readyz. The zero value is
-// nothing.
+// Options select what is served beside /livez and /readyz. The zero value adds nothing.
 type Options struct {
-	// Ready is the service's own part in /readyz: nil means ready. It is called
-	// while nothing else stands in the way, for one probe at a time; probes that
-	// come meanwhile, and the status page, share its result. Its context carries
-	// the Manager and ends after 5 s, or when the shutdown begins. If it has not
-	// returned by then the service is not ready; a panic is an error, and logged
-	// with log/slog.
+	// Ready is the service's own readiness check for /readyz; nil means always ready.
+	// It returns nil if the service is ready. It is called only after Wait and before
+	// the shutdown starts, and never twice at the same time: probes that arrive while
+	// it runs, and the status page, share its result. Its context carries the Manager
+	// and ends after 5 s, or when the shutdown starts; if Ready has not returned by
+	// then, the service is not ready. A panic counts as an error and is logged with
+	// log/slog.
 	Ready func(context.Context) error
 
-	// PreStop serves /prestop, which begins the shutdown.
+	// PreStop serves /prestop, which starts the shutdown.
 	PreStop bool
 
-	// Token, if not empty, has to be sent to /prestop, as "Authorization: Bearer
-	// TOKEN". It goes over the wire, and into the manifest, as it is.
+	// Token, if not empty, is required by /prestop, as "Authorization: Bearer TOKEN".
+	// It is sent, and stands in the manifest, in clear text.
 	Token string
 
-	// Debug serves /debug/shutdown.
+	// Debug serves /debug/shutdown, the status page.
 	Debug bool
 
-	// Handler serves every other path: /metrics, or net/http/pprof. Its requests are
-	// not in flight, as probes are not: the shutdown does not wait for a profile that
-	// takes 30 s, and metrics can be had until the process ends.
+	// Handler serves all other paths, for example /metrics or net/http/pprof. Its
+	// requests do not count as in flight: the shutdown does not wait for a profile
+	// that takes 30 s, and metrics are served until the process exits.
 	Handler http.Handler
 
-	// TLSConfig makes Start serve TLS. It has to have a certificate, or a function
-	// that returns one.
+	// TLSConfig makes Start serve TLS. It needs a certificate, or a function that
+	// returns one.
 	TLSConfig *tls.Config
 }
 
-// A Server is what Start has started.
+// A Server is a running server that Start has returned.
 type Server struct{ addr net.Addr }
 
-// Addr returns the address that the server listens on.
+// Addr returns the address that the server listens on, with the port that was chosen if
+// Start was given port 0.
 func (s *Server) Addr() net.Addr { return s.addr }
 
 const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = time.Minute
-	// writeTimeout is for a whole answer, once there is one.
-	writeTimeout = 10 * time.Second
-	maxHeader    = 64 << 10
+	writeTimeout      = 10 * time.Second // for a response that is ready to be written
+	maxHeaderBytes    = 64 << 10
 )
 
-// Start listens on addr ("127.0.0.1:9090", ":9090") and serves what o asks for.
-// It returns when the port is open, or with an error if it cannot be: a busy port
-// is an error at once, and so are Options that contradict each other.
+// Start listens on addr ("127.0.0.1:9090", ":9090") and serves the endpoints that o
+// selects. It returns as soon as it listens, and serves on a goroutine of its own. It
+// returns an error if it cannot listen, if o is invalid, or if the shutdown has started.
 //
-// There is no way to stop it. It serves until the process ends, also when the
-// shutdown has ended, because a liveness probe that fails would have the
-// platform kill what is still closing. In a test use [Handler].
+// The server cannot be stopped: it serves until the process exits, also after the
+// shutdown has ended, because a failing liveness probe would make the platform kill a
+// process that is still closing. In a test, use [Handler].
 //
-// If serving fails later, that begins the shutdown. After the shutdown has
-// begun, Start returns an error and listens on nothing.
+// If serving fails later, that starts the shutdown.
 func Start(m *shutdown.Manager, addr string, o Options) (*Server, error) {
 	srv, ln, err := listen(m, addr, o)
 	if err != nil {
@@ -81,10 +80,10 @@ func Start(m *shutdown.Manager, addr string, o Options) (*Server, error) {
 	return &Server{ln.Addr()}, nil
 }
 
-// Handler is what Start serves, for a server of your own. Do not mount it on a
-// server that m drains: its probes would fail while the service is still working,
-// and httpserver would count them as work. It panics where Start returns an error
-// about o.
+// Handler returns the handler that Start serves, for a server of your own. Do not mount
+// it on a server that m drains: the probes would fail as soon as that server stops
+// accepting, and httpserver would count them as requests in flight. Handler panics if o
+// is invalid.
 func Handler(m *shutdown.Manager, o Options) http.Handler {
 	if err := o.check(); err != nil {
 		panic(err)
@@ -106,27 +105,28 @@ func Handler(m *shutdown.Manager, o Options) http.Handler {
 	return mux
 }
 
-// An admin is the state behind the handlers.
+// An admin is the state that the handlers share.
 type admin struct {
 	m       *shutdown.Manager
 	o       Options
 	started time.Time
 
-	checks  singleflight.Group
-	agreed  atomic.Bool // Options.Ready has returned nil at least once
-	called  atomic.Bool // somebody has called /prestop, and was let in
-	refused sync.Once   // logs the first who was not
-	answers shutdown.Tracker
+	checks   singleflight.Group
+	wasReady atomic.Bool // Options.Ready has returned nil at least once
+
+	refused      sync.Once // logs the first refused preStop request
+	accepted     sync.Once // registers the hook that waits for responses
+	preStopCalls shutdown.Tracker
 }
 
 func (o Options) check() error {
 	switch {
 	case o.Token != "" && !o.PreStop:
-		return errors.New("admin: Options.Token is set, but not Options.PreStop, which it is for")
+		return errors.New("admin: Options.Token requires Options.PreStop")
 	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("admin: Options.Token: only visible ASCII characters can be sent in a header; is there a newline at its end?")
+		return errors.New("admin: Options.Token: a header can have only visible ASCII characters; does it end with a newline?")
 	case o.TLSConfig != nil && len(o.TLSConfig.Certificates) == 0 && o.TLSConfig.GetCertificate == nil && o.TLSConfig.GetConfigForClient == nil:
-		return errors.New("admin: Options.TLSConfig has no certificate, and no function that returns one")
+		return errors.New("admin: Options.TLSConfig has no certificate and no function that returns one")
 	}
 	return nil
 }
@@ -136,11 +136,11 @@ func listen(m *shutdown.Manager, addr string, o Options) (*http.Server, net.List
 		return nil, nil, err
 	}
 	if addr == "" {
-		return nil, nil, errors.New(`admin: the address is empty: it is a host and a port, such as "127.0.0.1:9090", or ":9090" for all interfaces`)
+		return nil, nil, errors.New(`admin: the address is empty: want host:port, such as "127.0.0.1:9090", or ":9090" for all interfaces`)
 	}
 	if m.Phase() != shutdown.Running {
-		<-m.AcceptContext().Done() // it is about to be
-		return nil, nil, fmt.Errorf("admin: listen on %s: the shutdown has begun: %w", addr, context.Cause(m.AcceptContext()))
+		<-m.AcceptContext().Done() // it ends a moment after the phase has changed
+		return nil, nil, fmt.Errorf("admin: listen on %s: the shutdown has started: %w", addr, context.Cause(m.AcceptContext()))
 	}
 	var config net.ListenConfig
 	ln, err := config.Listen(m.AcceptContext(), "tcp", addr)
@@ -150,10 +150,10 @@ func listen(m *shutdown.Manager, addr string, o Options) (*http.Server, net.List
 	return &http.Server{
 		Handler:   Handler(m, o),
 		TLSConfig: o.TLSConfig,
-		// No WriteTimeout: /prestop answers when the lame duck is over.
+		// No WriteTimeout: /prestop responds only when the lame duck is over.
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    maxHeaderBytes,
 	}, ln, nil
 }
 
@@ -167,10 +167,11 @@ func serve(m *shutdown.Manager, srv *http.Server, ln net.Listener) {
 	}
 }
 
-// answerBy bounds the rest of an answer: nobody who does not read, or does not
-// send the body that he has announced, holds on to a connection for good.
-func answerBy(w http.ResponseWriter, d time.Duration) {
-	control, by := http.NewResponseController(w), time.Now().Add(d)
-	_ = control.SetWriteDeadline(by) // a ResponseWriter that cannot has bounds of its own
-	_ = control.SetReadDeadline(by)
+// limitResponse sets the time in which the response has to be written and the body of
+// the request read. Otherwise a client that does not read, or does not send the body that
+// it has announced, holds its connection forever.
+func limitResponse(w http.ResponseWriter, d time.Duration) {
+	control, deadline := http.NewResponseController(w), time.Now().Add(d)
+	_ = control.SetWriteDeadline(deadline) // not every ResponseWriter has deadlines
+	_ = control.SetReadDeadline(deadline)
 }

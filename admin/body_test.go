@@ -15,9 +15,9 @@ import (
 	"github.com/gracefulgo/shutdown/admin"
 )
 
-// A client announces a body and does not send it. Without a deadline for it
-// net/http waits for good.
-func TestAClientThatDoesNotSendItsBodyCostsNoConnection(t *testing.T) {
+// The client announces a body and does not send it. Without a read deadline net/http
+// waits for it forever.
+func TestAClientThatDoesNotSendItsBodyIsDisconnected(t *testing.T) {
 	for _, request := range []string{"GET /livez", "GET /readyz", "POST /prestop", "GET /debug/shutdown"} {
 		synctest.Test(t, func(t *testing.T) {
 			m := manager(t, shutdown.Config{})
@@ -26,19 +26,18 @@ func TestAClientThatDoesNotSendItsBodyCostsNoConnection(t *testing.T) {
 			go func() { _ = srv.Serve(ln) }()
 			client, server := net.Pipe()
 			ln.conns <- server
-			begun := time.Now()
+			start := time.Now()
 			_, err := io.WriteString(client, request+" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
 			require.NoError(t, err)
-			_, _ = io.Copy(io.Discard, bufio.NewReader(client)) // until it is closed
-			require.LessOrEqual(t, time.Since(begun), 11*time.Second)
+			_, _ = io.Copy(io.Discard, bufio.NewReader(client)) // until the server closes it
+			require.LessOrEqual(t, time.Since(start), 11*time.Second)
 			require.NoError(t, srv.Close())
 			_ = client.Close()
 		})
 	}
 }
 
-// A pipeListener hands out connections in memory, for which time can be
-// virtual.
+// A pipeListener accepts in-memory connections, which work with virtual time.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}

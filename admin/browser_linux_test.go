@@ -23,15 +23,15 @@ import (
 	"github.com/gracefulgo/shutdown/admin"
 )
 
-var screenshots = flag.String("screenshots", "", "take the pictures for the README, and put them into this folder; takes half a minute")
+var screenshots = flag.String("screenshots", "", "folder for the screenshots of the README; taking them takes half a minute")
 
-// The page in a browser, in each phase of a shutdown.
+// The browser shows the page in each phase of a shutdown.
 func TestTheStatusPageInABrowser(t *testing.T) {
 	script, gateway, grace, lameDuck := "<script>alert(1)</script>", "gateway <script>alert(2)</script>", "3600", time.Second
 	if *screenshots != "" {
 		script, gateway, grace, lameDuck = "GET /orders", "gateway", "30", 5*time.Second
 	}
-	pause := func(d time.Duration) { // pictures look better with time in them
+	pause := func(d time.Duration) { // screenshots should show times other than 0
 		if *screenshots != "" {
 			time.Sleep(d)
 		}
@@ -56,7 +56,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	shoot := func(name string) {
 		t.Helper()
 		if *screenshots != "" {
-			small := fewerColours(t, b.picture())
+			small := compress(t, b.screenshot())
 			require.Less(t, len(small), 150_000)
 			require.NoError(t, os.WriteFile(filepath.Join(*screenshots, name), small, 0o644))
 		}
@@ -95,7 +95,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	require.Contains(t, b.text("#state"), "Cause: signal SIGINT")
 	require.Contains(t, b.text("#state"), "until SIGKILL")
 	require.Equal(t, "1", b.eval("document.querySelector('meta[http-equiv=refresh]').content"))
-	b.event("Page.loadEventFired") // again, by itself
+	b.event("Page.loadEventFired") // the page reloads itself
 	close(leave.open)
 	scripted()
 
@@ -122,7 +122,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	load("Closing")
 	require.Contains(t, b.text("#tasks"), "Nothing was in flight when Drain ended.")
 	require.Regexp(t, `kafka producer(?s).*flush: 3 messages not sent`, b.text("#budget"))
-	require.NotContains(t, b.text("#budget"), "connection refused", "is in the details")
+	require.NotContains(t, b.text("#budget"), "connection refused", "the details have it")
 	require.Contains(t, b.eval("document.querySelector('details').textContent"), "connection refused")
 	pause(1500 * time.Millisecond)
 	close(closing.open)
@@ -132,7 +132,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 
 	require.Error(t, within(t, "the end", ended))
 	load("Finished with errors")
-	require.Nil(t, b.eval("document.querySelector('meta[http-equiv=refresh]')?.content"), "the last page stays")
+	require.Nil(t, b.eval("document.querySelector('meta[http-equiv=refresh]')?.content"), "the final page does not reload")
 	shoot("debug-done.png")
 
 	forced := manager(t, shutdown.Config{})
@@ -154,8 +154,8 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 	}
 }
 
-// fewerColours makes a picture half as large: 256 colours are enough for it.
-func fewerColours(t *testing.T, picture []byte) []byte {
+// compress reduces a screenshot to 256 colours, which makes its file half as large.
+func compress(t *testing.T, picture []byte) []byte {
 	from, err := png.Decode(bytes.NewReader(picture))
 	require.NoError(t, err)
 	count := map[color.Color]int{}

@@ -9,14 +9,15 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// A chart is the budget as a picture: what has run, and what is to come with
-// the time that it may take.
+// A chart is the timeline: the hooks that have run, and the pending ones with the time
+// that each may take. Class and State are classes in page.css; X and Width are
+// percentages of the width of the chart.
 type chart struct {
 	Title  string
-	Now    string // its place, while the shutdown runs
+	Now    string // X of the present; empty unless the shutdown runs
 	Zones  []zone
 	Ticks  []tick
-	Marks  []mark // lines through all rows
+	Marks  []mark // vertical lines through all rows
 	Groups []group
 }
 
@@ -27,33 +28,35 @@ type tick struct{ X, Label, Anchor string }
 
 type mark struct{ Class, X string }
 
-// A group is a phase and its hooks.
+// A group is a phase and its hooks, or what failed of one kind.
 type group struct {
-	Class, Name, Note string
-	State             string // as of a row
-	Bars              []bar  // of the phase as a whole
-	Rows              []row
+	phase shutdown.Phase
+	kind  string // of the steps: Step.Kind
+
+	Class, Name, Note, State string
+	Bars                     []bar // of the phase as a whole
+	Rows                     []row
 }
 
 type row struct {
-	Name, Note, State string // the State is a class
-	Error, Detail     string // its first line, and all of it if there is more
+	Name, Note, State string
+	Error, Detail     string // the first line of the error; the whole error if it has more lines
 	Bars              []bar
 }
 
-// A bar is a span of time; its Class says whether it is history or plan.
+// A bar is a period of time that has passed or, with Class "plan", is to come.
 type bar struct{ Class, X, Width string }
 
-// A charter draws on one scale.
-type charter struct {
+// A scale converts the times of r to positions.
+type scale struct {
 	r     shutdown.Report
 	whole time.Duration
 }
 
 func newChart(r shutdown.Report) chart {
-	c := charter{r, max(r.GracePeriod, r.Timeout, r.Took, 1)}
-	drainEnd := r.Timeout - r.Reserve
-	out := chart{Title: "Timeline", Ticks: c.ticks()}
+	sc := scale{r, max(r.GracePeriod, r.Timeout, r.Took, 1)}
+	drainEnd := r.Timeout - r.Reserve // at the latest
+	out := chart{Title: "Timeline", Ticks: sc.ticks()}
 	if r.Phase == shutdown.Running {
 		out.Title = "Timeline of a shutdown that starts now"
 	}
@@ -67,74 +70,65 @@ func newChart(r shutdown.Report) chart {
 		{"margin", "margin", r.Timeout, r.GracePeriod},
 	} {
 		if z.to > z.from {
-			out.Zones = append(out.Zones, zone{z.class, z.name, human(z.to - z.from), percent(z.from, c.whole), percent(z.to-z.from, c.whole)})
+			out.Zones = append(out.Zones, zone{z.class, z.name, human(z.to - z.from), percent(z.from, sc.whole), percent(z.to-z.from, sc.whole)})
 		}
 	}
-	out.Marks = []mark{{"reserve", percent(drainEnd, c.whole)}, {"timeout", percent(r.Timeout, c.whole)}, {"kill", percent(r.GracePeriod, c.whole)}}
+	out.Marks = []mark{{"reserve", percent(drainEnd, sc.whole)}, {"timeout", percent(r.Timeout, sc.whole)}, {"kill", percent(r.GracePeriod, sc.whole)}}
 	if r.Phase != shutdown.Running && r.Phase != shutdown.Done {
-		out.Now = percent(r.Took, c.whole)
+		out.Now = percent(r.Took, sc.whole)
 		out.Marks = append(out.Marks, mark{"now", out.Now})
 	}
-	out.Groups = c.groups()
+	out.Groups = sc.groups()
 	return out
 }
 
-// groups puts what has run and what is to come under its phase.
-func (c charter) groups() []group {
+// groups sorts the steps and the pending hooks into their groups. The groups of phase
+// Running have only what failed, and are shown only if something did.
+func (sc scale) groups() []group {
 	groups := []group{
-		// The first three are in the order of place, and have only what failed.
-		{Class: "worker", Name: "Start"},
-		{Class: "worker", Name: "Jobs"},
-		{Class: "worker", Name: "Workers"},
-		{Class: "leave", Name: "Leave", Note: "all at once"},
-		{Class: "drain", Name: "Drain", Note: "all at once"},
-		{Class: "close", Name: "Close", Note: "one after another"},
+		{phase: shutdown.Running, kind: "start", Class: "worker", Name: "Start"},
+		{phase: shutdown.Running, kind: "job", Class: "worker", Name: "Jobs"},
+		{phase: shutdown.Running, kind: "", Class: "worker", Name: "Workers"},
+		{phase: shutdown.Leave, Class: "leave", Name: "Leave", Note: "all at once"},
+		{phase: shutdown.Drain, Class: "drain", Name: "Drain", Note: "all at once"},
+		{phase: shutdown.Close, Class: "close", Name: "Close", Note: "one after another"},
 	}
-	for _, s := range c.r.Steps {
-		g := &groups[place(s)]
+	groupOf := func(s shutdown.Step) *group {
+		return &groups[slices.IndexFunc(groups, func(g group) bool { return g.phase == s.Phase && g.kind == s.Kind })]
+	}
+	for _, s := range sc.r.Steps {
+		g := groupOf(s)
 		if s.Name == "" {
-			g.Bars, g.Note = append(g.Bars, c.span("phase", s.At, s.Took)), human(s.Took)
-			if n := len(c.r.CutOff); n > 0 && s.Phase == shutdown.Drain {
+			g.Bars, g.Note = append(g.Bars, sc.span("phase", s.At, s.Took)), human(s.Took)
+			if n := len(sc.r.CutOff); n > 0 && s.Phase == shutdown.Drain {
 				g.State, g.Note = "bad", fmt.Sprintf("%s, %d cut off", g.Note, n)
 			}
 			continue
 		}
-		run := c.ran(s)
+		run := sc.ran(s)
 		if s.Running && s.Ends > 0 {
-			run.Bars = append(run.Bars, c.span("plan", s.At+s.Took, s.Ends-s.At-s.Took))
+			run.Bars = append(run.Bars, sc.span("plan", s.At+s.Took, s.Ends-s.At-s.Took))
 			run.Note += " of " + human(s.Ends-s.At)
 		}
 		g.Rows = append(g.Rows, run)
 	}
-	for _, s := range c.r.Pending {
-		g := &groups[place(s)]
-		to := row{Name: shown(s.Name, maxName), State: "pending"}
-		if s.Ends > 0 { // after Force it will run, but when is another matter
-			atLeast := "up to "
-			if s.Phase == shutdown.Close { // earlier hooks may leave some of their time
-				atLeast = "at least "
+	for _, s := range sc.r.Pending {
+		g := groupOf(s)
+		pending := row{Name: shown(s.Name, maxName), State: "pending"}
+		if s.Ends > 0 { // it is 0 after Force, when no time is known
+			limit := "up to "
+			if s.Phase == shutdown.Close { // more if the hooks before it need less than their time
+				limit = "at least "
 			}
-			to.Bars, to.Note = []bar{c.span("plan", s.At, s.Ends-s.At)}, atLeast+human(s.Ends-s.At)
+			pending.Bars, pending.Note = []bar{sc.span("plan", s.At, s.Ends-s.At)}, limit+human(s.Ends-s.At)
 		}
-		g.Rows = append(g.Rows, to)
+		g.Rows = append(g.Rows, pending)
 	}
-	return slices.DeleteFunc(groups, func(g group) bool { return g.Class == "worker" && len(g.Rows) == 0 })
+	return slices.DeleteFunc(groups, func(g group) bool { return g.phase == shutdown.Running && len(g.Rows) == 0 })
 }
 
-// place is the index of the group of a step.
-func place(s shutdown.Step) int {
-	const workers = 2 // phase Running, unless the kind says otherwise
-	switch {
-	case s.Phase == shutdown.Running && s.Kind == "start":
-		return workers - 2
-	case s.Phase == shutdown.Running && s.Kind == "job":
-		return workers - 1
-	}
-	return workers + int(s.Phase)
-}
-
-// ran is the row of a hook that runs or has run.
-func (c charter) ran(s shutdown.Step) row {
+// ran returns the row of a hook that runs or has run.
+func (sc scale) ran(s shutdown.Step) row {
 	run := row{Name: shown(s.Name, maxName), Note: human(s.Took), State: "ok"}
 	switch {
 	case s.LeftBehind:
@@ -144,7 +138,7 @@ func (c charter) ran(s shutdown.Step) row {
 	case s.Err != nil:
 		run.State, run.Note = "bad", run.Note+", failed"
 		var more bool
-		text := shown(fmt.Sprint(s.Err), maxText) // Sprint survives an Error that panics
+		text := shown(fmt.Sprint(s.Err), maxText) // Sprint recovers if Error panics
 		if run.Error, _, more = strings.Cut(text, "\n"); more {
 			run.Detail = text
 		}
@@ -152,19 +146,19 @@ func (c charter) ran(s shutdown.Step) row {
 	if s.BestEffort && run.State == "bad" {
 		run.State, run.Note = "warn", run.Note+" (best effort)"
 	}
-	visible := c.whole / 200 // what took no time is on the picture too
-	run.Bars = []bar{c.span(run.State, s.At, max(s.Took, visible))}
+	narrowest := sc.whole / 200 // wide enough to be seen
+	run.Bars = []bar{sc.span(run.State, s.At, max(s.Took, narrowest))}
 	return run
 }
 
-func (c charter) span(class string, from, length time.Duration) bar {
-	return bar{class, percent(from, c.whole), percent(length, c.whole)}
+func (sc scale) span(class string, from, length time.Duration) bar {
+	return bar{class, percent(from, sc.whole), percent(length, sc.whole)}
 }
 
-// ticks are at round times, four to eight of them.
-func (c charter) ticks() []tick {
+// ticks returns up to eight ticks at round times.
+func (sc scale) ticks() []tick {
 	step := 100 * time.Millisecond
-	for i := 0; c.whole/step > 7; i++ { // 200 ms, 500 ms, 1 s, 2 s, 5 s, ...
+	for i := 0; sc.whole/step > 7; i++ { // 100 ms, 200 ms, 500 ms, 1 s, 2 s, 5 s, ...
 		if i%3 == 1 {
 			step = step * 5 / 2
 		} else {
@@ -172,15 +166,15 @@ func (c charter) ticks() []tick {
 		}
 	}
 	var list []tick
-	for at := time.Duration(0); at <= c.whole; at += step {
+	for at := time.Duration(0); at <= sc.whole; at += step {
 		anchor := "middle"
 		switch {
 		case at == 0:
 			anchor = "start"
-		case c.whole-at < step/3:
+		case sc.whole-at < step/3:
 			anchor = "end"
 		}
-		list = append(list, tick{percent(at, c.whole), human(at), anchor})
+		list = append(list, tick{percent(at, sc.whole), human(at), anchor})
 	}
 	return list
 }

@@ -15,16 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A browser is a Chromium without a window, spoken to over a pair of pipes
-// (--remote-debugging-pipe: JSON, each message with a zero byte at its end).
+// A browser is a headless Chromium that is controlled over a pair of pipes
+// (--remote-debugging-pipe: JSON messages, each followed by a zero byte).
 type browser struct {
 	t       *testing.T
 	to      *os.File
-	session string // of its only tab
+	session string // of the only tab
 	events  chan message
 	next    int
 
-	mu      sync.Mutex // protects what follows
+	mu      sync.Mutex // protects replies
 	replies map[int]chan message
 }
 
@@ -37,7 +37,8 @@ type message struct {
 	Error     json.RawMessage `json:"error,omitempty"`
 }
 
-// newBrowser starts one, or skips the test where there is none; not in CI.
+// newBrowser starts a browser. Where none is installed it skips the test, but fails it
+// in CI.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -45,20 +46,20 @@ func newBrowser(t *testing.T) *browser {
 		if os.Getenv("CI") != "" && os.Getuid() == 0 {
 			require.NoError(t, err, "apt-get install chromium")
 		}
-		t.Skip("no chromium here: apt-get install chromium")
+		t.Skip("chromium is not installed: apt-get install chromium")
 	}
 	theirIn, ourOut, err := os.Pipe()
 	require.NoError(t, err)
 	ourIn, theirOut, err := os.Pipe()
 	require.NoError(t, err)
-	// Not t.TempDir, which fails the test if a helper that has been killed still
-	// makes a file while it is removed.
+	// Not t.TempDir: it fails the test if a helper process that is being killed creates a
+	// file while the folder is removed.
 	dir, err := os.MkdirTemp("", "chromium")
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		eventually(t, "the browser's folder is removed", func() bool { return os.RemoveAll(dir) == nil })
 	})
-	// As root it has no sandbox; the pages are our own.
+	// As root Chromium has no sandbox. It loads only pages of this test.
 	cmd := exec.Command(path, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
 		"--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--user-data-dir="+dir)
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut}
@@ -70,11 +71,11 @@ func newBrowser(t *testing.T) *browser {
 	var reading sync.WaitGroup
 	reading.Go(func() { b.read(ourIn) })
 	t.Cleanup(func() {
-		ourOut.Close() // which ends it
+		ourOut.Close() // then it exits
 		timer := time.AfterFunc(soon, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-		_ = cmd.Wait() // how it ends is its business
+		_ = cmd.Wait() // its exit status does not matter
 		timer.Stop()
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // helpers, if any is left, write to the folder
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // helper processes that are left would write to the folder
 		ourIn.Close()
 		reading.Wait()
 	})
@@ -110,7 +111,7 @@ func (b *browser) read(from *os.File) {
 		} else if m.Method != "" {
 			select {
 			case b.events <- m:
-			default: // nobody looks any more
+			default: // no test reads them any more
 			}
 		}
 	}
@@ -126,7 +127,7 @@ func (b *browser) call(method string, params, result any) {
 	}
 }
 
-// try is call for a command that may fail.
+// try sends a command that may fail and waits for its result.
 func (b *browser) try(method string, params any) message {
 	b.t.Helper()
 	b.next++
@@ -143,11 +144,11 @@ func (b *browser) try(method string, params any) message {
 	return within(b.t, method, reply)
 }
 
-// open loads url and returns what the browser complained of meanwhile: that
-// something was fetched from elsewhere, refused or run.
+// open loads url and returns the problems that the browser reported meanwhile: requests
+// for anything but url, resources that it refused to load, and scripts.
 func (b *browser) open(url string) (complaints []string) {
 	b.t.Helper()
-	for len(b.events) > 0 { // of the page before
+	for len(b.events) > 0 { // events of the previous page
 		<-b.events
 	}
 	b.call("Page.navigate", map[string]any{"url": url}, nil)
@@ -170,18 +171,18 @@ func (b *browser) open(url string) (complaints []string) {
 	}
 }
 
-// event waits for one.
+// event waits for an event.
 func (b *browser) event(method string) {
 	b.t.Helper()
 	for within(b.t, method, b.events).Method != method {
 	}
 }
 
-// eval returns the value of an expression in the page. A page that loads itself
-// once a second may be in the middle of that.
+// eval returns the value of an expression in the page. It tries again while the page
+// reloads, which it does once a second.
 func (b *browser) eval(expression string) (value any) {
 	b.t.Helper()
-	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		var r struct {
 			Result           struct{ Value []any }
 			ExceptionDetails json.RawMessage
@@ -194,11 +195,11 @@ func (b *browser) eval(expression string) (value any) {
 		if len(r.Result.Value) > 0 {
 			return r.Result.Value[0]
 		}
-		require.Less(b.t, time.Since(begun), soon, "%s: %s", expression, m.Error)
+		require.Less(b.t, time.Since(start), soon, "%s: %s", expression, m.Error)
 	}
 }
 
-// text is what a person reads in an element.
+// text returns the visible text of an element.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
 	value, _ := b.eval(fmt.Sprintf("document.querySelector(%q)?.innerText", selector)).(string)
@@ -215,8 +216,8 @@ func (b *browser) window(width, height int, scale float64, dark bool) {
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
-// picture is the whole page, as a PNG.
-func (b *browser) picture() []byte {
+// screenshot returns the whole page as a PNG.
+func (b *browser) screenshot() []byte {
 	b.t.Helper()
 	var r struct{ Data string }
 	height := b.eval("document.documentElement.scrollHeight")

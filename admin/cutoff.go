@@ -6,18 +6,16 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// A cutGroup is the cut-off work of one name: a hundred streams that were cut
-// off are one line.
+// A cutGroup is a group of tasks with the same name that were cut off.
 type cutGroup struct {
 	Count     int
-	Name, Age string // Age is that of the oldest
+	Name, Age string // Age is that of the oldest task
 }
 
-// cutOff fills in what was cut off, grouped by name, the oldest first. Ages are
-// as of the moment in which it was cut off.
+// cutOff fills in the tasks that were cut off, grouped by name, the oldest first. Ages
+// are those at the time at which the tasks were cut off.
 func (p *page) cutOff(r shutdown.Report) {
-	asOf := r.CutOffAt
-	index := make(map[string]int) // of the group of a name
+	index := make(map[string]int) // name to index in p.CutOff
 	for _, t := range r.CutOff {
 		i, ok := index[t.Name]
 		switch {
@@ -27,13 +25,12 @@ func (p *page) cutOff(r shutdown.Report) {
 			p.MoreCutOff++
 		default:
 			index[t.Name] = len(p.CutOff)
-			p.CutOff = append(p.CutOff, cutGroup{1, shown(t.Name, maxName), human(max(asOf.Sub(t.Since), 0))})
+			p.CutOff = append(p.CutOff, cutGroup{1, shown(t.Name, maxName), human(max(r.CutOffAt.Sub(t.Since), 0))})
 		}
 	}
 	p.CutOffCount = len(r.CutOff)
 }
 
-// cutOffSentence says how much was cut off.
 func cutOffSentence(n int) string {
 	if n == 1 {
 		return "1 task was cut off."

@@ -20,7 +20,7 @@ import (
 	"github.com/gracefulgo/shutdown/admin"
 )
 
-// status is the JSON, with the names that the package documentation has.
+// status returns the status as JSON.
 func status(t *testing.T, h http.Handler) map[string]any {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/debug/shutdown", nil)
@@ -46,11 +46,10 @@ func element(t *testing.T, list any, name string) map[string]any {
 	return nil
 }
 
-// The drain of a grace period of 30 s ends after 21.6 s, and WorkContext 2 s
-// before.
-func TestThePageListsCutOffWorkApartFromWhatIsInFlight(t *testing.T) {
+// With a grace period of 30 s Drain ends after 21.6 s, and WorkContext 2 s before that.
+func TestTheStatusPageListsCutOffTasksSeparatelyFromTasksInFlight(t *testing.T) {
 	for name, test := range map[string]struct {
-		end    func(m *shutdown.Manager, finish func()) // returns when WorkContext has ended, or the work
+		end    func(m *shutdown.Manager, finish func()) // returns when WorkContext has ended or the tasks have finished
 		ages   string
 		during string
 		result string
@@ -111,13 +110,13 @@ func TestThePageListsCutOffWorkApartFromWhatIsInFlight(t *testing.T) {
 					text := page(t, h)
 					require.Contains(t, text, test.during+" Waiting for 13 in flight, the oldest GET /sse.")
 					require.Contains(t, text, "13 tasks were cut off.")
-					require.Contains(t, text, "Cut off 13 In flight when WorkContext ended, or admitted after that. Some of this work may have returned since. "+test.ages)
+					require.Contains(t, text, "Cut off 13 In flight when WorkContext ended, or admitted after that. Some of these tasks may have returned since. "+test.ages)
 					require.Contains(t, text, "In flight 13")
 					require.Regexp(t, `Drain [\d.]+ s, 13 cut off `, text)
 					finish()
 					text = page(t, h)
-					require.Contains(t, text, "Cut off 13", "what has returned stays in the list")
-					require.Contains(t, text, "In flight 1 admitted later and still in flight", "and is not in flight any more")
+					require.Contains(t, text, "Cut off 13", "tasks that have returned stay in the list")
+					require.Contains(t, text, "In flight 1 admitted later and still in flight", "but are not in flight any more")
 					require.Len(t, status(t, h)["cut_off"], 13)
 					require.Len(t, status(t, h)["unfinished"], 1)
 					still()
@@ -137,7 +136,7 @@ func TestThePageListsCutOffWorkApartFromWhatIsInFlight(t *testing.T) {
 					return
 				}
 				require.Contains(t, closing, "13 tasks were cut off.")
-				require.Contains(t, closing, "Nothing was in flight when Drain ended: what was cut off has returned since.")
+				require.Contains(t, closing, "Nothing was in flight when Drain ended: the tasks that were cut off had returned.")
 				require.Contains(t, text, "Cut off 13")
 				require.NotContains(t, text, "Finished")
 				require.Len(t, fields["cut_off"], 13)
@@ -147,13 +146,13 @@ func TestThePageListsCutOffWorkApartFromWhatIsInFlight(t *testing.T) {
 	}
 }
 
-func TestThePageIsBoundedHoweverMuchIsCutOff(t *testing.T) {
+func TestTheSizeOfTheStatusPageIsLimitedWithManyCutOffTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		for range 2 {
 			_, _ = m.Track("GET /0/" + strings.Repeat("x", 1000))
 		}
-		time.Sleep(time.Millisecond) // what is as old has no order
+		time.Sleep(time.Millisecond) // tasks of the same age have no order
 		for i := range 1_999 {
 			_, _ = m.Track(fmt.Sprintf("GET /%d/%s", i+1, strings.Repeat("x", 1000)))
 		}
@@ -169,7 +168,7 @@ func TestThePageIsBoundedHoweverMuchIsCutOff(t *testing.T) {
 	})
 }
 
-func TestTheNameOfCutOffWorkIsText(t *testing.T) {
+func TestTheNamesOfCutOffTasksAreEscaped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		for _, name := range []string{"<script>alert(1)</script>", "\u202egnp.exe"} {
@@ -189,7 +188,7 @@ func TestTheNameOfCutOffWorkIsText(t *testing.T) {
 	})
 }
 
-func TestABestEffortFailureIsMarkedAndIsNoError(t *testing.T) {
+func TestTheStatusPageMarksAFailedBestEffortHookAndDoesNotCountItAsAnError(t *testing.T) {
 	refused := func(context.Context) error { time.Sleep(time.Second); return errors.New("collector: refused") }
 	for name, test := range map[string]struct {
 		stop             func(context.Context) error
@@ -197,11 +196,11 @@ func TestABestEffortFailureIsMarkedAndIsNoError(t *testing.T) {
 		result           string
 		tolerated        any
 	}{
-		"an error":         {shutdown.BestEffort(2*time.Second, refused), "traces 1 s, failed (best effort) collector: refused", "warn", "Finished The", "finished", true},
-		"it hangs":         {shutdown.BestEffort(2*time.Second, sleep(3*time.Second)), "traces 2 s, left behind (best effort)", "warn", "Finished The", "finished", true},
-		"it counts":        {refused, "traces 1 s, failed collector: refused", "bad", "Finished with errors", "finished with errors", nil},
-		"there is none":    {shutdown.BestEffort(2*time.Second, sleep(time.Second)), "traces 1 s ", "ok", "Finished The", "finished", nil},
-		"it hangs, counts": {sleep(time.Minute), "traces 27 s, left behind", "bad", "Timed out", "timed out", nil},
+		"an error":                  {shutdown.BestEffort(2*time.Second, refused), "traces 1 s, failed (best effort) collector: refused", "warn", "Finished The", "finished", true},
+		"it hangs":                  {shutdown.BestEffort(2*time.Second, sleep(3*time.Second)), "traces 2 s, left behind (best effort)", "warn", "Finished The", "finished", true},
+		"an error, not best effort": {refused, "traces 1 s, failed collector: refused", "bad", "Finished with errors", "finished with errors", nil},
+		"no error":                  {shutdown.BestEffort(2*time.Second, sleep(time.Second)), "traces 1 s ", "ok", "Finished The", "finished", nil},
+		"it hangs, not best effort": {sleep(time.Minute), "traces 27 s, left behind", "bad", "Timed out", "timed out", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -217,17 +216,17 @@ func TestABestEffortFailureIsMarkedAndIsNoError(t *testing.T) {
 				for _, class := range []string{"ok", "warn", "bad"} {
 					require.Equal(t, class == test.class, strings.Contains(html, `class="row `+class+`"`), class)
 				}
-				require.Equal(t, test.class == "bad", strings.Contains(html, `class="head bad"`), "an operator looks at the colour first")
+				require.Equal(t, test.class == "bad", strings.Contains(html, `class="head bad"`), "the colour of the headline")
 				fields := status(t, h)
 				require.Equal(t, test.result, fields["result"])
 				require.Equal(t, test.tolerated, element(t, fields["steps"], "traces")["best_effort"])
-				time.Sleep(time.Minute) // until what hangs has returned
+				time.Sleep(time.Minute) // until the hook that hangs has returned
 			})
 		})
 	}
 }
 
-func TestAFailedJobIsNotCalledAWorker(t *testing.T) {
+func TestFailedJobsAndFailedWorkersAreShownUnderTheirKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		h := admin.Handler(m, admin.Options{Debug: true})
@@ -240,8 +239,8 @@ func TestAFailedJobIsNotCalledAWorker(t *testing.T) {
 		_ = m.Wait()
 		text, fields := page(t, h), status(t, h)
 		require.Regexp(t, `Jobs too late 0, failed not started: .* import 1 s, failed did not finish: row 17 Workers consumer 1 s, failed row 17 Leave `, text)
-		require.NotContains(t, text, "Start ", "no start has failed")
-		require.NotContains(t, text, "export", "it is done")
+		require.NotContains(t, text, "Start ", "start has not failed")
+		require.NotContains(t, text, "export", "it has not failed")
 		for name, kind := range map[string]string{"import": "job", "too late": "job", "consumer": "worker"} {
 			step := element(t, fields["steps"], name)
 			require.Equal(t, kind, step["kind"])
@@ -252,7 +251,7 @@ func TestAFailedJobIsNotCalledAWorker(t *testing.T) {
 
 func init() { childScenarios["start fails"] = startFails }
 
-// startFails writes the page and the JSON of a Run whose start has failed.
+// startFails prints the page and the JSON after a Run whose start function has failed.
 func startFails() {
 	var h http.Handler
 	_ = shutdown.Run(shutdown.Config{}, func(m *shutdown.Manager) error {
@@ -269,8 +268,8 @@ func startFails() {
 	os.Exit(0)
 }
 
-// Run is once for a process, so a process of its own does it.
-func TestAFailedStartIsNotCalledAWorker(t *testing.T) {
+// Run works once in a process, so a child process calls it.
+func TestAFailedStartIsShownUnderItsKind(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
@@ -288,7 +287,7 @@ func TestAFailedStartIsNotCalledAWorker(t *testing.T) {
 	require.Equal(t, "start", element(t, report["steps"], "start")["kind"])
 }
 
-func TestThePageCallsTheKillTimeAGuessIfItIsOne(t *testing.T) {
+func TestTheStatusPageMarksTheTimeOfSIGKILLAsAGuessIfTheGracePeriodIsGuessed(t *testing.T) {
 	for name, test := range map[string]struct {
 		env     map[string]string
 		guessed bool
@@ -309,7 +308,7 @@ func TestThePageCallsTheKillTimeAGuessIfItIsOne(t *testing.T) {
 					text := page(t, h)
 					if test.guessed {
 						require.Contains(t, text, yes, when)
-						require.Contains(t, text, "Set SHUTDOWN_GRACE_PERIOD to what the platform grants: until then the time of SIGKILL is a guess too.", when)
+						require.Contains(t, text, "The grace period is a guess, and so is the time of SIGKILL. Set SHUTDOWN_GRACE_PERIOD to the grace period of the platform.", when)
 						require.Contains(t, text, "SIGKILL (a guess)", when)
 					} else {
 						require.Contains(t, text, no, when)

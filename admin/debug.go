@@ -10,7 +10,6 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,16 +22,15 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
-// pagePatience is for Options.Ready: who looks at the page has other questions
-// too.
-const pagePatience = time.Second
+// pageReadyTimeout is short: the status page has to load although Options.Ready hangs.
+const pageReadyTimeout = time.Second
 
-var errNoAnswer = errors.New("Options.Ready has not returned within " + pagePatience.String())
+var errPageReadyTimeout = errors.New("Options.Ready has not returned within " + pageReadyTimeout.String())
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
-// pagePolicy lets a browser fetch nothing and run nothing, and apply only the
-// style that is in the page, which is known by its hash.
+// pagePolicy forbids the browser to load or run anything. Only the style in the page is
+// allowed, by its hash.
 var pagePolicy = func() string {
 	hash := sha256.Sum256([]byte(pageCSS))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; " +
@@ -47,18 +45,19 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
 	var err error
 	contentType := "application/json"
-	if wantsJSON(r.Header.Values("Accept")) {
+	// A browser asks for text/html, and curl for */*: both get the page.
+	if strings.Contains(r.Header.Get("Accept"), "application/json") {
 		err = json.NewEncoder(&body).Encode(report)
 	} else {
 		contentType = "text/html; charset=utf-8"
-		ctx, cancel := context.WithTimeoutCause(r.Context(), pagePatience, errNoAnswer)
+		ctx, cancel := context.WithTimeoutCause(r.Context(), pageReadyTimeout, errPageReadyTimeout)
 		state, why := a.readiness(ctx)
 		cancel()
 		err = pageTemplate.Execute(&body, newPage(report, state, why, a.started))
 	}
-	answerBy(w, writeTimeout)
+	limitResponse(w, writeTimeout)
 	if err != nil {
-		http.Error(w, "admin: write the status page: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "admin: render the status page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -67,37 +66,5 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Accept")
 	_, _ = w.Write(body.Bytes())
-}
-
-// wantsJSON reports whether JSON is asked for, and HTML is not, or with a lower
-// weight, or the same and only behind it.
-func wantsJSON(accept []string) bool {
-	var json, html float64
-	jsonFirst := false
-	for part := range strings.SplitSeq(strings.ToLower(strings.Join(accept, ",")), ",") {
-		kind, parameters, _ := strings.Cut(part, ";")
-		weight := weightOf(parameters)
-		switch strings.TrimSpace(kind) {
-		case "application/json":
-			json, jsonFirst = weight, html == 0
-		case "text/html":
-			html = weight
-		}
-	}
-	return json > html || json == html && json > 0 && jsonFirst
-}
-
-// weightOf is the q among the parameters of a media type; 1 if there is none
-// that makes sense.
-func weightOf(parameters string) float64 {
-	for p := range strings.SplitSeq(parameters, ";") {
-		if q, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
-			if f, err := strconv.ParseFloat(q, 64); err == nil && f >= 0 && f <= 1 {
-				return f
-			}
-		}
-	}
-	return 1
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 	"github.com/gracefulgo/shutdown/admin"
 )
 
-// page is the status page as a browser would get it, its tags taken out.
+// page returns the text of the status page, without its tags.
 func page(t *testing.T, h http.Handler) string {
 	t.Helper()
 	w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
@@ -33,7 +34,7 @@ func withoutTags(html string) string {
 	return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")), " ")
 }
 
-func TestThePageShowsTheBudgetAndThenWhatBecameOfIt(t *testing.T) {
+func TestTheStatusPageShowsThePlannedTimesAndThenTheActualTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: 5 * time.Second})
 		h := admin.Handler(m, admin.Options{Debug: true})
@@ -90,17 +91,17 @@ func TestThePageShowsTheBudgetAndThenWhatBecameOfIt(t *testing.T) {
 	})
 }
 
-func TestThePageSaysWhenTheGracePeriodIsAGuess(t *testing.T) {
+func TestTheStatusPageShowsALameDuckOnceThereIsADrainHook(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 	m := manager(t, shutdown.Config{})
 	h := admin.Handler(m, admin.Options{Debug: true})
-	require.Contains(t, page(t, h), "The grace period is a guess. Set SHUTDOWN_GRACE_PERIOD")
-	require.NotContains(t, page(t, h), "lame duck", "nothing serves, so there would be none")
+	require.Contains(t, page(t, h), "The grace period is a guess, and so is the time of SIGKILL. Set SHUTDOWN_GRACE_PERIOD")
+	require.NotContains(t, page(t, h), "lame duck", "there is no Drain hook yet")
 	m.On(shutdown.Drain, "http", sleep(0))
 	require.Contains(t, page(t, h), "lame duck 5 s")
 }
 
-func TestThePageOfAForcedEnd(t *testing.T) {
+func TestTheStatusPageOfAForcedShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		h := admin.Handler(m, admin.Options{Debug: true})
@@ -109,13 +110,13 @@ func TestThePageOfAForcedEnd(t *testing.T) {
 		m.Force(errors.New("the disk is gone\nsector 7"))
 		time.Sleep(500 * time.Millisecond)
 		require.Contains(t, page(t, h), "Closing Waiting for cache. Cause: the disk is gone. shutdown: forced: the disk is gone sector 7")
-		require.Contains(t, page(t, h), "Close 500 ms cache 500 ms db", "when is not known")
+		require.Contains(t, page(t, h), "Close 500 ms cache 500 ms db", "the time of db is not known")
 		_ = m.Wait()
 		require.Contains(t, page(t, h), "Forced The shutdown took 2 s")
 	})
 }
 
-func TestThePageIsBoundedHoweverMuchIsInFlight(t *testing.T) {
+func TestTheSizeOfTheStatusPageIsLimitedWithManyTasksInFlight(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	for i := range 10_000 {
 		_, _ = m.Track(fmt.Sprintf("GET /%d/%s", i, strings.Repeat("x", 200)))
@@ -127,7 +128,7 @@ func TestThePageIsBoundedHoweverMuchIsInFlight(t *testing.T) {
 	require.Contains(t, page(t, h), "and 9950 younger")
 }
 
-func TestThePageIsBoundedHoweverLongNamesAre(t *testing.T) {
+func TestTheSizeOfTheStatusPageIsLimitedWithLongNamesAndErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		long := strings.Repeat("x", 1<<20)
 		m := manager(t, shutdown.Config{})
@@ -151,8 +152,8 @@ func TestThePageIsBoundedHoweverLongNamesAre(t *testing.T) {
 	})
 }
 
-// A name with a right-to-left override would turn around what follows it.
-func TestANameCannotChangeHowTheRestReads(t *testing.T) {
+// A right-to-left override in a name would reverse the text that follows it.
+func TestTheStatusPageEscapesNamesAndReplacesBidirectionalControls(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	for _, name := range []string{"\u202egnp.exe", "caf\xe9 \u2066", "<b>bold"} {
 		_, _ = m.Track(name)
@@ -168,24 +169,71 @@ func TestANameCannotChangeHowTheRestReads(t *testing.T) {
 	require.Equal(t, 2, strings.Count(w.Body.String(), "caf\ufffd \ufffd"))
 }
 
-func TestAProgramGetsAReport(t *testing.T) {
+func TestTheStatusPageShowsHowLongAdminHasRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := admin.Handler(manager(t, shutdown.Config{}), admin.Options{Debug: true})
+		time.Sleep(90 * time.Second)
+		w := call(t.Context(), h, http.MethodGet, "/debug/shutdown")
+		require.Contains(t, w.Body.String(), "<span>admin up 1 min 30 s</span>")
+	})
+}
+
+func TestTheDocumentationListsEveryFieldOfTheJSON(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second})
+		h := admin.Handler(m, admin.Options{Debug: true})
+		fails := func(context.Context) error { time.Sleep(time.Second); return errors.New("broken") }
+		m.Job("job", fails)
+		m.On(shutdown.Drain, "hangs", sleep(time.Minute))
+		m.On(shutdown.Close, "fails", fails)
+		m.On(shutdown.Close, "best effort", shutdown.BestEffort(time.Second, fails))
+		_, _ = m.Track("GET /")
+		m.Begin(errors.New("cause"))
+		found := map[string]bool{}
+		var list func(v any)
+		list = func(v any) {
+			switch v := v.(type) {
+			case map[string]any:
+				for key, value := range v {
+					found[key] = true
+					list(value)
+				}
+			case []any:
+				for _, value := range v {
+					list(value)
+				}
+			}
+		}
+		for second := range 60 {
+			if second == 23 { // in Close
+				m.Force(errors.New("forced"))
+			}
+			list(status(t, h))
+			time.Sleep(time.Second)
+		}
+		for _, key := range []string{"forced", "cut_off_at", "ends_seconds", "kind", "error", "running", "left_behind", "best_effort"} {
+			require.True(t, found[key], "%s: the test is to cover all fields", key)
+		}
+		for key := range found {
+			require.Regexp(t, `(?m)^//	`+key+` |\b`+key+`, the time`, string(doc))
+		}
+	})
+}
+
+func TestTheAcceptHeaderSelectsJSONOrHTML(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	m.On(shutdown.Close, "db", sleep(0))
 	_, _ = m.Track("<script>alert(1)</script>")
 	h := admin.Handler(m, admin.Options{Debug: true})
 	for accept, json := range map[string]bool{
-		"application/json":                        true,
-		"application/json, */*":                   true,
-		"text/html,application/xhtml+xml,*/*":     false,
-		"text/html, application/json;q=0.9, */*":  false,
-		"text/html;q=0.5, application/json":       true,
-		"application/json;q=0.5, text/html":       false,
-		"application/json; Q=0.8 ,text/html;q=.8": true,
-		"application/json;q=0":                    false,
-		"application/json;q=much":                 true,
-		"application/json-patch+json":             false,
-		"*/*":                                     false,
-		"":                                        false,
+		"application/json":                  true,
+		"application/json, */*":             true, // axios
+		"text/html;q=0.5, application/json": true,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": false, // a browser
+		"*/*": false, // curl
+		"":    false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/debug/shutdown", nil)
 		r.Header.Set("Accept", accept)
@@ -196,7 +244,7 @@ func TestAProgramGetsAReport(t *testing.T) {
 			requireReport(t, w.Body.Bytes())
 		} else {
 			require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"), accept)
-			require.NotContains(t, w.Body.String(), "<script", "whatever a task is called")
+			require.NotContains(t, w.Body.String(), "<script", "the name of a task is escaped")
 		}
 		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
@@ -210,5 +258,5 @@ func requireReport(t *testing.T, text []byte) {
 	require.NoError(t, json.Unmarshal(text, &report))
 	require.Equal(t, shutdown.Running, report.Phase)
 	require.Equal(t, "db", report.Pending[0].Name)
-	require.Equal(t, "<script>alert(1)</script>", report.Unfinished[0].Name, "in flight also while Running")
+	require.Equal(t, "<script>alert(1)</script>", report.Unfinished[0].Name, "tasks in flight while Running are included")
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// StartForTest is Start, but for the end of it: the server is closed when the
-// test has ended, and its goroutine is waited for.
+// StartForTest is Start with a server that is closed at the end of the test.
 func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (*Server, error) {
 	srv, ln, err := listen(m, addr, o)
 	if err != nil {
@@ -27,7 +26,7 @@ func StartForTest(t testing.TB, m *shutdown.Manager, addr string, o Options) (*S
 	return &Server{ln.Addr()}, nil
 }
 
-// BreakForTest serves on a listener that is closed behind the server's back.
+// BreakForTest serves on a listener that is closed.
 func BreakForTest(t testing.TB, m *shutdown.Manager) {
 	srv, ln, err := listen(m, "127.0.0.1:0", Options{})
 	require.NoError(t, err)
@@ -45,5 +44,5 @@ func Waiting(m *shutdown.Manager) bool {
 	}
 }
 
-// SetHostname is for pictures, which should not show where they were taken.
+// SetHostname sets the host name that the status page shows.
 func SetHostname(name string) { hostname = func() (string, error) { return name, nil } }

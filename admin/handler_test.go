@@ -14,10 +14,10 @@ import (
 	"github.com/gracefulgo/shutdown/admin"
 )
 
-// A profile that takes as long as it takes, and metrics to the end, over TLS.
-func TestTheCallersHandlerIsOutsideOfTheDrain(t *testing.T) {
+// The shutdown does not wait for a profile, and metrics are served to the end; over TLS.
+func TestTheShutdownDoesNotWaitForRequestsToOptionsHandler(t *testing.T) {
 	m := manager(t, shutdown.Config{})
-	// A certificate that a client trusts.
+	// It has a certificate that its client trusts.
 	borrowed := httptest.NewUnstartedServer(nil)
 	borrowed.StartTLS()
 	defer borrowed.Close()

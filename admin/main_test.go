@@ -23,23 +23,23 @@ import (
 	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
-// childEnv names the scenario that a re-executed test binary runs in place of
-// the tests.
+// childEnv is the environment variable with the name of the scenario that a re-executed
+// test binary runs instead of the tests.
 const childEnv = "ADMIN_TEST_CHILD"
 
 var childScenarios = map[string]func(){}
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(childEnv); name != "" {
-		time.AfterFunc(3*time.Minute, func() { os.Exit(99) }) // a child must not outlive a parent that was killed
+		time.AfterFunc(3*time.Minute, func() { os.Exit(99) }) // if the parent was killed
 		childScenarios[name]()
 		os.Exit(97)
 	}
-	// What the machine says about grace periods is not what is tested here.
+	// The tests must not depend on the grace period of this machine.
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
-	// Under nohup the children would inherit what is ignored.
+	// Under nohup the child processes would inherit the ignored signals.
 	for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
 		if signal.Ignored(sig) {
 			signal.Notify(make(chan os.Signal, 1), sig)
@@ -48,11 +48,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is the time limit for events that are expected at once.
 const soon = 50 * time.Second
 
-// manager makes a Manager that catches no signals. It has ended before the test
-// has.
+// manager returns a Manager that catches no signals. Its shutdown has ended when the test
+// ends.
 func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 	t.Helper()
 	cfg.Signals = map[os.Signal]shutdown.Action{}
@@ -76,7 +76,7 @@ func serve(t testing.TB, m *shutdown.Manager, o admin.Options) string {
 	return "http://" + s.Addr().String()
 }
 
-// A reply is what a client got: "200 ready", or an error.
+// A reply is the response to a request, or an error.
 type reply struct {
 	status int
 	body   string
@@ -91,7 +91,7 @@ func (r reply) String() string {
 	return fmt.Sprint(r.status, " ", strings.TrimSpace(r.body))
 }
 
-// ask sends a request on a connection of its own; header is key, value, ...
+// ask sends a request on a new connection; header is key, value, ...
 func ask(t testing.TB, method, url string, header ...string) reply {
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
@@ -118,14 +118,14 @@ func askWith(ctx context.Context, method, url string, header ...string) reply {
 
 func get(t testing.TB, url string) string { return ask(t, http.MethodGet, url).String() }
 
-// later sends a request whose reply is awaited elsewhere.
+// later sends a request and does not wait for the reply.
 func later(t testing.TB, url string, header ...string) <-chan reply {
 	replies := make(chan reply, 1)
 	go func() { replies <- ask(t, http.MethodGet, url, header...) }()
 	return replies
 }
 
-// within takes what the channel brings; it fails the test if that is nothing.
+// within receives from a channel, and fails the test if nothing arrives soon.
 func within[T any](t testing.TB, what string, from <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -145,7 +145,7 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// A logBuffer is a log that a test can read while it is written.
+// A logBuffer can be read while it is written.
 type logBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -163,7 +163,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// captureLog takes what log and log/slog write until the test has ended.
+// captureLog redirects the output of log and log/slog until the test ends.
 func captureLog(t *testing.T) *logBuffer {
 	b := &logBuffer{}
 	log.SetOutput(b)
@@ -171,7 +171,7 @@ func captureLog(t *testing.T) *logBuffer {
 	return b
 }
 
-// wait calls m.Wait, and returns when m knows it.
+// wait calls m.Wait on another goroutine and returns when that has started to wait.
 func wait(t testing.TB, m *shutdown.Manager) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- m.Wait() }()
@@ -179,7 +179,7 @@ func wait(t testing.TB, m *shutdown.Manager) <-chan error {
 	return ended
 }
 
-// A gate is a hook that holds its phase until it is opened.
+// A gate is a hook that does not return, and so holds its phase, until it is opened.
 type gate struct{ entered, open chan struct{} }
 
 func newGate() *gate { return &gate{make(chan struct{}), make(chan struct{})} }
@@ -188,7 +188,7 @@ func (g *gate) hook(ctx context.Context) error {
 	close(g.entered)
 	select {
 	case <-g.open:
-	case <-ctx.Done(): // the end of a test that has failed
+	case <-ctx.Done(): // the test has failed
 	}
 	return nil
 }

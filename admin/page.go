@@ -12,8 +12,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// A page is what the template shows. Its texts come from anywhere and are
-// escaped there.
+// A page is the data for page.html, which escapes its texts.
 type page struct {
 	CSS     template.CSS
 	Refresh int // seconds; 0 is never
@@ -22,19 +21,19 @@ type page struct {
 	Pid           int
 	Uptime, Now   string
 
-	Tone      string // of the headline, a class in the style: ok, wait, busy, bad
+	Tone      string // of the headline, a class in page.css: ok, wait, busy, bad
 	Headline  string
 	Sentences []string
-	Problem   string // why the service is not ready, or what Begin was given
+	Problem   string // why the service is not ready, or more about the cause
 	Countdown []fact
 
 	Chart chart
 	Facts []fact
-	Guess bool // the grace period is one, and so is the time of SIGKILL
+	Guess bool // the grace period, and so the time of SIGKILL, is guessed
 
 	CutOff      []cutGroup
-	CutOffCount int // of tasks
-	MoreCutOff  int // tasks that no group is shown for
+	CutOffCount int // tasks in all
+	MoreCutOff  int // tasks whose group is not shown
 
 	Tasks     []task
 	TaskCount int
@@ -51,23 +50,23 @@ type fact struct {
 
 type task struct {
 	Name, Age string
-	Percent   string // of the age of the oldest
+	Percent   string // of the age of the oldest task
 }
 
+// What the page shows at most; the JSON has all tasks and their whole names.
 const (
-	maxTasks = 50 // are shown, the oldest, or groups of them; JSON has them all
-	// So many bytes of a name and of an error are shown; JSON has all of them.
-	maxName = 300
-	maxText = 16 << 10
+	maxTasks = 50       // the oldest tasks in flight, or groups of cut-off tasks
+	maxName  = 300      // bytes of a name
+	maxText  = 16 << 10 // bytes of an error
 )
 
-var hostname = os.Hostname // in a pod, its name
+var hostname = os.Hostname // a test replaces it
 
 func newPage(r shutdown.Report, state readiness, why error, started time.Time) page {
 	now := time.Now()
-	host, _ := hostname() // a page without is a page
+	host, _ := hostname() // the page is useful without it
 	p := page{
-		CSS:     template.CSS(pageCSS), //nolint:gosec // it is ours
+		CSS:     template.CSS(pageCSS),
 		Program: filepath.Base(os.Args[0]),
 		Host:    host,
 		Pid:     os.Getpid(),
@@ -91,7 +90,7 @@ func newPage(r shutdown.Report, state readiness, why error, started time.Time) p
 	return p
 }
 
-// head says in a few words what an operator wants to know first.
+// head fills in the headline, the sentences below it and the colour.
 func (p *page) head(r shutdown.Report, state readiness, why error) {
 	if r.Phase == shutdown.Running {
 		p.Refresh = 5
@@ -106,7 +105,7 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 			if why != nil {
 				sentence = "Not ready: Options.Ready returned an error."
 			}
-		case leaving: // between the report and the question
+		case leaving: // the shutdown has started since the report was made
 			p.Headline, sentence = "Leaving", "The shutdown has just started."
 		}
 		p.Sentences = []string{sentence}
@@ -130,7 +129,7 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 		p.Headline = "Closing"
 	case shutdown.Done:
 		p.Refresh = 0
-		result := resultOf(r)
+		result := r.Result()
 		p.Tone, p.Headline = "ok", strings.ToUpper(result[:1])+result[1:]
 		if result != "finished" {
 			p.Tone = "bad"
@@ -150,19 +149,20 @@ func (p *page) head(r shutdown.Report, state readiness, why error) {
 	}
 }
 
-// ended is how long the shutdown took, and how close to the kill that was.
+// ended says how long the shutdown took and how much of the grace period was left.
 func (p *page) ended(r shutdown.Report) string {
 	guess := ""
 	if p.Guess {
 		guess = ", which is a guess"
 	}
-	if spare := r.GracePeriod - r.Took; spare < 0 {
-		return "The shutdown took " + human(r.Took) + ", " + human(-spare) + " more than the grace period" + guess + "."
+	left := r.GracePeriod - r.Took
+	if left < 0 {
+		return "The shutdown took " + human(r.Took) + ", " + human(-left) + " more than the grace period" + guess + "."
 	}
-	return "The shutdown took " + human(r.Took) + ". SIGKILL was expected " + human(r.GracePeriod-r.Took) + " later" + guess + "."
+	return "The shutdown took " + human(r.Took) + ". SIGKILL was expected " + human(left) + " later" + guess + "."
 }
 
-// waitingFor is what an operator wants to know first.
+// waitingFor lists the running hooks, the tasks in flight and the end of the lame duck.
 func waitingFor(r shutdown.Report) string {
 	var list []string
 	for _, s := range r.Steps {
@@ -182,16 +182,6 @@ func waitingFor(r shutdown.Report) string {
 	return strings.Join(list, "; ")
 }
 
-// resultOf is the report's own word for how it ended.
-func resultOf(r shutdown.Report) string {
-	for _, attr := range r.LogValue().Group() {
-		if attr.Key == "result" {
-			return attr.Value.String()
-		}
-	}
-	return r.Phase.String()
-}
-
 func (p *page) countDown(r shutdown.Report) {
 	kill := "at " + r.Begun.Add(r.GracePeriod).Format("15:04:05")
 	if p.Guess {
@@ -209,25 +199,21 @@ func (p *page) tasks(r shutdown.Report, now time.Time) {
 	if r.Phase == shutdown.Close || r.Phase == shutdown.Done {
 		p.TaskTitle, p.NoTasks = "In flight when Drain ended", "Nothing was in flight when Drain ended."
 		if len(r.CutOff) > 0 {
-			p.NoTasks = "Nothing was in flight when Drain ended: what was cut off has returned since."
+			p.NoTasks = "Nothing was in flight when Drain ended: the tasks that were cut off had returned."
 		}
 		now = r.Begun.Add(r.Took)
 	}
 	p.TaskCount = len(r.Unfinished)
 	p.MoreTasks = max(0, len(r.Unfinished)-maxTasks)
-	for i, t := range r.Unfinished[:p.TaskCount-p.MoreTasks] {
-		oldest := max(now.Sub(r.Unfinished[0].Since), 1)
-		age := now.Sub(t.Since)
-		if i == 0 {
-			age = oldest
-		}
-		p.Tasks = append(p.Tasks, task{shown(t.Name, maxName), human(age), percent(age, oldest)})
+	for _, t := range r.Unfinished[:p.TaskCount-p.MoreTasks] {
+		age, oldest := now.Sub(t.Since), now.Sub(r.Unfinished[0].Since)
+		p.Tasks = append(p.Tasks, task{shown(t.Name, maxName), human(age), percent(age, max(oldest, 1))})
 	}
 }
 
-// shown is what the page has of a text that comes from anywhere: the template
-// escapes it, but the page loads itself each second, and who writes from right
-// to left could change how the words around it read.
+// shown makes a text from outside fit to be shown. The template escapes it; shown limits
+// its length, because the page reloads each second, and replaces the characters that
+// change the direction of writing, and with it how the text around them reads.
 func shown(s string, limit int) string {
 	if len(s) > limit {
 		s = s[:limit] + "…"
@@ -236,11 +222,11 @@ func shown(s string, limit int) string {
 		if unicode.Is(unicode.Bidi_Control, r) {
 			return unicode.ReplacementChar
 		}
-		return r // also that for what is not UTF-8
+		return r // U+FFFD for invalid UTF-8
 	}, s)
 }
 
-// human is for people: two or three digits and a unit.
+// human formats d with up to three digits and a unit, or with two units.
 func human(d time.Duration) string {
 	switch {
 	case d == 0:

@@ -16,7 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown/admin"
 )
 
-// call calls a handler without a network, so that time can be virtual.
+// call calls a handler without a network, for tests with virtual time.
 func call(ctx context.Context, h http.Handler, method, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, path, nil))
@@ -27,11 +27,11 @@ func sleep(d time.Duration) func(context.Context) error {
 	return func(context.Context) error { time.Sleep(d); return nil }
 }
 
-func TestPreStopAnswersWhenTheLameDuckIsOver(t *testing.T) {
+func TestPreStopRespondsWhenTheLameDuckAndTheLeaveHooksAreOver(t *testing.T) {
 	for name, test := range map[string]struct {
 		leave, want time.Duration
 	}{
-		"as a rule":              {time.Second, 5 * time.Second},
+		"a fast Leave hook":      {time.Second, 5 * time.Second},
 		"a Leave hook is slower": {7 * time.Second, 7 * time.Second},
 		"a Leave hook hangs":     {25 * time.Second, 10800 * time.Millisecond}, // half of the time until Drain ends
 	} {
@@ -40,20 +40,20 @@ func TestPreStopAnswersWhenTheLameDuckIsOver(t *testing.T) {
 				m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: 5 * time.Second})
 				m.On(shutdown.Leave, "registry", sleep(test.leave))
 				h := admin.Handler(m, admin.Options{PreStop: true})
-				begun := time.Now()
+				start := time.Now()
 				w := call(t.Context(), h, http.MethodPost, "/prestop")
 				require.Equal(t, http.StatusOK, w.Code)
-				require.Equal(t, test.want, time.Since(begun))
+				require.Equal(t, test.want, time.Since(start))
 				require.Greater(t, m.Phase(), shutdown.Leave)
 				_ = m.Wait()
-				time.Sleep(30 * time.Second) // for what was left behind
+				time.Sleep(30 * time.Second) // until the hook that hangs has returned
 			})
 		})
 	}
 }
 
-// The clock counts from preStop, and the SIGTERM that follows changes nothing.
-func TestATermAfterPreStopChangesNothing(t *testing.T) {
+// The shutdown, and so its deadlines, start with preStop.
+func TestSIGTERMAfterPreStopHasNoEffect(t *testing.T) {
 	run := func(preStop bool) (r shutdown.Report) {
 		synctest.Test(t, func(t *testing.T) {
 			m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: 5 * time.Second})
@@ -76,16 +76,16 @@ func TestATermAfterPreStopChangesNothing(t *testing.T) {
 	with, without := run(true), run(false)
 	require.EqualError(t, with.Cause, "preStop from 192.0.2.1")
 	require.EqualError(t, without.Cause, "signal SIGTERM")
-	answered := with.Steps[5]
-	require.Equal(t, "preStop answer", answered.Name)
-	require.Zero(t, answered.Took)
+	response := with.Steps[5]
+	require.Equal(t, "preStop response", response.Name)
+	require.Zero(t, response.Took)
 	with.Steps = append(with.Steps[:5], with.Steps[6:]...)
 	require.Equal(t, without.Steps, with.Steps, "the same hooks at the same times")
 	require.Equal(t, without.Took, with.Took)
-	require.Equal(t, 21600*time.Millisecond, with.Steps[2].At+with.Steps[2].Took, "Drain has ended, five seconds of preStop included")
+	require.Equal(t, 21600*time.Millisecond, with.Steps[2].At+with.Steps[2].Took, "when Drain has ended, including five seconds of preStop")
 }
 
-func TestACallerThatLeavesDoesNotEndTheShutdown(t *testing.T) {
+func TestTheShutdownGoesOnIfThePreStopClientDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: 5 * time.Second})
 		h := admin.Handler(m, admin.Options{PreStop: true})
@@ -99,18 +99,18 @@ func TestACallerThatLeavesDoesNotEndTheShutdown(t *testing.T) {
 	})
 }
 
-func TestTheCauseNamesACallerOverIPv6(t *testing.T) {
+func TestTheCauseHasTheIPv6AddressOfThePreStopClient(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	r := httptest.NewRequest(http.MethodPost, "/prestop", nil)
 	r.RemoteAddr = "[fe80::1%eth0]:41234"
 	w := httptest.NewRecorder()
 	admin.Handler(m, admin.Options{PreStop: true}).ServeHTTP(w, r)
 	require.Equal(t, http.StatusOK, w.Code)
-	require.NoError(t, m.Wait(), "a request, though Wait had not been called")
+	require.NoError(t, m.Wait(), "a requested shutdown is no error")
 	require.EqualError(t, m.Report().Cause, "preStop from fe80::1%eth0")
 }
 
-// A slowWriter is a client whose answer takes a while.
+// A slowWriter is a client that reads slowly.
 type slowWriter struct {
 	http.ResponseWriter
 	d time.Duration
@@ -121,8 +121,8 @@ func (w slowWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-func TestTheEndWaitsForTheAnswerButNotForLong(t *testing.T) {
-	for _, test := range []struct{ takes, ends time.Duration }{
+func TestCloseWaitsForThePreStopResponseForAtMostASecond(t *testing.T) {
+	for _, test := range []struct{ write, took time.Duration }{
 		{0, 0},
 		{300 * time.Millisecond, 300 * time.Millisecond},
 		{time.Hour, time.Second},
@@ -131,19 +131,19 @@ func TestTheEndWaitsForTheAnswerButNotForLong(t *testing.T) {
 			m := manager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: -1})
 			h := admin.Handler(m, admin.Options{PreStop: true})
 			w := httptest.NewRecorder()
-			go h.ServeHTTP(slowWriter{w, test.takes}, httptest.NewRequest(http.MethodGet, "/prestop", nil))
+			go h.ServeHTTP(slowWriter{w, test.write}, httptest.NewRequest(http.MethodGet, "/prestop", nil))
 			synctest.Wait()
 			require.NoError(t, m.Wait())
-			require.Equal(t, test.ends, m.Report().Took)
-			if test.takes < time.Second {
+			require.Equal(t, test.took, m.Report().Took)
+			if test.write < time.Second {
 				require.Equal(t, "the lame duck is over\n", w.Body.String())
 			}
-			time.Sleep(test.takes)
+			time.Sleep(test.write)
 		})
 	}
 }
 
-func TestPreStopIsForThoseWhoMay(t *testing.T) {
+func TestPreStopRefusesOtherMethodsWebPagesAndWrongTokens(t *testing.T) {
 	log := captureLog(t)
 	m := manager(t, shutdown.Config{})
 	open := serve(t, m, admin.Options{PreStop: true}) + "/prestop"
@@ -171,7 +171,7 @@ func TestPreStopIsForThoseWhoMay(t *testing.T) {
 	}
 	require.Equal(t, shutdown.Running, m.Phase())
 	require.Empty(t, m.Report().Pending)
-	require.Equal(t, 2, strings.Count(log.String(), "admin: /prestop refused from=127.0.0.1 why="), "one a server")
+	require.Equal(t, 2, strings.Count(log.String(), "admin: /prestop refused from=127.0.0.1 reason="), "one line for each server")
 	require.NotContains(t, log.String(), "sesam")
 	require.Equal(t, "200 the lame duck is over", ask(t, http.MethodGet, locked, "Authorization", "bearer sesame").String())
 	require.NoError(t, m.Wait())

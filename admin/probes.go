@@ -15,37 +15,38 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// A readiness is what /readyz says.
+// A readiness is the body of a response to /readyz.
 type readiness string
 
 const (
-	starting readiness = "starting"  // Wait has not been called, or Ready has never agreed
-	ready    readiness = "ready"     //
-	notReady readiness = "not ready" // Ready has agreed before, and does not now
-	leaving  readiness = "leaving"   // the shutdown has begun, and may have ended
+	starting readiness = "starting" // Wait has not been called, or Options.Ready has never returned nil
+	ready    readiness = "ready"
+	notReady readiness = "not ready" // Options.Ready has returned nil before, and now an error
+	leaving  readiness = "leaving"   // the shutdown has started, and may have ended
 )
 
-// readyTimeout is how long Options.Ready may take.
+// readyTimeout is how long a call of Options.Ready may take.
 const readyTimeout = 5 * time.Second
 
-var errSlow = errors.New("Options.Ready did not return within " + readyTimeout.String())
+var errReadyTimeout = errors.New("Options.Ready has not returned within " + readyTimeout.String())
 
-func (a *admin) livez(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
+func (a *admin) livez(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, "alive") }
 
 func (a *admin) readyz(w http.ResponseWriter, r *http.Request) {
-	// The reason is for the status page: here anybody may ask.
+	// The error may have details that only the status page may show.
 	state, _ := a.readiness(r.Context())
 	status := http.StatusServiceUnavailable
 	if state == ready {
 		status = http.StatusOK
 	}
-	answer(w, status, string(state))
+	respond(w, status, string(state))
 }
 
-// readiness blocks for readyTimeout at most. The error is that of Options.Ready.
+// readiness returns the readiness and, unless it is ready, the error of Options.Ready. It
+// blocks for at most readyTimeout.
 func (a *admin) readiness(ctx context.Context) (readiness, error) {
-	begun := func() bool { return a.m.Phase() != shutdown.Running }
-	if begun() {
+	started := func() bool { return a.m.Phase() != shutdown.Running }
+	if started() {
 		return leaving, nil
 	}
 	select {
@@ -55,27 +56,27 @@ func (a *admin) readiness(ctx context.Context) (readiness, error) {
 	}
 	err := a.check(ctx)
 	switch {
-	case begun(): // meanwhile
+	case started(): // while Options.Ready ran
 		return leaving, nil
 	case err == nil:
-		a.agreed.Store(true)
+		a.wasReady.Store(true)
 		return ready, nil
-	case a.agreed.Load():
+	case a.wasReady.Load():
 		return notReady, err
 	}
 	return starting, err
 }
 
-// check asks Options.Ready. One call at a time, so that a check that hangs
-// costs one goroutine and not one for each probe.
+// check returns the result of Options.Ready. Concurrent calls share one, so that a check
+// that hangs occupies one goroutine and not one for each probe.
 func (a *admin) check(ctx context.Context) error {
 	if a.o.Ready == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, errReadyTimeout)
 	defer cancel()
 	result := a.checks.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeoutCause(a.m.AcceptContext(), readyTimeout, errSlow)
+		ctx, cancel := context.WithTimeoutCause(a.m.AcceptContext(), readyTimeout, errReadyTimeout)
 		defer cancel()
 		return nil, a.callReady(ctx)
 	})
@@ -100,12 +101,12 @@ func (a *admin) callReady(ctx context.Context) (err error) {
 	return a.o.Ready(ctx)
 }
 
-func answer(w http.ResponseWriter, status int, text string) {
-	answerBy(w, writeTimeout)
+func respond(w http.ResponseWriter, status int, text string) {
+	limitResponse(w, writeTimeout)
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(text)+1)) // so that a flush sends all there is
+	h.Set("Content-Length", strconv.Itoa(len(text)+1)) // so that a flush completes the response
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n")
 }

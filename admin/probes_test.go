@@ -22,8 +22,8 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// Every endpoint, in every phase, while the service's own server comes and goes.
-func TestTheWholeTimeline(t *testing.T) {
+// The service's own server stops in Drain; the endpoints of admin do not.
+func TestEveryEndpointInEveryPhase(t *testing.T) {
 	_ = captureLog(t)
 	m := manager(t, shutdown.Config{GracePeriod: time.Hour, LameDuck: 10 * time.Millisecond})
 	leave, drain, closing := newGate(), newGate(), newGate()
@@ -44,12 +44,12 @@ func TestTheWholeTimeline(t *testing.T) {
 		require.Equal(t, strictReadyz, get(t, strict+"/readyz"))
 		require.Equal(t, "404 404 page not found", get(t, plain+"/prestop"), "off")
 		require.Equal(t, "404 404 page not found", get(t, plain+"/debug/shutdown"), "off")
-		require.Equal(t, "401 preStop needs a token: Authorization: Bearer TOKEN", get(t, strict+"/prestop"))
+		require.Equal(t, "401 preStop: a token is required: Authorization: Bearer TOKEN", get(t, strict+"/prestop"))
 		require.Equal(t, "403 preStop: wrong token", ask(t, http.MethodGet, strict+"/prestop", "Authorization", "Bearer sesam").String())
 		debug := ask(t, http.MethodGet, url+"/debug/shutdown")
 		require.Equal(t, http.StatusOK, debug.status)
 		require.Contains(t, debug.body, "<h1><i class=\"dot\"></i>"+page+"</h1>")
-		require.Empty(t, m.Tasks(), "nothing of this is work in flight")
+		require.Empty(t, m.Tasks(), "requests to admin are not in flight")
 		hello := get(t, "http://"+service+"/")
 		if serves {
 			require.Equal(t, "200 hello", hello)
@@ -73,23 +73,23 @@ func TestTheWholeTimeline(t *testing.T) {
 	checked.Store(false)
 	all("200 ready", "503 not ready", "Ready", true)
 	checked.Store(true)
-	require.Equal(t, shutdown.Running, m.Phase(), "no refusal has begun it")
+	require.Equal(t, shutdown.Running, m.Phase(), "refused requests do not start the shutdown")
 
 	preStop := later(t, url+"/prestop")
 	within(t, "Leave", leave.entered)
 	all("503 leaving", "503 leaving", "Leaving", true)
 	again := later(t, strict+"/prestop", "Authorization", "Bearer sesame")
-	for range 20 { // an answer would come in this time, if one came
+	for range 20 { // a wrong response to /prestop would arrive in this time
 		require.Equal(t, "200 alive", get(t, url+"/livez"))
 	}
 	require.Empty(t, preStop)
 	require.Empty(t, again)
 
-	// The server's own drain is a Drain hook; another holds the phase.
+	// The server is drained by a Drain hook of its own; this one holds the phase.
 	m.On(shutdown.Drain, "drain", drain.hook)
 	close(leave.open)
-	require.Equal(t, "200 the lame duck is over", within(t, "the answer", preStop).String())
-	require.Equal(t, "200 the lame duck is over", within(t, "the answer", again).String())
+	require.Equal(t, "200 the lame duck is over", within(t, "the response", preStop).String())
+	require.Equal(t, "200 the lame duck is over", within(t, "the response", again).String())
 	within(t, "Drain", drain.entered)
 	require.GreaterOrEqual(t, m.Phase(), shutdown.Drain)
 	eventually(t, "the service's port is closed", func() bool { return len(running(m)) == 1 })
@@ -98,14 +98,14 @@ func TestTheWholeTimeline(t *testing.T) {
 	within(t, "Close", closing.entered)
 	all("503 leaving", "503 leaving", "Closing", false)
 	close(closing.open)
-	require.NoError(t, within(t, "the end", ended), "it was asked for")
+	require.NoError(t, within(t, "the end", ended), "a requested shutdown is no error")
 	all("503 leaving", "503 leaving", "Finished", false)
-	require.Equal(t, "200 the lame duck is over", get(t, url+"/prestop"), "at once, when all is over")
-	require.Equal(t, "200 the lame duck is over", get(t, url+"//prestop"), "as kubelets used to spell it")
+	require.Equal(t, "200 the lame duck is over", get(t, url+"/prestop"), "at once after the end")
+	require.Equal(t, "200 the lame duck is over", get(t, url+"//prestop"), "old kubelets sent this path")
 	require.EqualError(t, m.Report().Cause, "preStop from 127.0.0.1")
 }
 
-// running are the names of the hooks that run.
+// running returns the names of the hooks that run.
 func running(m *shutdown.Manager) (names []string) {
 	for _, s := range m.Report().Steps {
 		if s.Running && s.Name != "" {
@@ -115,7 +115,7 @@ func running(m *shutdown.Manager) (names []string) {
 	return names
 }
 
-func TestReadyAsksOnlyWhenItMatters(t *testing.T) {
+func TestReadyIsCalledOnlyAfterWaitAndBeforeTheShutdownStarts(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	var calls atomic.Int32
 	url := serve(t, m, admin.Options{Ready: func(ctx context.Context) error {
@@ -126,7 +126,7 @@ func TestReadyAsksOnlyWhenItMatters(t *testing.T) {
 		return nil
 	}})
 	require.Equal(t, "503 starting", get(t, url+"/readyz"))
-	require.Zero(t, calls.Load(), "nothing has started yet")
+	require.Zero(t, calls.Load(), "Wait has not been called")
 	ended := wait(t, m)
 	require.Equal(t, "200 ready", get(t, url+"/readyz"))
 	require.EqualValues(t, 1, calls.Load())
@@ -136,7 +136,7 @@ func TestReadyAsksOnlyWhenItMatters(t *testing.T) {
 	require.EqualValues(t, 1, calls.Load())
 }
 
-func TestAPanicInReadyIsNotReady(t *testing.T) {
+func TestAPanicInReadyMakesTheServiceNotReady(t *testing.T) {
 	log := captureLog(t)
 	synctest.Test(t, func(t *testing.T) { // the page waits for Ready for a second
 		m := manager(t, shutdown.Config{})
@@ -144,14 +144,14 @@ func TestAPanicInReadyIsNotReady(t *testing.T) {
 		_ = wait(t, m)
 		w := call(t.Context(), h, http.MethodGet, "/readyz")
 		require.Equal(t, "503 starting\n", fmt.Sprint(w.Code, " ", w.Body))
-		require.Contains(t, page(t, h), "panic: no cache", "the page has the reason")
+		require.Contains(t, page(t, h), "panic: no cache", "the page has the error")
 		require.Equal(t, http.StatusOK, call(t.Context(), h, http.MethodGet, "/livez").Code)
 	})
 	require.Contains(t, log.String(), `Options.Ready panicked panic="no cache"`)
 	require.Contains(t, log.String(), "probes_test.go", "with its stack")
 }
 
-func TestALongPanicOfReadyFitsIntoALine(t *testing.T) {
+func TestALongPanicInReadyIsTruncatedInTheLog(t *testing.T) {
 	log := captureLog(t)
 	var deep func(n int)
 	deep = func(n int) {
@@ -170,9 +170,9 @@ func TestALongPanicOfReadyFitsIntoALine(t *testing.T) {
 	require.Less(t, len(line), 8<<10)
 }
 
-// A check that ignores its context costs one goroutine, not one a probe, and
-// the beginning of the shutdown does not wait for it.
-func TestAReadyThatHangsIsAskedOnce(t *testing.T) {
+// A check that ignores its context occupies one goroutine, not one for each probe, and
+// probes do not wait for it once the shutdown has started.
+func TestConcurrentProbesShareOneCallOfReady(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	entered, release := make(chan struct{}, 100), make(chan struct{})
 	url := serve(t, m, admin.Options{Ready: func(context.Context) error {
@@ -189,17 +189,17 @@ func TestAReadyThatHangsIsAskedOnce(t *testing.T) {
 	within(t, "the check", entered)
 	m.Begin(nil)
 	for _, p := range probes {
-		require.Equal(t, "503 leaving", within(t, "an answer", p).String())
+		require.Equal(t, "503 leaving", within(t, "a response", p).String())
 	}
 	require.Empty(t, entered, "one check for ten probes")
 }
 
-func TestAReadyThatHangsHasABound(t *testing.T) {
-	for _, heeds := range []bool{true, false} {
+func TestReadyTimesOut(t *testing.T) {
+	for _, returns := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			m := manager(t, shutdown.Config{})
 			h := admin.Handler(m, admin.Options{Debug: true, Ready: func(ctx context.Context) error {
-				if heeds {
+				if returns {
 					<-ctx.Done()
 					return context.Cause(ctx)
 				}
@@ -207,20 +207,20 @@ func TestAReadyThatHangsHasABound(t *testing.T) {
 				return nil
 			}})
 			_ = wait(t, m)
-			begun := time.Now()
+			start := time.Now()
 			w := call(t.Context(), h, http.MethodGet, "/readyz")
 			require.Equal(t, http.StatusServiceUnavailable, w.Code)
-			require.Equal(t, 5*time.Second, time.Since(begun))
-			synctest.Wait() // for a check that ends in this moment
-			begun = time.Now()
+			require.Equal(t, 5*time.Second, time.Since(start))
+			synctest.Wait() // for the check, if it ends at the same moment
+			start = time.Now()
 			require.Contains(t, page(t, h), "Options.Ready has not returned within 1s")
-			require.Equal(t, time.Second, time.Since(begun))
+			require.Equal(t, time.Second, time.Since(start))
 			time.Sleep(time.Minute)
 		})
 	}
 }
 
-func TestStartSaysWhatIsWrong(t *testing.T) {
+func TestStartReturnsAnErrorForABusyPortAndInvalidArguments(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	busy := serve(t, m, admin.Options{})[len("http://"):]
 	for name, test := range map[string]struct {
@@ -228,12 +228,12 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		o    admin.Options
 		want string
 	}{
-		"a busy port":           {busy, admin.Options{}, "address already in use"},
-		"no address":            {"", admin.Options{}, "admin: the address is empty"},
-		"no port":               {"localhost", admin.Options{}, "missing port in address"},
-		"a token for nothing":   {"127.0.0.1:0", admin.Options{Token: "sesame"}, "Options.PreStop"},
-		"a token with its line": {"127.0.0.1:0", admin.Options{PreStop: true, Token: "sesame\n"}, "newline at its end"},
-		"no certificate":        {"127.0.0.1:0", admin.Options{TLSConfig: new(tls.Config)}, "Options.TLSConfig has no certificate"},
+		"a busy port":                      {busy, admin.Options{}, "address already in use"},
+		"no address":                       {"", admin.Options{}, "admin: the address is empty"},
+		"no port":                          {"localhost", admin.Options{}, "missing port in address"},
+		"a token without PreStop":          {"127.0.0.1:0", admin.Options{Token: "sesame"}, "Options.PreStop"},
+		"a token that ends with a newline": {"127.0.0.1:0", admin.Options{PreStop: true, Token: "sesame\n"}, "does it end with a newline"},
+		"no certificate":                   {"127.0.0.1:0", admin.Options{TLSConfig: new(tls.Config)}, "Options.TLSConfig has no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := admin.Start(m, test.addr, test.o)
@@ -242,21 +242,21 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 			require.Nil(t, s)
 		})
 	}
-	require.PanicsWithError(t, "admin: Options.Token is set, but not Options.PreStop, which it is for", func() {
+	require.PanicsWithError(t, "admin: Options.Token requires Options.PreStop", func() {
 		admin.Handler(m, admin.Options{Token: "sesame"})
 	})
 }
 
-func TestStartAfterTheBeginningListensOnNothing(t *testing.T) {
+func TestStartReturnsAnErrorAfterTheShutdownHasStarted(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	m.Signal(os.Interrupt)
 	require.NoError(t, m.Wait())
 	s, err := admin.Start(m, "127.0.0.1:0", admin.Options{})
-	require.ErrorContains(t, err, "the shutdown has begun: signal SIGINT")
+	require.ErrorContains(t, err, "the shutdown has started: signal SIGINT")
 	require.Nil(t, s)
 }
 
-func TestAServerThatFailsBeginsTheShutdown(t *testing.T) {
+func TestAServerThatFailsStartsTheShutdown(t *testing.T) {
 	m := manager(t, shutdown.Config{})
 	admin.BreakForTest(t, m)
 	require.ErrorContains(t, m.Wait(), "admin: serve 127.0.0.1:")

@@ -48,7 +48,7 @@ func init() {
 				}
 				m.On(p, name, func(context.Context) error { fmt.Println("hook", name); return nil })
 			}
-			m.Go("task", func(context.Context) error { // ends when the parent says so
+			m.Go("task", func(context.Context) error { // ends when the parent closes stdin
 				_, _ = io.Copy(io.Discard, os.Stdin)
 				fmt.Println("hook task")
 				return nil
@@ -71,7 +71,7 @@ func init() {
 	childScenarios["term is immediate"] = service(shutdown.Immediate)
 }
 
-// A child is a service in a process of its own.
+// A child is a service in a child process.
 type child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -79,7 +79,7 @@ type child struct {
 	lines chan string // of stdout
 	log   bytes.Buffer
 	url   string
-	hooks []string // that have run so far, as far as lines were read
+	hooks []string // that have run, according to the lines read so far
 }
 
 func startChild(t *testing.T, scenario string) *child {
@@ -105,7 +105,7 @@ func startChild(t *testing.T, scenario string) *child {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // nothing if it has ended
+		_ = c.cmd.Process.Kill() // no effect if it has exited
 		<-read
 		r.Close()
 		if c.cmd.ProcessState == nil {
@@ -119,7 +119,7 @@ func startChild(t *testing.T, scenario string) *child {
 	return c
 }
 
-// await reads what the child says until a line begins with prefix.
+// await reads the output of the child until a line starts with prefix.
 func (c *child) await(prefix string) string {
 	c.t.Helper()
 	for {
@@ -130,8 +130,8 @@ func (c *child) await(prefix string) string {
 		if strings.HasPrefix(line, prefix) {
 			return line
 		}
-		if line == "" { // the end of the channel
-			require.FailNow(c.t, "the child has ended", "waiting for %q", prefix)
+		if line == "" { // the channel is closed
+			require.FailNow(c.t, "the child has exited", "waiting for %q", prefix)
 		}
 	}
 }
@@ -142,9 +142,9 @@ func (c *child) term() {
 	c.await("got SIGTERM")
 }
 
-func (c *child) finishTask() { _ = c.stdin.Close() } // may be closed
+func (c *child) finishTask() { _ = c.stdin.Close() } // may be closed already
 
-// end lets the child finish its task, and returns its report.
+// end lets the child finish its task and returns its Report.
 func (c *child) end() (r shutdown.Report) {
 	c.t.Helper()
 	if !slices.Contains(c.hooks, "drain") {
@@ -153,13 +153,13 @@ func (c *child) end() (r shutdown.Report) {
 	c.finishTask()
 	text := strings.TrimPrefix(c.await("report "), "report ")
 	require.NoError(c.t, json.Unmarshal([]byte(text), &r))
-	require.NoError(c.t, c.cmd.Wait(), "it exits with 0")
+	require.NoError(c.t, c.cmd.Wait(), "the exit code is 0")
 	require.Equal(c.t, 1, strings.Count(c.log.String(), "shutdown: started"), "one shutdown")
 	return r
 }
 
-// What Kubernetes does: preStop, and when that is answered SIGTERM.
-func TestPreStopAndThenTermIsOneShutdown(t *testing.T) {
+// Kubernetes sends SIGTERM when preStop has responded.
+func TestPreStopAndThenSIGTERMIsOneShutdown(t *testing.T) {
 	for _, scenario := range []string{"term is graceful", "term is immediate"} {
 		c := startChild(t, scenario)
 		called := time.Now()
@@ -170,55 +170,55 @@ func TestPreStopAndThenTermIsOneShutdown(t *testing.T) {
 		require.Equal(t, []string{"leave", "drain", "task", "close 2", "close 1"}, c.hooks)
 		require.EqualError(t, r.Cause, "preStop from 127.0.0.1")
 		require.Contains(t, c.log.String(), `cause="preStop from 127.0.0.1"`)
-		// Half a lame duck is for the two clocks, the wall's and that of timers.
-		require.WithinRange(t, r.Begun, called.Add(-childLameDuck/2), answered.Add(-childLameDuck/2), "the clock starts at preStop")
+		// The wall clock and the clock of timers may differ by half a lame duck.
+		require.WithinRange(t, r.Begun, called.Add(-childLameDuck/2), answered.Add(-childLameDuck/2), "the shutdown starts with preStop")
 	}
 }
 
-func TestATermInTheMiddleOfPreStopChangesNothing(t *testing.T) {
+func TestSIGTERMDuringPreStopHasNoEffect(t *testing.T) {
 	for _, scenario := range []string{"term is graceful", "term is immediate"} {
 		c := startChild(t, scenario)
 		preStop := later(t, c.url+"/prestop")
 		c.await("hook leave")
 		c.term()
-		require.Equal(t, "200 the lame duck is over", within(t, "the answer", preStop).String())
+		require.Equal(t, "200 the lame duck is over", within(t, "the response", preStop).String())
 		r := c.end()
 		require.Equal(t, []string{"leave", "drain", "task", "close 2", "close 1"}, c.hooks)
 		require.EqualError(t, r.Cause, "preStop from 127.0.0.1")
 	}
 }
 
-func TestATermWithoutPreStopTakesTheSameWay(t *testing.T) {
+func TestSIGTERMWithoutPreStopRunsTheSamePhases(t *testing.T) {
 	c := startChild(t, "term is graceful")
 	c.term()
-	begun := time.Now()
-	require.Equal(t, "200 the lame duck is over", get(t, c.url+"/prestop"), "late, and only waits")
-	require.WithinRange(t, time.Now(), begun, begun.Add(soon))
+	sent := time.Now()
+	require.Equal(t, "200 the lame duck is over", get(t, c.url+"/prestop"), "it waits for a shutdown that has started")
+	require.WithinRange(t, time.Now(), sent, sent.Add(soon))
 	r := c.end()
 	require.Equal(t, []string{"leave", "drain", "task", "close 2", "close 1"}, c.hooks)
 	require.EqualError(t, r.Cause, "signal SIGTERM")
 	require.GreaterOrEqual(t, r.Took, childLameDuck)
 }
 
-// The control: it is preStop that makes an immediate SIGTERM graceful.
-func TestAnImmediateTermWithoutPreStopIsNotGraceful(t *testing.T) {
+// This is the negative control: preStop is what makes an immediate SIGTERM graceful.
+func TestAnImmediateSIGTERMWithoutPreStopIsNotGraceful(t *testing.T) {
 	c := startChild(t, "term is immediate")
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM)) // its end may come before the word that it got it
+	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM)) // it may exit before it prints "got SIGTERM"
 	c.await("report ")
 	require.Error(t, c.cmd.Wait())
 	require.Equal(t, 128+int(syscall.SIGTERM), c.cmd.ProcessState.ExitCode())
 	require.NotContains(t, c.hooks, "task")
 }
 
-// The process may be over a moment after the lame duck.
-func TestThePreStopAnswerIsNotLostWhenTheProcessEndsAtOnce(t *testing.T) {
+// The process may exit a moment after the lame duck.
+func TestThePreStopResponseIsSentBeforeTheProcessExits(t *testing.T) {
 	late := 0
 	for range 10 {
 		c := startChild(t, "term is graceful")
 		c.finishTask()
 		answer := get(t, c.url+"/prestop")
 		r := c.end()
-		// It waits for its answers for a second, and a machine may stand still so long.
+		// It waits a second for its responses, and a busy machine may be stopped that long.
 		if answer != "200 the lame duck is over" && r.Took >= childLameDuck+time.Second {
 			late++
 			continue

@@ -1,45 +1,50 @@
-// Package discovery takes a service out of its registry before it stops
-// answering, so that nobody is sent to an instance that has gone.
+// Package discovery registers a service instance in a registry, and deregisters it
+// when the graceful shutdown begins, while the service still serves requests:
 //
 //	err := discovery.Register(ctx, m, registrar, instance)
 //
-// registers now, and deregisters in [shutdown.Leave], the first phase of the
-// shutdown, while the service still serves.
+// [Register] registers at once, and adds a hook to [shutdown.Leave], the first phase
+// of the shutdown, that deregisters. So clients stop sending requests before the
+// port closes.
 //
 // # Registries
 //
-// A [Registrar] is two methods. Packages discovery/etcd and discovery/consul,
-// modules of their own, have one each. The registrars of go-kratos (Consul,
-// etcd, Nacos, ZooKeeper, Eureka, ...) are Registrars as they are:
+// A [Registrar] has two methods. The modules discovery/etcd and discovery/consul
+// have one each, and the registrars of go-kratos (Consul, etcd, Nacos, ZooKeeper,
+// Eureka and others) can be used as they are:
 //
 //	err := discovery.Register(ctx, m, kratosetcd.New(client), &registry.ServiceInstance{...})
 //
-// Not all of those may be called for two instances at the same time, and the
-// hooks of Leave run at the same time: give each instance a registrar of its
-// own, or one instance all endpoints.
+// Not all of those can be used for two instances at the same time, which is when the
+// hooks of Leave run. Use a registrar of its own for each instance, or one instance
+// with all endpoints.
 //
-// # How long to serve on
+// [KeepAlive] helps to write a Registrar for another registry, if that removes
+// entries that are not renewed.
 //
-// A client that watches the registry hears of the removal at once; one that
-// polls hears of it at its next poll, and one that caches DNS when that has
-// expired. Until then it sends requests, which are answered only for as long as
-// the service serves on. Outside of Kubernetes that is not at all, unless
-// [shutdown.Config] says so:
+// # How long to keep serving
+//
+// A client that watches the registry learns of the removal at once, a client that
+// polls with its next poll, and a client that caches DNS records when they expire.
+// Until then it sends requests to the instance. The service answers them during the
+// lame duck, which outside of Kubernetes is zero unless [shutdown.Config] sets it:
 //
 //	shutdown.Config{LameDuck: 300 * time.Millisecond} // clients poll every 50 ms
 //
-// Make it longer than a client goes without looking; a few times the interval
-// leaves room for a poll that is slow. Without a lame duck even a service that
-// leaves first loses requests.
+// Make the lame duck a few times as long as the clients' polling interval, because a
+// poll may be slow. Without a lame duck a service loses requests even if it
+// deregisters first.
 //
-// Nobody hears of a removal that the registry has not made. If that takes longer
-// than half of the lame duck, because the registry is slow or has failed for a
-// while, the service serves on for another half after it, as long as the phase
-// lasts.
+// If the deregistration takes longer than half of the lame duck, because the
+// registry is slow or fails for a while, the service keeps serving for another half
+// of the lame duck after it, or until the phase ends.
 //
-// What fails is tried again until the phase ends, which takes until half of the
-// time that Drain may use is over, if that is longer than the lame duck. It is
-// then recorded as a failed hook, and the shutdown goes on.
+// # Failures
+//
+// A deregistration that fails is repeated until the Leave phase ends. The phase lasts
+// until half of the time that Drain may use is over, or as long as the lame duck if
+// that is longer. The failure is then reported as that of a hook, and the shutdown
+// continues.
 package discovery
 
 import (
@@ -52,54 +57,55 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// A Registrar makes an instance of a service known, and forgets it. The context
-// bounds the call, and nothing else: what keeps the entry alive after Register
-// must not end with it.
+// A Registrar registers service instances in a registry and deregisters them. The
+// context limits the call only: what keeps the entry alive after Register must not
+// stop when the context ends.
 //
-// For one instance Deregister is never called while Register runs, nor two
-// calls of the same method at the same time. Deregister may be called again,
-// after an error, and without an instance being registered, because a Register
-// that reported an error may have had its effect nevertheless: it returns nil
-// if in the end there is no entry. It has to stop, and wait for, whatever could
-// register the instance again.
+// For one instance, Deregister is not called while Register runs, and no two calls
+// of the same method run at the same time.
+//
+// Deregister may be called again after an error, and also for an instance that is
+// not registered, because a Register that returned an error may have written the
+// entry. It returns nil if there is no entry in the end. It must stop everything that
+// could register the instance again, and wait until that has stopped.
 type Registrar[I any] interface {
 	Register(ctx context.Context, instance I) error
 	Deregister(ctx context.Context, instance I) error
 }
 
-// Register registers instance with r now, and has m deregister it in
-// [shutdown.Leave]. It blocks until r has registered the instance, or until ctx
-// ends (and up to a second longer, for r to notice that), or until the shutdown
-// begins; it tries once. The hook's name in logs and the Report is the type of
-// r, and what instance calls itself if it is a fmt.Stringer.
+// Register registers instance with r, and adds a hook to m that deregisters it in
+// [shutdown.Leave]. It calls r.Register once. It blocks until that has returned, or
+// until ctx ends (and for up to another second, so that r can notice), or until the
+// shutdown begins. The hook's name in logs and the Report is the type of r, followed
+// by instance.String() if there is such a method.
 //
-// An error means that the instance is not registered. What r may have done
-// before it failed, panicked or was given up is taken back: r.Deregister is
-// called for up to 2 s, and if that fails as well the error says so. A
-// r.Register that ignores its context is taken back when it returns.
+// An error means that the instance is not registered. If r.Register fails, panics or
+// is given up, Register calls r.Deregister for up to 2 s, in case there is an entry;
+// if that fails too the error says so. If r.Register ignores the end of its context,
+// r.Deregister is called when it returns.
 //
-// Register and Deregister never cross. A shutdown that begins meanwhile gives
-// r.Register a second to finish, then cancels it, waits until it has returned,
-// and deregisters. After the beginning of the shutdown Register returns an
-// error, and registers nothing.
+// After the shutdown has begun Register registers nothing and returns an error. If
+// the shutdown begins during Register, the hook gives r.Register a second to finish,
+// then cancels its context, waits until it has returned, and deregisters.
 //
-// Deregistration is tried again, 50 ms to 1 s after each failure, until the
-// phase ends. One attempt may use half of the time that is left, or a second,
-// so that one that hangs on a dead connection leaves time for the next. If none
-// succeeds that is a *shutdown.HookError, and stops nothing else.
+// The hook repeats a deregistration that fails, after pauses of 50 ms to 1 s, until
+// the phase ends. One attempt may use half of the time that is left, but at least a
+// second, so that one that hangs on a dead connection leaves time for another. If
+// none succeeds the error of Wait has a *shutdown.HookError, and the shutdown
+// continues.
 //
-// Each call registers: call it once for each instance, when the instance is
-// ready to serve. To discovery/etcd and discovery/consul a second one for the
-// same instance is an error, and takes the first back as well.
+// Call Register once for each instance, when the instance is ready to serve. With
+// discovery/etcd and discovery/consul a second call for the same instance is an error,
+// and removes the first registration as well.
 func Register[I any](ctx context.Context, m *shutdown.Manager, r Registrar[I], instance I) error {
 	if any(r) == nil {
 		return errors.New("discovery: register: the Registrar is nil")
 	}
 	name := nameOf(r, instance)
 	if m.Phase() != shutdown.Running {
-		return begun(m, name)
+		return shutdownHasBegun(m, name)
 	}
-	if ctx.Err() != nil { // not every Registrar would ask
+	if ctx.Err() != nil { // a Registrar may ignore it
 		return fmt.Errorf("discovery: register %s: %w", name, context.Cause(ctx))
 	}
 	callCtx, cancel := context.WithCancelCause(ctx)
@@ -123,38 +129,38 @@ func Register[I any](ctx context.Context, m *shutdown.Manager, r Registrar[I], i
 	default:
 	}
 	if m.Phase() != shutdown.Running {
-		return begun(m, name) // the Leave hook takes it back
+		return shutdownHasBegun(m, name) // the hook deregisters
 	}
 	return nil
 }
 
-// giveUp waits a moment longer for a registration whose context has ended. An
-// error means that it has not returned.
+// giveUp waits a little longer for r.Register after its context has ended. It
+// returns an error if r.Register has not returned then.
 func (g *registration[I]) giveUp(ctx context.Context, m *shutdown.Manager) error {
-	timer := time.NewTimer(moment)
+	timer := time.NewTimer(finishTime)
 	defer timer.Stop()
 	select {
 	case <-g.ended:
 	case <-m.AcceptContext().Done():
 	case <-timer.C:
 		if g.abandon() {
-			return fmt.Errorf("discovery: register %s: it ignores its context, and is taken back when it returns: %w", g.name, context.Cause(ctx))
+			return fmt.Errorf("discovery: register %s: the Registrar ignores its context, and is rolled back when it returns: %w", g.name, context.Cause(ctx))
 		}
 		<-g.ended
 	}
 	return nil
 }
 
-func begun(m *shutdown.Manager, name string) error {
-	<-m.AcceptContext().Done() // it is about to be
+func shutdownHasBegun(m *shutdown.Manager, name string) error {
+	<-m.AcceptContext().Done() // it ends soon after the phase has changed
 	return fmt.Errorf("discovery: register %s: the shutdown has begun: %w", name, context.Cause(m.AcceptContext()))
 }
 
-// nameOf is what logs call the registration: "etcd.Registrar /orders/1".
+// nameOf returns the name of the hook, such as "etcd.Registrar /orders/1".
 func nameOf(r, instance any) string {
 	name := strings.TrimPrefix(fmt.Sprintf("%T", r), "*")
 	if s, ok := instance.(fmt.Stringer); ok {
-		name += " " + fmt.Sprint(s) // which survives a String that panics
+		name += " " + fmt.Sprint(s) // Sprint survives a String method that panics
 	}
 	return name
 }

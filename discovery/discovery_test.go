@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown/discovery"
 )
 
-func TestTheInstanceIsRegisteredNowAndGoneBeforeTheLameDuckIsOver(t *testing.T) {
+func TestRegisterRegistersAtOnceAndDeregistersBeforeDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: time.Second})
 		r := &registry{}
@@ -37,7 +38,7 @@ func TestTheInstanceIsRegisteredNowAndGoneBeforeTheLameDuckIsOver(t *testing.T) 
 	})
 }
 
-func TestARegistrationThatFailsIsAnErrorAndWhatItDidIsTakenBack(t *testing.T) {
+func TestAFailedRegistrationIsRolledBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{})
 		r := &registry{register: func(_ context.Context, add func()) error {
@@ -50,14 +51,14 @@ func TestARegistrationThatFailsIsAnErrorAndWhatItDidIsTakenBack(t *testing.T) {
 		require.ErrorIs(t, err, errRefused)
 		require.EqualError(t, err, "discovery: register discovery_test.registry orders-1: connection refused")
 		require.False(t, r.has("orders-1"))
-		require.Empty(t, m.Report().Pending, "nothing is left to do")
+		require.Empty(t, m.Report().Pending, "the hook is removed")
 		m.Begin(nil)
 		require.NoError(t, m.Wait())
 		require.Equal(t, 1, r.count("deregister"))
 	})
 }
 
-func TestWhatCannotBeTakenBackIsSaidAndDelaysNoEnd(t *testing.T) {
+func TestAFailedRollbackIsReportedAndDoesNotDelayTheShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		errDown := errors.New("no leader")
@@ -75,11 +76,11 @@ func TestWhatCannotBeTakenBackIsSaidAndDelaysNoEnd(t *testing.T) {
 		start = time.Now()
 		m.Begin(err)
 		require.ErrorIs(t, m.Wait(), errRefused)
-		require.Zero(t, time.Since(start), "a program that could not start ends at once")
+		require.Zero(t, time.Since(start), "a program that could not start exits at once")
 	})
 }
 
-func TestARegistrationThatPanicsIsAnErrorAndTakenBack(t *testing.T) {
+func TestAPanicInRegisterIsAnErrorAndIsRolledBack(t *testing.T) {
 	m := newManager(t, shutdown.Config{})
 	r := &registry{register: func(_ context.Context, add func()) error {
 		add()
@@ -96,7 +97,7 @@ func TestARegistrationThatPanicsIsAnErrorAndTakenBack(t *testing.T) {
 	require.NoError(t, m.Wait())
 }
 
-func TestALongErrorOfARegistryIsCut(t *testing.T) {
+func TestALongErrorOfARegistryIsTruncated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := strings.Repeat("x", 100<<10)
 		refuses := fmt.Errorf("%s: %w", page, errRefused)
@@ -108,7 +109,7 @@ func TestALongErrorOfARegistryIsCut(t *testing.T) {
 		err := discovery.Register(t.Context(), m, r, instance{"orders-1"})
 		require.ErrorIs(t, err, errRefused)
 		require.ErrorContains(t, err, "discovery: register discovery_test.registry orders-1: panic: xxx")
-		require.ErrorContains(t, err, "discovery: taking back discovery_test.registry orders-1: discovery: deregister, attempt ")
+		require.ErrorContains(t, err, "discovery: roll back discovery_test.registry orders-1: discovery: deregister, attempt ")
 		require.Less(t, len(err.Error()), 5<<10)
 
 		r = &registry{deregister: func(context.Context, int, func()) error { return refuses }}
@@ -120,11 +121,11 @@ func TestALongErrorOfARegistryIsCut(t *testing.T) {
 	})
 }
 
-func TestARegistrationThatEndsItsGoroutineIsAnErrorAndTakenBackInLeave(t *testing.T) {
+func TestARegistrationThatCallsGoexitIsAnErrorAndIsDeregisteredInLeave(t *testing.T) {
 	m := newManager(t, shutdown.Config{})
 	r := &registry{register: func(_ context.Context, add func()) error {
 		add()
-		runtimeGoexit()
+		runtime.Goexit()
 		return nil
 	}}
 
@@ -135,7 +136,7 @@ func TestARegistrationThatEndsItsGoroutineIsAnErrorAndTakenBackInLeave(t *testin
 	require.False(t, r.has("orders-1"))
 }
 
-func TestTheCallersContextBoundsTheRegistration(t *testing.T) {
+func TestTheContextLimitsTheRegistration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{})
 		r := &registry{register: func(ctx context.Context, add func()) error {
@@ -171,8 +172,8 @@ func TestAContextThatHasEndedRegistersNothing(t *testing.T) {
 	require.NoError(t, m.Wait())
 }
 
-// As a Registrar may do that takes an instance as it is.
-func TestAnInstanceThatIsNilIsAnError(t *testing.T) {
+// A Registrar may dereference the instance without a check.
+func TestANilInstanceIsAnError(t *testing.T) {
 	m := newManager(t, shutdown.Config{})
 	err := discovery.Register(t.Context(), m, pointers{}, nil)
 	require.ErrorContains(t, err, "discovery: register discovery_test.pointers <nil>: panic: ")
@@ -185,7 +186,7 @@ type pointers struct{}
 func (pointers) Register(_ context.Context, i *instance) error   { return errors.New(i.id) }
 func (pointers) Deregister(_ context.Context, i *instance) error { return errors.New(i.id) }
 
-func TestARegistrationThatIgnoresItsContextIsLeftAndTakenBackWhenItReturns(t *testing.T) {
+func TestARegistrationThatIgnoresItsContextIsAbandonedAndRolledBackWhenItReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{})
 		r := &registry{register: func(_ context.Context, add func()) error {
@@ -200,9 +201,9 @@ func TestARegistrationThatIgnoresItsContextIsLeftAndTakenBackWhenItReturns(t *te
 		err := discovery.Register(ctx, m, r, instance{"orders-1"})
 
 		require.ErrorIs(t, err, errRefused)
-		require.ErrorContains(t, err, "it ignores its context, and is taken back when it returns")
+		require.ErrorContains(t, err, "the Registrar ignores its context, and is rolled back when it returns")
 		require.Equal(t, 2*time.Second, time.Since(start))
-		require.NotEmpty(t, m.Report().Pending, "a shutdown now would wait for it")
+		require.NotEmpty(t, m.Report().Pending, "a shutdown would wait for it")
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 1, r.count("deregister"))
@@ -211,7 +212,7 @@ func TestARegistrationThatIgnoresItsContextIsLeftAndTakenBackWhenItReturns(t *te
 	})
 }
 
-func TestNothingIsRegisteredOnceTheShutdownHasBegun(t *testing.T) {
+func TestNothingIsRegisteredAfterTheShutdownHasBegun(t *testing.T) {
 	m := newManager(t, shutdown.Config{})
 	r := &registry{}
 	m.Begin(errRefused)
@@ -222,7 +223,7 @@ func TestNothingIsRegisteredOnceTheShutdownHasBegun(t *testing.T) {
 	require.ErrorContains(t, err, "the shutdown has begun")
 	require.Error(t, m.Wait())
 	require.Zero(t, r.count("register"))
-	require.ErrorContains(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}), "the shutdown has begun", "also after the end")
+	require.ErrorContains(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}), "the shutdown has begun", "also after Wait has returned")
 }
 
 func TestANilRegistrarIsAnError(t *testing.T) {

@@ -3,7 +3,6 @@ package discovery_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +13,8 @@ import (
 	"github.com/gracefulgo/shutdown/discovery"
 )
 
-func runtimeGoexit() { runtime.Goexit() }
-
-// others registers a hook in each phase, and a piece of work in flight, and
-// returns whether all of that has been done.
+// others adds a Drain hook, a Close hook and a piece of in-flight work to m. The
+// result reports whether all three have finished.
 func others(m *shutdown.Manager) (done func() bool) {
 	var drained, closed, answered bool
 	m.On(shutdown.Drain, "port", func(context.Context) error { drained = true; return nil })
@@ -32,7 +29,7 @@ func others(m *shutdown.Manager) (done func() bool) {
 	return func() bool { return drained && closed && answered }
 }
 
-func TestAFailedDeregistrationIsTriedAgainAtGrowingIntervals(t *testing.T) {
+func TestAFailedDeregistrationIsRetriedWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{deregister: func(_ context.Context, attempt int, remove func()) error {
@@ -46,7 +43,7 @@ func TestAFailedDeregistrationIsTriedAgainAtGrowingIntervals(t *testing.T) {
 
 		begin := time.Now()
 		m.Begin(nil)
-		require.NoError(t, m.Wait(), "what was achieved in the end has not failed")
+		require.NoError(t, m.Wait(), "a retry that succeeds is no failure")
 
 		require.False(t, r.has("orders-1"))
 		ms := time.Millisecond
@@ -54,15 +51,15 @@ func TestAFailedDeregistrationIsTriedAgainAtGrowingIntervals(t *testing.T) {
 	})
 }
 
-func TestClientsHaveHalfOfTheLameDuckToHearOfADeregistrationThatTookLong(t *testing.T) {
+func TestTheServiceKeepsServingForHalfOfTheLameDuckAfterASlowDeregistration(t *testing.T) {
 	ms := time.Millisecond
 	for name, test := range map[string]struct{ lameDuck, takes, drain time.Duration }{
-		"quick":                             {time.Second, 10 * ms, time.Second},
-		"half of it":                        {time.Second, 500 * ms, time.Second},
-		"longer than half of it":            {time.Second, 700 * ms, 1200 * ms},
-		"longer than all of it":             {time.Second, 3 * time.Second, 3500 * ms},
-		"until the hooks' time is over":     {5 * time.Second, 9 * time.Second, 9800 * ms},
-		"without one nothing is waited for": {-1, 3 * time.Second, 3 * time.Second},
+		"fast":                             {time.Second, 10 * ms, time.Second},
+		"as long as half of the lame duck": {time.Second, 500 * ms, time.Second},
+		"longer than half of it":           {time.Second, 700 * ms, 1200 * ms},
+		"longer than all of it":            {time.Second, 3 * time.Second, 3500 * ms},
+		"until the phase ends":             {5 * time.Second, 9 * time.Second, 9800 * ms},
+		"without a lame duck":              {-1, 3 * time.Second, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -87,13 +84,13 @@ func TestClientsHaveHalfOfTheLameDuckToHearOfADeregistrationThatTookLong(t *test
 	}
 }
 
-func TestADeregistrationThatNeverSucceedsIsRecordedAndStopsNothingElse(t *testing.T) {
+func TestADeregistrationThatNeverSucceedsIsReportedAndTheShutdownContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		begin := time.Now()
 		r := &registry{deregister: func(ctx context.Context, _ int, _ func()) error {
 			if time.Since(begin) > 9*time.Second {
-				<-ctx.Done() // the end of the phase, which says less than the refusal
+				<-ctx.Done() // at the end of the phase; this error says less than errRefused
 				return ctx.Err()
 			}
 			return errRefused
@@ -104,13 +101,13 @@ func TestADeregistrationThatNeverSucceedsIsRecordedAndStopsNothingElse(t *testin
 		m.Begin(nil)
 		err := m.Wait()
 
-		require.ErrorIs(t, err, errRefused, "what was wrong, not that time was up")
+		require.ErrorIs(t, err, errRefused, "the reason, and not that the phase has ended")
 		var hook *shutdown.HookError
 		require.ErrorAs(t, err, &hook)
 		require.Equal(t, shutdown.Leave, hook.Phase)
 		require.True(t, done())
-		// Timeout 27 s less 5.4 s of reserve: half of that is Leave's, less a
-		// tenth for those who do not listen.
+		// The Timeout is 27 s, of which 5.4 s are reserved for Close. Leave may use
+		// half of the rest, and its hooks' context ends a tenth before that.
 		require.WithinDuration(t, begin.Add(10800*time.Millisecond), time.Now(), 1200*time.Millisecond)
 		require.False(t, step(t, m).LeftBehind)
 		require.ErrorIs(t, step(t, m).Err, errRefused)
@@ -118,12 +115,12 @@ func TestADeregistrationThatNeverSucceedsIsRecordedAndStopsNothingElse(t *testin
 	})
 }
 
-func TestAnAttemptThatHangsLeavesTimeForTheNext(t *testing.T) {
+func TestADeregistrationAttemptThatHangsLeavesTimeForTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{deregister: func(ctx context.Context, attempt int, remove func()) error {
 			if attempt < 3 {
-				<-ctx.Done() // on a connection that is dead
+				<-ctx.Done() // as on a dead connection
 				return ctx.Err()
 			}
 			remove()
@@ -138,7 +135,7 @@ func TestAnAttemptThatHangsLeavesTimeForTheNext(t *testing.T) {
 	})
 }
 
-func TestADeregistrationThatHangsForGoodIsLeftBehindAndStopsNothingElse(t *testing.T) {
+func TestADeregistrationThatIgnoresItsContextIsAbandonedAndTheShutdownContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		free := make(chan struct{})
@@ -161,7 +158,7 @@ func TestADeregistrationThatHangsForGoodIsLeftBehindAndStopsNothingElse(t *testi
 	})
 }
 
-func TestADeregistrationThatPanicsIsRecordedAndStopsNothingElse(t *testing.T) {
+func TestADeregistrationThatPanicsIsReportedAndTheShutdownContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{deregister: func(context.Context, int, func()) error { panic(errRefused) }}
@@ -177,13 +174,13 @@ func TestADeregistrationThatPanicsIsRecordedAndStopsNothingElse(t *testing.T) {
 	})
 }
 
-func TestARegistrationUnderWayIsFinishedThenTakenBack(t *testing.T) {
+func TestAShutdownDuringRegisterLetsItFinishThenDeregisters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		var added time.Time
 		r := &registry{register: func(ctx context.Context, add func()) error {
 			time.Sleep(500 * time.Millisecond)
-			require.NoError(t, ctx.Err(), "it has a second")
+			require.NoError(t, ctx.Err(), "it has a second to finish")
 			add()
 			added = time.Now()
 			return nil
@@ -194,16 +191,16 @@ func TestARegistrationUnderWayIsFinishedThenTakenBack(t *testing.T) {
 		err := discovery.Register(t.Context(), m, r, instance{"orders-1"})
 
 		require.ErrorContains(t, err, "the shutdown has begun")
-		require.Equal(t, 100*time.Millisecond, time.Since(begin), "the caller is told at once")
+		require.Equal(t, 100*time.Millisecond, time.Since(begin), "the caller gets the error at once")
 		require.NoError(t, m.Wait())
 		require.Equal(t, 500*time.Millisecond, added.Sub(begin))
 		require.Equal(t, []time.Duration{500 * time.Millisecond}, r.times("deregister", begin))
 		require.False(t, r.has("orders-1"))
-		require.False(t, r.hasCrossed())
+		require.False(t, r.overlapped())
 	})
 }
 
-func TestARegistrationUnderWayThatTakesLongIsCancelledThenTakenBack(t *testing.T) {
+func TestAShutdownDuringASlowRegisterCancelsItThenDeregisters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{register: func(ctx context.Context, add func()) error {
@@ -222,7 +219,7 @@ func TestARegistrationUnderWayThatTakesLongIsCancelledThenTakenBack(t *testing.T
 	})
 }
 
-func TestARegistrationUnderWayIsTakenBackAlsoIfThatNeedsTheWholePhase(t *testing.T) {
+func TestAShutdownDuringRegisterMayUseTheWholePhaseToDeregister(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{
@@ -232,7 +229,7 @@ func TestARegistrationUnderWayIsTakenBackAlsoIfThatNeedsTheWholePhase(t *testing
 				return ctx.Err()
 			},
 			deregister: func(_ context.Context, attempt int, remove func()) error {
-				if attempt < 10 { // for longer than the 2 s of a failed start
+				if attempt < 10 { // for longer than the 2 s of a rollback
 					return errRefused
 				}
 				remove()
@@ -248,7 +245,7 @@ func TestARegistrationUnderWayIsTakenBackAlsoIfThatNeedsTheWholePhase(t *testing
 	})
 }
 
-func TestARegistrationThatHangsIsRecordedAndTakenBackWhenItReturns(t *testing.T) {
+func TestARegistrationThatHangsDuringTheShutdownIsReportedAndRolledBackWhenItReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		free := make(chan struct{})
@@ -263,7 +260,7 @@ func TestARegistrationThatHangsIsRecordedAndTakenBackWhenItReturns(t *testing.T)
 		require.Error(t, discovery.Register(t.Context(), m, r, instance{"orders-1"}))
 		err := m.Wait()
 
-		require.ErrorContains(t, err, "the registration under way has not ended")
+		require.ErrorContains(t, err, "the registration has not returned")
 		require.ErrorIs(t, err, shutdown.ErrTimeout)
 		require.True(t, done())
 		close(free)
@@ -273,7 +270,7 @@ func TestARegistrationThatHangsIsRecordedAndTakenBackWhenItReturns(t *testing.T)
 	})
 }
 
-func TestSeveralInstancesLeaveAtTheSameTime(t *testing.T) {
+func TestSeveralInstancesAreDeregisteredConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		slow := &registry{deregister: func(_ context.Context, _ int, remove func()) error {
@@ -293,7 +290,7 @@ func TestSeveralInstancesLeaveAtTheSameTime(t *testing.T) {
 	})
 }
 
-func TestAForcedEndCutsTheDeregistrationShort(t *testing.T) {
+func TestForceCutsTheDeregistrationShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{deregister: func(context.Context, int, func()) error { return errRefused }}

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What the machine says about grace periods is not what is tested here.
+	// The tests set grace periods themselves.
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
@@ -34,21 +34,20 @@ func newManager(t *testing.T, cfg shutdown.Config) *shutdown.Manager {
 	return m
 }
 
-// instance is what the tests register.
 type instance struct{ id string }
 
 func (i instance) String() string { return i.id }
 
-// A registry is a Registrar in memory that does as it is told, and checks what
-// the interface promises: no two calls for an instance at the same time.
+// A registry is a Registrar in memory. It notices two calls for an instance at the
+// same time, which the interface excludes.
 type registry struct {
-	register   func(ctx context.Context, add func()) error
-	deregister func(ctx context.Context, attempt int, remove func()) error
+	register   func(ctx context.Context, add func()) error                 // nil adds
+	deregister func(ctx context.Context, attempt int, remove func()) error // nil removes
 
 	mu      sync.Mutex // protects what follows
 	entries map[string]bool
 	busy    map[string]bool
-	crossed bool
+	overlap bool
 	calls   []call
 }
 
@@ -85,7 +84,7 @@ func (r *registry) enter(name, id string) (leave func()) {
 	if r.busy == nil {
 		r.busy, r.entries = map[string]bool{}, map[string]bool{}
 	}
-	r.crossed = r.crossed || r.busy[id]
+	r.overlap = r.overlap || r.busy[id]
 	r.busy[id] = true
 	r.calls = append(r.calls, call{name, time.Now()})
 	return func() {
@@ -119,7 +118,7 @@ func (r *registry) count(name string) int {
 	return n
 }
 
-// times returns when calls of name came, since begin.
+// times returns the times of the calls of name, since begin.
 func (r *registry) times(name string, begin time.Time) []time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,13 +131,13 @@ func (r *registry) times(name string, begin time.Time) []time.Duration {
 	return at
 }
 
-func (r *registry) hasCrossed() bool {
+func (r *registry) overlapped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.crossed
+	return r.overlap
 }
 
-// step returns the Report's only hook of Leave.
+// step returns the Step of the only Leave hook in the Report.
 func step(t *testing.T, m *shutdown.Manager) shutdown.Step {
 	t.Helper()
 	var found []shutdown.Step

@@ -13,23 +13,23 @@ import (
 	"github.com/gracefulgo/shutdown/discovery"
 )
 
-// The shutdown begins at some moment before, during or after a registration
-// that may be slow, fail, lose its reply or panic. Whatever happens: when it
-// has ended there is no entry.
-func TestAThousandShutdownsDuringARegistrationLeaveNoEntryBehind(t *testing.T) {
+// The shutdown begins at a random time before, during or after a registration that
+// may be slow, fail, lose its reply or panic. In no case is there an entry after the
+// shutdown.
+func TestAThousandShutdownsDuringRegisterLeaveNoEntry(t *testing.T) {
 	var under, before, after int
 	for seed := range uint64(1000) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 4)) //nolint:gosec // repeatable, not secret
 			upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d + 1))) }
 			m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
-			connect, answer, outcome, listens := upTo(time.Second), upTo(time.Second), random.IntN(4), random.IntN(2) == 0
+			connect, answer, outcome, cancellable := upTo(time.Second), upTo(time.Second), random.IntN(4), random.IntN(2) == 0
 			failures := random.IntN(4)
 			r := &registry{
 				register: func(ctx context.Context, add func()) error {
 					time.Sleep(connect)
 					add()
-					if listens {
+					if cancellable {
 						select {
 						case <-time.After(answer):
 						case <-ctx.Done():
@@ -55,11 +55,11 @@ func TestAThousandShutdownsDuringARegistrationLeaveNoEntryBehind(t *testing.T) {
 					return nil
 				},
 			}
-			moment := upTo(2 * time.Second)
+			at := upTo(2 * time.Second)
 			if seed%10 == 0 {
-				moment = connect // in the same instant
+				at = connect // at the same time
 			}
-			time.AfterFunc(moment, func() { m.Begin(nil) })
+			time.AfterFunc(at, func() { m.Begin(nil) })
 
 			err := discovery.Register(t.Context(), m, r, instance{"orders-1"})
 			if begun := m.Phase() != shutdown.Running; begun && r.count("register") == 0 {
@@ -72,8 +72,8 @@ func TestAThousandShutdownsDuringARegistrationLeaveNoEntryBehind(t *testing.T) {
 			}
 			require.NoError(t, m.Wait(), "seed %d", seed)
 
-			require.False(t, r.has("orders-1"), "seed %d: an entry was left behind", seed)
-			require.False(t, r.hasCrossed(), "seed %d: Register and Deregister crossed", seed)
+			require.False(t, r.has("orders-1"), "seed %d: there is an entry", seed)
+			require.False(t, r.overlapped(), "seed %d: Register and Deregister ran at the same time", seed)
 			calls := r.count("register")
 			time.Sleep(time.Hour)
 			require.Equal(t, calls, r.count("register"), "seed %d: registered after the end", seed)
@@ -84,9 +84,9 @@ func TestAThousandShutdownsDuringARegistrationLeaveNoEntryBehind(t *testing.T) {
 	require.Greater(t, after, 100)
 }
 
-// The same with goroutines that really run at the same time, for the race
-// detector and for the moments that virtual time does not have.
-func TestAThousandRealRacesBetweenBeginAndRegisterLeaveNoEntryBehind(t *testing.T) {
+// The same in real time, for the race detector and for orders of events that virtual
+// time does not have.
+func TestAThousandConcurrentCallsOfBeginAndRegisterLeaveNoEntry(t *testing.T) {
 	for range 1000 {
 		m := newManager(t, shutdown.Config{GracePeriod: 30 * time.Second})
 		r := &registry{}
@@ -99,7 +99,7 @@ func TestAThousandRealRacesBetweenBeginAndRegisterLeaveNoEntryBehind(t *testing.
 		err := discovery.Register(t.Context(), m, r, instance{"orders-1"})
 		require.NoError(t, m.Wait())
 		require.False(t, r.has("orders-1"))
-		require.False(t, r.hasCrossed())
+		require.False(t, r.overlapped())
 		if err == nil {
 			require.Equal(t, 1, r.count("deregister"))
 		}

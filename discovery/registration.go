@@ -13,86 +13,88 @@ import (
 )
 
 const (
-	// What a registration under way has, when the shutdown begins, to finish by
-	// itself: one that is cut off may take effect in the registry at any time,
-	// also after the deregistration.
-	moment = time.Second
-	// What taking back has where no phase says how long.
-	takeBackTime = 2 * time.Second
+	// finishTime is how long r.Register may still run when the shutdown begins or its
+	// context ends: a request that is cut off may have an effect at any time, also
+	// after the deregistration.
+	finishTime = time.Second
+	// rollbackTime limits the deregistration after a failed registration, before
+	// the shutdown.
+	rollbackTime = 2 * time.Second
 
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = time.Second
 	minAttempt = time.Second
 )
 
-// A registration is one instance with one Registrar. Its goroutine, in run,
-// owns it until ended is closed; from then on the Leave hook does.
+// A registration is one instance with one Registrar. It belongs to the goroutine of
+// run until ended is closed, and then to the Leave hook.
 type registration[I any] struct {
 	r        Registrar[I]
 	instance I
 	name     string
 	cancel   context.CancelCauseFunc // of r.Register's context
-	remove   func() bool             // takes the Leave hook out
-	state    atomic.Int32            // how r.Register ended
+	remove   func() bool             // removes the Leave hook
+	state    atomic.Int32            // registering, registered or abandoned
 	ended    chan struct{}           // closed at the end of run
 
 	// Written before ended is closed.
-	err   error // what Register returns
-	there bool  // an entry may be in the registry, and is the hook's to remove
+	err      error // returned by Register
+	mayExist bool  // the registry may have an entry, and the hook has to deregister
 }
 
 const (
 	registering int32 = iota
 	registered
-	abandoned // nobody waits for it any more
+	abandoned // nothing waits for r.Register any more
 )
 
-// abandon gives up waiting for r.Register. It returns false if that has just
-// succeeded: then ended is about to be closed.
+// abandon gives up waiting for r.Register. It returns false if r.Register has just
+// succeeded; then ended is about to be closed.
 func (g *registration[I]) abandon() bool {
 	return g.state.CompareAndSwap(registering, abandoned) || g.state.Load() == abandoned
 }
 
-// run registers, and takes back what failed or what nobody waits for.
+// run registers, and deregisters if that failed or was abandoned.
 func (g *registration[I]) run(ctx context.Context, m *shutdown.Manager) {
 	defer close(g.ended)
 	defer g.cancel(nil)
 	if m.Phase() != shutdown.Running {
-		return // between the hook and here: nothing has been done
+		return // the shutdown began after the hook was added, and nothing is registered
 	}
 	returned := false
 	defer func() {
-		if !returned { // runtime.Goexit, and no more calls from this goroutine
-			g.there, g.err = true, fmt.Errorf("discovery: register %s: runtime.Goexit was called", g.name)
+		if !returned { // runtime.Goexit, which lets this goroutine call nothing but deferred functions
+			g.mayExist, g.err = true, fmt.Errorf("discovery: register %s: runtime.Goexit was called", g.name)
 		}
 	}()
 	err := safely(func() error { return g.r.Register(ctx, g.instance) })
 	if err != nil {
 		g.err = fmt.Errorf("discovery: register %s: %w", g.name, clip.Error(err))
 	} else if g.state.CompareAndSwap(registering, registered) {
-		g.there, returned = true, true
+		g.mayExist, returned = true, true
 		return
 	}
-	backCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
+	rollbackCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
 	defer cancel()
-	back := safely(func() error { return g.deregister(backCtx) })
-	// The hook stays as long as the taking back is under way, so that a
-	// shutdown waits for it. If it is running by now, it tries again. Otherwise
-	// an entry that is certain stays its business, and one that is not does not
-	// hold up the end of a program that could not even start.
-	g.there = back != nil && err == nil
-	if !g.there && !g.remove() {
-		g.there = back != nil
+	failed := safely(func() error { return g.deregister(rollbackCtx) })
+	// The hook is removed only now, so that a shutdown that begins during the
+	// rollback waits for it. If the rollback failed, a hook that has started by now
+	// tries again. A hook that has not is kept only if the instance is certainly
+	// registered: a program that could not even start should not be held up by an
+	// entry that may not exist.
+	g.mayExist = failed != nil && err == nil
+	if !g.mayExist && !g.remove() {
+		g.mayExist = failed != nil
 	}
-	if back != nil {
-		g.err = errors.Join(g.err, fmt.Errorf("discovery: taking back %s: %w", g.name, clip.Error(back)))
+	if failed != nil {
+		g.err = errors.Join(g.err, fmt.Errorf("discovery: roll back %s: %w", g.name, clip.Error(failed)))
 	}
 	returned = true
 }
 
-// leave is the hook.
+// leave is the Leave hook.
 func (g *registration[I]) leave(ctx context.Context, m *shutdown.Manager) error {
-	wait := moment
+	wait := finishTime
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)/2)
 	}
@@ -101,24 +103,24 @@ func (g *registration[I]) leave(ctx context.Context, m *shutdown.Manager) error 
 	case <-g.ended:
 	case <-ctx.Done():
 		if g.abandon() {
-			return fmt.Errorf("discovery: the registration under way has not ended, and is taken back when it does: %w", context.Cause(ctx))
+			return fmt.Errorf("discovery: the registration has not returned, and is rolled back when it does: %w", context.Cause(ctx))
 		}
 		<-g.ended
 	}
-	if !g.there {
+	if !g.mayExist {
 		return nil
 	}
 	if err := g.deregister(ctx); err != nil {
 		return err
 	}
 	now := m.Report()
-	serveOn(ctx, time.Since(now.Begun), now.LameDuck)
+	keepServing(ctx, time.Since(now.Begun), now.LameDuck)
 	return nil
 }
 
-// serveOn waits if the deregistration took so long that less than half of the
-// lame duck is left for clients to hear of it.
-func serveOn(ctx context.Context, took, lameDuck time.Duration) {
+// keepServing waits if the deregistration took so long that clients have less than
+// half of the lame duck to learn of it.
+func keepServing(ctx context.Context, took, lameDuck time.Duration) {
 	if took <= lameDuck/2 {
 		return
 	}
@@ -141,7 +143,7 @@ func (g *registration[I]) deregister(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil || last == nil { // being cut off says less than what was wrong before
+		if ctx.Err() == nil || last == nil { // an error from before the end of ctx says more than that ctx has ended
 			last = err
 		}
 		timer := time.NewTimer(backoff)
@@ -164,8 +166,8 @@ func (g *registration[I]) attempt(ctx context.Context) error {
 	return g.r.Deregister(ctx, g.instance)
 }
 
-// safely turns a panic of f into an error, because here it would end the
-// program without a single hook.
+// safely calls f and returns a panic as an error. Here a panic would end the program
+// before a single hook has run.
 func safely(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

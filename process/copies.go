@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// copies does for a cmd whose Stdin, Stdout or Stderr is no file what exec.Cmd
-// would do: a pipe, and a goroutine that copies. exec.Cmd reports the outcome
-// only from the Wait that reaps the process, and here the process has been reaped
-// by then, whether somebody waits or not.
+// copies connects a cmd whose Stdin, Stdout or Stderr is not an *os.File, as
+// exec.Cmd does: with a pipe, and a goroutine that copies. exec.Cmd reports the
+// result of its copying only from the Wait that reaps the process, and here the
+// process may have been reaped before.
 type copies struct {
-	child   []*os.File // our copies of the child's ends, until it has been started
+	child   []*os.File // the child's ends, open here until it has been started
 	ours    []*os.File // our ends
 	inputs  []func(done chan<- error)
 	outputs []func() error
@@ -20,8 +20,8 @@ type copies struct {
 	input   chan error // at most one
 }
 
-// pipe puts pipes in cmd in place of what is no file. restore puts the originals
-// back.
+// pipe replaces what is not an *os.File in cmd by pipes. restore puts the original
+// values back.
 func (c *copies) pipe(cmd *exec.Cmd) (restore func(), err error) {
 	stdin, stdout, stderr := cmd.Stdin, cmd.Stdout, cmd.Stderr
 	restore = func() { cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr }
@@ -34,7 +34,7 @@ func (c *copies) pipe(cmd *exec.Cmd) (restore func(), err error) {
 		c.child, c.ours = append(c.child, r), append(c.ours, w)
 		c.inputs = append(c.inputs, func(done chan<- error) {
 			_, err := io.Copy(w, stdin)
-			done <- err // before the child can end because of it
+			done <- err // before Close, which may make the child exit
 			w.Close()
 		})
 	}
@@ -60,18 +60,18 @@ func (c *copies) output(to io.Writer) (io.Writer, error) {
 	c.child, c.ours = append(c.child, w), append(c.ours, r)
 	c.outputs = append(c.outputs, func() error {
 		_, err := io.Copy(to, r)
-		r.Close() // who still writes is told so
+		r.Close() // a process that still writes gets EPIPE
 		return err
 	})
 	return w, nil
 }
 
-// run begins to copy; the child has its ends.
+// run starts the copying, after the child has been started.
 func (c *copies) run() {
 	closeAll(c.child)
 	c.errs, c.input = make(chan error, len(c.outputs)), make(chan error, len(c.inputs))
 	for _, copy := range c.inputs {
-		// Nobody waits for it: it is in the hands of the caller's Reader.
+		// Nothing waits for this goroutine: the caller's Reader may block forever.
 		go copy(c.input)
 	}
 	for _, copy := range c.outputs {
@@ -79,15 +79,15 @@ func (c *copies) run() {
 	}
 }
 
-// cancel is for a child that was not started.
+// cancel closes the pipes of a child that was not started.
 func (c *copies) cancel() {
 	closeAll(c.child)
 	closeAll(c.ours)
 }
 
-// wait returns when everything has been copied: the child's tree has ended, so
-// that nobody has the other ends. If that is not known, or after delay where it
-// is not zero, it cuts the copies short.
+// wait returns when all output has been copied, and the first error. The tree has
+// exited, so no process has the other ends of the pipes. If that is not known (cut),
+// or after delay if that is not zero, it stops the copying.
 func (c *copies) wait(delay time.Duration, cut bool) error {
 	var expired <-chan time.Time
 	if cut && delay == 0 {
@@ -112,11 +112,11 @@ func (c *copies) wait(delay time.Duration, cut bool) error {
 	}
 	select {
 	case err := <-c.input:
-		if first == nil && !isPipeGone(err) { // nobody has to read all of it
+		if first == nil && !isPipeGone(err) { // a child need not read all of its input
 			first = err
 		}
 	default:
-		closeAll(c.ours) // what is still being read has nobody to go to
+		closeAll(c.ours) // no process reads the input any more
 	}
 	return first
 }
@@ -127,7 +127,7 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// same is a == b for what may not be comparable.
+// same is a == b for values that may not be comparable.
 func same(a, b io.Writer) bool {
 	defer func() { _ = recover() }()
 	return a != nil && a == b

@@ -16,7 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-// descriptors counts what this process has open.
+// descriptors counts the open descriptors of this process.
 func descriptors(t *testing.T) int {
 	t.Helper()
 	open, err := os.ReadDir("/proc/self/fd")
@@ -25,8 +25,8 @@ func descriptors(t *testing.T) int {
 }
 
 func TestNoDescriptorIsLeftOpen(t *testing.T) {
-	// It closes the handle of a cmd.Process that nobody has any more, and would
-	// close what we have forgotten, too.
+	// The garbage collector closes the handle of a cmd.Process that is not referenced
+	// any more. It would also close a file that the package forgot to close.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	cases := map[string]func(){
@@ -48,12 +48,12 @@ func TestNoDescriptorIsLeftOpen(t *testing.T) {
 			require.NoError(t, tree.Stop(soonContext(t)))
 			require.Error(t, tree.Wait())
 		},
-		"nobody waits": func() {
+		"without Wait": func() {
 			tree, err := process.Start(exec.Command("sleep", "600"), process.Options{Logger: quiet})
 			require.NoError(t, err)
 			require.NoError(t, tree.Stop(soonContext(t)))
 		},
-		"not there": func() {
+		"not found": func() {
 			cmd := exec.Command("/nonexistent")
 			cmd.Stdin, cmd.Stdout = bytes.NewReader(nil), new(bytes.Buffer)
 			_, err := cmd.StderrPipe()
@@ -64,21 +64,22 @@ func TestNoDescriptorIsLeftOpen(t *testing.T) {
 	}
 	const times = 10
 	for name, run := range cases {
-		run() // the first of all may open what stays: the runtime's epoll
+		run() // the first run may open descriptors that stay open, such as the runtime's epoll
 		before := descriptors(t)
 		for range times {
 			run()
 		}
 		handles := times // of cmd.Process
-		if name == "not there" {
+		if name == "not found" {
 			handles = 0
 		}
 		require.Eventually(t, func() bool { return descriptors(t) <= before+handles }, soon, 10*time.Millisecond, name)
 	}
 }
 
-// Whatever is open in the program and in its reaper is not the child's.
-func TestTheChildHasTheDescriptorsThatExecWouldGiveIt(t *testing.T) {
+// The child has none of the descriptors that are open in the program and in the
+// reaper.
+func TestTheChildInheritsTheDescriptorsThatExecGivesIt(t *testing.T) {
 	const script = "cd /proc/$$/fd && echo *"
 	want, err := exec.Command("sh", "-c", script).Output()
 	require.NoError(t, err)

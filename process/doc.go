@@ -1,73 +1,80 @@
-// Package process runs a child process and stops it with everything that it has
-// started.
+// Package process starts a child process and stops its whole process tree: the
+// child, and every process that it or one of its descendants has started.
 //
 //	tree, err := process.Start(exec.Command("./start.sh"), process.Options{Grace: 20 * time.Second})
 //	if err != nil {
 //		return err
 //	}
-//	m.On(shutdown.Drain, "start.sh", tree.Stop) // a hook as it is
-//	return tree.Wait()                          // nil, or its *exec.ExitError
+//	m.On(shutdown.Drain, "start.sh", tree.Stop) // Stop is a shutdown hook
+//	return tree.Wait()                          // nil or an *exec.ExitError, as from cmd.Wait
 //
-// The end of exec.CommandContext is SIGKILL for one process; its children live
-// on. Stop sends a signal to each member of the tree, gives them the grace period,
-// kills who is left, and returns when it is certain that nobody is.
+// exec.CommandContext sends SIGKILL to one process, and the processes that it has
+// started live on. Stop sends SIGTERM to each process of the tree, waits for the
+// grace period, sends SIGKILL to those that are left, and returns when none is
+// left.
 //
-// # Linux
+// # What belongs to a tree
 //
-// Nobody gets away: grandchildren, daemons in sessions of their own, orphans
-// whose parents have gone, processes that fork while they are being stopped. They
-// are found by who started them and held by pidfd and start time, not by name or
-// by pid alone. No privilege is needed; a member that has become another user,
-// whom we may not signal, is a survivor, and everybody else is gone. A member
-// that /proc does not show its user (hidepid) gets the signal with the child's
-// process group, or when its parent has ended.
+// On Linux no process can leave its tree: grandchildren, daemons in sessions of
+// their own, orphans, and processes that are forked during the stop all belong to
+// it. They are found by their parents, not by name, and a reused PID is not taken
+// for a member. No privilege is needed. A member that runs as another user, which
+// this program may not signal, is reported in a *SurvivorsError; all others are
+// stopped. A member that /proc hides from this user (hidepid) gets the signal
+// through the child's process group, or when its parent has exited.
 //
-// Each tree has a reaper: this program, started again from /proc/self/exe. It is
-// called shutdown-reaper, makes itself the subreaper of what it starts, and is
-// their init: orphans come to it, and when the kernel says that it has no
-// children, nobody is left. The program's own children, their exit statuses and
-// its other trees have nothing to do with it. It ends as the child has ended, so
-// Wait's *exec.ExitError comes from the kernel. It costs 3 to 7 ms at
-// the start, where exec.Cmd takes a tenth of that, and 1 MB.
+// On other Unix systems a tree is the child's process group. A process that makes
+// a session of its own leaves it.
 //
-// The program itself may end by SIGKILL, or without a Stop: the reaper sees that,
-// sends the signal, and kills what is left after half a second, or after
-// Options.Grace if that is shorter.
+// On Windows a tree is a job object, which no process can leave. The signal is
+// CTRL_BREAK, which reaches console programs that share this program's console.
 //
-// The reaper has a process group of its own and catches what can be caught. So a
-// terminal's Ctrl-C, or the SIGTERM that systemd sends to a whole cgroup, does
-// not end it before its tree. That SIGTERM does reach the child, though, and at
-// the same time as the program, which may still need it. For a program with
-// children of its own the unit should say
+// # If this program is killed
+//
+// If this program exits without Stop, or is killed by SIGKILL, the tree is stopped
+// as well. On Linux it gets the signal, and SIGKILL after half a second, or after
+// Options.Grace if that is shorter. On Windows it is killed at once. On other Unix
+// systems it lives on.
+//
+// # Terminals and systemd
+//
+// The child has a process group of its own. A terminal's Ctrl-C goes to this
+// program alone, which stops the tree.
+//
+// systemd sends its SIGTERM to all processes of a unit. The child gets it at the
+// same time as this program, which may still need the child. So a program with
+// child processes needs
 //
 //	[Service]
 //	KillMode=mixed
 //
-// which sends SIGTERM to the program alone, and SIGKILL to all that is left.
+// which sends SIGTERM to this program alone, and SIGKILL to what is left.
 //
-// # What the reaper asks of the program
+// # The reaper on Linux
 //
-// The program is started a second time, as far as this package's init function.
-// Package variables and init functions that come before it (those of packages
-// that it does not depend on run in the order of their import paths) run in the
-// reaper too, with an environment that is empty but for SHUTDOWN_PROCESS_REAPER,
-// GOMAXPROCS and LD_LIBRARY_PATH. One that ends the program for want of a
-// variable makes Start fail; one that starts a server starts it there. Do such
-// things in main.
+// Each tree has a reaper: this program, started again from /proc/self/exe under
+// the name shutdown-reaper. It makes itself a subreaper and starts the child. The
+// kernel makes it the parent of the tree's orphans, and tells it when it has no
+// children left, which means that no process of the tree is left. It does not
+// touch the other children of this program. It exits with the child's status, so
+// the *exec.ExitError that Wait returns comes from the kernel. A reaper takes 1 MB,
+// and 3 to 7 ms to start, where exec.Cmd takes a tenth of that
+// (go test -bench Start ./process).
 //
-// A program that is a library in another one (-buildmode=c-shared) has no
-// executable to start again: Start says so. So it does where /proc is not
-// mounted or is that of another PID namespace, and where the user that the
-// program has become may not execute it.
+// The second start of the program goes as far as this package's init function.
+// Package variables and init functions that are initialized before it (packages
+// that do not depend on each other are initialized in the order of their import
+// paths) run in the reaper too. Their environment holds SHUTDOWN_PROCESS_REAPER,
+// GOMAXPROCS and LD_LIBRARY_PATH alone. An init function that exits because a
+// variable is missing makes Start fail; one that starts a server starts it there
+// as well. Do such things in main.
 //
-// SysProcAttr is the child's, but for Ptrace and Foreground, which are refused,
-// and UseCgroupFD, which puts the reaper into the cgroup with it.
+// Start returns an error if there is no program to start again: if this code is
+// in a library of another program (-buildmode=c-shared), if the program was
+// started by the dynamic linker (ld.so program), if /proc is not mounted or
+// belongs to another PID namespace, or if the user that the program runs as may
+// not execute it.
 //
-// # Elsewhere
-//
-// On other Unix systems a tree is the child's process group: a daemon that makes
-// a session of its own gets away, and if the program is killed the tree lives on.
-// On Windows it is a job object, which nobody leaves and which ends with the
-// program; the signal is CTRL_BREAK, which reaches console programs that share
-// the program's console.
+// cmd.SysProcAttr applies to the child. Ptrace and Foreground are refused.
+// UseCgroupFD puts both the reaper and the child into the cgroup.
 package process

@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// reaperEnv tells a program that it was started as the reaper of a tree, and
-// which descriptor leads to who started it.
+// reaperEnv is set in the environment of a reaper, to the number of the
+// descriptor that leads to the program.
 const reaperEnv = "SHUTDOWN_PROCESS_REAPER"
 
-// ownEnv is what configures package shutdown in the program that has it, and the
-// secret with which its shutdown can be asked for.
+// ownEnv configures package shutdown in this program. SHUTDOWN_PRESTOP_TOKEN is a
+// secret that starts its shutdown.
 var ownEnv = []string{"SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP", "SHUTDOWN_PRESTOP_TOKEN"}
 
-// childEnv is the environment of cmd, less what is about this program. A value of
-// its own, which somebody chose for the child, stays.
+// childEnv returns the environment of cmd without the entries that are meant for
+// this program. An entry whose value differs from this program's was chosen for
+// the child and stays.
 func childEnv(cmd *exec.Cmd) []string {
 	return slices.DeleteFunc(cmd.Environ(), func(entry string) bool {
 		key, value, _ := strings.Cut(entry, "=")

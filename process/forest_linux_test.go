@@ -19,9 +19,9 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-// trees are those that are hard to end. Each says "up" when it has, or soon has,
-// at least members (one that is never in one place long enough to be counted has
-// 0), and forks no more some time.
+// trees are process trees that are hard to stop. Each prints "up" when it has, or
+// soon has, at least members processes; members is 0 for one whose process changes
+// too fast to be counted. After some time it forks no more.
 var trees = []struct {
 	name    string
 	script  string
@@ -44,10 +44,10 @@ var trees = []struct {
 	done; echo up`, 3, process.Killed},
 	{"forks sessions while being stopped", `ulimit -u 2500; trap '' TERM
 	echo up; for ((i = 0; i < 2000; i++)); do setsid sleep 600 & done; wait`, 20, process.Killed},
-	{"leaves its pid again and again", `ulimit -u 2500; trap '' TERM
+	{"changes its PID again and again", `ulimit -u 2500; trap '' TERM
 	hop() { if (($1 == 3)); then echo up; fi; if ((SECONDS < ${LIFE:-3} && $1 < 50000)); then hop $(($1 + 1)) & else echo over; fi; }
-	hop 0`, 0, process.Killed}, // up when the root is no longer all of it
-	{"1,000 that end on TERM", `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Stopped},
+	hop 0`, 0, process.Killed}, // up when there are others than the root
+	{"1,000 that exit on TERM", `for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Stopped},
 	{"1,000 that ignore TERM", `trap '' TERM; for ((i = 0; i < 999; i++)); do sleep 600 & done; echo up; wait`, 1000, process.Killed},
 	{"a chain of 100", `trap '' TERM
 	link() { if (($1 < 99)); then link $(($1 + 1)) & wait; else echo up; sleep 600; fi; }
@@ -63,7 +63,7 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			left := aliveAfterCommandContext(t, c.script, c.members)
 
-			o := process.Options{Grace: soon} // where nobody is to be killed
+			o := process.Options{Grace: soon} // no process is to be killed
 			if c.stopped == process.Killed {
 				o.Grace = 200 * time.Millisecond
 			}
@@ -75,7 +75,7 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 			)
 			for round := 1; round <= 10; round++ {
 				cmd := unprivileged(shell(c.script))
-				cmd.Env = append(os.Environ(), fmt.Sprintf("LIFE=%d", 3*(1+(round-1)%5))) // longer than this machine takes, at last
+				cmd.Env = append(os.Environ(), fmt.Sprintf("LIFE=%d", 3*(1+(round-1)%5))) // in the end longer than this machine needs
 				m = marked(cmd)
 				var out io.Reader
 				tree, out = start(t, cmd, o)
@@ -87,7 +87,7 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 					kill(t, tree)
 				} else if tree.State() == c.stopped || !strings.Contains(rest(t, out), "over\n") {
 					break
-				} // else it had come to its own end before there was somebody to kill
+				} // else it exited by itself before it could be killed
 			}
 			strayed, zombies := strays(t)
 			after := max(len(m.alive(t)), strayed)
@@ -100,14 +100,14 @@ func TestNothingOfATreeIsLeft(t *testing.T) {
 			} else {
 				require.ErrorIs(t, err, process.ErrKilled)
 			}
-			require.NotZero(t, left, "the control: exec.CommandContext has ended all of it, so the tree is not hard to end")
+			require.NotZero(t, left, "the control: exec.CommandContext has ended all processes, so this tree is not hard to stop")
 		})
 	}
 	w.Flush()
 	t.Log("\n" + table.String())
 }
 
-// aliveAfterCommandContext is what the standard library leaves.
+// aliveAfterCommandContext counts the processes that the standard library leaves.
 func aliveAfterCommandContext(t *testing.T, script string, members int) int {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -122,7 +122,7 @@ func aliveAfterCommandContext(t *testing.T, script string, members int) int {
 	require.NoError(t, err)
 	m.becomes(t, members)
 	cancel()
-	_ = cmd.Wait() // it was killed, or had ended
+	_ = cmd.Wait() // it was killed, or had exited
 	strayed, zombies := strays(t)
 	return max(len(m.alive(t)), strayed+zombies)
 }

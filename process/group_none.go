@@ -9,12 +9,12 @@ import (
 	"os/exec"
 )
 
-// A group is what this system does not have.
+// A group does not exist on this system.
 type group struct{}
 
 var defaultSignal os.Signal = os.Interrupt
 
-// statusText is how a process has ended: "exit status 1".
+// statusText returns "exit status 1".
 func statusText(status *os.ProcessState) string { return status.String() }
 
 func checkSignal(os.Signal) error { return nil }

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// A group is a process group. Who leaves it, with setsid or a group of its own,
-// is lost to it.
+// A group is a process group. A process that leaves it, with setsid or setpgid, is
+// not found any more.
 type group struct{ id int }
 
 func startGroup(cmd *exec.Cmd) (*group, error) {
@@ -19,7 +19,7 @@ func startGroup(cmd *exec.Cmd) (*group, error) {
 	if attr != nil {
 		own = *attr
 	}
-	if !own.Setsid { // which makes a group too
+	if !own.Setsid { // setsid makes a group as well
 		own.Setpgid, own.Pgid = true, 0
 	}
 	cmd.SysProcAttr = &own
@@ -35,9 +35,9 @@ func (g *group) signal(sig os.Signal) error { return syscall.Kill(-g.id, sig.(sy
 
 func (g *group) kill() error { return syscall.Kill(-g.id, syscall.SIGKILL) }
 
-// left says whether anybody is left: the kernel does not say how many. As long as
-// somebody is, the group keeps its number, and the child's pid is not given to
-// anybody else. A zombie counts, until its parent or init reaps it.
+// left returns 1 if any process is left: the kernel does not say how many. Until
+// the last has exited the group keeps its ID, and the child's PID is not reused.
+// A zombie counts until its parent or init reaps it.
 func (g *group) left() (int, []Survivor) {
 	err := syscall.Kill(-g.id, 0)
 	switch {

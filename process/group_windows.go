@@ -13,8 +13,8 @@ import (
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// A group is a job object. Nobody can leave it, and when the program ends, however
-// it does, the kernel closes it and ends what is in it.
+// A group is a job object. No process can leave it. When the program exits, in
+// whatever way, the kernel closes the job and ends the processes in it.
 type group struct {
 	id  uint32
 	job windows.Handle
@@ -22,23 +22,24 @@ type group struct {
 
 const defaultSignal = syscall.SIGTERM
 
-// statusText is how a process has ended: "exit status 1".
+// statusText returns "exit status 1".
 func statusText(status *os.ProcessState) string { return status.String() }
 
 func checkSignal(sig os.Signal) error {
 	if sig != os.Interrupt && sig != syscall.SIGTERM {
-		return fmt.Errorf("process: Options.Signal: %s: on Windows a console program can be sent CTRL_BREAK and nothing else", signame.Name(sig))
+		return fmt.Errorf("process: Options.Signal: %s: on Windows CTRL_BREAK is the only signal that can be sent, as SIGTERM or os.Interrupt", signame.Name(sig))
 	}
 	return nil
 }
 
-// isPipeGone is what writing to a child that does not read ends with.
+// isPipeGone reports whether err is that of writing to a pipe that no process
+// reads any more.
 func isPipeGone(err error) bool {
 	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
 }
 
 // startGroup starts cmd suspended, so that it is in the job before it can start
-// anybody.
+// other processes.
 func startGroup(cmd *exec.Cmd) (*group, error) {
 	job, err := newJob()
 	if err != nil {
@@ -85,7 +86,7 @@ func newJob() (windows.Handle, error) {
 }
 
 // adopt puts the child into the job and lets it run. exec.Cmd holds a handle of
-// it, so its pid is its own.
+// the child, so its PID is not reused.
 func (g *group) adopt() error {
 	child, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, g.id)
 	if err != nil {
@@ -102,7 +103,7 @@ func (g *group) adopt() error {
 	defer windows.CloseHandle(threads) //nolint:errcheck // nothing depends on it
 	entry := windows.ThreadEntry32{Size: uint32(unsafe.Sizeof(windows.ThreadEntry32{}))}
 	for err = windows.Thread32First(threads, &entry); err == nil; err = windows.Thread32Next(threads, &entry) {
-		if entry.OwnerProcessID == g.id { // it has one: it has not run yet
+		if entry.OwnerProcessID == g.id { // the only thread, as the child has not run yet
 			return resume(entry.ThreadID)
 		}
 	}
@@ -119,12 +120,12 @@ func resume(id uint32) error {
 	return os.NewSyscallError("ResumeThread", err)
 }
 
-// signal reaches the console programs that share our console.
+// signal reaches the console programs that share this program's console.
 func (g *group) signal(os.Signal) error {
 	return os.NewSyscallError("GenerateConsoleCtrlEvent", windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, g.id))
 }
 
-// kill gives them the exit code that os.Process.Kill gives.
+// kill ends the processes with the exit code that os.Process.Kill gives.
 func (g *group) kill() error {
 	return os.NewSyscallError("TerminateJobObject", windows.TerminateJobObject(g.job, 1))
 }
@@ -142,11 +143,11 @@ func (g *group) left() (int, []Survivor) {
 	if err != nil && !errors.Is(err, windows.ERROR_MORE_DATA) {
 		return 1, []Survivor{{Pid: int(g.id), Command: "job object", Err: os.NewSyscallError("QueryInformationJobObject", err)}}
 	}
-	var who []Survivor
+	var survivors []Survivor
 	for _, id := range list.IDs[:min(int(list.InList), len(list.IDs))] {
-		who = append(who, Survivor{Pid: int(id), Command: "in the job object", Err: errStillThere})
+		survivors = append(survivors, Survivor{Pid: int(id), Command: "in the job object", Err: errStillThere})
 	}
-	return int(list.Assigned), who
+	return int(list.Assigned), survivors
 }
 
 func (g *group) close() { _ = windows.CloseHandle(g.job) }

@@ -34,8 +34,8 @@ func init() {
 	}
 }
 
-// A process whose first thread has ended looks like a zombie, and is none.
-func TestAProcessWithoutItsFirstThreadIsAMember(t *testing.T) {
+// In /proc a process whose first thread has exited looks like a zombie.
+func TestAProcessWhoseFirstThreadHasExitedIsStopped(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	for _, script := range []string{`exec "$EXE"`, `setsid "$EXE" & wait`} {

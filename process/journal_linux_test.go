@@ -18,11 +18,11 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-// A journal keeps a log's lines.
+// A journal keeps the lines of a log.
 type journal struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer
-	wrong []string // attributes of a kind that a machine would have to guess
+	wrong []string // attributes of a kind that no log line may have
 }
 
 func (j *journal) Write(p []byte) (int, error) {
@@ -41,7 +41,8 @@ func (j *journal) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{ReplaceAttr: j.check}))
 }
 
-// check notes what is no string, bool, integer, time, or number of seconds.
+// check records an attribute that is not a string, bool, integer, time, or number
+// of seconds.
 func (j *journal) check(groups []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString, slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindTime:
@@ -80,7 +81,7 @@ func TestEveryStepIsLogged(t *testing.T) {
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- tree.Stop(ctx) }()
-	// Each second, until there was time to read its command line.
+	// It is logged once a second; the first time the command line may not be known yet.
 	require.Eventually(t, func() bool {
 		return slices.ContainsFunc(j.lines(), func(line string) bool {
 			return strings.Contains(line, "process: waiting") && strings.Contains(line, "sleep 600")
@@ -88,16 +89,16 @@ func TestEveryStepIsLogged(t *testing.T) {
 	}, soon, 10*time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-stopped, process.ErrKilled)
-	_ = tree.Wait() // however it ended
+	_ = tree.Wait() // its result does not matter
 	require.Eventually(t, says("process: killed"), soon, 10*time.Millisecond)
 	waiting := 0
-	lines := slices.DeleteFunc(j.lines(), func(line string) bool { // a slow machine waits more than once
+	lines := slices.DeleteFunc(j.lines(), func(line string) bool { // on a slow machine there is more than one
 		if strings.Contains(line, "process: waiting") {
 			waiting++
 		}
 		return waiting > 1 && strings.Contains(line, "process: waiting")
 	})
-	wants := []string{"started", "the child has ended", "signalled", "waiting", "killing", "killed"}
+	wants := []string{"started", "the child has exited", "signal sent", "waiting for processes to exit", "killing processes", "killed"}
 	require.Len(t, lines, len(wants), "%v", lines)
 	for i, want := range wants {
 		require.Contains(t, lines[i], "process: "+want)
@@ -111,7 +112,7 @@ func TestEveryStepIsLogged(t *testing.T) {
 	require.Empty(t, j.mistakes())
 }
 
-func TestAKillThatIsAskedForIsLoggedAsNoFailure(t *testing.T) {
+func TestKillIsNotLoggedAsAnError(t *testing.T) {
 	var j journal
 	tree, _ := start(t, shell(`echo up; exec sleep 600`), process.Options{Logger: j.logger()})
 	kill(t, tree)
@@ -128,7 +129,7 @@ func TestAKillThatIsAskedForIsLoggedAsNoFailure(t *testing.T) {
 	require.Empty(t, j.mistakes())
 }
 
-func TestALoggerThatBlocksHoldsNothingUp(t *testing.T) {
+func TestALoggerThatBlocksDoesNotDelayStop(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	tree, _ := start(t, shell(`echo up; sleep 600`), process.Options{Logger: slog.New(slog.NewTextHandler(stuck{release}, nil))})

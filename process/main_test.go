@@ -23,21 +23,21 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-// childEnv names the scenario that a re-executed test binary runs in place of
-// the tests.
+// childEnv is set to the name of the scenario that a re-executed test binary runs
+// instead of the tests.
 const childEnv = "PROCESS_TEST_CHILD"
 
-// childScenarios are the programs of tests that need a process of their own.
+// childScenarios are programs for tests that need another process.
 var childScenarios = map[string]func(){}
 
-// beforeTests is for what one system's tests need.
+// beforeTests prepares this process on systems whose tests need it.
 var beforeTests = func() error { return nil }
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(childEnv)
 	if name == "" {
-		// Under nohup, or in the background of a script, the tests' children
-		// would inherit what is ignored; what is caught they do not.
+		// Under nohup, or in the background of a script, signals are ignored, and the
+		// tests' children would inherit that. They do not inherit a handler.
 		for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
 			if signal.Ignored(sig) {
 				signal.Notify(make(chan os.Signal, 1), sig)
@@ -55,12 +55,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "no scenario %q\n", name)
 		os.Exit(98)
 	}
-	time.AfterFunc(scenarioBound, func() { os.Exit(99) }) // a child must not outlive a test that was killed
+	time.AfterFunc(scenarioBound, func() { os.Exit(99) }) // in case the test is killed
 	scenario()
 	os.Exit(0)
 }
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is the time limit of what should happen at once. No test waits for it to
+// pass.
 const soon = 50 * time.Second
 
 const scenarioBound = 5 * time.Minute
@@ -71,15 +72,15 @@ func soonContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// quiet is for tests that do not look at the log.
+// quiet is for tests that do not check the log.
 var quiet = slog.New(slog.DiscardHandler)
 
-// shell is a command that prints "up" when it is ready to be stopped.
+// shell runs a script. It should print "up" when it is ready to be stopped.
 func shell(script string) *exec.Cmd { return exec.Command("bash", "-c", script) }
 
-// start starts cmd and waits until it says that it is up. What it prints after
-// that is read from the reader, which ends when the tree does. Its grace period,
-// where the test has none, is for a busy machine.
+// start starts cmd and waits until it prints "up". The reader returns what it
+// prints after that, and ends with the tree. The default grace period is long
+// enough for a busy machine.
 func start(t testing.TB, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufio.Reader) {
 	t.Helper()
 	if o.Logger == nil {
@@ -97,7 +98,7 @@ func start(t testing.TB, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufi
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		kill(t, tree)
-		_ = tree.Wait() // the test has looked at it if it matters
+		_ = tree.Wait() // the test has checked it if it matters
 	})
 	r := bufio.NewReader(out)
 	line, err := r.ReadString('\n')
@@ -106,8 +107,8 @@ func start(t testing.TB, cmd *exec.Cmd, o process.Options) (*process.Tree, *bufi
 	return tree, r
 }
 
-// kill ends what a test has done with, on a machine too that is too busy to do it
-// in the time after which Kill gives up.
+// kill kills a tree, also on a machine that is too busy to do it before Kill gives
+// up.
 func kill(t testing.TB, tree *process.Tree) {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -120,8 +121,8 @@ func kill(t testing.TB, tree *process.Tree) {
 	}
 }
 
-// unlessBusy is for Stop and Kill. It says whether they have given up on members
-// that they may kill, which had the time to die, but no processor.
+// unlessBusy calls Stop or Kill. busy reports whether that gave up on processes that
+// may be killed, because the machine was too busy to run them.
 func unlessBusy(end func() error) (err error, busy bool) {
 	const killBound = 5 * time.Second
 	began := time.Now()
@@ -130,7 +131,7 @@ func unlessBusy(end func() error) (err error, busy bool) {
 	return err, errors.As(err, &survivors) && !errors.Is(err, os.ErrPermission) && time.Since(began) >= killBound
 }
 
-// rest returns what is left to be read, when there is no more.
+// rest reads r to its end.
 func rest(t *testing.T, r io.Reader) string {
 	t.Helper()
 	text := make(chan string, 1)
@@ -147,7 +148,8 @@ func rest(t *testing.T, r io.Reader) string {
 	}
 }
 
-// isExit requires err to be the *exec.ExitError of that code, or signal.
+// isExit requires err to be an *exec.ExitError with this exit code, or this signal
+// if it is not 0.
 func isExit(t *testing.T, err error, code int, sig syscall.Signal) {
 	t.Helper()
 	var exit *exec.ExitError

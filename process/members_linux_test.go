@@ -19,13 +19,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever a reaper should lose would come to this process, and so be seen.
+// As a subreaper this process becomes the parent of every process that a tree's
+// reaper loses.
 func init() {
 	beforeTests = func() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 }
 
-// A mark is in the environment of everybody in a tree, and of nobody else. It is
-// how the tests find members, without the means that the package has.
+// A mark is an environment variable that only the processes of one tree have. The
+// tests find members by it, and so do not depend on how the package finds them.
 type mark string
 
 var marks atomic.Int64
@@ -69,7 +70,7 @@ func statOf(pid int) (stat, bool) {
 	return stat{pid, parent, fields[0]}, true
 }
 
-// alive returns the pids of those who have the mark.
+// alive returns the PIDs of the processes that have the mark.
 func (m mark) alive(t testing.TB) []int {
 	t.Helper()
 	var pids []int
@@ -82,9 +83,9 @@ func (m mark) alive(t testing.TB) []int {
 	return pids
 }
 
-// strays are our children, dead or alive. With this process being a subreaper,
-// nobody else can get what has lost its parent; a tree that has ended has none,
-// not even its reaper.
+// strays counts the children of this process. Since it is a subreaper, every orphan
+// of a tree becomes its child. A tree that has exited leaves none, not even its
+// reaper.
 func strays(t *testing.T) (alive, zombies int) {
 	t.Helper()
 	for _, s := range stats(t) {
@@ -99,8 +100,8 @@ func strays(t *testing.T) (alive, zombies int) {
 	return alive, zombies
 }
 
-// becomes waits until there are n members. To look at all processes takes from
-// these what they need to start: so it waits several times as long in between.
+// becomes waits until there are that many members. Reading all of /proc takes
+// processor time that the members need to start, so it pauses four times as long.
 func (m mark) becomes(t testing.TB, atLeast int) {
 	t.Helper()
 	for by := time.Now().Add(soon); ; {
@@ -114,15 +115,15 @@ func (m mark) becomes(t testing.TB, atLeast int) {
 	}
 }
 
-// sweep ends what is left of a tree that was started without the package, and
-// reaps it. No child of the test's own is running when it is called.
+// sweep kills and reaps what is left of a tree that was started without the package.
+// The test has no other child while it runs.
 func (m mark) sweep(t testing.TB) {
 	t.Helper()
 	for {
 		for _, pid := range m.alive(t) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
-		for _, s := range stats(t) { // who forks and goes, forks and goes, is not seen for long
+		for _, s := range stats(t) { // a process that forks and exits again and again may not be seen above
 			if s.parent == os.Getpid() {
 				_ = unix.Kill(s.pid, unix.SIGKILL)
 			}
@@ -137,7 +138,7 @@ func (m mark) sweep(t testing.TB) {
 	}
 }
 
-// reaperOf is the parent of a tree's root.
+// reaperOf returns the PID of the reaper: the parent of the tree's root.
 func reaperOf(t *testing.T, root int) int {
 	t.Helper()
 	s, ok := statOf(root)
@@ -148,8 +149,8 @@ func reaperOf(t *testing.T, root int) int {
 	return s.parent
 }
 
-// unprivileged makes cmd run as a user of its own, so that RLIMIT_NPROC, which
-// root does not have, counts what it starts.
+// unprivileged makes cmd run as a user without other processes, so that
+// RLIMIT_NPROC limits its forks. It does not apply to root.
 func unprivileged(cmd *exec.Cmd) *exec.Cmd {
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 61_723, Gid: 61_723}}

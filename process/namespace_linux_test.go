@@ -29,7 +29,7 @@ func init() {
 	}
 }
 
-// The pids that such a /proc shows are those of others here.
+// The PIDs in such a /proc belong to other processes here.
 func TestAProcOfAnotherPIDNamespaceIsRefused(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a PID namespace")
@@ -37,7 +37,7 @@ func TestAProcOfAnotherPIDNamespaceIsRefused(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	for script, want := range map[string]string{
-		`exec "$0"`:                             "look into this PID namespace's /proc to start /usr/bin/true: no such process\n",
+		`exec "$0"`:                             "/proc is not that of this PID namespace: start /usr/bin/true: no such process\n",
 		`mount -t proc proc /proc && exec "$0"`: "started: <nil>\n",
 	} {
 		cmd := exec.Command("sh", "-c", script, exe)
@@ -49,12 +49,13 @@ func TestAProcOfAnotherPIDNamespaceIsRefused(t *testing.T) {
 	}
 }
 
-// With hidepid a user does not see who runs a program that he may not read.
-func TestWhatProcHidesIsEndedToo(t *testing.T) {
+// With hidepid, /proc does not show a user the processes of programs that the user
+// may not read.
+func TestProcessesHiddenByProcAreStopped(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a /proc of its own")
 	}
-	self := forEverybody(t, "self", 0o755)
+	self := copyOfSelf(t, "self", 0o755)
 	sleep, err := exec.LookPath("sleep")
 	require.NoError(t, err)
 	text, err := os.ReadFile(sleep)
@@ -93,7 +94,7 @@ func TestWhatProcHidesIsEndedToo(t *testing.T) {
 	}
 }
 
-// runs says whether a member runs the program.
+// runs reports whether a member runs the program.
 func (m mark) runs(t *testing.T, program string) bool {
 	for _, pid := range m.alive(t) {
 		if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); exe == program {

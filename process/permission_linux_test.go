@@ -23,7 +23,7 @@ import (
 const nobody = 65534
 
 func init() {
-	// A member that has become another user, as su and a daemon's start do.
+	// A member that becomes another user, as su and many daemons do.
 	childScenarios["becomes root"] = func() {
 		if err := syscall.Setuid(0); err != nil {
 			fmt.Println(err)
@@ -35,7 +35,7 @@ func init() {
 	childScenarios["stops what it may"] = func() {
 		self, member := os.Args[0], os.Args[1]
 		if os.Getuid() == 0 {
-			fmt.Println("this is to be run by somebody else than root:", self)
+			fmt.Println("this must not run as root:", self)
 			return
 		}
 		cmd := shell(`trap '' TERM; sleep 600 & setsid sleep 600 & export ` + childEnv + `="becomes root"; "$MEMBER"`)
@@ -49,9 +49,9 @@ func init() {
 		_, _ = io.ReadFull(out, make([]byte, 3))
 		err = tree.Stop(context.Background())
 		state := tree.State()
-		// What dies of SIGKILL has five seconds for it.
-		if waited := testclock.Awake(func() { _ = tree.Kill() }); waited > 3*time.Second { // looked at below
-			fmt.Println("to be told that one may not takes no waiting:", waited)
+		// EPERM is reported without waiting the five seconds that SIGKILL may take.
+		if waited := testclock.Awake(func() { _ = tree.Kill() }); waited > 3*time.Second { // its error is checked below
+			fmt.Println("Kill waited for a process that it may not kill:", waited)
 		}
 		var survivors *process.SurvivorsError
 		fmt.Println(errors.As(err, &survivors), errors.Is(err, os.ErrPermission), state)
@@ -62,8 +62,8 @@ func init() {
 	}
 }
 
-// forEverybody is a copy of this binary where others can get at it.
-func forEverybody(t *testing.T, name string, mode os.FileMode) string {
+// copyOfSelf copies this binary to where other users may execute it.
+func copyOfSelf(t *testing.T, name string, mode os.FileMode) string {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -77,11 +77,11 @@ func forEverybody(t *testing.T, name string, mode os.FileMode) string {
 	return path
 }
 
-func TestWhatMayNotBeKilledIsListedAndEverybodyElseIsGone(t *testing.T) {
+func TestProcessesThatMayNotBeKilledAreListed(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a member that its owner may not signal")
 	}
-	self, member := forEverybody(t, "self", 0o755), forEverybody(t, "member", 0o755|os.ModeSetuid)
+	self, member := copyOfSelf(t, "self", 0o755), copyOfSelf(t, "member", 0o755|os.ModeSetuid)
 	cmd := exec.Command(self, member)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), childEnv + "=stops what it may"}
 	m := marked(cmd)
@@ -95,5 +95,5 @@ func TestWhatMayNotBeKilledIsListedAndEverybodyElseIsGone(t *testing.T) {
 	_, err = fmt.Sscanf(string(out), "true true survived\ntrue true 1\n%d", &survivor)
 	require.NoError(t, err)
 	require.Contains(t, string(out), fmt.Sprintf("1 process could not be ended: %d %s (operation not permitted)", survivor, member))
-	require.Equal(t, []int{survivor}, m.alive(t), "one that cannot be killed keeps none of the others")
+	require.Equal(t, []int{survivor}, m.alive(t), "a process that cannot be killed keeps no other process alive")
 }

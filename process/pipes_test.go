@@ -19,7 +19,7 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-func TestReadersAndWritersAreCopiedAsExecDoes(t *testing.T) {
+func TestReadersAndWritersAreCopiedAsByExec(t *testing.T) {
 	var out, errs bytes.Buffer
 	cmd := shell("cat; echo problem >&2")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("input\n"), &out, &errs
@@ -28,7 +28,7 @@ func TestReadersAndWritersAreCopiedAsExecDoes(t *testing.T) {
 	require.NoError(t, tree.Wait())
 	require.Equal(t, "input\n", out.String())
 	require.Equal(t, "problem\n", errs.String())
-	require.Equal(t, &out, cmd.Stdout, "cmd is as it was")
+	require.Equal(t, &out, cmd.Stdout, "cmd is restored")
 
 	out.Reset()
 	cmd = shell("for i in 1 2 3 4; do echo out; echo err >&2; done")
@@ -39,7 +39,7 @@ func TestReadersAndWritersAreCopiedAsExecDoes(t *testing.T) {
 	require.Equal(t, strings.Repeat("out\nerr\n", 4), out.String())
 }
 
-func TestACopyThatFailsIsTheErrorOfWait(t *testing.T) {
+func TestWaitReturnsTheErrorOfACopy(t *testing.T) {
 	cmd := shell("echo lost")
 	cmd.Stdout = full{}
 	tree, err := process.Start(cmd, process.Options{Logger: quiet})
@@ -52,7 +52,7 @@ func TestACopyThatFailsIsTheErrorOfWait(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, tree.Wait(), "nothing to read")
 
-	cmd = shell("exec true") // does not read, which is its affair
+	cmd = shell("exec true") // does not read its input, which is no error
 	cmd.Stdin = strings.NewReader(strings.Repeat("x", 1<<20))
 	tree, err = process.Start(cmd, process.Options{Logger: quiet})
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ var errFull = errors.New("disk full")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-func TestAStdinThatNeverEndsDoesNotHoldWait(t *testing.T) {
+func TestWaitDoesNotWaitForStdin(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()
 	cmd := shell("exit 2")
@@ -75,8 +75,8 @@ func TestAStdinThatNeverEndsDoesNotHoldWait(t *testing.T) {
 	isExit(t, tree.Wait(), 2, 0)
 }
 
-func TestWaitDelayCutsAWriterThatHangs(t *testing.T) {
-	r, w := io.Pipe() // nobody reads
+func TestWaitDelayBoundsTheWaitForAWriter(t *testing.T) {
+	r, w := io.Pipe() // never read
 	defer r.Close()
 	cmd := shell("echo hello")
 	cmd.Stdout, cmd.WaitDelay = w, 50*time.Millisecond
@@ -86,8 +86,8 @@ func TestWaitDelayCutsAWriterThatHangs(t *testing.T) {
 	require.Equal(t, 50*time.Millisecond, cmd.WaitDelay)
 }
 
-// What a reader of StdoutPipe has not read yet, Stop leaves to it.
-func TestPipesOfTheCommandGoOnWorking(t *testing.T) {
+// Stop does not close a StdoutPipe that has not been read to its end.
+func TestTheCommandsPipesWork(t *testing.T) {
 	cmd := shell(`trap 'read -r word; echo "got $word"; exit 0' TERM; echo up; while :; do sleep 0.1; done`)
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -99,14 +99,14 @@ func TestPipesOfTheCommandGoOnWorking(t *testing.T) {
 	require.NoError(t, tree.Wait())
 }
 
-// Nobody but the child, and whom it gives them to, has the child's files.
-func TestAPipeThatTheChildClosesEnds(t *testing.T) {
+// Neither the program nor the reaper holds the child's files open.
+func TestAPipeEndsWhenTheChildClosesIt(t *testing.T) {
 	tree, out := start(t, shell(`echo up; exec >&-; sleep 600`), process.Options{})
 	require.Empty(t, rest(t, out))
 	require.Equal(t, process.Running, tree.State())
 }
 
-func TestFilesDirectoryAndArgumentsAreTheCommands(t *testing.T) {
+func TestTheChildGetsTheCommandsFilesDirectoryAndArguments(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\npwd; echo \"$0 $1\"; cat <&3; cat <&5; echo bad\xff\n"), 0o755))
 	file := func(text string) *os.File {
@@ -130,7 +130,7 @@ func TestFilesDirectoryAndArgumentsAreTheCommands(t *testing.T) {
 	require.Equal(t, "./tool", cmd.Path)
 }
 
-func TestALargeEnvironmentIsTheChilds(t *testing.T) {
+func TestTheChildGetsALargeEnvironment(t *testing.T) {
 	cmd := shell(`echo ${#BIG_3}`)
 	cmd.Env = os.Environ()
 	for i := range 8 {
@@ -144,7 +144,7 @@ func TestALargeEnvironmentIsTheChilds(t *testing.T) {
 	require.Equal(t, "100000\n", out.String())
 }
 
-func TestTheLibrarysVariablesAreNotTheChilds(t *testing.T) {
+func TestTheChildDoesNotInheritTheLibrarysVariables(t *testing.T) {
 	t.Setenv("SHUTDOWN_GRACE_PERIOD", "60")
 	t.Setenv("SHUTDOWN_LAME_DUCK", "3s")
 	t.Setenv("SHUTDOWN_PRESTOP", "5s")

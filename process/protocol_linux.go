@@ -16,23 +16,13 @@ import (
 	"github.com/gracefulgo/shutdown/internal/reaper"
 )
 
-// What is said between the program and a tree's reaper, as JSON on a socket. The
-// end of the one is the end of the socket for the other.
+// The program and the reaper send each other JSON messages on a socket: a request,
+// then orders, in one direction, and answers in the other. When one of them exits,
+// the other sees the end of the socket.
 
-// A request is the first message to the reaper. What may be no valid UTF-8 goes
-// as bytes.
-type request struct {
-	Path, Dir, Chroot []byte
-	Args, Env         [][]byte
-	Files             []bool // which of the descriptors from 0 are open
-	Attr              *syscall.SysProcAttr
-	Signal            syscall.Signal // for the case that the program is gone
-	Grace             time.Duration
-}
-
-// An order is every later one.
+// An order is each message to the reaper after the request.
 type order struct {
-	Go     bool // the program knows the child; it may be reaped
+	Go     bool // the program has opened the child: it may be reaped
 	Stop   bool
 	Kill   bool
 	Signal syscall.Signal
@@ -41,11 +31,11 @@ type order struct {
 
 // An answer comes from the reaper.
 type answer struct {
-	Started int           // the child's pid
+	Started int           // the child's PID
 	Errno   syscall.Errno // why it was not started
-	Doing   string        // and what was being done
+	Doing   string        // what failed with Errno
 	Event   *reaper.Event
-	Done    *reaper.Result // nobody is left, or the reaper gives up: it ends
+	Done    *reaper.Result // no process is left, or the reaper gave up: it exits
 }
 
 // A link is one end of the socket.
@@ -54,16 +44,25 @@ type link struct {
 	dec  *json.Decoder
 
 	mu     sync.Mutex // one message at a time
-	unsent []byte     // what found no room: half a message would spoil the next
+	unsent []byte     // the rest of a message that was sent in part
 }
 
 func newLink(file *os.File) *link { return &link{file: file, dec: json.NewDecoder(file)} }
 
-// writeBound is for an other end that is stopped, with its buffer full.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "program"), nil
+}
+
+// writeBound limits the wait for a peer that is stopped (SIGSTOP) while the
+// socket's buffer is full.
 const writeBound = time.Second
 
-// send gives up when it has been waiting for bound; what has not been sent then
-// comes before the next message.
+// send waits for at most bound. What has not been sent by then is sent before the
+// next message.
 func (l *link) send(message any, bound time.Duration) error {
 	text, err := json.Marshal(message)
 	if err != nil {
@@ -82,13 +81,14 @@ func (l *link) send(message any, bound time.Duration) error {
 	return err
 }
 
-// sendNow sends what there is room for. On a machine that stalls a deadline may be
-// over before the first try, and an order that had room would wait for the next.
+// sendNow sends what fits into the socket's buffer. If the machine stalls, a
+// deadline may have passed before the first write, and without this an order that
+// fits would be delayed until the next message.
 func (l *link) sendNow() {
 	_ = l.file.SetWriteDeadline(time.Time{})
 	raw, err := l.file.SyscallConn()
 	if err != nil {
-		return // Write will say it
+		return // Write returns the error
 	}
 	_ = raw.Write(func(fd uintptr) bool {
 		if n, _ := unix.Write(int(fd), l.unsent); n > 0 {
@@ -98,7 +98,7 @@ func (l *link) sendNow() {
 	})
 }
 
-// receive returns io.EOF when the other end is gone.
+// receive returns io.EOF when the peer has exited.
 func (l *link) receive(message any) error {
 	err := l.dec.Decode(message)
 	if errors.Is(err, io.ErrUnexpectedEOF) {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatFindsRoomIsSentHoweverLate(t *testing.T) {
+func TestAMessageThatFitsIsSentAfterItsDeadline(t *testing.T) {
 	a, b, err := socketPair()
 	require.NoError(t, err)
 	defer a.Close()
@@ -27,8 +27,8 @@ func TestWhatFindsRoomIsSentHoweverLate(t *testing.T) {
 	require.Error(t, from.send(answer{}, time.Second))
 }
 
-// A program that is stopped does not read what its reapers say.
-func TestWhatFoundNoRoomComesBeforeTheNextMessage(t *testing.T) {
+// A program that is stopped (SIGSTOP) does not read its reapers' messages.
+func TestTheRestOfAMessageIsSentBeforeTheNext(t *testing.T) {
 	a, b, err := socketPair()
 	require.NoError(t, err)
 	defer a.Close()

@@ -16,15 +16,14 @@ import (
 	"github.com/gracefulgo/shutdown/internal/reaper"
 )
 
-// reaperName is what a reaper is called in a list of processes. 15 characters
-// are all that the kernel keeps.
+// reaperName is the reaper's name in a list of processes. The kernel keeps 15
+// characters.
 const reaperName = "shutdown-reaper"
 
 var reaperComm = []byte(reaperName + "\x00")
 
-// A reaper is this program, started again. What its packages do on being
-// initialised has to be done before this can be reached, and is: in the order of
-// the import graph, and of import paths where that leaves a choice.
+// A reaper is this program, started again. The packages that this one depends on
+// are initialized before, and so are some of those that it does not depend on.
 func init() {
 	if control := takeControl(); control != nil {
 		runReaper(newLink(control)) // does not return
@@ -32,8 +31,8 @@ func init() {
 }
 
 // takeControl returns the socket to the program if this process was started as a
-// reaper: its environment says so, with the number of a descriptor that is a
-// socket. A program that has got the variable by mistake has no such descriptor.
+// reaper, else nil. The environment variable alone does not prove that, because a
+// program may have inherited it: it must hold the number of a socket's descriptor.
 func takeControl() *os.File {
 	fd, err := strconv.Atoi(os.Getenv(reaperEnv))
 	if err != nil || fd < 3 {
@@ -45,25 +44,25 @@ func takeControl() *os.File {
 		return nil
 	}
 	unix.CloseOnExec(fd)
-	if err := unix.SetNonblock(fd, true); err != nil { // or it has no deadlines
+	if err := unix.SetNonblock(fd, true); err != nil { // deadlines need it
 		return nil
 	}
 	return os.NewFile(uintptr(fd), "program")
 }
 
-// orphanGrace is what is left to a tree whose program is gone.
+// orphanGrace is the longest grace period of a tree whose program has exited.
 const orphanGrace = 500 * time.Millisecond
 
-// runReaper starts the child, reaps it and all that is below it, and ends as the
-// child has.
+// runReaper starts the child, reaps the tree, and exits with the child's status.
 func runReaper(l *link) {
 	var r request
 	if l.receive(&r) != nil {
 		unix.Exit(1)
 	}
-	// Whatever is sent to everybody, to a group or a cgroup, must not end this
-	// process before it has ended the others. Caught, and not ignored: the child
-	// would inherit that. What the program ignores (nohup) stays so.
+	// A signal that is sent to all processes, to a group or to a cgroup must not end
+	// the reaper before its tree. The signals are caught and not ignored, because
+	// the child would inherit the latter. What the program ignores (nohup) stays
+	// ignored, for the child.
 	caught := make(chan os.Signal, 1)
 	for sig := unix.Signal(1); sig <= 64; sig++ {
 		switch sig {
@@ -79,27 +78,26 @@ func runReaper(l *link) {
 		refuse(l, "become a subreaper", err)
 	}
 	if err := reaper.CheckProc(); err != nil {
-		refuse(l, "look into this PID namespace's /proc to start", err)
+		refuse(l, "/proc is not that of this PID namespace: start", err)
 	}
 	pid, err := startChild(r)
 	if err != nil {
 		refuse(l, "fork/exec", err)
 	}
-	letGo(r.Files)
+	releaseFiles(r.Files)
 
 	told := make(chan struct{})
 	loop := reaper.New(pid, func(e reaper.Event) { _ = l.send(answer{Event: &e}, writeBound) })
-	go func() { // until the process ends
-		obey(l, loop, told, r)
-	}()
+	go obey(l, loop, told, r) // until the process exits
 	_ = l.send(answer{Started: pid}, startBound)
 	<-told
 	result := loop.Run()
 	_ = l.send(answer{Done: &result}, answerBound)
-	endAs(result)
+	exitAs(result)
 }
 
-// obey does what the program says, and ends the tree when there is no program.
+// obey executes the program's orders, and stops the tree when the program has
+// exited.
 func obey(l *link, loop *reaper.Reaper, told chan<- struct{}, r request) {
 	for {
 		var o order
@@ -127,7 +125,7 @@ func startChild(r request) (int, error) {
 	attr := &syscall.ProcAttr{Dir: string(r.Dir), Sys: r.Attr}
 	attr.Sys.Chroot = string(r.Chroot)
 	if attr.Sys.Pdeathsig == 0 {
-		// If somebody kills the reaper, the child at least does not stay.
+		// If the reaper is killed, at least the child is killed as well.
 		attr.Sys.Pdeathsig = unix.SIGKILL
 	}
 	for fd, open := range r.Files {
@@ -140,7 +138,7 @@ func startChild(r request) (int, error) {
 		attr.Env = append(attr.Env, string(entry))
 	}
 	if attr.Env == nil {
-		attr.Env = []string{} // nil would be ours
+		attr.Env = []string{} // nil would be the reaper's environment
 	}
 	args := make([]string, len(r.Args))
 	for i, arg := range r.Args {
@@ -149,14 +147,14 @@ func startChild(r request) (int, error) {
 	return syscall.ForkExec(string(r.Path), args, attr)
 }
 
-// letGo gives up everything that is the child's: who reads from its pipes is to
-// see their end when it has ended, and a file system it was started from can be
-// unmounted.
-func letGo(files []bool) {
+// releaseFiles closes the child's files and leaves its directory: a reader of the
+// child's pipes sees their end when the child has exited, and the file system that
+// the child was started from can be unmounted.
+func releaseFiles(files []bool) {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	for fd, open := range files {
 		switch {
-		case !open: // if it is in use, by us
+		case !open: // if the descriptor is in use, then by the reaper
 		case fd > 2 || err != nil:
 			_ = unix.Close(fd)
 		default:
@@ -167,7 +165,7 @@ func letGo(files []bool) {
 	_ = unix.Chdir("/")
 }
 
-// refuse says why there is no child, and ends.
+// refuse tells the program why the child was not started, and exits.
 func refuse(l *link, doing string, err error) {
 	errno := unix.EINVAL
 	_ = errors.As(err, &errno)

@@ -17,20 +17,25 @@ func checkSignal(sig os.Signal) error {
 	number, ok := sig.(syscall.Signal)
 	switch {
 	case !ok || number <= 0 || number > 64:
-		return fmt.Errorf("process: Options.Signal: %v is no signal", sig)
+		return fmt.Errorf("process: Options.Signal: %v is not a signal of this system", sig)
 	case number == syscall.SIGKILL || number == syscall.SIGSTOP:
-		return fmt.Errorf("process: Options.Signal: %s cannot be caught by any program; Tree.Kill kills", signame.Name(sig))
+		return fmt.Errorf("process: Options.Signal: %s cannot be caught by any program; use Tree.Kill", signame.Name(sig))
 	}
 	return nil
 }
 
-// statusText is how a process has ended: "exit status 1", "signal SIGTERM".
+// statusText returns "exit status 1" or "signal SIGTERM".
 func statusText(status *os.ProcessState) string {
-	if s, ok := status.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-		return "signal " + signame.Name(s.Signal())
-	}
-	return status.String()
+	return waitStatusText(status.Sys().(syscall.WaitStatus))
 }
 
-// isPipeGone is what writing to a child that does not read ends with.
+func waitStatusText(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return "signal " + signame.Name(status.Signal())
+	}
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
+}
+
+// isPipeGone reports whether err is that of writing to a pipe that no process
+// reads any more.
 func isPipeGone(err error) bool { return errors.Is(err, syscall.EPIPE) }

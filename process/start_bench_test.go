@@ -11,8 +11,8 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-// BenchmarkStart is what a tree costs over exec.Cmd, from Start to the end of
-// Wait, for a program that does nothing.
+// BenchmarkStart compares a tree with exec.Cmd, from Start to the end of Wait, for a
+// program that does nothing.
 func BenchmarkStart(b *testing.B) {
 	b.Run("exec", func(b *testing.B) {
 		for b.Loop() {

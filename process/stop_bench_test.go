@@ -14,9 +14,8 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-// BenchmarkStop is how long Stop takes for the trees of
-// TestNothingOfATreeIsLeft. Where members are killed, 200 ms of it are the grace
-// period.
+// BenchmarkStop measures Stop for the trees of TestNothingOfATreeIsLeft. Where
+// processes are killed, the grace period is 200 ms of it.
 //
 //	go test -run '^$' -bench 'Stop$' -benchtime 5x ./process
 func BenchmarkStop(b *testing.B) {
@@ -39,9 +38,9 @@ func BenchmarkStop(b *testing.B) {
 	}
 }
 
-// BenchmarkStopOfAThousand compares Stop with a kill of the same processes'
-// group: each time is the least of all rounds, because whatever else the machine
-// does only adds to it.
+// BenchmarkStopOfAThousand compares Stop with a signal to the process group of the
+// same processes. It reports the minimum of all rounds: other load on the machine
+// only adds to the time.
 //
 //	go test -run '^$' -bench Thousand -benchtime 12x ./process
 func BenchmarkStopOfAThousand(b *testing.B) {
@@ -57,9 +56,9 @@ func BenchmarkStopOfAThousand(b *testing.B) {
 	b.ReportMetric(float64(library)/float64(group), "stop/group-kill")
 }
 
-// BenchmarkEndWithTheProgram is how long a tree that ignores SIGTERM lasts after
-// SIGKILL has ended the program that started it. Its grace period, 300 ms, is
-// part of that.
+// BenchmarkEndWithTheProgram measures the time until a tree that ignores SIGTERM has
+// exited after its program was killed by SIGKILL. The grace period of 300 ms is
+// part of it.
 //
 //	go test -run '^$' -bench EndWithTheProgram -benchtime 5x ./process
 func BenchmarkEndWithTheProgram(b *testing.B) {
@@ -72,8 +71,8 @@ func BenchmarkEndWithTheProgram(b *testing.B) {
 	reportMilliseconds(b, "ms-left-worst", worst)
 }
 
-// stop returns how long Stop took. The state is that in which the tree is to be
-// after it; one that is to be killed may have come to its own end.
+// stop returns the time that Stop took. state is the expected state after it; a tree
+// that is expected to be killed may have exited by itself.
 func stop(b *testing.B, tree *process.Tree, state process.State) time.Duration {
 	b.Helper()
 	began := time.Now()
@@ -85,12 +84,12 @@ func stop(b *testing.B, tree *process.Tree, state process.State) time.Duration {
 		require.NoError(b, err)
 		require.Equal(b, process.Stopped, tree.State())
 	}
-	_ = tree.Wait() // however it ended
+	_ = tree.Wait() // its result does not matter
 	return took
 }
 
-// groupKill starts script without the package and ends its process group with
-// SIGTERM. It returns how long that takes until the last has been reaped.
+// groupKill starts script without the package and sends SIGTERM to its process
+// group. It returns the time until the last process has been reaped.
 func groupKill(b *testing.B, script string) time.Duration {
 	b.Helper()
 	cmd := shell(script)
@@ -104,7 +103,7 @@ func groupKill(b *testing.B, script string) time.Duration {
 	require.NoError(b, err)
 	began := time.Now()
 	require.NoError(b, unix.Kill(-cmd.Process.Pid, unix.SIGTERM))
-	for !errors.Is(err, unix.ECHILD) { // the others come to us when their parent is gone
+	for !errors.Is(err, unix.ECHILD) { // orphans become children of this process
 		_, err = unix.Wait4(-cmd.Process.Pid, nil, 0, nil)
 	}
 	took := time.Since(began)
@@ -112,8 +111,8 @@ func groupKill(b *testing.B, script string) time.Duration {
 	return took
 }
 
-// reportMilliseconds replaces the time of an iteration, most of which goes into
-// starting what is to be stopped.
+// reportMilliseconds replaces the time of an iteration, most of which is the start of
+// the processes.
 func reportMilliseconds(b *testing.B, unit string, d time.Duration) {
 	b.ReportMetric(float64(d.Microseconds())/1000, unit)
 	b.ReportMetric(0, "ns/op")

@@ -21,10 +21,10 @@ import (
 
 var stormed bool
 
-// A machine that is busy makes fewer of the 200 repetitions.
-func TestForkingWhileBeingStoppedLeavesNothing(t *testing.T) {
+// On a busy machine there are fewer than 200 repetitions.
+func TestStopLeavesNothingOfATreeThatForks(t *testing.T) {
 	repetitions := 200
-	if testing.Short() || stormed { // with -count the first run makes all of them
+	if testing.Short() || stormed { // with -count only the first run makes all repetitions
 		repetitions = 10
 	}
 	stormed = true
@@ -56,23 +56,22 @@ func TestForkingWhileBeingStoppedLeavesNothing(t *testing.T) {
 		require.Zero(t, alive, "repetition %d", i)
 		require.Zero(t, zombies, "repetition %d", i)
 		require.Empty(t, m.alive(t), "repetition %d", i)
-		_ = tree.Wait() // however it ended
+		_ = tree.Wait() // its result does not matter
 	}
 }
 
-// bash runs its trap when the program in the foreground has ended, and the trap
-// starts one: the signal, if it came to that, would end it.
-func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
+// bash runs its trap when the program in the foreground has exited. The trap starts
+// another program, which the signal would end.
+func TestAProgramStartedByATrapDoesNotGetTheSignal(t *testing.T) {
 	const script = `trap '(echo saving; exec sleep 1.2) && echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done`
-	for range 2 { // longer than the second, at which all members are looked at again
+	for range 2 { // the program runs for longer than a second, when the reaper lists all members again
 		tree, out := start(t, shell(script), process.Options{})
 		require.NoError(t, tree.Stop(soonContext(t)))
 		require.Equal(t, "saving\nsaved\n", rest(t, out))
 		require.NoError(t, tree.Wait())
 	}
 
-	// The control: a second signal is one too many. One that comes too late for
-	// the program that saves is none.
+	// The control: a second signal ends the program, unless it comes too late.
 	for round, late := 1, true; late; round++ {
 		require.LessOrEqual(t, round, 20)
 		cmd := shell(script)
@@ -96,13 +95,14 @@ func TestATrapThatStartsAProgramIsNotHitTwice(t *testing.T) {
 		said := rest(t, r)
 		_ = cmd.Wait()
 		if !late {
-			require.NotEqual(t, "saved\n", said) // bash begins again, if it is lucky
+			require.NotEqual(t, "saved\n", said) // bash may run its trap again
 		}
 	}
 }
 
-// Forked right after the group had the signal, it looks as if it had been there.
-func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
+// A process that is forked right after the group got the signal looks as if it had
+// been in the group before.
+func TestAnOrphanStartedByATrapGetsTheSignal(t *testing.T) {
 	for _, leaves := range []string{"sleep 600", "setsid sleep 600"} {
 		for range 5 {
 			tree, _ := start(t, shell(`trap '`+leaves+` & exit 0' TERM; echo up; while :; do sleep 0.05; done`), process.Options{Grace: time.Hour})
@@ -113,13 +113,13 @@ func TestWhatATrapLeavesBehindGetsTheSignalToo(t *testing.T) {
 	}
 }
 
-// A shell takes its handlers from what it forks, but not at once, and what they
-// have noted is lost. This one has them for long; a machine that does not run it
-// in time does the same.
-func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
+// A forked shell resets its parent's handlers, but not at once. A signal that one of
+// them records until then is lost. This script delays the reset, as a busy machine
+// does.
+func TestAForkedProcessGetsTheSignalOnceItHasItsOwnHandlers(t *testing.T) {
 	const script = `trap 'sleep 0.1; (trap : TERM; for ((i = 0; i < 100000; i++)); do :; done; exec sleep 600) & exit 0' TERM; echo up; while :; do sleep 0.05; done`
 	var err error
-	for range 10 { // after two seconds nobody waits for it any more
+	for range 10 { // the reaper waits only two seconds for the reset
 		tree, _ := start(t, shell(script), process.Options{Grace: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		err = tree.Stop(ctx)
@@ -133,9 +133,9 @@ func TestWhatStillHasItsParentsHandlersGetsTheSignalWhenItHasNot(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The signal goes to the group in one call, and to each of the others; who leaves
-// the group at that moment is one of the others.
-func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
+// The signal is sent to the group in one call, and to each of the other processes. A
+// process that leaves the group at that moment is one of the others.
+func TestAProcessThatLeavesTheGroupDuringTheSignalGetsIt(t *testing.T) {
 	repetitions := 100
 	if testing.Short() {
 		repetitions = 10
@@ -144,11 +144,11 @@ func TestWhoLeavesTheGroupWhileItIsSignalledGetsTheSignal(t *testing.T) {
 	for i := 0; i < repetitions && (i < 10 || more()); i++ {
 		tree, _ := start(t, shell(`echo up; for i in 1 2 3 4 5 6; do setsid sleep 600 & done`), process.Options{Grace: soon})
 		require.NoError(t, tree.Stop(soonContext(t)))
-		_ = tree.Wait() // however it ended
+		_ = tree.Wait() // its result does not matter
 	}
 }
 
-func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
+func TestTheProgramGetsTheStatusesOfItsOtherChildren(t *testing.T) {
 	const others = 500
 	type end struct{ code, want int }
 	ends := make(chan end, others)
@@ -159,7 +159,7 @@ func TestTheStatusesOfOtherChildrenAreTheirParents(t *testing.T) {
 			go func() {
 				want := i % 256
 				cmd := exec.Command("sh", "-c", `exit "$1"`, "sh", strconv.Itoa(want))
-				_ = cmd.Run() // its code is looked at
+				_ = cmd.Run() // its exit code is checked
 				<-slots
 				ends <- end{cmd.ProcessState.ExitCode(), want}
 			}()

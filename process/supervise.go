@@ -10,21 +10,19 @@ import (
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// Where there is no reaper, the program itself follows the tree, through what
-// the system has for it: a group, which is a process group or a job object.
-//
-// Each system has
+// On systems without a reaper the program itself watches the tree, through a group:
+// a process group or a job object. Each system has
 //
 //	startGroup(cmd *exec.Cmd) (*group, error) starts cmd in a group of its own
-//	(*group) signal(sig os.Signal) error      to all that are in it
+//	(*group) signal(sig os.Signal) error      signals all members
 //	(*group) kill() error
-//	(*group) left() (int, []Survivor)         how many, and who, if that can be known
+//	(*group) left() (int, []Survivor)         how many are left, and which if that is known
 //	(*group) close()
 
-// platform carries the orders to the goroutine that follows the tree.
+// platform carries orders to the goroutine that watches the tree.
 type platform struct {
 	orders chan order
-	done   chan struct{} // nobody takes orders any more
+	done   chan struct{} // closed when no more orders are taken
 }
 
 type order int
@@ -41,7 +39,7 @@ func (t *Tree) start() error {
 	t.platform = platform{orders: make(chan order, 16), done: make(chan struct{})}
 	restore, err := t.copies.pipe(cmd)
 	cmd.Env = childEnv(cmd)
-	// exec.Cmd would kill the child alone.
+	// exec.Cmd would kill only the child.
 	cmd.WaitDelay = 0
 	if cmd.Cancel != nil {
 		cmd.Cancel = func() error { t.orderStop(); return nil }
@@ -59,16 +57,16 @@ func (t *Tree) start() error {
 		return err
 	}
 	t.pid = cmd.Process.Pid
-	t.begin(func() { t.watch(g) })
+	t.follow(func() { t.watch(g) })
 	return nil
 }
 
 const (
-	lookSoon  = 10 * time.Millisecond // while the tree is ending
-	lookLater = time.Second           // once the child has ended and left others
+	lookSoon  = 10 * time.Millisecond // while the tree is being stopped
+	lookLater = time.Second           // while descendants outlive the child
 )
 
-// watch follows the tree to its end.
+// watch follows the tree until it has exited.
 func (t *Tree) watch(g *group) {
 	defer close(t.platform.done)
 	defer g.close()
@@ -84,7 +82,7 @@ func (t *Tree) watch(g *group) {
 	var (
 		child    *end
 		state    = Running
-		deadline time.Time // of the grace period, then of the kill
+		deadline time.Time // of the grace period, then of killBound
 		killed   int
 		timer    = time.NewTimer(lookLater)
 	)
@@ -98,7 +96,7 @@ func (t *Tree) watch(g *group) {
 		state, deadline = Killing, time.Now().Add(killBound)
 		t.advance(Killing, nil)
 		if err := g.kill(); err != nil && n > 0 {
-			t.log.warn("process: kill refused", "pid", t.pid, "error", err.Error())
+			t.log.Warn("process: kill failed", "pid", t.pid, "error", err.Error())
 		}
 	}
 	for {
@@ -113,14 +111,14 @@ func (t *Tree) watch(g *group) {
 				state, deadline = Stopping, time.Now().Add(t.options.Grace)
 				n, _ := g.left()
 				err := g.signal(t.options.Signal)
-				t.log.info("process: signalled", "pid", t.pid, "signal", signame.Name(t.options.Signal), "members", n)
+				t.log.Info("process: signal sent", "pid", t.pid, "signal", signame.Name(t.options.Signal), "members", n)
 				if err != nil && n > 0 {
-					t.log.warn("process: signal refused", "pid", t.pid, "signal", signame.Name(t.options.Signal), "error", err.Error())
+					t.log.Warn("process: signal not delivered", "pid", t.pid, "signal", signame.Name(t.options.Signal), "error", err.Error())
 				}
 			}
 		case <-timer.C:
 		}
-		left, who := g.left()
+		left, survivors := g.left()
 		if child != nil && left == 0 {
 			t.finish(child.status, child.err, state, killed)
 			return
@@ -132,8 +130,8 @@ func (t *Tree) watch(g *group) {
 				if state == Stopping {
 					kill()
 				} else {
-					t.log.error("process: survivors", "pid", t.pid, "members", left, "processes", survivorsText(who))
-					t.advance(Survived, func() { t.left = who })
+					t.log.Error("process: processes could not be ended", "pid", t.pid, "members", left, "processes", survivorsText(survivors))
+					t.advance(Survived, func() { t.left = survivors })
 				}
 			}
 		}
@@ -144,7 +142,7 @@ func (t *Tree) watch(g *group) {
 func (t *Tree) finish(status *os.ProcessState, err error, state State, killed int) {
 	if err != nil {
 		err = fmt.Errorf("process: tree %d (%s): wait for the child: %w", t.pid, t.command, err)
-		t.log.error("process: the child's end is not known", "pid", t.pid, "error", err.Error())
+		t.log.Error("process: the child's status is unknown", "pid", t.pid, "error", err.Error())
 		t.advance(Survived, func() { t.lost = err })
 		return
 	}
@@ -155,7 +153,7 @@ func (t *Tree) finish(status *os.ProcessState, err error, state State, killed in
 	case state != Running:
 		over = Stopped
 	}
-	t.log.info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", killed)
+	t.log.Info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", killed)
 	t.advance(over, func() { t.status, t.killed = status, killed })
 }
 

@@ -50,9 +50,9 @@ func TestALongCommandIsOneShortLine(t *testing.T) {
 	require.True(t, utf8.ValidString(line))
 }
 
-func TestTheEndOfAProcessHasTheNameOfItsSignal(t *testing.T) {
+func TestAStatusNamesItsSignal(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "kill -TERM $$")
-	_ = cmd.Run() // its end is what is looked at
+	_ = cmd.Run() // its status is checked
 	require.Equal(t, "signal SIGTERM", statusText(cmd.ProcessState))
 	cmd = exec.Command("sh", "-c", "exit 7")
 	_ = cmd.Run()

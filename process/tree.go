@@ -4,37 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
+	"github.com/gracefulgo/shutdown/internal/asynclog"
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// Options are how a tree is stopped. The zero value is SIGTERM and ten seconds.
-type Options struct {
-	// Signal asks the tree to end. Nil is SIGTERM. SIGKILL and SIGSTOP are
-	// refused: nobody can catch them, so there would be nothing to wait for;
-	// Tree.Kill is for that. On Windows it is always CTRL_BREAK, which Go
-	// programs see as os.Interrupt, and only SIGTERM and os.Interrupt are
-	// accepted.
-	Signal os.Signal
-	// Grace is how long Stop waits after Signal before it kills what is left.
-	// Zero is ten seconds.
-	Grace time.Duration
-	// Logger is told every step. Nil is slog.Default(). One that blocks holds
-	// nothing up: lines that find no room are dropped and counted.
-	Logger *slog.Logger
-}
+// logPatience is how long Stop, Kill and Wait wait for a logger that is slow.
+const logPatience = 200 * time.Millisecond
 
-const defaultGrace = 10 * time.Second
-
-// A Tree is a child process and all of its descendants. Its methods may be
-// called from any goroutine.
+// A Tree is a child process and all of its descendants, its members. Its methods
+// may be called from any goroutine.
 type Tree struct {
 	cmd       *exec.Cmd
 	pid       int
@@ -42,47 +25,46 @@ type Tree struct {
 	command   string
 	waitDelay time.Duration
 	copies    *copies
-	log       *logQueue
+	log       *asynclog.Queue
 	platform  platform
 	watching  sync.WaitGroup
 
 	mu      sync.Mutex // protects what follows
 	state   State
 	changed chan struct{} // closed, and replaced, when state changes
-	asked   bool          // Stop has been called, or cmd's context has ended
-	killed  int           // so many were alive when SIGKILL came
-	left    []Survivor    // Survived: who is
+	asked   bool          // Stop was called, or cmd's context has ended
+	killed  int           // how many members were alive when SIGKILL was sent
+	left    []Survivor    // in state Survived
 
 	// Set before the last change of state.
-	status *os.ProcessState // the leader's end; nil if it is not known
-	lost   error            // why it is not
+	status *os.ProcessState // the child's; nil if it is not known
+	lost   error            // why it is not known
 
 	wait    sync.Once
 	waitErr error
 }
 
-// Start starts cmd as cmd.Start would, and whatever it will start belongs to the
-// tree that is returned. It returns when cmd has been started, on Linux after
-// 3 to 7 ms, or with the error that kept it from being started.
+// Start starts cmd, like cmd.Start. Every process that cmd will start belongs to
+// the tree. Start returns when cmd has been started, on Linux after 3 to 7 ms, or
+// with the error that prevented it; errors are those of cmd.Start, or say which
+// option or which property of this program is the reason.
 //
-// Wait with Tree.Wait, and not with cmd.Wait. StdinPipe, StdoutPipe and
-// StderrPipe go on working. If cmd was made by exec.CommandContext, the end of
-// its context begins a Stop, whatever cmd.Cancel is. cmd.Process is the child,
-// for a SIGHUP that is to reload it, for example; on Linux only its Signal and
-// its Pid are of use. Start changes cmd while it runs, so that nobody else may
-// read it meanwhile.
+// Use Tree.Wait and not cmd.Wait. StdinPipe, StdoutPipe and StderrPipe of cmd
+// work. If cmd was made by exec.CommandContext, the end of its context has the
+// effect of Stop, whatever cmd.Cancel is. cmd.Process is the child, for example to
+// send it a SIGHUP to reload; on Linux only its Signal and Pid are of use. Start
+// changes cmd temporarily: no other goroutine may read cmd before it returns.
 //
-// The child has a process group of its own, so that a terminal's Ctrl-C comes to
-// the program alone, which stops it. What configures package shutdown in this
-// program's environment, SHUTDOWN_GRACE_PERIOD and its kind, is not passed on,
-// unless cmd.Env has a value of its own for the child.
+// The child has a process group of its own. It does not inherit the environment
+// variables that configure package shutdown in this program, such as
+// SHUTDOWN_GRACE_PERIOD, unless cmd.Env gives them another value.
 func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	t := &Tree{
 		cmd: cmd, options: o, command: oneLine(cmd), waitDelay: cmd.WaitDelay,
-		log: &logQueue{logger: o.Logger}, changed: make(chan struct{}),
+		log: &asynclog.Queue{Logger: o.Logger}, changed: make(chan struct{}),
 	}
 	if err := t.start(); err != nil {
 		return nil, err
@@ -90,60 +72,39 @@ func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 	return t, nil
 }
 
-// begin has a goroutine of the tree's own follow it to its end.
-func (t *Tree) begin(watch func()) {
+// follow starts the goroutine that follows the tree until it has exited.
+func (t *Tree) follow(watch func()) {
 	t.copies.run()
-	t.log.info("process: started", "pid", t.pid, "command", t.command)
+	t.log.Info("process: started", "pid", t.pid, "command", t.command)
 	t.watching.Go(watch)
 }
 
-func (o *Options) check() error {
-	if o.Grace < 0 {
-		return fmt.Errorf("process: Options.Grace: %v is negative", o.Grace)
-	}
-	if o.Grace == 0 {
-		o.Grace = defaultGrace
-	}
-	if o.Signal == nil {
-		o.Signal = defaultSignal
-	}
-	return checkSignal(o.Signal)
-}
+// Pid returns the PID of the child. When the child has exited, another process
+// may have it.
+func (t *Tree) Pid() int { return t.pid }
 
-// Pid is that of the child, the tree's root. It may be another process's when the
-// child has ended.
-func (t *Tree) Pid() int {
-	if t == nil {
-		return 0
-	}
-	return t.pid
-}
-
-// State says how far the tree has got. It does not block.
+// State returns the tree's present state. It does not block.
 func (t *Tree) State() State {
-	if t == nil {
-		return Ended
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.state
 }
 
-// Stop ends the whole tree: Options.Signal to each member, Options.Grace to end,
-// SIGKILL for those who have not; and it returns when it is certain that none is
-// left. It is a shutdown hook as it is.
+// Stop stops the whole tree and blocks until no member is left: it sends
+// Options.Signal to each member, waits for Options.Grace, and sends SIGKILL to
+// those that have not exited. It can be used as a shutdown hook.
 //
-// It returns nil if all ended on the signal, an error that wraps ErrKilled if some
-// had to be killed, and a *SurvivorsError if some could not be. If ctx ends before
-// Grace does, the rest is killed then, which is waited for; that takes
-// milliseconds. What has not ended five seconds after its SIGKILL is a survivor,
-// and the last is found within ten. A second call waits for the same end. A tree
-// that is nil or has ended is stopped: that is no error. After a *SurvivorsError
-// another call tries to kill once more.
+// Stop returns nil if all members exited on the signal. Its error wraps ErrKilled if
+// some were killed. It is a *SurvivorsError if some did not exit within five seconds
+// of SIGKILL, or may not be signalled; on a busy machine it may take ten seconds to
+// find that out. If the reaper was killed, so that nothing is known of the tree, the
+// error says so.
+//
+// If ctx ends before the grace period does, SIGKILL is sent at once, and Stop
+// waits for its effect, which takes milliseconds. A second call, also a concurrent
+// one, waits for the same stop. If the tree has exited, Stop returns nil. After a
+// *SurvivorsError another call sends SIGKILL again.
 func (t *Tree) Stop(ctx context.Context) error {
-	if t == nil {
-		return nil
-	}
 	switch over, err := t.over(); {
 	case over:
 		return err
@@ -152,9 +113,9 @@ func (t *Tree) Stop(ctx context.Context) error {
 	default:
 		t.orderStop()
 	}
-	defer t.log.flush()
-	// The grace period is kept by the platform's side of the tree. This is for
-	// the case that nothing comes from there any more.
+	defer t.log.Flush(logPatience)
+	// The platform's side of the tree times the grace period. This bound is for
+	// the case that it does not answer any more.
 	bound := max(t.options.Grace, t.options.Grace+findBound+answerBound) // the sum may overflow
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, errNoAnswer)
 	defer cancel()
@@ -171,19 +132,15 @@ func (t *Tree) Stop(ctx context.Context) error {
 	return t.result(err)
 }
 
-// Kill ends the whole tree with SIGKILL, without a grace period, and returns
-// when it is certain that none is left: nil, or a *SurvivorsError, for those that
-// have not ended five seconds after it, as with Stop. A tree that is nil or has
-// ended is no error.
+// Kill sends SIGKILL to the whole tree, without a grace period, and blocks until no
+// member is left. It returns nil, also if the tree had exited before, or a
+// *SurvivorsError as Stop does.
 func (t *Tree) Kill() error {
-	if t == nil {
-		return nil
-	}
 	if over, err := t.over(); over {
 		return err
 	}
 	t.orderKill()
-	defer t.log.flush()
+	defer t.log.Flush(logPatience)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), findBound+answerBound, errNoAnswer)
 	defer cancel()
 	if err := t.await(ctx); err != nil {
@@ -195,25 +152,21 @@ func (t *Tree) Kill() error {
 	return nil
 }
 
-// Wait blocks until the whole tree has ended, which may be long after its child
-// has, and what was copied to cmd.Stdout and cmd.Stderr has been written. It
-// returns the child's own result: nil, or an *exec.ExitError with its code or
-// signal. State says who was the cause of it. Any number of goroutines may call
-// it, at any time, and get the same.
+// Wait blocks until the whole tree has exited, which may be long after the child
+// has, and its output has been copied to cmd.Stdout and cmd.Stderr. Like cmd.Wait it
+// returns the child's own result: nil, an *exec.ExitError with its exit code or
+// signal, or else the error of the copying. State says what ended the tree. Wait may
+// be called by any number of goroutines and at any time; all get the same result. If
+// Stop or Kill returned a *SurvivorsError, Wait returns it too.
 //
-// Where Stop or Kill had to give up, Wait returns their *SurvivorsError.
-//
-// Call it once at least, to release what cmd holds: the pipes that StdoutPipe
-// and its kind have made. Processes are not among that: a tree that has ended
-// has been reaped. If a copy is still under way when the tree has ended, because
-// its io.Writer is slow, Wait gives it cmd.WaitDelay, or where that is zero as
-// long as it takes. A cmd.Stdin that is being read from is not waited for.
+// Wait releases the pipes that StdoutPipe, StdinPipe and StderrPipe made, so it
+// has to be called at least once. Processes are reaped without it. If an
+// io.Writer is so slow that the output is still being copied when the tree has
+// exited, Wait waits for cmd.WaitDelay, or without limit if that is zero. It does
+// not wait for a pending Read of cmd.Stdin.
 func (t *Tree) Wait() error {
-	if t == nil {
-		return nil
-	}
-	_ = t.await(context.Background()) // which does not end
-	defer t.log.flush()
+	_ = t.await(context.Background()) // which never ends, so there is no error
+	defer t.log.Flush(logPatience)
 	if over, _ := t.over(); !over {
 		return t.result(nil)
 	}
@@ -222,25 +175,25 @@ func (t *Tree) Wait() error {
 }
 
 const (
-	// killBound is how long members may take to die of SIGKILL. What takes
-	// longer is in the hands of a device, or not ours to kill.
+	// killBound is the time that members have to exit after SIGKILL. One that
+	// needs longer is blocked in the kernel by a device, or may not be killed.
 	killBound = 5 * time.Second
-	// findBound is for those too that a busy machine was late to find.
+	// findBound includes the time in which a busy machine finds the last members.
 	findBound = 2 * killBound
-	// answerBound is for what is between the tree and us.
+	// answerBound is the time until the outcome is known here.
 	answerBound = 5 * time.Second
 )
 
 var errNoAnswer = errors.New("no answer")
 
-// await waits until the tree has ended or cannot be ended. Its error is ctx's.
+// await waits until the tree has exited or cannot be ended. Its error is ctx's.
 func (t *Tree) await(ctx context.Context) error {
 	for {
 		t.mu.Lock()
 		state, changed := t.state, t.changed
 		t.mu.Unlock()
 		if over, _ := t.over(); over {
-			t.watching.Wait() // it has nothing left to do but return
+			t.watching.Wait() // its goroutines are about to return
 			return nil
 		}
 		if state == Survived {
@@ -254,32 +207,32 @@ func (t *Tree) await(ctx context.Context) error {
 	}
 }
 
-// over says whether nothing will happen any more: all has ended, or, and that is
-// the error, nobody is there to say so.
+// over reports whether the state is final: all members have exited, or what became
+// of them cannot be known, which is the error.
 func (t *Tree) over() (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.state.over() || t.lost != nil, t.lost
 }
 
-// result is what became of a Stop. early is why its context ended, if it did.
+// result returns the error of a Stop. early is why its context ended, if it did.
 func (t *Tree) result(early error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.lost != nil:
 		return t.lost
-	case !t.state.over(): // Survived, or by now somebody tries again
+	case !t.state.over(): // Survived, or another call is trying again
 		return &SurvivorsError{Root: t.pid, Command: t.command, Survivors: t.left}
 	case t.state != Killed:
 		return nil
 	case early != nil:
-		return fmt.Errorf("process: stop tree %d (%s): %w, and %s had not ended: %w", t.pid, t.command, early, processes(t.killed), ErrKilled)
+		return fmt.Errorf("process: stop tree %d (%s): %w while %s had not exited: %w", t.pid, t.command, early, processes(t.killed), ErrKilled)
 	}
-	return fmt.Errorf("process: stop tree %d (%s): %s did not end on %s within %v: %w", t.pid, t.command, processes(t.killed), signame.Name(t.options.Signal), t.options.Grace, ErrKilled)
+	return fmt.Errorf("process: stop tree %d (%s): %s did not exit on %s within %v: %w", t.pid, t.command, processes(t.killed), signame.Name(t.options.Signal), t.options.Grace, ErrKilled)
 }
 
-// advance changes the state; back from Survived only to Killing.
+// advance changes the state. The only way back is from Survived to Killing.
 func (t *Tree) advance(to State, then func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -295,7 +248,7 @@ func (t *Tree) advance(to State, then func()) {
 	t.changed = make(chan struct{})
 }
 
-// orderStop begins a stop, if none has begun.
+// orderStop starts a stop. Another call has no effect.
 func (t *Tree) orderStop() {
 	t.mu.Lock()
 	t.asked = true
@@ -304,71 +257,20 @@ func (t *Tree) orderStop() {
 	t.platform.stop(t.options)
 }
 
-// logKilling says that SIGKILL is sent. Where the tree was to end on its signal,
-// that is a failure, and the error of Stop; after Kill alone it is what was asked
-// for.
+// logKilling logs that SIGKILL is sent: as an error if the tree should have exited
+// on its signal, which is also the error of Stop, and not after Kill alone.
 func (t *Tree) logKilling(args ...any) {
 	t.mu.Lock()
 	asked := t.asked
 	t.mu.Unlock()
 	if asked {
-		t.log.error("process: killing", args...)
+		t.log.Error("process: killing processes", args...)
 	} else {
-		t.log.info("process: killing", args...)
+		t.log.Info("process: killing processes", args...)
 	}
 }
 
 func (t *Tree) orderKill() {
 	t.advance(Killing, nil)
 	t.platform.kill()
-}
-
-// release gives back what is held for a tree that has ended, and returns the
-// child's result.
-func (t *Tree) release() error {
-	copied := t.copies.wait(t.waitDelay, t.lost != nil)
-	t.releaseCmd()
-	t.cmd.ProcessState = t.status
-	switch {
-	case t.lost != nil:
-		return t.lost
-	case !t.status.Success():
-		return &exec.ExitError{ProcessState: t.status}
-	}
-	return copied
-}
-
-// releaseCmd closes cmd's pipes and ends its watch of its context, which Wait
-// does, whatever it says about the process. It is given one that was let go: the
-// real one has long been reaped, and where os.Process has no handle for it
-// (before Linux 5.4, or on macOS) its pid may be another child's, whose status
-// Wait would take. In a copy, because others may be using cmd.Process.
-func (t *Tree) releaseCmd() {
-	cmd := *t.cmd
-	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = self.Release()
-		cmd.Process = self
-	}
-	_ = cmd.Wait()
-	t.cmd.WaitDelay = t.waitDelay
-}
-
-// oneLine is what cmd is called in logs and errors.
-func oneLine(cmd *exec.Cmd) string {
-	const most = 80
-	line := cmd.String()
-	cut := len(line) > most
-	if cut {
-		line = line[:most-3]
-	}
-	line = strings.Map(func(r rune) rune { // a script of many lines
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(line, ""))
-	if cut {
-		line += "..."
-	}
-	return line
 }

@@ -7,34 +7,31 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gracefulgo/shutdown/internal/clip"
 	"github.com/gracefulgo/shutdown/internal/reaper"
-	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// platform is the way to a reaper.
+// platform is the connection to the tree's reaper.
 type platform struct {
 	link   *link
 	reaper *os.Process
 }
 
-// startBound is how long this program's init functions may take in the reaper.
+// startBound limits the time that this program's init functions take in the
+// reaper.
 const startBound = 30 * time.Second
 
-// start has a reaper start the child. The caller's cmd starts the reaper, in its
-// place: then the pipes of StdoutPipe and its kind are where they ought to be.
+// start starts the reaper and lets it start the child. The reaper is started with
+// the caller's cmd, so that it has the pipes that StdoutPipe and so on have made.
 func (t *Tree) start() (err error) {
 	cmd := t.cmd
-	if err := canBeStartedAgain(); err != nil {
-		return err
+	if err := checkExecutable(); err != nil {
+		return fmt.Errorf("process: start %s: %w", t.command, err)
 	}
 	request, err := t.request()
 	if err != nil {
@@ -55,7 +52,7 @@ func (t *Tree) start() (err error) {
 
 	tried := make(chan struct{})
 	err = t.startReaper(theirs, tried)
-	theirs.Close() // the reaper has its own, and only its end is the end
+	theirs.Close() // or we would not see the end of the socket when the reaper exits
 	if err != nil {
 		return err
 	}
@@ -69,8 +66,8 @@ func (t *Tree) start() (err error) {
 		return err
 	}
 	t.pid = pid
-	// While it is not reaped, and it is not before we say Go, the pid is its own.
-	// FindProcess then holds it by a pidfd.
+	// The reaper does not reap the child before it gets Go, so the PID is not
+	// reused. FindProcess opens a pidfd.
 	if cmd.Process, err = os.FindProcess(pid); err != nil {
 		return err // never on Unix
 	}
@@ -79,18 +76,18 @@ func (t *Tree) start() (err error) {
 			*attr.PidFD = -1
 		}
 	}
-	t.begin(t.watch)
-	_ = t.platform.link.send(order{Go: true}, startBound) // if the reaper is gone, watch will say so
+	t.follow(t.watch)
+	_ = t.platform.link.send(order{Go: true}, startBound) // if the reaper has exited, watch reports it
 	return nil
 }
 
-// linkerEnv tells where this program's shared libraries are: with cgo, it may not
-// start again without it.
+// linkerEnv is where the dynamic linker finds shared libraries. A program with cgo
+// may not start without it.
 const linkerEnv = "LD_LIBRARY_PATH"
 
-// startReaper starts this program again, with all that cmd gives its child. Its
-// environment is empty but for what makes it a reaper: this program's init
-// functions run in it, and must not take it for the program.
+// startReaper starts this program again, with the files that cmd gives its child.
+// Its environment is nearly empty: this program's init functions run in it, and
+// must not act as they do in the program.
 func (t *Tree) startReaper(control *os.File, tried <-chan struct{}) error {
 	cmd := t.cmd
 	path, args, env, dir := cmd.Path, cmd.Args, cmd.Env, cmd.Dir
@@ -113,15 +110,15 @@ func (t *Tree) startReaper(control *os.File, tried <-chan struct{}) error {
 		cmd.Env = append(cmd.Env, linkerEnv+"="+libraries)
 	}
 	cmd.ExtraFiles = append(extra[:len(extra):len(extra)], control)
-	// A group of its own, so that Ctrl-C, or a kill of the program's group, does
-	// not come to it. Not a session of its own: the child stays in the program's,
-	// and a group with members that are stopped is no orphan, which the kernel
-	// would continue.
+	// The reaper has a process group of its own, so that it does not get Ctrl-C, or
+	// a signal to the program's group. It stays in the program's session. If it did
+	// not, the child's group would be orphaned, and the kernel continues stopped
+	// members of an orphaned group.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if attr != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = attr.UseCgroupFD, attr.CgroupFD
 	}
-	// exec.Cmd would kill cmd.Process, and that is not the tree.
+	// exec.Cmd would kill the reaper.
 	cmd.WaitDelay = 0
 	if cmd.Cancel != nil {
 		cmd.Cancel = func() error {
@@ -137,16 +134,16 @@ func (t *Tree) startReaper(control *os.File, tried <-chan struct{}) error {
 	return nil
 }
 
-// startChild tells the reaper what to start, and returns the child's pid.
+// startChild sends the request to the reaper and returns the child's PID.
 func (t *Tree) startChild(r request) (int, error) {
 	link := t.platform.link
 	if err := link.send(r, startBound); err != nil {
-		return 0, fmt.Errorf("process: start %s: to the reaper: %w", t.command, err)
+		return 0, fmt.Errorf("process: start %s: send the request to the reaper: %w", t.command, err)
 	}
 	_ = link.file.SetReadDeadline(time.Now().Add(startBound))
 	var a answer
 	if err := link.receive(&a); err != nil {
-		return 0, fmt.Errorf("process: start %s: the reaper, which is this program started again, has not answered (%w): did an init function of this program end it?", t.command, err)
+		return 0, fmt.Errorf("process: start %s: the reaper, which is this program started again, did not answer (%w): did an init function of this program exit?", t.command, err)
 	}
 	_ = link.file.SetReadDeadline(time.Time{})
 	if a.Errno != 0 {
@@ -155,44 +152,7 @@ func (t *Tree) startChild(r request) (int, error) {
 	return a.Started, nil
 }
 
-// request is what makes the child.
-func (t *Tree) request() (request, error) {
-	cmd := t.cmd
-	r := request{
-		Path: []byte(cmd.Path), Dir: []byte(cmd.Dir), Files: []bool{true, true, true},
-		Attr: new(syscall.SysProcAttr), Signal: t.options.Signal.(syscall.Signal), Grace: t.options.Grace,
-	}
-	args := cmd.Args
-	if len(args) == 0 {
-		args = []string{cmd.Path}
-	}
-	for _, arg := range args {
-		r.Args = append(r.Args, []byte(arg))
-	}
-	for _, entry := range childEnv(cmd) {
-		r.Env = append(r.Env, []byte(entry))
-	}
-	for _, f := range cmd.ExtraFiles {
-		r.Files = append(r.Files, f != nil)
-	}
-	if cmd.SysProcAttr != nil {
-		*r.Attr = *cmd.SysProcAttr
-	}
-	switch {
-	case r.Attr.Ptrace:
-		return r, errors.New("process: cmd.SysProcAttr.Ptrace: only the parent of a process can trace it, and that is the reaper")
-	case r.Attr.Foreground:
-		return r, errors.New("process: cmd.SysProcAttr.Foreground: Ctrl-C would go to the child and not to the program, which is to stop it")
-	}
-	r.Chroot, r.Attr.Chroot = []byte(r.Attr.Chroot), ""
-	r.Attr.UseCgroupFD, r.Attr.PidFD = false, nil // inherited from the reaper; ours to fill
-	if !r.Attr.Setsid && !r.Attr.Setpgid {
-		r.Attr.Setpgid = true
-	}
-	return r, nil
-}
-
-// watch follows the tree to its end.
+// watch handles the reaper's events until the tree has exited.
 func (t *Tree) watch() {
 	var done *reaper.Result
 	for {
@@ -201,7 +161,7 @@ func (t *Tree) watch() {
 			break
 		}
 		if a.Event != nil {
-			t.happened(*a.Event)
+			t.handle(*a.Event)
 		}
 		if a.Done != nil {
 			done = a.Done
@@ -214,49 +174,18 @@ func (t *Tree) watch() {
 		return
 	}
 	over := map[reaper.Phase]State{reaper.Running: Ended, reaper.Stopping: Stopped, reaper.Killed: Killed}[done.Phase]
-	t.log.info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", done.Killed)
+	t.log.Info("process: "+over.String(), "pid", t.pid, "child", statusText(status), "killed", done.Killed)
 	t.advance(over, func() { t.status, t.killed = status, done.Killed })
 }
 
-// lose says that the reaper has gone before the tree had.
+// lose reports that the reaper exited before the tree.
 func (t *Tree) lose(status *os.ProcessState, err error) {
 	if err == nil {
 		err = errors.New(statusText(status))
 	}
-	err = fmt.Errorf("process: tree %d (%s): its reaper ended before it (%w): what is left of it is not known", t.pid, t.command, err)
-	t.log.error("process: the reaper has gone", "pid", t.pid, "error", err.Error())
+	err = fmt.Errorf("process: tree %d (%s): its reaper exited before it (%w): processes may be left running", t.pid, t.command, err)
+	t.log.Error("process: the reaper exited before the tree", "pid", t.pid, "error", err.Error())
 	t.advance(Survived, func() { t.lost = err })
-}
-
-// happened logs a step of the reaper's, and follows it.
-func (t *Tree) happened(e reaper.Event) {
-	switch e.Kind {
-	case reaper.LeaderEnded:
-		if e.Count > 0 {
-			t.log.info("process: the child has ended", "pid", t.pid, "child", inWords(e.Status), "members", e.Count, "processes", list(e.Count, e.Processes))
-		}
-	case reaper.Signalled:
-		t.log.info("process: signalled", "pid", t.pid, "signal", signame.Name(e.Signal), "members", e.Count)
-		if len(e.Processes) > 0 {
-			t.log.warn("process: signal refused", "pid", t.pid, "signal", signame.Name(e.Signal), "processes", list(len(e.Processes), e.Processes))
-		}
-	case reaper.Waiting:
-		t.log.info("process: waiting", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
-	case reaper.Killing:
-		t.logKilling("pid", t.pid, "signal", "SIGKILL", "members", e.Count, "processes", list(e.Count, e.Processes))
-		t.advance(Killing, nil)
-	case reaper.GaveUp:
-		var left []Survivor
-		for _, p := range e.Processes {
-			s := Survivor{Pid: p.Pid, Command: p.Command, Err: errStillThere}
-			if p.Errno != 0 {
-				s.Err = p.Errno
-			}
-			left = append(left, s)
-		}
-		t.log.error("process: survivors", "pid", t.pid, "members", e.Count, "processes", list(e.Count, e.Processes))
-		t.advance(Survived, func() { t.left = left })
-	}
 }
 
 func (p *platform) stop(o Options) {
@@ -269,63 +198,9 @@ func (p *platform) kill() {
 	p.wake()
 }
 
-// wake continues a reaper that somebody has stopped. That the order reached it,
-// and what came of it, is seen by what it reports.
+// wake continues a reaper that was stopped by SIGSTOP.
 func (p *platform) wake() {
 	if p.reaper != nil {
 		_ = p.reaper.Signal(unix.SIGCONT)
 	}
-}
-
-// canBeStartedAgain refuses where /proc/self/exe is another program, with us as
-// a library in it.
-func canBeStartedAgain() error {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return nil
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "-buildmode" && !strings.HasSuffix(setting.Value, "exe") && setting.Value != "pie" {
-			return fmt.Errorf("process: a tree needs a program of its own for its reaper, and this one is built with -buildmode=%s", setting.Value)
-		}
-	}
-	return nil
-}
-
-func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "program"), nil
-}
-
-// maxListed is how many processes a log line names.
-const maxListed = 20
-
-// list describes the first of count processes, and says how many more there are.
-func list(count int, processes []reaper.Process) string {
-	var b strings.Builder
-	for i, p := range processes[:min(len(processes), maxListed)] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%d %s", p.Pid, p.Command)
-		if p.Errno != 0 {
-			fmt.Fprintf(&b, " (%v)", p.Errno)
-		} else {
-			fmt.Fprintf(&b, " (%v)", p.Age.Round(100*time.Millisecond))
-		}
-	}
-	if more := count - min(len(processes), maxListed); more > 0 && len(processes) > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	return clip.Text(b.String())
-}
-
-func inWords(status unix.WaitStatus) string {
-	if status.Signaled() {
-		return "signal " + signame.Name(status.Signal())
-	}
-	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown/process"
 )
 
-func TestAChildThatEndsByItselfIsReportedAsItEnded(t *testing.T) {
+func TestWaitReturnsTheChildsStatus(t *testing.T) {
 	for _, c := range []struct {
 		script string
 		code   int
@@ -26,7 +26,7 @@ func TestAChildThatEndsByItselfIsReportedAsItEnded(t *testing.T) {
 	}{
 		{"exit 0", 0, 0},
 		{"exit 1", 1, 0},
-		{"exit 143", 143, 0}, // is not the same as SIGTERM
+		{"exit 143", 143, 0}, // not the same as SIGTERM
 		{"exit 255", 255, 0},
 		{"kill -TERM $$", 0, syscall.SIGTERM},
 		{"kill -KILL $$", 0, syscall.SIGKILL},
@@ -68,15 +68,15 @@ func TestAChildThatNeedsASecondToCleanUpGetsIt(t *testing.T) {
 	isExit(t, tree.Wait(), 7, 0)
 }
 
-func TestTheStopSignalCanBeAnother(t *testing.T) {
-	script := `trap 'echo reloaded' TERM; trap 'echo bye; exit 0' HUP; echo up; while :; do sleep 0.1; done`
+func TestStopSendsTheSignalOfTheOptions(t *testing.T) {
+	script := `trap 'echo reloaded' TERM; trap 'echo stopped; exit 0' HUP; echo up; while :; do sleep 0.1; done`
 	tree, out := start(t, shell(script), process.Options{Signal: syscall.SIGHUP})
 	require.NoError(t, tree.Stop(soonContext(t)))
-	require.Equal(t, "bye\n", rest(t, out))
+	require.Equal(t, "stopped\n", rest(t, out))
 	require.NoError(t, tree.Wait())
 }
 
-func TestWhatDoesNotEndOnTheSignalIsKilledAndThatIsSaid(t *testing.T) {
+func TestStopKillsAfterTheGracePeriod(t *testing.T) {
 	tree, _ := start(t, shell(`trap '' TERM; echo up; while :; do sleep 0.1; done`), process.Options{Grace: 200 * time.Millisecond})
 	began := time.Now()
 	err := tree.Stop(soonContext(t))
@@ -86,8 +86,8 @@ func TestWhatDoesNotEndOnTheSignalIsKilledAndThatIsSaid(t *testing.T) {
 	isExit(t, tree.Wait(), 0, syscall.SIGKILL)
 }
 
-func TestKillDoesNotAskAndIsNoError(t *testing.T) {
-	tree, out := start(t, shell(`trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done`), process.Options{})
+func TestKillSendsNoOtherSignalAndReturnsNil(t *testing.T) {
+	tree, out := start(t, shell(`trap 'echo SIGTERM' TERM; echo up; while :; do sleep 0.1; done`), process.Options{})
 	require.NoError(t, tree.Kill())
 	require.Equal(t, process.Killed, tree.State())
 	require.Empty(t, rest(t, out))
@@ -104,14 +104,7 @@ func TestStopKillsWhenItsContextEnds(t *testing.T) {
 	require.Equal(t, process.Killed, tree.State())
 }
 
-func TestStoppingNothingOrWhatHasEndedIsNoError(t *testing.T) {
-	var none *process.Tree
-	require.NoError(t, none.Stop(t.Context()))
-	require.NoError(t, none.Kill())
-	require.NoError(t, none.Wait())
-	require.Equal(t, process.Ended, none.State())
-	require.Zero(t, none.Pid())
-
+func TestStoppingATreeThatHasExitedReturnsNil(t *testing.T) {
 	tree, err := process.Start(shell("exit 3"), process.Options{Logger: quiet})
 	require.NoError(t, err)
 	isExit(t, tree.Wait(), 3, 0)
@@ -121,7 +114,7 @@ func TestStoppingNothingOrWhatHasEndedIsNoError(t *testing.T) {
 	isExit(t, tree.Wait(), 3, 0)
 }
 
-func TestStopMayBeCalledByManyAtOnce(t *testing.T) {
+func TestStopMayBeCalledConcurrently(t *testing.T) {
 	tree, _ := start(t, shell(`trap 'sleep 0.3; exit 5' TERM; echo up; while :; do sleep 0.1; done`), process.Options{})
 	var all sync.WaitGroup
 	for range 20 {
@@ -133,7 +126,7 @@ func TestStopMayBeCalledByManyAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-func TestTheEndOfTheCommandsContextIsAStop(t *testing.T) {
+func TestTheEndOfTheCommandsContextStopsTheTree(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, "bash", "-c", `sleep 600 & trap 'sleep 0.3; echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done`)
 	tree, out := start(t, cmd, process.Options{})
@@ -144,7 +137,7 @@ func TestTheEndOfTheCommandsContextIsAStop(t *testing.T) {
 }
 
 func TestWaitWaitsForTheWholeTree(t *testing.T) {
-	// It is up when its parent, the child, has been reaped.
+	// The descendant prints "up" when the child has been reaped.
 	cmd := shell(`(trap 'exit 0' TERM; while kill -0 $$; do sleep 0.01; done 2>/dev/null; echo up; while :; do sleep 0.1; done) & exit 4`)
 	tree, _ := start(t, cmd, process.Options{})
 	ended := make(chan error, 1)
@@ -159,16 +152,16 @@ func TestWaitWaitsForTheWholeTree(t *testing.T) {
 	isExit(t, <-ended, 4, 0)
 }
 
-// The race detector would see it.
-func TestCommandsProcessMayBeUsedWhileSomebodyWaits(t *testing.T) {
+// The race detector checks it.
+func TestCmdProcessMayBeUsedDuringWait(t *testing.T) {
 	cmd := shell(`trap 'exit 0' TERM; trap : HUP; echo up; while :; do sleep 0.05; done`)
 	tree, _ := start(t, cmd, process.Options{})
 	ended := make(chan error, 1)
 	go func() { ended <- tree.Wait() }()
-	go func() { _ = tree.Stop(context.Background()) }() // Wait says how it ended
+	go func() { _ = tree.Stop(context.Background()) }() // Wait returns the result
 	for {
-		_ = cmd.Process.Signal(syscall.SIGHUP) // it may have ended
-		time.Sleep(time.Millisecond)           // or it would do nothing else, on a machine with one core
+		_ = cmd.Process.Signal(syscall.SIGHUP) // the child may have exited
+		time.Sleep(time.Millisecond)           // a machine with one core has to run the child, too
 		select {
 		case err := <-ended:
 			require.NoError(t, err)
@@ -186,8 +179,8 @@ func TestBadOptionsAreNamed(t *testing.T) {
 	}{
 		{process.Options{Signal: syscall.SIGKILL}, "Options.Signal: SIGKILL cannot be caught"},
 		{process.Options{Signal: syscall.SIGSTOP}, "Options.Signal: SIGSTOP cannot be caught"},
-		{process.Options{Signal: syscall.Signal(0)}, "Options.Signal: signal 0 is no signal"},
-		{process.Options{Signal: syscall.Signal(99)}, "Options.Signal: signal 99 is no signal"},
+		{process.Options{Signal: syscall.Signal(0)}, "Options.Signal: signal 0 is not a signal"},
+		{process.Options{Signal: syscall.Signal(99)}, "Options.Signal: signal 99 is not a signal"},
 		{process.Options{Grace: -time.Second}, "Options.Grace: -1s is negative"},
 	} {
 		cmd := exec.Command("true")
@@ -197,7 +190,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeStartedIsAnErrorAsOfExec(t *testing.T) {
+func TestStartReturnsTheErrorsOfExec(t *testing.T) {
 	for path, want := range map[string]error{"/nonexistent": fs.ErrNotExist, "/etc/passwd": fs.ErrPermission} {
 		cmd := exec.Command(path)
 		cmd.Stdin, cmd.Stdout = new(mute), new(full)
@@ -214,13 +207,13 @@ func TestWhatCannotBeStartedIsAnErrorAsOfExec(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-// mute is a Reader that has nothing to say.
+// mute is a Reader that fails.
 type mute struct{}
 
 func (*mute) Read([]byte) (int, error) { return 0, errors.New("nothing to read") }
 
-func TestASurvivorWithoutANameIsSaid(t *testing.T) {
-	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app"}, "process: tree 7 (app): what /proc does not show could not be ended")
+func TestTheTextOfASurvivorsError(t *testing.T) {
+	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app"}, "process: tree 7 (app): processes that /proc does not show could not be ended")
 	require.EqualError(t, &process.SurvivorsError{Root: 7, Command: "app", Survivors: []process.Survivor{{Pid: 9, Command: "x", Err: fs.ErrPermission}}},
 		"process: tree 7 (app): 1 process could not be ended: 9 x (permission denied)")
 }

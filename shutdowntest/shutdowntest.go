@@ -1,14 +1,14 @@
-// Package shutdowntest gives tests a Manager that touches nothing outside of
-// them: no signals, no lame duck, and its log is the test's.
+// Package shutdowntest provides a Manager for tests. It catches no signals, has no lame
+// duck, and logs to the test. At the end of the test its shutdown runs, and the test
+// fails if that fails.
 //
 //	func TestOrders(t *testing.T) {
 //		m := shutdowntest.New(t)
 //		srv := orders.Start(m)
-//		// ... requests, and what is expected of them
-//	} // here the shutdown runs, and has to end well
+//		// requests and assertions
+//	}
 //
-// It works inside of a testing/synctest bubble as well, where all of the
-// shutdown is in virtual time.
+// In a testing/synctest bubble the shutdown runs in virtual time.
 package shutdowntest
 
 import (
@@ -19,15 +19,15 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// New returns a Manager for t. It catches no signals ([shutdown.Manager.Signal]
-// stands in for them), has no lame duck, and logs to t.
+// New returns a Manager for t. It does not block. The Manager catches no signals; use
+// [shutdown.Manager.Signal] instead. It has no lame duck, and a grace period of 10 s,
+// unless the environment variables that [shutdown.Config] lists say otherwise. It logs
+// to t.
 //
-// When the test has ended New's cleanup begins the shutdown, if the test has not,
-// and waits for its end, which comes within 9 s. The test fails if something
-// failed, was cut off or was left behind. A test that calls Wait itself judges
-// what it returns: then the cleanup only waits.
-//
-// The three environment variables that [shutdown.Config] lists apply here as well.
+// At the end of the test a cleanup function starts the shutdown, unless the test has
+// done so, and waits until it has ended, which takes at most 9 s. The test fails if a
+// hook or worker returned an error, if work was cut off, or if a hook was abandoned. If
+// the test calls Wait, it checks the result itself, and the cleanup function only waits.
 func New(t testing.TB) *shutdown.Manager {
 	t.Helper()
 	m, err := shutdown.New(shutdown.Config{
@@ -40,15 +40,15 @@ func New(t testing.TB) *shutdown.Manager {
 		t.Fatalf("shutdowntest: %v", err)
 	}
 	t.Cleanup(func() {
-		judged := false
+		checked := false // by the test
 		select {
 		case <-m.Waiting():
-			judged = true
+			checked = true
 		default:
 		}
 		m.Begin(nil)
-		if err := m.Wait(); err != nil && !judged {
-			t.Errorf("shutdowntest: the shutdown did not end well: %v\n%v", err, m.Report())
+		if err := m.Wait(); err != nil && !checked {
+			t.Errorf("shutdowntest: shutdown: %v\n%v", err, m.Report())
 		}
 	})
 	return m

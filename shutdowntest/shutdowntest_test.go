@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A recorder is a test whose failures are seen by another.
+// A recorder is a testing.TB that records its failures.
 type recorder struct {
 	testing.TB
 	output   bytes.Buffer
@@ -41,32 +41,32 @@ func (r *recorder) end() {
 	}
 }
 
-func TestTheShutdownRunsAtTheEndOfATestAndHasToEndWell(t *testing.T) {
+func TestTheShutdownRunsAtTheEndOfTheTestAndItsErrorsFailTheTest(t *testing.T) {
 	boom := errors.New("boom")
 	for name, test := range map[string]struct {
 		do   func(t *testing.T, m *shutdown.Manager)
 		fail string // "" if the test is to pass
 	}{
-		"nothing": {func(*testing.T, *shutdown.Manager) {}, ""},
-		"a worker that is told": {func(_ *testing.T, m *shutdown.Manager) {
+		"an empty test": {func(*testing.T, *shutdown.Manager) {}, ""},
+		"a worker that ends with its context": {func(_ *testing.T, m *shutdown.Manager) {
 			m.Go("w", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		}, ""},
 		"a hook that fails": {func(_ *testing.T, m *shutdown.Manager) {
 			m.On(shutdown.Close, "db", func(context.Context) error { return boom })
 		}, `close hook "db": boom`},
-		"work that never ends":      {func(_ *testing.T, m *shutdown.Manager) { _, _ = m.Track("GET /") }, "1 task cut off: GET /"},
-		"a worker that has failed":  {func(_ *testing.T, m *shutdown.Manager) { m.Go("w", func(context.Context) error { return boom }) }, `worker "w": boom`},
-		"a test that has begun it":  {func(_ *testing.T, m *shutdown.Manager) { m.Signal(os.Interrupt) }, ""},
-		"a test that judges itself": {func(t *testing.T, m *shutdown.Manager) { m.Begin(boom); require.ErrorIs(t, m.Wait(), boom) }, ""},
+		"a task that never ends":          {func(_ *testing.T, m *shutdown.Manager) { _, _ = m.Track("GET /") }, "1 task cut off: GET /"},
+		"a worker that has failed":        {func(_ *testing.T, m *shutdown.Manager) { m.Go("w", func(context.Context) error { return boom }) }, `worker "w": boom`},
+		"a test that starts the shutdown": {func(_ *testing.T, m *shutdown.Manager) { m.Signal(os.Interrupt) }, ""},
+		"a test that calls Wait":          {func(t *testing.T, m *shutdown.Manager) { m.Begin(boom); require.ErrorIs(t, m.Wait(), boom) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := &recorder{TB: t}
 				m := shutdowntest.New(r)
 				test.do(t, m)
-				began := time.Now()
+				start := time.Now()
 				r.end()
-				require.LessOrEqual(t, time.Since(began), 9*time.Second)
+				require.LessOrEqual(t, time.Since(start), 9*time.Second)
 				require.Equal(t, shutdown.Done, m.Phase())
 				require.Contains(t, r.output.String(), "shutdown: started")
 				if test.fail == "" {

@@ -1,87 +1,89 @@
-// Command shutdown-init is the init of a container whose program cannot stop
-// itself, or whose start script does not exec.
+// Command shutdown-init runs a command as PID 1 of a container, forwards signals to
+// it and to all of its descendants, and exits when all of them have exited. It is
+// for start scripts that do not exec their program, and for programs that cannot
+// stop themselves.
 //
 //	COPY shutdown-init /
 //	ENTRYPOINT ["/shutdown-init", "--grace", "25s", "--"]
 //	CMD ["./start.sh"]
 //
-// It runs a command, forwards signals to it and to everything that it has
-// started, and ends when all of that has ended: a script that dies of its
-// SIGTERM does not take down an app that is still cleaning up. What is left when
-// the grace period is over is killed. It says on stderr what it waits for.
+// A shell that runs a program does not forward SIGTERM to it. And if the shell exits
+// on SIGTERM, the container stops with it, while the program is still cleaning up.
+// With shutdown-init the program gets SIGTERM too, and the container runs until the
+// program has exited. Processes that are left after the grace period are killed. It
+// logs on stderr what it waits for. It runs on Linux only.
 //
 // # Usage
 //
-//	shutdown-init [--signal TERM=HUP] [--grace 25s] [--to tree|child] [--ok 143] -- command [argument ...]
-//
-// --signal TERM=HUP forwards the one signal as the other, for a program that
-// stops on another signal than the platform sends. It may be repeated. Names are
-// TERM, SIGTERM, 15 or RTMIN+3. SIGKILL and SIGSTOP are refused.
+//	shutdown-init [--grace 25s] [--ok 143] [--signal TERM=HUP] [--to tree|child] -- command [argument ...]
 //
 // --grace is the time from SIGTERM, SIGINT or SIGQUIT, or from a signal that is
-// forwarded as one of them, until SIGKILL for what is left. It has to be shorter
-// than what the platform grants, or the platform's SIGKILL comes first. Without
-// the flag it is the environment's SHUTDOWN_GRACE_PERIOD, less SHUTDOWN_PRESTOP
-// if that is set, and less a twentieth, 2.5 s at most; without it, 9.5s, which is
-// Docker's ten seconds less a twentieth. So a program with package shutdown, which
-// by default leaves twice as much, comes to its own end before.
+// forwarded as one of them, until the processes that are left get SIGKILL. It has to
+// be shorter than the platform's grace period. The default is the environment
+// variable SHUTDOWN_GRACE_PERIOD, less SHUTDOWN_PRESTOP if that is set, and less a
+// twentieth, but at most 2.5 s. Without SHUTDOWN_GRACE_PERIOD it is 9.5s: Docker's 10 s
+// less a twentieth. A program that uses package shutdown keeps a tenth by default, so
+// it stops by itself before that.
 //
-// --to tree, the default, forwards signals to all processes; a process without a
-// handler for SIGHUP or SIGUSR1 ends by it. --to child forwards them to the
-// command alone, for one that stops its workers in an order of its own (a program
-// that uses package process, for example); those who are there when it has ended
-// then get the signal that began the stop.
+// --ok 143 makes the command's exit code 143 count as 0. That is the code of a shell
+// that was ended by SIGTERM. The flag may be repeated or have a list: 143,129.
 //
-// --ok 143 is an exit code of the command that counts as 0, such as that of a
-// shell that has died of the SIGTERM it was sent. It may be repeated or be a list,
-// 143,129.
+// --signal TERM=HUP forwards SIGTERM as SIGHUP, for a program that stops on another
+// signal than the platform sends. It may be repeated. Signals are written as TERM,
+// SIGTERM, 15 or RTMIN+3. SIGKILL and SIGSTOP are refused.
 //
-// # What it does
-//
-// As pid 1 it gets the orphans of the container; under another init, or in a
-// terminal, it makes itself a subreaper. It reaps them all. It needs the /proc of
-// its PID namespace.
-//
-// The SIGTERM that begins the stop goes to each process once, also to one that
-// loses its parent later; its repetition is not forwarded: a preStop hook or an
-// init above sends one of its own, and it would end what a trap handler has
-// started to clean up. Every other signal is forwarded as often as it comes.
-// SIGCHLD, SIGPIPE, SIGURG, SIGTTIN and SIGTTOU are not.
-//
-// If the command ends with 0 (or a code of --ok) and leaves processes behind,
-// they are daemons that it was to start, and are waited for. If it fails, what it
-// leaves is stopped, so that whoever supervises the container hears of it.
-//
-// The command has a process group of its own. If the terminal on stdin is ours,
-// it gets it, so that it can read, and Ctrl-C goes to it.
+// --to tree, the default, forwards signals to all processes. A process without a
+// handler for SIGHUP or SIGUSR1 is ended by it. --to child forwards them to the
+// command alone, for a command that stops its workers in an order of its own, such as
+// a program that uses package process. The processes that are left when the command
+// has exited then get the signal that started the stop.
 //
 // # Exit codes
 //
-// The command's own; 128+n if signal n ended it, so 137 if it was killed at the
-// end of the grace period; 0 for --ok. 127 if there is no such command, 126 if it
-// cannot be run, 2 if the flags are wrong.
+// The exit code is that of the command, or 0 for one of --ok. It is 128+n if signal n
+// ended the command, so 137 if it was killed at the end of the grace period. It is
+// 127 if the command was not found, 126 if it cannot be run, and 2 if the flags are
+// wrong.
+//
+// # Signals
+//
+// The SIGTERM that starts the stop is sent to each process once, also to those that
+// become orphans later. Another SIGTERM is not forwarded: a preStop hook or another
+// init may send one as well, and it would end what a trap handler has started to
+// clean up. Every other signal is forwarded each time it arrives, except SIGCHLD,
+// SIGPIPE, SIGURG, SIGTTIN and SIGTTOU.
+//
+// The command has a process group of its own. If shutdown-init has the terminal on
+// stdin, it passes it to the command, which can then read from it and gets its
+// Ctrl-C.
+//
+// # Processes that the command leaves
+//
+// Orphans become children of shutdown-init, which reaps them: as PID 1, or under
+// another init as a subreaper. It needs the /proc of its PID namespace.
+//
+// If the command exits with 0, or a code of --ok, and processes are left, they are
+// daemons that it has started, and shutdown-init waits for them. If it fails, they
+// are stopped, so that the container exits and its supervisor sees the failure.
 //
 // # Other inits
 //
-// If the program handles SIGTERM and is started by exec, any of them will do, and
-// the platform's own (docker run --init) is at hand. What these do, and this does
-// not:
+// If the program handles SIGTERM and is started by exec, any init will do, and the
+// platform has one (docker run --init). These do what shutdown-init does not:
 //
 //   - tini is 24 KB and needs no /proc. It can ask for a signal when its parent
-//     dies (-p) and warn about zombies that it reaps (-w), and is what docker run
-//     --init runs.
-//   - dumb-init is as small. It can drop signals (--rewrite 15:0), and suspends
-//     and continues with its child on SIGTSTP and SIGCONT.
-//   - catatonit can be the pause process of a pod (-P), and is what podman run
-//     --init runs.
-//   - smell-baron runs several commands at once. It waits for all processes, too,
-//     for ten seconds that cannot be changed.
-//   - s6-overlay and its kind supervise: they start again what has ended, log,
-//     and know an order. This is none of that.
+//     exits (-p) and warn about zombies that it reaps (-w). docker run --init runs
+//     it.
+//   - dumb-init is as small. It can drop signals (--rewrite 15:0), and suspends and
+//     continues with its child on SIGTSTP and SIGCONT.
+//   - catatonit can be the pause process of a pod (-P). podman run --init runs it.
+//   - smell-baron runs several commands at once. It waits for all processes too, for
+//     a fixed ten seconds.
+//   - s6-overlay and others are supervisors: they restart what has exited, log, and
+//     start services in order.
 //
-// A start script without exec, and an app that needs a second to clean up: with
-// tini, with tini -g, dumb-init and catatonit the clean-up does not run, because
-// they end when the script does, and the kernel kills the rest. None of them ends
-// if the command ignores the signal. go test -v ./cmd/shutdown-init draws the
-// tables.
+// With a start script without exec, and a program that needs a second to clean up,
+// the clean-up does not run under tini, tini -g, dumb-init and catatonit: they exit
+// when the script does, and the kernel kills the rest. None of them exits if the
+// command ignores the signal. go test -v ./cmd/shutdown-init prints the tables.
 package main

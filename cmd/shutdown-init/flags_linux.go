@@ -15,7 +15,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// config is what the command line asks for.
+// config holds the flags and the command.
 type config struct {
 	rewrite   map[unix.Signal]unix.Signal
 	grace     time.Duration
@@ -26,20 +26,20 @@ type config struct {
 
 const usage = `usage: shutdown-init [flags] -- command [argument ...]
 
-Runs command, forwards signals to it and to everything below it, and ends when
-all of it has ended, with the exit code of command.
+Runs command, forwards signals to it and to all of its descendants, and exits
+when all of them have exited, with the exit code of command.
 
-  --signal TERM=HUP  forward the one signal as the other; may be repeated
-  --grace 25s        from SIGTERM, SIGINT or SIGQUIT to SIGKILL for what is left
-                     (default: %s less a twentieth if that is set,
-                     else 9.5s)
-  --to tree|child    who gets signals: all processes, or command alone
-                     (default tree)
+  --grace 25s        time from SIGTERM, SIGINT or SIGQUIT to SIGKILL for the
+                     processes that are left (default: %s less a
+                     twentieth if that is set, else 9.5s)
   --ok 143           an exit code of command that counts as 0; may be repeated,
                      or be a list: --ok 143,129
+  --signal TERM=HUP  forward SIGTERM as SIGHUP; may be repeated
+  --to tree|child    forward signals to all processes, or to command alone
+                     (default tree)
 
 Exit codes: that of command; 128+n if signal n ended it; 126 if it cannot be
-run, 127 if there is none; 2 if the flags are wrong.
+run, 127 if it was not found; 2 if the flags are wrong.
 `
 
 const (
@@ -49,8 +49,8 @@ const (
 	defaultGrace = 9500 * time.Millisecond
 )
 
-// parse reads the command line. It has told stderr what is wrong with it, if
-// there is an error; flag.ErrHelp is none.
+// parse reads the command line. If it returns an error, it has written it to stderr,
+// or the usage for flag.ErrHelp.
 func parse(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
 	c := config{rewrite: make(map[unix.Signal]unix.Signal), ok: make(map[int]bool)}
 	flags := flag.NewFlagSet("shutdown-init", flag.ContinueOnError)
@@ -84,23 +84,23 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 	return c, err
 }
 
-// graceFromEnv takes the grace period from where the program's own library would
-// take it, less a preStop's part of it. The library ends by default when a tenth
-// is left, and says on what; our kill comes after that and before the platform's.
-// A malformed value counts as unset.
+// graceFromEnv returns the grace period that package shutdown would take from the
+// environment, less the part of a preStop hook and a twentieth. By default the
+// package stops waiting, and logs for what, when a tenth is left; SIGKILL comes after
+// that and before the platform's. A malformed value counts as unset.
 func graceFromEnv(getenv func(string) string, stderr io.Writer) time.Duration {
 	grace, ok := durationFromEnv(envGrace, getenv, stderr)
 	if !ok || grace == 0 {
 		return defaultGrace
 	}
-	// What a preStop takes is over when SIGTERM comes.
+	// The preStop hook has run when SIGTERM arrives.
 	if preStop, ok := durationFromEnv(envPreStop, getenv, stderr); ok && preStop < grace {
 		grace -= preStop
 	}
 	return grace - min(grace/20, 2500*time.Millisecond)
 }
 
-// durationFromEnv reads "30s" or "30", which are seconds.
+// durationFromEnv reads "30s", or "30", which means seconds.
 func durationFromEnv(key string, getenv func(string) string, stderr io.Writer) (time.Duration, bool) {
 	value := getenv(key)
 	if value == "" {
@@ -111,7 +111,7 @@ func durationFromEnv(key string, getenv func(string) string, stderr io.Writer) (
 		d, err = time.ParseDuration(value + "s")
 	}
 	if err != nil || d < 0 {
-		fmt.Fprintf(stderr, "shutdown-init: %s is no duration: ignored\n", clip.Text(fmt.Sprintf("%s=%q", key, value)))
+		fmt.Fprintf(stderr, "shutdown-init: %s is not a duration: ignored\n", clip.Text(fmt.Sprintf("%s=%q", key, value)))
 		return 0, false
 	}
 	return d, true
@@ -131,7 +131,7 @@ func (c *config) addRewrite(value string) error {
 		return err
 	}
 	if received == unix.SIGCHLD {
-		return errors.New("SIGCHLD is how an init learns that a process has ended: it is not forwarded")
+		return errors.New("SIGCHLD tells an init that a child has exited: it is not forwarded")
 	}
 	c.rewrite[received] = sent
 	return nil
@@ -141,15 +141,15 @@ func (c *config) addOK(value string) error {
 	for text := range strings.SplitSeq(value, ",") {
 		code, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || code < 0 || code > 255 {
-			return fmt.Errorf("%q is no exit code from 0 to 255", text)
+			return fmt.Errorf("%q is not an exit code from 0 to 255", text)
 		}
 		c.ok[code] = true
 	}
 	return nil
 }
 
-// parseSignal knows TERM, SIGTERM, 15 and, because systemd in a container wants
-// it, RTMIN+3.
+// parseSignal accepts TERM, SIGTERM, 15 and RTMIN+3, which stops a systemd that runs
+// in a container.
 func parseSignal(name string) (unix.Signal, error) {
 	text := strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(name)), "SIG")
 	sig := unix.SignalNum("SIG" + text)
@@ -162,7 +162,7 @@ func parseSignal(name string) (unix.Signal, error) {
 	}
 	switch {
 	case sig <= 0 || sig > lastSignal:
-		return 0, fmt.Errorf("%q is no signal", name)
+		return 0, fmt.Errorf("%q is not a signal", name)
 	case sig == unix.SIGKILL || sig == unix.SIGSTOP:
 		return 0, fmt.Errorf("%s cannot be caught by any program", signame.Name(sig))
 	}
@@ -170,6 +170,6 @@ func parseSignal(name string) (unix.Signal, error) {
 }
 
 const (
-	rtmin      unix.Signal = 34 // the C library keeps 32 and 33
+	rtmin      unix.Signal = 34 // the C library uses 32 and 33 itself
 	lastSignal unix.Signal = 64
 )

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,43 +11,42 @@ import (
 	"github.com/gracefulgo/shutdown/internal/signame"
 )
 
-// An initProcess forwards what is received to what is below it.
+// An initProcess forwards signals to its descendants.
 type initProcess struct {
 	config
 	child  int
 	reaper *reaper.Reaper
 
 	mu         sync.Mutex // protects what follows
-	stopping   time.Time  // zero: not asked to
-	terminated bool       // they have been sent what SIGTERM is forwarded as
+	stopping   time.Time  // when the stop started; zero: it has not
+	terminated bool       // the signal that SIGTERM is forwarded as has been sent
 }
 
-// received forwards a signal, as what it is rewritten to. One that asks for the
-// end starts the grace period.
+// received forwards a signal, rewritten if the flags say so. One that asks to stop
+// starts the grace period.
 func (i *initProcess) received(sig unix.Signal) {
 	switch sig {
 	case unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU: // about our own stderr and terminal
 		return
 	}
 	send := i.rewritten(sig)
-	if !asksForTheEnd(sig) && !asksForTheEnd(send) {
+	if !asksToStop(sig) && !asksToStop(send) {
 		i.reaper.Forward(send, i.childOnly)
 		return
 	}
-	// SIGTERM comes twice wherever a preStop hook, or an init above, sends one
-	// of its own; to a trap handler that is cleaning up it would be fatal. Any
-	// other signal is somebody's wish.
-	begins, repeated := i.begin(sig, send)
+	// A preStop hook, or another init, may send SIGTERM as well. The second would end
+	// a trap handler that is cleaning up. Any other signal was sent on purpose.
+	starts, repeated := i.start(sig, send)
 	switch {
-	case begins:
-		say("%s: %s to %s, and at most %v to end", signame.Name(sig), signame.Name(send), i.target(), i.grace)
+	case starts:
+		say("received %s: sending %s to %s, and SIGKILL after %v", signame.Name(sig), signame.Name(send), i.target(), i.grace)
 		i.reaper.Stop(send, i.grace, i.childOnly)
 	case !repeated:
 		i.reaper.Forward(send, i.childOnly)
 	}
 }
 
-func asksForTheEnd(sig unix.Signal) bool {
+func asksToStop(sig unix.Signal) bool {
 	return sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGQUIT
 }
 
@@ -66,58 +64,58 @@ func (i *initProcess) rewritten(sig unix.Signal) unix.Signal {
 	return sig
 }
 
-// begin says whether sig begins the stop, and whether it is a SIGTERM that would
-// repeat what they have been sent.
-func (i *initProcess) begin(sig, send unix.Signal) (begins, repeated bool) {
+// start reports whether sig starts the stop, and whether it is a SIGTERM after one
+// that has been forwarded.
+func (i *initProcess) start(sig, send unix.Signal) (starts, repeated bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.stopping.IsZero() {
-		i.stopping, begins = time.Now(), true
+		i.stopping, starts = time.Now(), true
 	}
 	repeated = i.terminated && sig == unix.SIGTERM
 	i.terminated = i.terminated || send == i.rewritten(unix.SIGTERM)
-	return begins, repeated
+	return starts, repeated
 }
 
-// report is told by the reaper what happens.
+// report handles the reaper's events.
 func (i *initProcess) report(e reaper.Event) {
 	switch e.Kind {
 	case reaper.Signalled:
 		if len(e.Processes) > 0 {
-			say("%s refused by %s", signame.Name(e.Signal), refusals(e.Processes))
+			say("%s could not be sent to %s", signame.Name(e.Signal), list(len(e.Processes), e.Processes))
 		}
 	case reaper.Waiting:
 		say("waiting for %s", list(e.Count, e.Processes))
 	case reaper.Killing:
 		say("the grace period of %v is over: killing %s", i.grace, list(e.Count, e.Processes))
 	case reaper.GaveUp:
-		say("could not be killed: %s", refusals(e.Processes))
+		say("could not kill %s", list(e.Count, e.Processes))
 	case reaper.LeaderEnded:
 		i.childEnded(e)
 	}
 }
 
-// childEnded decides what becomes of those whom the child has left. If it ended
-// well, they are what it was to start: daemons. If not, whoever supervises the
-// container has to hear of it.
+// childEnded decides what happens to the processes that the child has left. If it
+// succeeded, they are daemons that it was to start. If not, the container has to
+// exit, so that its supervisor sees the failure.
 func (i *initProcess) childEnded(e reaper.Event) {
 	if e.Count == 0 {
 		return
 	}
 	code, sig := i.code(e.Status), i.rewritten(unix.SIGTERM)
-	begins := false
+	starts := false
 	if code != 0 {
-		begins, _ = i.begin(unix.SIGTERM, sig)
+		starts, _ = i.start(unix.SIGTERM, sig)
 	}
-	if begins {
-		say("%s: %s, with %v to end for %s", i.command[0], inWords(e.Status), i.grace, list(e.Count, e.Processes))
+	if starts {
+		say("%s: %s; sending %s, and SIGKILL after %v, to %s", i.command[0], statusText(e.Status), signame.Name(sig), i.grace, list(e.Count, e.Processes))
 		i.reaper.Stop(sig, i.grace, false)
 		return
 	}
-	say("%s: %s; waiting for %s", i.command[0], inWords(e.Status), list(e.Count, e.Processes))
+	say("%s: %s; waiting for %s", i.command[0], statusText(e.Status), list(e.Count, e.Processes))
 }
 
-// code is what the child's end is to us.
+// code returns the exit code for the child's status.
 func (i *initProcess) code(status unix.WaitStatus) int {
 	code := status.ExitStatus()
 	if status.Signaled() {
@@ -130,48 +128,36 @@ func (i *initProcess) code(status unix.WaitStatus) int {
 }
 
 func (i *initProcess) exitCode(r reaper.Result) int {
-	code := exitLeftBehind
-	if r.LeaderEnded {
-		code = i.code(r.Status)
-	}
+	code := i.code(r.Status)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	switch {
 	case i.stopping.IsZero():
-	case r.Left > 0:
-		say("%s left behind after %v, exit code %d", count(r.Left), i.took(), code)
 	case r.Killed > 0:
-		say("all ended after %v, %d of them killed, exit code %d", i.took(), r.Killed, code)
+		say("all processes exited after %v, %d of them killed, exit code %d", i.took(), r.Killed, code)
 	default:
-		say("all ended after %v, exit code %d", i.took(), code)
+		say("all processes exited after %v, exit code %d", i.took(), code)
 	}
 	return code
 }
 
 func (i *initProcess) took() time.Duration { return time.Since(i.stopping).Round(time.Millisecond) }
 
-func inWords(status unix.WaitStatus) string {
+func statusText(status unix.WaitStatus) string {
 	if status.Signaled() {
-		return "ended by " + signame.Name(status.Signal())
+		return "signal " + signame.Name(status.Signal())
 	}
-	return fmt.Sprintf("ended with %d", status.ExitStatus())
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
-// maxListed is how many processes a line names.
-const maxListed = 20
-
-func refusals(processes []reaper.Process) string {
-	var texts []string
-	for _, p := range processes[:min(len(processes), maxListed)] {
-		reason := "still there"
-		if p.Errno != 0 {
-			reason = p.Errno.Error()
-		}
-		texts = append(texts, fmt.Sprintf("%d %s (%s)", p.Pid, p.Command, reason))
+// list returns "2 processes: 7 ./app (1.2s), 9 sleep 600 (0s)".
+func list(n int, processes []reaper.Process) string {
+	text := fmt.Sprintf("%d processes", n)
+	if n == 1 {
+		text = "1 process"
 	}
-	text := strings.Join(texts, ", ")
-	if more := len(processes) - len(texts); more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
+	if len(processes) > 0 {
+		text += ": " + reaper.List(n, processes)
 	}
 	return text
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asPID1 is argv as pid 1 of a PID namespace of its own, with a /proc to match.
-// Its end is everybody's.
+// asPID1 returns a trial of argv as PID 1 of a new PID namespace, with its /proc. When
+// it exits, the kernel kills all other processes of the namespace.
 func asPID1(t *testing.T, argv ...string) *trial {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -26,7 +26,7 @@ func asPID1(t *testing.T, argv ...string) *trial {
 	return r
 }
 
-// inits are those of the field, as Debian has them; and none at all.
+// inits returns the inits to compare, in Debian's versions, and none.
 func inits(t *testing.T, flags ...string) []struct {
 	name string
 	argv []string
@@ -54,7 +54,8 @@ func inits(t *testing.T, flags ...string) []struct {
 
 const ours = "shutdown-init"
 
-// drawn prints a table when the test has ended.
+// drawn returns a function that adds a row to a table. The table is printed when the
+// test has ended.
 func drawn(t *testing.T, header string) func(format string, args ...any) {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -74,18 +75,19 @@ func yes(b bool) string {
 }
 
 func TestAStartScriptWithoutExec(t *testing.T) {
-	row := drawn(t, "pid 1\tapp got TERM\tclean-up ran\texit\ttime")
+	row := drawn(t, "PID 1\tapp got TERM\tclean-up ran\texit\ttime")
 	for _, init := range inits(t, "--ok", "143", "--grace", "25s") {
 		var (
 			got, code int
 			saved     bool
 			took      time.Duration
 		)
-		// An init that does not wait, and is not scheduled for a second, has waited.
+		// An init that does not wait, but is not scheduled for a second, looks as if it
+		// had waited.
 		for try := 1; try == 1 || saved && init.name != ours && try <= 5; try++ {
 			r := asPID1(t, append(init.argv, "sh", "-c", noExec)...).start().says("up", 1)
 			r.signal(syscall.SIGTERM)
-			if init.argv == nil { // nobody acts on it: the platform has to kill
+			if init.argv == nil { // the shell ignores it: the platform has to kill
 				time.AfterFunc(2*time.Second, func() { _ = r.cmd.Process.Kill() })
 			}
 			code, took = r.ends()
@@ -101,7 +103,7 @@ func TestAStartScriptWithoutExec(t *testing.T) {
 }
 
 func TestADaemonThatTheChildLeaves(t *testing.T) {
-	row := drawn(t, "pid 1\tdaemon up after its starter\tclean-up ran\texit")
+	row := drawn(t, "PID 1\tdaemon up after its starter\tclean-up ran\texit")
 	script := `setsid ` + app + ` & while ! grep -q up $LOG; do sleep 0.05; done; exit 0`
 	for _, init := range inits(t, "--grace", "25s") {
 		r := asPID1(t, append(init.argv, "sh", "-c", script)...).start().says("up", 1)
@@ -109,10 +111,10 @@ func TestADaemonThatTheChildLeaves(t *testing.T) {
 		go func() { code, _ := r.ends(); ended <- code }()
 		up, code := true, 0
 		if init.name == ours {
-			// Its only child is the daemon, which it has adopted.
+			// Its only child is the daemon, which was an orphan.
 			require.Eventually(t, func() bool { return commsBelow(t, r.cmd.Process.Pid) == "bash" }, soon, 5*time.Millisecond)
 		}
-		patience := soon / 2 // for those that end
+		patience := soon / 2 // for those that exit
 		if init.name == ours {
 			patience = 200 * time.Millisecond
 		}
@@ -131,7 +133,7 @@ func TestADaemonThatTheChildLeaves(t *testing.T) {
 	}
 }
 
-// commsBelow are the names of a process's children.
+// commsBelow returns the names of the children of a process.
 func commsBelow(t *testing.T, parent int) string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -149,7 +151,7 @@ func commsBelow(t *testing.T, parent int) string {
 }
 
 func TestRewritingASignal(t *testing.T) {
-	row := drawn(t, "pid 1\tapp got\texit")
+	row := drawn(t, "PID 1\tapp got\texit")
 	script := `trap "echo HUP >>$LOG; exit 0" HUP; trap "echo TERM >>$LOG; exit 1" TERM; echo up >>$LOG; while :; do sleep 0.05; done`
 	for _, init := range inits(t, "--signal", "TERM=HUP", "--grace", "25s") {
 		if init.name == "dumb-init" {
@@ -166,16 +168,17 @@ func TestRewritingASignal(t *testing.T) {
 	}
 }
 
-func TestAMakerOfZombies(t *testing.T) {
-	row := drawn(t, "pid 1\torphans\tzombies")
-	// They end when the script is one that reaps nobody: sh might.
+func TestOrphansAreReaped(t *testing.T) {
+	row := drawn(t, "PID 1\torphans\tzombies")
+	// The orphans exit when sleep, which reaps nothing, has replaced the script: sh
+	// might reap them.
 	script := `export STARTER=$$; for i in 1 2 3 4 5 6 7 8 9 10; do
 		(sh -c 'until grep -q sleep /proc/$STARTER/comm; do sleep 0.05; done; echo orphan >>$LOG' &)
 	done; exec sleep 600`
 	for _, init := range inits(t) {
 		r := asPID1(t, append(init.argv, "sh", "-c", script)...).start().says("orphan", 10)
 		want := 0
-		if init.name == "none" { // the control: sleep reaps nobody
+		if init.name == "none" { // the control: sleep reaps nothing
 			want = 10
 		}
 		zombies := -1
@@ -189,7 +192,7 @@ func TestAMakerOfZombies(t *testing.T) {
 	}
 }
 
-// zombiesOf counts a process's dead children.
+// zombiesOf counts the children of a process that have not been reaped.
 func zombiesOf(t *testing.T, parent int) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -205,8 +208,8 @@ func zombiesOf(t *testing.T, parent int) int {
 	return n
 }
 
-func TestAChildThatIgnoresEverything(t *testing.T) {
-	row := drawn(t, "pid 1\tgone at the end of its grace period\texit\ttime")
+func TestAChildThatIgnoresAllSignals(t *testing.T) {
+	row := drawn(t, "PID 1\tgone at the end of its grace period\texit\ttime")
 	script := `trap "" TERM INT HUP QUIT; setsid sleep 600 & echo up >>$LOG; while :; do sleep 0.05; done`
 	for _, init := range inits(t, "--grace", "500ms") {
 		r := asPID1(t, append(init.argv, "bash", "-c", script)...).start().says("up", 1)

@@ -19,7 +19,7 @@ func TestCountsAgreeAndListsAreBounded(t *testing.T) {
 	for i := range many {
 		many[i] = reaper.Process{Pid: 7, Command: "app", Errno: unix.EPERM}
 	}
-	require.Equal(t, strings.Repeat("7 app (operation not permitted), ", 19)+"7 app (operation not permitted) and 980 more", refusals(many))
+	require.Equal(t, strings.Repeat("7 app (operation not permitted), ", 19)+"7 app (operation not permitted) and 980 more", reaper.List(len(many), many))
 	say("%s", strings.Repeat("x", 100<<10))
 	require.Len(t, <-lines, clip.Max)
 }

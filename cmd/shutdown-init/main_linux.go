@@ -3,14 +3,11 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,11 +17,10 @@ import (
 func main() { os.Exit(run()) }
 
 const (
-	exitUsage      = 2
-	exitCannotRun  = 126 // as a shell has them
-	exitNoCommand  = 127
-	exitBySignal   = 128 // and the number of the signal
-	exitLeftBehind = exitBySignal + int(unix.SIGKILL)
+	exitUsage     = 2
+	exitCannotRun = 126 // the codes of a shell
+	exitNoCommand = 127
+	exitBySignal  = 128 // plus the number of the signal
 )
 
 func run() int {
@@ -38,15 +34,15 @@ func run() int {
 	defer startSaying()()
 	if os.Getpid() != 1 {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-			say("becoming a subreaper: %v", err)
+			say("become a subreaper: %v", err)
 			return exitCannotRun
 		}
 	}
 	if err := reaper.CheckProc(); err != nil {
-		say("looking for processes: %v; is /proc mounted?", err)
+		say("find processes in /proc: %v", err)
 		return exitCannotRun
 	}
-	signals := catch() // before there is a child that one could be meant for
+	signals := catch() // before the child starts, so that none is lost
 	pid, err := start(c.command)
 	if err != nil {
 		say("%v", err)
@@ -57,7 +53,7 @@ func run() int {
 	}
 	i := &initProcess{config: c, child: pid}
 	i.reaper = reaper.New(pid, i.report)
-	go func() { // until the process ends
+	go func() { // until the process exits
 		for sig := range signals {
 			i.received(sig.(unix.Signal))
 		}
@@ -65,8 +61,8 @@ func run() int {
 	return i.exitCode(i.reaper.Run())
 }
 
-// start runs the command in a process group of its own, so that a terminal's
-// Ctrl-C does not come to it twice. If we have the terminal, it gets it.
+// start starts the command in a process group of its own, so that it does not get a
+// terminal's Ctrl-C twice. If this process has the terminal, the command gets it.
 func start(command []string) (pid int, err error) {
 	path, err := exec.LookPath(command[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
@@ -78,7 +74,7 @@ func start(command []string) (pid int, err error) {
 	}
 	pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{
 		Env:   os.Environ(),
-		Files: []uintptr{0, 1, 2}, // and whatever else was inherited
+		Files: []uintptr{0, 1, 2}, // inherited descriptors without close-on-exec stay open, too
 		Sys:   attr,
 	})
 	if err != nil {
@@ -87,15 +83,15 @@ func start(command []string) (pid int, err error) {
 	return pid, nil
 }
 
-// catch catches what can be forwarded.
+// catch catches the signals that are forwarded.
 func catch() <-chan os.Signal {
 	var sigs []os.Signal
 	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
 		switch sig {
-		case unix.SIGKILL, unix.SIGSTOP: // nobody can
-		case unix.SIGCHLD: // the reaper's
-		case unix.SIGURG: // Go's own, for pre-emption
-		case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP: // about ourselves
+		case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
+		case unix.SIGCHLD: // for the reaper
+		case unix.SIGURG: // the Go runtime's, for preemption
+		case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP: // faults of this process
 		default:
 			if !signal.Ignored(sig) { // nohup
 				sigs = append(sigs, sig)
@@ -105,28 +101,4 @@ func catch() <-chan os.Signal {
 	c := make(chan os.Signal, 64)
 	signal.Notify(c, sigs...)
 	return c
-}
-
-func count(n int) string {
-	if n == 1 {
-		return "1 process"
-	}
-	return fmt.Sprintf("%d processes", n)
-}
-
-// list is "2 processes: 7 ./app (1.2s), 9 sleep 600 (0s)".
-func list(n int, processes []reaper.Process) string {
-	var b strings.Builder
-	b.WriteString(count(n))
-	for i, p := range processes {
-		separator := ", "
-		if i == 0 {
-			separator = ": "
-		}
-		fmt.Fprintf(&b, "%s%d %s (%v)", separator, p.Pid, p.Command, p.Age.Round(100*time.Millisecond))
-	}
-	if more := n - len(processes); more > 0 && len(processes) > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	return b.String()
 }

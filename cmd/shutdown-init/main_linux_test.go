@@ -18,7 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
-// runEnv makes the test binary be the command.
+// runEnv makes the test binary run the command.
 const runEnv = "SHUTDOWN_INIT_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -27,17 +27,18 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
-		if signal.Ignored(sig) { // nohup: the tests' children would inherit it
+		if signal.Ignored(sig) { // under nohup the tests' children would inherit that
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
 	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is the time limit of what should happen at once. No test waits for it to
+// pass.
 const soon = 50 * time.Second
 
-// A trial is an init with something below it, all of which writes to one file.
+// A trial is a run of an init whose descendants write to one file.
 type trial struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -46,7 +47,7 @@ type trial struct {
 	began  time.Time
 }
 
-// command is argv, with $LOG for its scripts.
+// command returns a trial of argv, whose scripts write to $LOG.
 func command(t *testing.T, argv ...string) *trial {
 	r := &trial{t: t, cmd: exec.Command(argv[0], argv[1:]...), log: filepath.Join(t.TempDir(), "log")}
 	require.NoError(t, os.WriteFile(r.log, nil, 0o644))
@@ -56,7 +57,7 @@ func command(t *testing.T, argv ...string) *trial {
 	return r
 }
 
-// self is the command itself, with flags.
+// self returns the command line of shutdown-init itself.
 func self(t *testing.T, args ...string) []string {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -66,7 +67,7 @@ func self(t *testing.T, args ...string) []string {
 func (r *trial) start() *trial {
 	r.t.Helper()
 	require.NoError(r.t, r.cmd.Start())
-	r.t.Cleanup(func() { _ = r.cmd.Process.Kill() }) // in a namespace that is everybody
+	r.t.Cleanup(func() { _ = r.cmd.Process.Kill() }) // PID 1 of a namespace takes all of it along
 	return r
 }
 
@@ -76,7 +77,7 @@ func (r *trial) text() string {
 	return string(text)
 }
 
-// says waits until the log has the line n times.
+// says waits until the log contains the line n times.
 func (r *trial) says(line string, n int) *trial {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return strings.Count(r.text(), line+"\n") >= n }, soon, 5*time.Millisecond,
@@ -91,12 +92,12 @@ func (r *trial) signal(sig os.Signal) *trial {
 	return r
 }
 
-// ends returns the exit code, and how long the end took from the signal on.
+// ends waits for the end. It returns the exit code, and the time since the signal.
 func (r *trial) ends() (int, time.Duration) {
 	r.t.Helper()
 	timer := time.AfterFunc(soon, func() { _ = r.cmd.Process.Kill() })
 	defer timer.Stop()
-	_ = r.cmd.Wait() // the status says it all
+	_ = r.cmd.Wait() // its status is checked
 	status := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	code := status.ExitStatus()
 	if status.Signaled() {
@@ -108,13 +109,13 @@ func (r *trial) ends() (int, time.Duration) {
 // app needs a second to clean up.
 const app = `bash -c 'trap "echo TERM >>$LOG; sleep 1; echo saved >>$LOG; exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done'`
 
-// noExec is the start script that everybody has once written.
+// noExec is a start script that does not exec the app.
 const noExec = app + "; exit $?"
 
-func TestTheChildsCodeIsOurs(t *testing.T) {
+func TestTheExitCodeIsTheChilds(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text")
-	require.NoError(t, os.WriteFile(text, []byte("no program"), 0o644))
+	require.NoError(t, os.WriteFile(text, []byte("not a program"), 0o644))
 	for _, c := range []struct {
 		args []string
 		want int
@@ -147,14 +148,14 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{[]string{"--grace", "soon", "true"}, `invalid value "soon" for flag -grace`},
 		{[]string{"--grace", "-1s", "true"}, `invalid value "-1s" for flag -grace: it must be longer than 0`},
 		{[]string{"--to", "group", "true"}, `invalid value "group" for flag -to: neither tree nor child`},
-		{[]string{"--ok", "256", "true"}, `invalid value "256" for flag -ok: "256" is no exit code from 0 to 255`},
+		{[]string{"--ok", "256", "true"}, `invalid value "256" for flag -ok: "256" is not an exit code from 0 to 255`},
 		{[]string{"--signal", "TERM", "true"}, `invalid value "TERM" for flag -signal: not of the form TERM=HUP`},
-		{[]string{"--signal", "TERM=NONE", "true"}, `invalid value "TERM=NONE" for flag -signal: "NONE" is no signal`},
-		{[]string{"--signal", "TERM=65", "true"}, `"65" is no signal`},
-		{[]string{"--signal", "TERM=RTMIN+99", "true"}, `"RTMIN+99" is no signal`},
+		{[]string{"--signal", "TERM=NONE", "true"}, `invalid value "TERM=NONE" for flag -signal: "NONE" is not a signal`},
+		{[]string{"--signal", "TERM=65", "true"}, `"65" is not a signal`},
+		{[]string{"--signal", "TERM=RTMIN+99", "true"}, `"RTMIN+99" is not a signal`},
 		{[]string{"--signal", "KILL=TERM", "true"}, `invalid value "KILL=TERM" for flag -signal: SIGKILL cannot be caught by any program`},
 		{[]string{"--signal", "TERM=STOP", "true"}, `SIGSTOP cannot be caught by any program`},
-		{[]string{"--signal", "CHLD=TERM", "true"}, `SIGCHLD is how an init learns`},
+		{[]string{"--signal", "CHLD=TERM", "true"}, `SIGCHLD tells an init that a child has exited`},
 		{[]string{"--what", "true"}, "not defined: -what"},
 	} {
 		t.Run(fmt.Sprint(c.args), func(t *testing.T) {
@@ -191,7 +192,7 @@ func TestTheGracePeriodEndsAfterTheLibrarysTimeoutAndBeforeThePlatforms(t *testi
 	for preStop, want := range map[string]time.Duration{"": 28500 * time.Millisecond, "10": 19 * time.Second, "10s": 19 * time.Second, "30": 28500 * time.Millisecond, "soon": 28500 * time.Millisecond} {
 		c, err := parse([]string{"true"}, func(key string) string { return map[string]string{envGrace: "30", envPreStop: preStop}[key] }, new(bytes.Buffer))
 		require.NoError(t, err)
-		require.Equal(t, want, c.grace, "a preStop of %q is over when SIGTERM comes", preStop)
+		require.Equal(t, want, c.grace, "a preStop of %q has run when SIGTERM arrives", preStop)
 	}
 	c, err := parse([]string{"--grace", "25s", "true"}, func(string) string { return "60" }, new(bytes.Buffer))
 	require.NoError(t, err)

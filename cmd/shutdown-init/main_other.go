@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "shutdown-init: only Linux gives an init the orphans of its descendants")
+	fmt.Fprintln(os.Stderr, "shutdown-init: it runs on Linux only, where orphans become children of PID 1 or of a subreaper")
 	os.Exit(2)
 }

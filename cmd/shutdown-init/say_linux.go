@@ -10,21 +10,21 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// What is said waits here until it has been written. A stderr that nobody reads
-// any more must not keep a signal from being forwarded, nor anybody from being
-// reaped or killed; lines that find no room are dropped.
+// Lines wait here until they have been written. A stderr that is not read must not
+// prevent that signals are forwarded, or that processes are reaped and killed. Lines
+// that do not fit are dropped.
 var lines = make(chan string, 256)
 
 // say writes a line to stderr. It does not block.
 func say(format string, args ...any) {
 	select {
-	case lines <- clip.Text(fmt.Sprintf(format, args...)): // a command may be as long as a page
+	case lines <- clip.Text(fmt.Sprintf(format, args...)): // a command line may be long
 	default:
 	}
 }
 
-// startSaying begins to write. finish waits until everything has been written,
-// for a moment only if stderr takes nothing.
+// startSaying starts the goroutine that writes the lines. finish waits until all have
+// been written, or for a moment if stderr takes none.
 func startSaying() (finish func()) {
 	ending, written := make(chan struct{}), make(chan struct{})
 	write := func(line string) { fmt.Fprintln(os.Stderr, "shutdown-init: "+line) }
@@ -51,11 +51,12 @@ func startSaying() (finish func()) {
 			}
 			if !takesMore(2) {
 				return
-			} // else it is this process that did not run
+			} // else this process was not scheduled
 		}
 	}
 }
 
+// takesMore reports whether a write would not block.
 func takesMore(fd int) bool {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	n, err := unix.Poll(poll, 0)

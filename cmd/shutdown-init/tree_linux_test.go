@@ -12,25 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Under another init, or in a terminal: a subreaper, and not pid 1.
+// In these tests shutdown-init is not PID 1, but a subreaper.
 
-func TestAllOfItIsWaitedFor(t *testing.T) {
+func TestItWaitsForTheWholeTree(t *testing.T) {
 	for _, to := range []string{"tree", "child"} {
-		// Where it did not run for the second that the app needs, there was nobody
-		// left to wait for when it saw that the child had ended.
+		// If it is not scheduled for the second that the app needs, no process is left
+		// when it sees that the child has exited.
 		for try := 1; ; try++ {
 			r := command(t, self(t, "--grace", "25s", "--to", to, "--", "sh", "-c", noExec)...).start().says("up", 1)
 			code, took := r.signal(syscall.SIGTERM).ends()
 			require.Equal(t, "up\nTERM\nsaved\n", r.text())
-			require.Equal(t, 143, code, "the shell's own end")
+			require.Equal(t, 143, code, "the shell has no handler")
 			require.GreaterOrEqual(t, took, time.Second)
-			_, said, _ := strings.Cut(r.stderr.String(), "all ended after ")
+			_, said, _ := strings.Cut(r.stderr.String(), "all processes exited after ")
 			said, _, _ = strings.Cut(said, ",")
 			after, err := time.ParseDuration(said)
 			require.NoError(t, err, r.stderr.String())
 			require.GreaterOrEqual(t, after, time.Second)
-			require.LessOrEqual(t, after, took+time.Millisecond, "which it rounds")
-			if strings.Contains(r.stderr.String(), "ended by SIGTERM; waiting for") {
+			require.LessOrEqual(t, after, took+time.Millisecond, "it is rounded")
+			if strings.Contains(r.stderr.String(), "signal SIGTERM; waiting for") {
 				break
 			}
 			require.Less(t, try, 20, r.stderr.String())
@@ -38,7 +38,7 @@ func TestAllOfItIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
+func TestSIGTERMIsForwardedOnceAndOtherSignalsEachTime(t *testing.T) {
 	script := `bash -c 'trap "echo TERM >>$LOG" TERM; trap "echo INT >>$LOG" INT; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done'; exit $?`
 	r := command(t, self(t, "--grace", "25s", "--", "bash", "-c", "trap : TERM INT HUP; "+script)...).start().says("up", 1)
 	r.signal(syscall.SIGTERM).says("TERM", 1)
@@ -49,7 +49,7 @@ func TestSIGTERMIsPassedOnOnceAndOthersAsTheyCome(t *testing.T) {
 	require.Equal(t, "up\nTERM\nINT\nINT\n", r.text())
 }
 
-func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
+func TestTheFirstSIGTERMAfterCtrlCIsForwarded(t *testing.T) {
 	script := `trap "echo INT >>$LOG" INT; trap "echo TERM >>$LOG" TERM; trap "exit 0" HUP; echo up >>$LOG; while :; do sleep 0.05; done`
 	r := command(t, self(t, "--grace", "25s", "--", "bash", "-c", script)...).start().says("up", 1)
 	r.signal(syscall.SIGINT).says("INT", 1)
@@ -60,47 +60,47 @@ func TestTheFirstSIGTERMAfterCtrlCIsPassedOn(t *testing.T) {
 	require.Equal(t, 1, strings.Count(r.text(), "TERM\n"))
 }
 
-func TestASignalThatDoesNotAskForTheEndIsForwardedOnly(t *testing.T) {
+func TestOtherSignalsAreForwardedAndStopNothing(t *testing.T) {
 	script := `trap "echo reloaded >>$LOG" HUP; trap "exit 0" USR1; echo up >>$LOG; while :; do sleep 0.05; done`
 	r := command(t, self(t, "--grace", "100ms", "--to", "child", "--", "bash", "-c", script)...).start().says("up", 1)
 	r.signal(syscall.SIGHUP).says("reloaded", 1)
-	time.Sleep(300 * time.Millisecond) // longer than the grace period, which has not begun
+	time.Sleep(300 * time.Millisecond) // longer than the grace period, which has not started
 	r.signal(syscall.SIGHUP).says("reloaded", 2)
-	code, _ := r.signal(syscall.SIGUSR1).ends() // which SIGTERM would give 100 ms for
+	code, _ := r.signal(syscall.SIGUSR1).ends() // SIGTERM would start the 100 ms
 	require.Equal(t, 0, code)
 }
 
-func TestWhatAChildThatFailsLeavesIsStopped(t *testing.T) {
-	script := `bash -c 'trap "echo told >>$LOG; exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done' &
+func TestProcessesLeftByAChildThatFailsAreStopped(t *testing.T) {
+	script := `bash -c 'trap "echo TERM >>$LOG; exit 0" TERM; echo up >>$LOG; while :; do sleep 0.05; done' &
 	while ! grep -q up $LOG; do sleep 0.05; done; exit 3`
 	r := command(t, self(t, "--", "sh", "-c", script)...).start()
 	code, _ := r.ends()
 	require.Equal(t, 3, code)
-	require.Equal(t, "up\ntold\n", r.text())
-	require.Contains(t, r.stderr.String(), "ended with 3, with 9.5s to end for")
+	require.Equal(t, "up\nTERM\n", r.text())
+	require.Contains(t, r.stderr.String(), "exit status 3; sending SIGTERM, and SIGKILL after 9.5s, to ")
 }
 
-func TestWhatAChildThatSucceedsLeavesIsADaemon(t *testing.T) {
-	// It is up when its parent, the child, has been reaped.
-	script := `export PARENT=$$; setsid bash -c 'trap "echo told >>$LOG; exit 7" TERM
+func TestProcessesLeftByAChildThatSucceedsAreWaitedFor(t *testing.T) {
+	// The daemon writes "up" when its parent, the child, has been reaped.
+	script := `export PARENT=$$; setsid bash -c 'trap "echo TERM >>$LOG; exit 7" TERM
 		while kill -0 $PARENT; do sleep 0.01; done 2>/dev/null
 		echo up >>$LOG; while :; do sleep 0.05; done' & exit 0`
 	r := command(t, self(t, "--", "sh", "-c", script)...).start().says("up", 1)
 	code, _ := r.signal(syscall.SIGTERM).ends()
 	require.Equal(t, 0, code)
-	require.Equal(t, "up\ntold\n", r.text())
+	require.Equal(t, "up\nTERM\n", r.text())
 }
 
-func TestItSaysWhatItWaitsFor(t *testing.T) {
-	// Where it did not run between the first second and the end of the grace
-	// period, it had nothing to wait for.
+func TestItLogsWhatItWaitsFor(t *testing.T) {
+	// If it is not scheduled between the first second and the end of the grace period,
+	// it does not log that it waits.
 	for try := 1; ; try++ {
 		r := command(t, self(t, "--grace", "1500ms", "--", "bash", "-c", `trap "" TERM; echo up >>$LOG; while :; do sleep 0.05; done`)...).start().says("up", 1)
 		code, took := r.signal(syscall.SIGTERM).ends()
 		require.Equal(t, 137, code)
 		require.GreaterOrEqual(t, took, 1500*time.Millisecond)
 		for _, want := range []string{
-			"SIGTERM: SIGTERM to all processes, and at most 1.5s to end",
+			"received SIGTERM: sending SIGTERM to all processes, and SIGKILL after 1.5s",
 			"the grace period of 1.5s is over: killing", "of them killed, exit code 137",
 		} {
 			require.Contains(t, r.stderr.String(), want)
@@ -112,8 +112,8 @@ func TestItSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// A child in a group of its own could not read from a terminal whose foreground
-// is ours, and Ctrl-C would not come to it.
+// Without the foreground, a child in a process group of its own could not read from
+// the terminal, and would not get Ctrl-C.
 func TestInATerminalTheChildHasTheForeground(t *testing.T) {
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	require.NoError(t, err)
@@ -139,12 +139,12 @@ func TestInATerminalTheChildHasTheForeground(t *testing.T) {
 	require.Equal(t, 1, strings.Count(r.text(), "INT\n"))
 }
 
-func TestAStderrThatNobodyReadsHoldsNothingUp(t *testing.T) {
+func TestAStderrThatIsNotReadDelaysNothing(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
 	defer w.Close()
-	fd := int(w.Fd()) // which makes it blocking again
+	fd := int(w.Fd()) // Fd makes it blocking
 	require.NoError(t, unix.SetNonblock(fd, true))
 	for _, chunk := range []int{4096, 1} {
 		for err = nil; err == nil; {

@@ -3,20 +3,15 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"debug/elf"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,24 +19,21 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
-// A re-executed test binary is the service that is told to leave.
-const childEnv = "PRESTOP_TEST_CHILD"
-
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is the time limit of what should happen at once. No test waits for it to
+// pass.
 const soon = 50 * time.Second
 
 var command string // the built one
 
 func TestMain(m *testing.M) {
 	if table := os.Getenv(childEnv); table != "" {
-		time.AfterFunc(3*time.Minute, func() { os.Exit(99) }) // a child must not outlive a parent that was killed
+		time.AfterFunc(3*time.Minute, func() { os.Exit(99) }) // in case the test is killed
 		service(table)
 	}
-	for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} { // under nohup the children would inherit it
+	for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} { // under nohup the children would inherit that
 		if signal.Ignored(sig) {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
@@ -62,126 +54,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// service is a program with hooks, and a lame duck of 300 ms. What it does it
-// writes to stdout.
-func service(table string) {
-	cfg := shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: 300 * time.Millisecond, Signals: shutdown.DefaultSignals()}
-	switch table {
-	case "hup is graceful, term is immediate":
-		cfg.Signals = map[os.Signal]shutdown.Action{syscall.SIGHUP: shutdown.Graceful, syscall.SIGTERM: shutdown.Immediate}
-	case "ignores":
-		signal.Ignore(syscall.SIGHUP)
-	}
-	for sig, action := range cfg.Signals {
-		cfg.Signals[sig] = func(m *shutdown.Manager, sig os.Signal) {
-			action(m, sig)
-			fmt.Println("got", sig)
-		}
-	}
-	m, err := shutdown.New(cfg)
-	if err != nil {
-		panic(err)
-	}
-	for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
-		m.On(p, "hook", func(context.Context) error { fmt.Println(p); return nil })
-	}
-	m.Go("task", func(context.Context) error { // ends when the parent says so
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		fmt.Println("task")
-		return nil
-	})
-	if os.Getpid() == 1 { // the command is run where it is in a pod: beside pid 1
-		done, _ := m.Track("the command") // or the end of pid 1 could be its own
-		go func() {
-			defer done()
-			out, err := exec.Command(os.Args[1], "--wait", "200ms").CombinedOutput()
-			fmt.Println("prestop", string(out), err)
-		}()
-	}
-	fmt.Println("ready")
-	code := shutdown.ExitCode(m.Wait())
-	fmt.Println(m.Report().Cause)
-	os.Exit(code)
-}
-
-type child struct {
-	cmd   *exec.Cmd
-	out   *output
-	stdin io.WriteCloser
-	pid   string
-}
-
-func startService(t *testing.T, table string, change ...func(*exec.Cmd)) *child {
-	t.Helper()
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	c := &child{cmd: exec.Command(exe, command), out: &output{}}
-	c.cmd.Env = []string{childEnv + "=" + table, "GORACE=atexit_sleep_ms=0"}
-	c.stdin, err = c.cmd.StdinPipe()
-	require.NoError(t, err)
-	c.cmd.Stdout = c.out
-	for _, f := range change {
-		f(c.cmd)
-	}
-	require.NoError(t, c.cmd.Start())
-	t.Cleanup(func() {
-		if c.cmd.ProcessState == nil {
-			_ = c.cmd.Process.Kill()
-			_ = c.cmd.Wait()
-		}
-	})
-	c.out.await(t, "ready")
-	c.pid = strconv.Itoa(c.cmd.Process.Pid)
-	return c
-}
-
-// An output is what a service has written so far.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-func (o *output) await(t *testing.T, line string) {
-	t.Helper()
-	require.Eventually(t, func() bool { return strings.Contains(o.String(), line+"\n") }, soon, 5*time.Millisecond, line)
-}
-
-// term is the kubelet's signal; it returns when that has had its effect.
-func (c *child) term(t *testing.T) {
-	t.Helper()
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
-	c.out.await(t, "got terminated")
-}
-
-// end lets the service finish in its drain, and returns what it did.
-func (c *child) end(t *testing.T) []string {
-	t.Helper()
-	c.out.await(t, "drain")
-	_ = c.stdin.Close()
-	require.NoError(t, c.cmd.Wait(), c.out.String())
-	return c.did()
-}
-
-// did is what the service has written, but for the signals that it got: that it
-// says behind their effect, which may be a while.
-func (c *child) did() []string {
-	lines := strings.Split(strings.TrimSpace(c.out.String()), "\n")
-	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "got ") })
-}
-
-// prestop runs the command and returns its exit status and what it said.
+// prestop runs the command and returns its exit status and its output.
 func prestop(t *testing.T, args ...string) (status int, said string, took time.Duration) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command, args...)
@@ -195,7 +68,7 @@ func prestop(t *testing.T, args ...string) (status int, said string, took time.D
 
 func TestTheCommandIsStatic(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("static programs are Linux's")
+		t.Skip("programs are static on Linux only")
 	}
 	f, err := elf.Open(command)
 	require.NoError(t, err)
@@ -210,18 +83,18 @@ func TestTheCommandIsStatic(t *testing.T) {
 
 // preStop: SIGHUP, and a wait that ends before the service does; then the
 // kubelet's SIGTERM, which would end it at once.
-func TestATermAfterItsHupChangesNothing(t *testing.T) {
+func TestSIGTERMAfterTheHooksSIGHUPChangesNothing(t *testing.T) {
 	c := startService(t, "hup is graceful, term is immediate")
 	status, said, took := prestop(t, "--pid", c.pid, "--wait", "400ms")
 	require.Zero(t, status, said)
 	require.Empty(t, said)
-	require.GreaterOrEqual(t, took, 400*time.Millisecond, "the service goes on")
-	c.out.await(t, "got hangup") // two signals that wait may come in either order
+	require.GreaterOrEqual(t, took, 400*time.Millisecond, "the service is still running")
+	c.out.await(t, "got hangup") // two pending signals may be delivered in either order
 	c.term(t)
 	require.Equal(t, []string{"ready", "leave", "drain", "task", "close", "signal SIGHUP"}, c.end(t))
 }
 
-func TestATermAfterItsTermChangesNothingWithTheDefaultTable(t *testing.T) {
+func TestSIGTERMAfterTheHooksSIGTERMChangesNothingWithTheDefaultTable(t *testing.T) {
 	c := startService(t, "default")
 	status, said, _ := prestop(t, "--pid", c.pid, "--signal", "sigterm", "--wait", "350ms")
 	require.Zero(t, status, said)
@@ -232,18 +105,18 @@ func TestATermAfterItsTermChangesNothingWithTheDefaultTable(t *testing.T) {
 	require.Equal(t, []string{"ready", "leave", "drain", "task", "close", "signal SIGTERM"}, c.end(t))
 }
 
-// The control for both, and what the documentation warns of.
-func TestAHupThatIsNotInTheTableKills(t *testing.T) {
+// The control for both, and what the documentation warns about.
+func TestSIGHUPThatIsNotInTheTableKills(t *testing.T) {
 	c := startService(t, "default")
 	status, said, took := prestop(t, "--pid", c.pid, "--wait", soon.String())
 	require.Zero(t, status, said)
-	require.Less(t, took, soon, "it sees the end, which nobody has reaped")
+	require.Less(t, took, soon, "it notices the end of a process that has not been reaped")
 	require.Error(t, c.cmd.Wait())
 	require.Equal(t, syscall.SIGHUP, c.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
 	require.Equal(t, "ready\n", c.out.String())
 }
 
-func TestItReturnsWhenTheProcessHasEnded(t *testing.T) {
+func TestItReturnsWhenTheProcessHasExited(t *testing.T) {
 	c := startService(t, "default")
 	_ = c.stdin.Close()
 	status, said, took := prestop(t, "--pid", c.pid, "--signal", "15", "--wait", soon.String())
@@ -253,7 +126,7 @@ func TestItReturnsWhenTheProcessHasEnded(t *testing.T) {
 	c.end(t)
 }
 
-func TestItReturnsWhenTheTimeIsUpWithoutAPidfdToo(t *testing.T) {
+func TestWithoutAPidfdItReturnsWhenTheTimeIsUpOrTheProcessHasExited(t *testing.T) {
 	c := startService(t, "ignores")
 	pid, err := strconv.Atoi(c.pid)
 	require.NoError(t, err)
@@ -267,10 +140,10 @@ func TestItReturnsWhenTheTimeIsUpWithoutAPidfdToo(t *testing.T) {
 	require.Less(t, time.Since(begun), soon)
 }
 
-// The default, as a kubelet's exec finds it.
+// The default, in a PID namespace as in a pod.
 func TestItSignalsPidOne(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
-		t.Skip("a pid namespace takes root on Linux")
+		t.Skip("a PID namespace needs root on Linux")
 	}
 	c := startService(t, "hup is graceful, term is immediate", newPidNamespace)
 	_ = c.stdin.Close()
@@ -281,23 +154,23 @@ func TestItSignalsPidOne(t *testing.T) {
 }
 
 func TestMistakesAreNamed(t *testing.T) {
-	const nobody = "1073741824" // no system has so high a pid; one that was in use may be a stranger's by now
+	const nobody = "1073741824" // no system has so high a PID
 	for _, test := range []struct {
 		status int
 		want   string
 		args   []string
 	}{
-		{2, `"7": there are no arguments`, []string{"7"}},
+		{2, `unexpected argument "7"`, []string{"7"}},
 		{2, "flag provided but not defined: -x", []string{"-x"}},
 		{2, `--signal "HUPP": no such signal`, []string{"--signal", "HUPP"}},
 		{2, `--signal "0": no such signal`, []string{"--signal", "0"}},
 		{2, "--signal SIGKILL: no program can catch it", []string{"--signal", "9"}},
 		{2, "--signal SIGSTOP: no program can catch it", []string{"--signal", "stop"}},
-		{2, "--pid 0: it is the id of one process", []string{"--pid", "0"}},
-		{2, "--pid -1: it is the id of one process", []string{"--pid", "-1"}},
+		{2, "--pid 0: not the ID of a process", []string{"--pid", "0"}},
+		{2, "--pid -1: not the ID of a process", []string{"--pid", "-1"}},
 		{2, "--wait -1s is negative", []string{"--wait", "-1s"}},
-		{2, "it is one or the other", []string{"--url", "http://localhost/", "--pid", "7"}},
-		{2, "--token-file is for --url", []string{"--token-file", "x"}},
+		{2, "--url cannot be combined with --signal or --pid", []string{"--url", "http://localhost/", "--pid", "7"}},
+		{2, "--token-file needs --url", []string{"--token-file", "x"}},
 		{2, `--url "localhost:9090"`, []string{"--url", "localhost:9090"}},
 		{2, `--url ""`, []string{"--url", ""}},
 		{1, "send SIGHUP to pid " + nobody + ": no such process", []string{"--pid", nobody}},

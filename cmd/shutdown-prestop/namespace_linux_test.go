@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// newPidNamespace makes cmd pid 1, of a world of its own.
+// newPidNamespace makes cmd PID 1 of a new PID namespace.
 func newPidNamespace(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 }

@@ -8,5 +8,5 @@ import (
 )
 
 func sendSignal(string, int, time.Duration) error {
-	return errors.New("there are no signals to send here: use --url")
+	return errors.New("signals cannot be sent on this system: use --url")
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// callURL begins the shutdown of a service over HTTP, and waits for its answer.
+// callURL starts the shutdown of a service over HTTP and waits for the response.
 func callURL(address, tokenFile, token string, wait time.Duration) error {
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return usagef("--url %q: it is not like http://127.0.0.1:9090/prestop", address)
+		return usagef("--url %q: not a URL such as http://127.0.0.1:9090/prestop", address)
 	}
 	if tokenFile != "" {
 		text, err := os.ReadFile(tokenFile)
@@ -39,20 +39,20 @@ func callURL(address, tokenFile, token string, wait time.Duration) error {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	// No proxy, whatever the environment says: this is for the pod itself.
+	// The service is in the same pod, so proxies of the environment are not used.
 	client := http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("POST %s: no answer within %v; the service may have been told", address, wait)
+		return fmt.Errorf("POST %s: no response within %v; the shutdown may have started", address, wait)
 	} else if err != nil {
-		return err // says method and URL itself
+		return err // names method and URL
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // the status says enough
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // without the body, the status is enough
 		line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 		return fmt.Errorf("POST %s: %s: %q", address, resp.Status, line)
 	}

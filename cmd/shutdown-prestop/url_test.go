@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestItCallsAndWaits(t *testing.T) {
+func TestItCallsTheURLAndWaitsForTheAnswer(t *testing.T) {
 	var last atomic.Pointer[http.Request]
 	got := func() http.Header { return last.Load().Header }
 	release := make(chan struct{})
@@ -66,5 +66,5 @@ func TestItCallsAndWaits(t *testing.T) {
 	require.Contains(t, said, "302 Found")
 	status, said, _ = prestop(t, "--url", srv.URL+"/hangs", "--wait", "2s")
 	require.Equal(t, 1, status)
-	require.Contains(t, said, "no answer within 2s; the service may have been told")
+	require.Contains(t, said, "no response within 2s; the shutdown may have started")
 }

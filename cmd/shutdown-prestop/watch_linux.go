@@ -7,20 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watched process; fd is -1 where the kernel has no pidfd (before 5.3), or a
+// A watched process. fd is its pidfd, or -1 if the kernel has none (before 5.3) or a
 // sandbox refuses it.
 type watched struct{ pid, fd int }
 
 func watch(pid int) watched {
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil { // also ESRCH, of which Kill will tell
+	if err != nil { // also ESRCH, which Kill returns as well
 		fd = -1
 	}
 	return watched{pid, fd}
 }
 
-// await returns when the process has ended, also if nobody has reaped it, or
-// when the time is up.
+// await returns when the process has exited, even if it has not been reaped, or when
+// wait has passed.
 func (w watched) await(wait time.Duration) error {
 	if w.fd < 0 {
 		poll(w.pid, wait)
@@ -28,7 +28,7 @@ func (w watched) await(wait time.Duration) error {
 	}
 	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}} //nolint:gosec // a file descriptor is small
 	for end := time.Now().Add(wait); ; {
-		left := max(0, time.Until(end)) + time.Millisecond - 1 // rounded up, so that the last turn is not many
+		left := max(0, time.Until(end)) + time.Millisecond - 1 // rounded up, so that the last wait is not zero
 		_, err := unix.Poll(fds, int(left.Milliseconds()))
 		switch err {
 		case unix.EINTR:
@@ -40,8 +40,8 @@ func (w watched) await(wait time.Duration) error {
 	}
 }
 
-func (w watched) forget() {
+func (w watched) close() {
 	if w.fd >= 0 {
-		_ = unix.Close(w.fd) // the process is about to end
+		_ = unix.Close(w.fd) // shutdown-prestop is about to exit
 	}
 }

@@ -9,10 +9,10 @@ type watched struct{ pid int }
 
 func watch(pid int) watched { return watched{pid} }
 
-// await returns when the process has ended, or when the time is up.
+// await returns when the process has exited, or when wait has passed.
 func (w watched) await(wait time.Duration) error {
 	poll(w.pid, wait)
 	return nil
 }
 
-func (watched) forget() {}
+func (watched) close() {}

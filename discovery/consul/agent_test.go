@@ -18,16 +18,16 @@ import (
 	"github.com/gracefulgo/shutdown/discovery/consul"
 )
 
-// A fakeAgent does what a real one does only in bad moments. It is reached
-// without a network, so that its time can be virtual.
+// A fakeAgent does what a real agent does only when it is slow or has failed. It is
+// used without a network, so that tests can run in virtual time.
 type fakeAgent struct {
-	hold     time.Duration // what a registration takes
+	hold     time.Duration // how long a registration takes
 	requests sync.WaitGroup
 
 	mu      sync.Mutex // protects what follows
 	calls   []string
-	agent   bool // it knows the instance
-	catalog int  // how many more times the catalog will have it; -1 is for ever
+	agent   bool // the agent has the instance
+	catalog int  // how many more reads of the catalog find the instance; -1 is all
 }
 
 func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +39,7 @@ func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case what == "agent/service/register":
 		if hold := f.hold; hold > 0 {
 			f.mu.Unlock()
-			time.Sleep(hold) // whether or not somebody still waits for the answer
+			time.Sleep(hold) // even if the client has given up
 			f.mu.Lock()
 		}
 		f.calls = append(f.calls, "registered")
@@ -60,8 +60,8 @@ func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// RoundTrip has the agent answer. It goes on with what it has begun also if the
-// client does not wait for it, and hears of nothing that nobody waits for any more.
+// RoundTrip sends r to the agent. An agent finishes a request even if the client has
+// cancelled it, but does not get one that was cancelled before.
 func (f *fakeAgent) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (f *fakeAgent) registrar(t *testing.T) *consul.Registrar {
 
 var orders = &api.AgentServiceRegistration{ID: "orders-1", Name: "orders"}
 
-func TestDeregistrationReadsTheCatalogUntilTheInstanceHasGone(t *testing.T) {
+func TestDeregistrationReadsTheCatalogUntilTheInstanceIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeAgent{catalog: 3}
 		r := f.registrar(t)
@@ -131,21 +131,21 @@ func TestAnInstanceThatStaysInTheCatalogIsAnError(t *testing.T) {
 
 		err := r.Deregister(ctx, orders)
 
-		require.ErrorContains(t, err, "consul: deregister orders-1: read it back: ")
-		require.Equal(t, 10, f.count("catalog/service/orders"), "less and less often")
+		require.ErrorContains(t, err, "consul: deregister orders-1: read the catalog: ")
+		require.Equal(t, 10, f.count("catalog/service/orders"), "at growing intervals")
 		f.change(func() { f.catalog = 0 })
-		require.NoError(t, r.Deregister(t.Context(), orders), "and may be tried again")
+		require.NoError(t, r.Deregister(t.Context(), orders), "it can be tried again")
 		require.Equal(t, 2, f.count("agent/service/deregister/"))
 	})
 }
 
-// It takes as long as an agent does that has hardly any time to run.
-func TestARegistrationUnderWayInTheKeepAliveIsWaitedForBeforeDeregistration(t *testing.T) {
+// The registration takes as long as with an agent that is starved of CPU.
+func TestDeregistrationWaitsForAReRegistration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeAgent{}
 		r := f.registrar(t)
 		require.NoError(t, r.Register(t.Context(), orders))
-		f.change(func() { f.agent, f.hold = false, 3*time.Second }) // its memory is lost
+		f.change(func() { f.agent, f.hold = false, 3*time.Second }) // the agent was restarted without its data
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 2, f.count("agent/service/register"))
@@ -155,16 +155,16 @@ func TestARegistrationUnderWayInTheKeepAliveIsWaitedForBeforeDeregistration(t *t
 		require.NoError(t, r.Deregister(ctx, orders))
 
 		f.change(func() {
-			require.False(t, f.agent, "in order: %v", f.calls)
+			require.False(t, f.agent, "calls: %v", f.calls)
 			require.Equal(t, "registered", f.calls[len(f.calls)-3])
 		})
 		time.Sleep(time.Minute)
-		require.Equal(t, 2, f.count("agent/service/register"), "and it stays like that")
+		require.Equal(t, 2, f.count("agent/service/register"), "nothing registers it later")
 		f.change(func() { require.False(t, f.agent) })
 	})
 }
 
-func TestARegistrationThatHangsInTheKeepAliveCostsHalfOfTheTime(t *testing.T) {
+func TestAReRegistrationThatHangsDelaysDeregistrationByHalfOfItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeAgent{}
 		r := f.registrar(t)
@@ -179,11 +179,11 @@ func TestARegistrationThatHangsInTheKeepAliveCostsHalfOfTheTime(t *testing.T) {
 		start := time.Now()
 		require.NoError(t, r.Deregister(ctx, orders))
 
-		require.Equal(t, 2500*time.Millisecond, time.Since(start), "and half a second")
+		require.Equal(t, 2500*time.Millisecond, time.Since(start), "half of 4 s, and 500 ms")
 	})
 }
 
-// Which of several things that are ready a select takes is left to chance.
+// The select statement chooses at random among channels that are ready.
 func TestADeregistrationWithoutTimeStopsTheKeepAlive(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestADeregistrationWithoutTimeStopsTheKeepAlive(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheContextLetsARegistrationFinish(t *testing.T) {
+func TestARegistrationMayFinishAfterTheEndOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeAgent{hold: 500 * time.Millisecond}
 		r := f.registrar(t)
@@ -215,7 +215,7 @@ func TestTheEndOfTheContextLetsARegistrationFinish(t *testing.T) {
 	})
 }
 
-func TestAnAgentThatHangsIsGivenUpSoonAfterTheEndOfTheContext(t *testing.T) {
+func TestARegistrationIsCancelledSoonAfterTheEndOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeAgent{hold: time.Hour}
 		r := f.registrar(t)

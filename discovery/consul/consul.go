@@ -1,4 +1,4 @@
-// Package consul registers an instance with a Consul agent, for package
+// Package consul registers a service instance with a Consul agent, for package
 // discovery:
 //
 //	client, err := api.NewClient(api.DefaultConfig())
@@ -11,36 +11,36 @@
 //
 // # Checks
 //
-// An instance without a check gets one with a TTL, which is renewed every third
-// of it; if the process dies the check turns critical after the TTL, and Consul
-// removes the instance a minute later. An instance may bring its own checks:
-// HTTP, gRPC and TCP ones are the agent's work; those with a TTL are renewed
-// here, and pass from the start unless their Status says otherwise.
+// An instance without a check gets a TTL check, which is updated after each third of
+// the TTL. If the process dies the check becomes critical when the TTL is over, and
+// Consul removes the instance a minute later. An instance may have its own checks.
+// The agent runs HTTP, gRPC and TCP checks. TTL checks are updated by this package,
+// and are passing from the start unless their Status says otherwise.
 //
-// In either case it is looked every third of the TTL whether the agent still
-// knows the instance. If it does not, because it was started again without its
-// data, the instance is registered again, and a warning is logged.
+// In either case this package asks the agent after each third of the TTL whether it
+// still has the instance. If not, because the agent was restarted without its data,
+// the instance is registered again, and a warning is logged.
 //
-// # Leaving
+// # Deregistration
 //
-// Deregistration stops the renewal and waits until it has stopped, marks the
-// instance as in maintenance for a while if [Registrar.Maintenance] says so,
-// deregisters it, and reads the catalog until the instance is not in it any
-// more: what clients read, not what the agent has been told.
+// Deregistration stops the updates and waits until they have stopped, puts the
+// instance into maintenance mode if [Registrar.Maintenance] is set, deregisters it,
+// and reads the catalog, which is what clients see, until it does not have the
+// instance any more.
 //
-// With ACLs the token needs service:write for the name and, to read back,
-// node:read: without that Consul shows nothing, and the instance counts as gone
-// when the agent says so.
+// With ACLs the token needs service:write for the name and node:read to read the
+// catalog. Without node:read Consul returns an empty catalog, and the deregistration
+// is complete when the agent confirms it.
 //
-// Consul knows an instance by its ID alone, so an instance that leaves takes a
-// successor with the same ID along. If the successor starts before this one has
-// left, on the same agent, give each an ID of its own.
+// Consul identifies an instance by its ID alone: an instance that deregisters also
+// removes a successor with the same ID on the same agent. If the successor starts
+// before the old instance has left, give each an ID of its own.
 //
-// A request that is cut off may be carried out by the agent at any time. So the
-// end of a context gives a registration another 500 ms, and one that is under
-// way because the agent had lost the instance has 5 s, or half of the time that
-// Deregister has if that is less. What comes true later than that goes with its
-// TTL, which the default check has.
+// An agent may still execute a request that was cut off. Therefore a registration has
+// another 500 ms after its context has ended, and one that runs because the agent
+// had lost the instance has half of the time that Deregister has, but not more than
+// 5 s. If the agent executes it later, the check that an instance gets by default
+// removes the instance.
 package consul
 
 import (
@@ -48,112 +48,89 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/gracefulgo/shutdown/discovery"
 )
 
 const defaultTTL = 15 * time.Second
 
 // A Registrar registers instances with a Consul agent. It is a
-// discovery.Registrar[*api.AgentServiceRegistration], and may be used for any
-// number of instances, at the same time. Its fields are set before the first
-// use; it must not be copied after that.
+// discovery.Registrar[*api.AgentServiceRegistration]. It may be used for several
+// instances, and concurrently. Set its fields before the first use, and do not copy
+// it after that.
 type Registrar struct {
-	// Clients are ways to the agent, in order of preference: its socket, the
-	// loopback interface, the address of the host. The first that answers takes
-	// the registration; each is tried before anything is given up. One is
-	// required, and enough where the agent is on the same host.
+	// Clients are connections to the agent, in order of preference: to its socket,
+	// to the loopback interface, to the address of the host. The first one that
+	// answers is used, and an error means that all were tried. At least one is
+	// required; one is enough if the agent runs on the same host.
 	Clients []*api.Client
 
-	// TTL is how long an instance that died without deregistering passes for
-	// alive. It is for instances that bring no check of their own; for the
-	// others it is three times the interval of looking after them, unless a
-	// check's own TTL is shorter. Zero means 15 s.
+	// TTL is how long an instance that crashed counts as passing, if it has no
+	// check of its own. For other instances it is three times the interval at which
+	// the agent is asked for the instance, unless one of the checks has a shorter
+	// TTL. Zero means 15 s.
 	TTL time.Duration
 
-	// Maintenance is how long the instance is marked as in maintenance, with
-	// the reason "draining", before it is deregistered: clients that only take
-	// passing instances leave it at once, and people see why. It is a part of
-	// the lame duck, and at most four fifths of the time that Deregister has,
-	// which is two fifths of Leave. Zero means that the instance is deregistered
-	// at once.
+	// Maintenance is how long the instance stays in maintenance mode, with the
+	// reason "draining", before it is deregistered. Clients that use only passing
+	// instances stop using it at once, and operators see the reason. This time is
+	// part of the lame duck. It is limited to four fifths of the time that
+	// Deregister has, which is two fifths of the Leave phase. Zero means that the
+	// instance is deregistered at once.
 	Maintenance time.Duration
 
-	// Logger hears of agents that have lost the instance, and of registrations
-	// that came back. Nil means slog.Default().
+	// Logger logs a warning when an agent has lost the instance or a check cannot
+	// be updated, and a line when it is updated again. Nil means slog.Default().
 	Logger *slog.Logger
 
-	mu      sync.Mutex // protects what follows
-	entries map[string]*entry
+	entries sync.Map // of *entry, by key; as many as there are instances that were ever registered
 }
 
-// Register registers i, and renews its TTL checks until Deregister. It blocks
-// until an agent has confirmed that, ctx ends (and up to 500 ms longer), or
-// each of the Clients has had its turn. It does not change i. If the agent has
-// an instance of this ID, that is replaced.
+// Register registers i, and updates its TTL checks until Deregister. It replaces an
+// instance of the same ID. It blocks until an agent has confirmed the registration,
+// ctx ends (and up to 500 ms longer), or all Clients were tried. It does not change
+// i. It is an error if i is registered already.
 //
-// An error says which field is impossible, or what the agents have said. After
-// an error there may be an entry nevertheless, which Deregister removes. An
-// instance that is registered already is an error.
+// An error says which field is wrong, or what the agents answered. After an error
+// the agent may have the instance nevertheless; Deregister removes it.
 func (r *Registrar) Register(ctx context.Context, i *api.AgentServiceRegistration) error {
 	service, checks, ttl, err := r.complete(i)
 	if err != nil {
 		return err
 	}
 	e := r.entry(i)
-	if err := e.acquire(ctx); err != nil {
+	register := func(ctx context.Context) (time.Duration, error) {
+		e.service, e.checks = service, checks
+		return ttl, e.register(ctx)
+	}
+	if err := e.keepAlive.Register(ctx, register, e.renew); err != nil {
 		return fmt.Errorf("consul: register %s: %w", e.id, err)
 	}
-	defer e.release()
-	if e.joined != nil {
-		return fmt.Errorf("consul: register %s: it is registered already", e.id)
-	}
-	e.service, e.checks, e.ttl = service, checks, ttl
-	if err := e.register(ctx); err != nil {
-		return fmt.Errorf("consul: register %s: %w", e.id, err)
-	}
-	keepAliveCtx, stop := context.WithCancel(context.Background())
-	registerCtx, cut := context.WithCancel(context.Background())
-	e.stop, e.cut, e.joined = stop, cut, make(chan struct{})
-	go e.keepAlive(keepAliveCtx, registerCtx)
 	return nil
 }
 
-// Deregister stops the renewal of i, has it in maintenance for as long as
-// Maintenance says, deregisters it and reads the catalog until it has gone from
-// there. It blocks until then, or until ctx ends or none of the Clients answers.
-// After an error it may be called again, and does not wait for Maintenance
-// again. For an instance that is not registered it does nothing.
+// Deregister stops updating the checks of i, puts i into maintenance mode for the
+// time of Maintenance, deregisters i, and reads the catalog until i is removed. It
+// blocks until then, or until ctx ends or all Clients have failed. After an error it
+// may be called again, and does not wait for Maintenance again. If i is not
+// registered it does nothing.
 func (r *Registrar) Deregister(ctx context.Context, i *api.AgentServiceRegistration) error {
 	if i == nil {
 		return nil
 	}
 	e := r.entry(i)
-	if err := e.acquire(ctx); err != nil {
+	if err := e.keepAlive.Deregister(ctx, e.deregister); err != nil {
 		return fmt.Errorf("consul: deregister %s: %w", e.id, err)
 	}
-	defer e.release()
-	if err := e.join(ctx); err != nil {
-		return fmt.Errorf("consul: deregister %s: %w", e.id, err)
-	}
-	if !e.there {
-		return nil
-	}
-	if err := e.maintain(ctx); err != nil {
-		r.logger().Warn("consul: not marked as draining", "id", e.id, "error", text(err))
-	}
-	if err := e.deregister(ctx); err != nil {
-		return fmt.Errorf("consul: deregister %s: %w", e.id, err)
-	}
-	e.there, e.maintained = false, false
 	return nil
 }
 
-// complete returns a copy of i with what Consul would fill in, and a check if i
-// has none, and the TTL checks, and how soon the first of them expires.
+// complete returns a copy of i with a check, if it has none, and with the defaults
+// of Consul; the IDs of its TTL checks; and the shortest TTL.
 func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.AgentServiceRegistration, checks []string, ttl time.Duration, err error) {
 	switch {
 	case len(r.Clients) == 0:
@@ -209,48 +186,28 @@ func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.Agen
 	return &copied, checks, ttl, nil
 }
 
-// entry returns what is known of i. Entries stay: there are as many as
-// instances that this process has ever registered.
 func (r *Registrar) entry(i *api.AgentServiceRegistration) *entry {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	key := i.Partition + "/" + i.Namespace + "/" + idOf(i)
-	e, ok := r.entries[key]
-	if !ok {
-		e = &entry{r: r, id: idOf(i), busy: make(chan struct{}, 1)}
-		if r.entries == nil {
-			r.entries = make(map[string]*entry)
-		}
-		r.entries[key] = e
+	if e, ok := r.entries.Load(key); ok {
+		return e.(*entry)
 	}
-	return e
+	log := r.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	log = log.With("registry", "consul", "id", idOf(i))
+	e, _ := r.entries.LoadOrStore(key, &entry{
+		keepAlive: discovery.KeepAlive{Logger: log},
+		r:         r,
+		id:        idOf(i),
+	})
+	return e.(*entry)
 }
 
-// idOf is the ID that Consul uses: the name, if there is none.
+// idOf returns the ID that Consul uses, which is the name if there is no ID.
 func idOf(i *api.AgentServiceRegistration) string {
 	if i.ID != "" {
 		return i.ID
 	}
 	return i.Name
-}
-
-func (r *Registrar) logger() *slog.Logger {
-	if r.Logger != nil {
-		return r.Logger
-	}
-	return slog.Default()
-}
-
-// maxText is how much of an error a log line has: a server may answer with a
-// whole page.
-const maxText = 2 << 10
-
-// text is that of err, for a log line.
-func text(err error) string {
-	const cut = "... (cut)"
-	s := fmt.Sprint(err) // which survives an Error that panics
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText-len(cut)], "") + cut
-	}
-	return s
 }

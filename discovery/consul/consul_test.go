@@ -13,14 +13,13 @@ import (
 	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
-// What needs a real Consul is in discovery/e2e, where the tests that need an
-// etcd server are as well.
+// The tests that need a Consul agent are in discovery/e2e.
 
 var _ discovery.Registrar[*api.AgentServiceRegistration] = (*consul.Registrar)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
-func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) {
+func TestAWrongConfigurationIsAnErrorThatNamesTheFieldAndTheValue(t *testing.T) {
 	client, err := api.NewClient(&api.Config{Address: "127.0.0.1:1"})
 	require.NoError(t, err)
 	clients := []*api.Client{client}
@@ -43,6 +42,6 @@ func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) 
 		{&consul.Registrar{Clients: clients}, with(&api.AgentServiceCheck{TTL: "-1s"}), `consul: the TTL of check 2 of orders-1 is "-1s", and must be a positive duration`},
 	} {
 		require.EqualError(t, test.r.Register(t.Context(), test.i), test.want)
-		require.NoError(t, test.r.Deregister(t.Context(), test.i), "there is nothing to deregister")
+		require.NoError(t, test.r.Deregister(t.Context(), test.i), "nothing is registered")
 	}
 }

@@ -10,55 +10,36 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/gracefulgo/shutdown/discovery"
 )
 
 const (
-	// No call that succeeds takes an agent longer than that.
+	// maxAttempt limits one request. A request that succeeds takes less.
 	maxAttempt = 5 * time.Second
-	// What a registration has to finish after the end of its context.
+	// linger is how long a registration may still run after its context has ended.
 	linger = 500 * time.Millisecond
-	// How often the catalog is looked at until an instance has gone: less and
-	// less often, because such a look is work for Consul's leader.
-	minLook = 50 * time.Millisecond
-	maxLook = time.Second
+	// The catalog is read at growing intervals, because each read is work for
+	// Consul's leader.
+	minPause = 50 * time.Millisecond
+	maxPause = time.Second
 )
 
-// An entry is one instance at an agent. Whoever holds busy owns it; while the
-// keep-alive runs, which is from Register to the join in Deregister, that owns
-// what is below joined.
+// An entry is one instance at an agent. The methods below run under keepAlive, one
+// at a time.
 type entry struct {
-	r      *Registrar
-	id     string
-	busy   chan struct{} // a mutex that can be waited for with a context
-	stop   context.CancelFunc
-	cut    context.CancelFunc // of a registration that the keep-alive has under way
-	joined chan struct{}      // closed when the keep-alive has ended; nil if there is none
+	keepAlive discovery.KeepAlive
+	r         *Registrar
+	id        string
 
 	service    *api.AgentServiceRegistration
-	checks     []string      // the IDs of those with a TTL
-	ttl        time.Duration // three times the interval of renewal
-	there      bool          // an agent may know it
-	maintained bool          // it was marked as draining, or that was tried
-	home       int           // which of the Clients answered last
+	checks     []string // the IDs of the TTL checks
+	mayExist   bool     // an agent may have the instance
+	maintained bool     // maintenance mode was requested
+	preferred  int      // index of the client that answered last
 }
 
-func (e *entry) acquire(ctx context.Context) error {
-	select {
-	case e.busy <- struct{}{}:
-		return nil
-	default: // also if ctx has ended: the keep-alive can be stopped
-	}
-	select {
-	case e.busy <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for another call: %w", context.Cause(ctx))
-	}
-}
-
-func (e *entry) release() { <-e.busy }
-
-// register registers with the first of the clients that answers.
+// register registers with the first client that answers.
 func (e *entry) register(ctx context.Context) error {
 	return e.each(ctx, func(ctx context.Context, c *api.Client) error {
 		callCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -66,51 +47,16 @@ func (e *entry) register(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { time.AfterFunc(linger, cancel) })()
 		err := c.Agent().ServiceRegisterOpts(e.service, api.ServiceRegisterOpts{ReplaceExistingChecks: true}.WithContext(callCtx))
 		var dial *net.OpError
-		if !errors.As(err, &dial) || dial.Op != "dial" { // else the agent has not heard of it
-			e.there = true
+		if !errors.As(err, &dial) || dial.Op != "dial" { // without a connection the agent has got no request
+			e.mayExist = true
 		}
 		return err
 	})
 }
 
-// keepAlive renews the checks until ctx ends. What it registers again meanwhile
-// is cut off by registerCtx alone.
-func (e *entry) keepAlive(ctx, registerCtx context.Context) {
-	defer close(e.joined)
-	const soon = time.Second
-	log, failing := e.r.logger(), false
-	timer := time.NewTimer(e.ttl / 3)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		err := e.renew(ctx, registerCtx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil && failing:
-			log.Info("consul: the registration is alive again", "id", e.id)
-		case err != nil && !failing:
-			log.Warn("consul: the registration is not kept alive", "id", e.id, "error", text(err))
-		}
-		failing = err != nil
-		if failing {
-			timer.Reset(min(e.ttl/6, soon))
-		} else {
-			timer.Reset(e.ttl / 3)
-		}
-	}
-}
-
-// renew renews the checks once, or registers again if the agent does not know
-// the instance.
-func (e *entry) renew(ctx, registerCtx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, max(e.ttl, time.Second))
-	defer cancel()
-	err := e.each(ctx, func(ctx context.Context, c *api.Client) error {
+// renew updates the TTL checks.
+func (e *entry) renew(ctx context.Context) (lost bool, err error) {
+	err = e.each(ctx, func(ctx context.Context, c *api.Client) error {
 		var refused error
 		for _, check := range e.checks {
 			err := c.Agent().UpdateTTLOpts(check, "", api.HealthPassing, e.query(ctx))
@@ -122,50 +68,42 @@ func (e *entry) renew(ctx, registerCtx context.Context) error {
 		if refused == nil && len(e.checks) > 0 {
 			return nil
 		}
-		// Agents say in different ways that they do not know a check.
+		// The answer for an unknown check depends on the version of the agent.
 		if _, _, err := c.Agent().Service(e.id, e.query(ctx)); err != nil {
 			return err
 		}
 		return refused
 	})
-	if !unknown(err) || ctx.Err() != nil {
+	if notFound(err) {
+		return true, nil
+	}
+	return false, err
+}
+
+func (e *entry) deregister(ctx context.Context) error {
+	if !e.mayExist {
+		return nil
+	}
+	if err := e.maintain(ctx); err != nil {
+		text := fmt.Sprintf("%.500v", err) // a proxy may answer with a whole page
+		e.keepAlive.Logger.Warn("consul: maintenance mode not set", "error", text)
+	}
+	if err := e.remove(ctx); err != nil {
 		return err
 	}
-	e.r.logger().Warn("consul: the agent has lost the instance, registering again", "id", e.id)
-	return e.register(registerCtx)
+	e.mayExist, e.maintained = false, false
+	return nil
 }
 
-// join stops the keep-alive and waits until it has stopped. A registration
-// under way has half of the time to finish.
-func (e *entry) join(ctx context.Context) error {
-	if e.joined == nil {
-		return nil
-	}
-	e.stop()
-	patience := maxAttempt
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline)/2)
-	}
-	defer time.AfterFunc(patience, e.cut).Stop()
-	select {
-	case <-e.joined:
-		e.cut()
-		e.joined = nil
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the keep-alive to end: %w", context.Cause(ctx))
-	}
-}
-
-// maintain marks the instance as draining, once, and waits as long as that is
-// to last.
+// maintain puts the instance into maintenance mode, once, and waits for as long as
+// that should last.
 func (e *entry) maintain(ctx context.Context) error {
 	if e.r.Maintenance == 0 || e.maintained {
 		return nil
 	}
 	e.maintained = true
 	err := e.each(ctx, func(ctx context.Context, c *api.Client) error {
-		return c.Agent().EnableServiceMaintenanceOpts(e.id, "draining: this instance is about to end", e.query(ctx))
+		return c.Agent().EnableServiceMaintenanceOpts(e.id, "draining: this instance is shutting down", e.query(ctx))
 	})
 	if err != nil {
 		return err
@@ -183,45 +121,45 @@ func (e *entry) maintain(ctx context.Context) error {
 	return nil
 }
 
-// deregister asks one client after another until the instance has gone from the
-// catalog.
-func (e *entry) deregister(ctx context.Context) error {
+// remove deregisters with one client after another until the catalog does not have
+// the instance any more.
+func (e *entry) remove(ctx context.Context) error {
 	var failed error
-	heard := false
+	confirmed := false
 	for n, c := range e.clients() {
 		err := attempt(ctx, len(e.r.Clients)-n+1, func(ctx context.Context) error {
 			return c.Agent().ServiceDeregisterOpts(e.id, e.query(ctx))
 		})
-		if err != nil && !unknown(err) {
+		if err != nil && !notFound(err) {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		heard = true
-		if e.inCatalog(ctx) == nil {
+		confirmed = true
+		if e.readBack(ctx) == nil {
 			return nil
 		}
 	}
-	if !heard {
+	if !confirmed {
 		return failed
 	}
-	// An agent that could not reach its servers tells them when it can.
-	for look := minLook; ; look = min(2*look, maxLook) {
-		err := e.inCatalog(ctx)
+	// An agent that cannot reach its servers tells them later.
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		err := e.readBack(ctx)
 		if err == nil {
 			return nil
 		}
-		timer := time.NewTimer(look)
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("read it back: %w", errors.Join(err, failed))
+			return fmt.Errorf("read the catalog: %w", errors.Join(err, failed))
 		}
 	}
 }
 
-// inCatalog is nil if clients do not find the instance any more.
-func (e *entry) inCatalog(ctx context.Context) error {
+// readBack returns nil if the catalog does not have the instance.
+func (e *entry) readBack(ctx context.Context) error {
 	return e.each(ctx, func(ctx context.Context, c *api.Client) error {
 		q := e.query(ctx)
 		q.RequireConsistent = true
@@ -231,22 +169,22 @@ func (e *entry) inCatalog(ctx context.Context) error {
 		}
 		for _, s := range found { // an ID is unique only on its node
 			if s.ServiceID == e.id && s.ServiceAddress == e.service.Address && s.ServicePort == e.service.Port {
-				return fmt.Errorf("it is still in the catalog, on node %s", s.Node)
+				return fmt.Errorf("it still has the instance, on node %s", s.Node)
 			}
 		}
 		return nil
 	})
 }
 
-// each tries call with one client after another, beginning with the one that
-// answered last, until one succeeds or does not know the instance. An attempt
-// has its share of the time that is left.
+// each tries call with one client after another, first with the one that answered
+// last, until one succeeds or does not know the instance. An attempt gets its share
+// of the time that is left.
 func (e *entry) each(ctx context.Context, call func(context.Context, *api.Client) error) error {
 	var failed error
 	for n, c := range e.clients() {
 		err := attempt(ctx, len(e.r.Clients)-n, func(ctx context.Context) error { return call(ctx, c) })
-		if err == nil || unknown(err) {
-			e.home = (e.home + n) % len(e.r.Clients)
+		if err == nil || notFound(err) {
+			e.preferred = (e.preferred + n) % len(e.r.Clients)
 			return err
 		}
 		failed = errors.Join(failed, err)
@@ -257,37 +195,35 @@ func (e *entry) each(ctx context.Context, call func(context.Context, *api.Client
 	return failed
 }
 
-// clients returns all of them, the one that answered last first.
+// clients returns all clients, first the one that answered last.
 func (e *entry) clients() []*api.Client {
-	return append(slices.Clone(e.r.Clients[e.home:]), e.r.Clients[:e.home]...)
+	return append(slices.Clone(e.r.Clients[e.preferred:]), e.r.Clients[:e.preferred]...)
 }
 
 func (e *entry) query(ctx context.Context) *api.QueryOptions {
-	q := &api.QueryOptions{}
-	if e.service != nil {
-		q.Namespace, q.Partition = e.service.Namespace, e.service.Partition
-	}
+	q := &api.QueryOptions{Namespace: e.service.Namespace, Partition: e.service.Partition}
 	return q.WithContext(ctx)
 }
 
 func attempt(ctx context.Context, left int, call func(context.Context) error) error {
-	share := maxAttempt
+	limit := maxAttempt
 	if deadline, ok := ctx.Deadline(); ok {
-		share = min(share, time.Until(deadline)/time.Duration(left))
+		limit = min(limit, time.Until(deadline)/time.Duration(left))
 	}
-	ctx, cancel := context.WithTimeout(ctx, share)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return call(ctx)
 }
 
-// answered reports whether err is what an agent has said.
+// answered reports whether err is an answer of an agent.
 func answered(err error) bool {
 	var status api.StatusError
 	return errors.As(err, &status)
 }
 
-// unknown reports whether err says that the agent does not know the instance.
-func unknown(err error) bool {
+// notFound reports whether err is the answer of an agent that does not have the
+// instance.
+func notFound(err error) bool {
 	var status api.StatusError
 	return errors.As(err, &status) && status.Code == http.StatusNotFound
 }

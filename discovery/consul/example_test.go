@@ -16,12 +16,12 @@ import (
 )
 
 func Example() {
-	m, err := shutdown.New(shutdown.Config{LameDuck: time.Second}) // the gateway polls twice a second
+	m, err := shutdown.New(shutdown.Config{LameDuck: time.Second}) // the gateway polls every 500 ms
 	if err != nil {
 		log.Fatal(err)
 	}
 	start := func() error {
-		client, err := api.NewClient(api.DefaultConfig()) // or what CONSUL_HTTP_ADDR says
+		client, err := api.NewClient(api.DefaultConfig()) // the local agent, or CONSUL_HTTP_ADDR
 		if err != nil {
 			return err
 		}

@@ -16,40 +16,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A sickAgent answers with a long page, as proxies do, while it is sick.
-type sickAgent struct {
+// A failingAgent answers with a long error page, as a proxy may do, while fails is
+// set.
+type failingAgent struct {
 	*fakeAgent
-	sick atomic.Bool
+	fails atomic.Bool
 }
 
-func (s *sickAgent) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !s.sick.Load() {
-		return s.fakeAgent.RoundTrip(r)
+func (f *failingAgent) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !f.fails.Load() {
+		return f.fakeAgent.RoundTrip(r)
 	}
 	answer := httptest.NewRecorder()
 	http.Error(answer, strings.Repeat("<p>", 100<<10), http.StatusInternalServerError)
 	return answer.Result(), nil
 }
 
-func TestALongAnswerOfAnAgentFitsIntoALine(t *testing.T) {
+func TestALongAnswerOfAnAgentIsTruncatedInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		s := &sickAgent{fakeAgent: &fakeAgent{}}
-		r := s.registrar(t)
+		f := &failingAgent{fakeAgent: &fakeAgent{}}
+		r := f.registrar(t)
 		cfg := api.DefaultConfig()
-		cfg.HttpClient = &http.Client{Transport: s}
+		cfg.HttpClient = &http.Client{Transport: f}
 		client, err := api.NewClient(cfg)
 		require.NoError(t, err)
 		r.Clients, r.Maintenance, r.Logger = []*api.Client{client, client}, time.Second, slog.New(slog.NewJSONHandler(&log, nil))
 		require.NoError(t, r.Register(t.Context(), orders))
-		s.sick.Store(true)
+		f.fails.Store(true)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		require.Error(t, r.Deregister(t.Context(), orders), "and the keep-alive has ended")
+		require.Error(t, r.Deregister(t.Context(), orders), "but the renewal stops")
 
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		require.Len(t, lines, 2)
-		for i, want := range []string{"consul: the registration is not kept alive", "consul: not marked as draining"} {
+		for i, want := range []string{"discovery: entry not renewed", "consul: maintenance mode not set"} {
 			var line map[string]any
 			require.NoError(t, json.Unmarshal([]byte(lines[i]), &line))
 			require.Equal(t, want, line["msg"])
@@ -60,7 +61,7 @@ func TestALongAnswerOfAnAgentFitsIntoALine(t *testing.T) {
 			require.LessOrEqual(t, len(line["error"].(string)), 2<<10)
 			require.Less(t, len(lines[i]), 8<<10)
 		}
-		s.sick.Store(false)
+		f.fails.Store(false)
 		require.NoError(t, r.Deregister(t.Context(), orders))
 	})
 }

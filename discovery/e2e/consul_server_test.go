@@ -28,13 +28,13 @@ func consulBinary(t *testing.T) string {
 	case !errors.Is(err, os.ErrNotExist):
 		t.Fatal(err)
 	case os.Getenv("CI") != "":
-		t.Fatalf("there is no %s: run .ci/consul", path)
+		t.Fatalf("%s does not exist: run .ci/consul", path)
 	}
-	t.Skip("there is no Consul: .ci/consul builds one, once, in two or three minutes")
+	t.Skip("Consul is not installed: .ci/consul builds it, in two or three minutes")
 	return ""
 }
 
-// A consulServer is an agent that is its own server and keeps all in memory.
+// A consulServer is an agent in development mode, which keeps its data in memory.
 type consulServer struct {
 	t       *testing.T
 	binary  string
@@ -83,7 +83,7 @@ func ready(ctx context.Context, client *api.Client) bool {
 	return false
 }
 
-// kill ends the agent, and with it all that it knows.
+// kill kills the agent, whose data is lost.
 func (s *consulServer) kill() {
 	if s.process != nil {
 		_ = s.process.Process.Kill()
@@ -92,7 +92,7 @@ func (s *consulServer) kill() {
 	}
 }
 
-// connect returns a client, of this agent unless addr says otherwise.
+// connect returns a client of addr, which by default is the address of this agent.
 func (s *consulServer) connect(addr ...string) *api.Client {
 	s.t.Helper()
 	cfg := api.DefaultNonPooledConfig()

@@ -24,7 +24,7 @@ func consulUnderTest(t *testing.T) registryUnderTest {
 	var last time.Time // see registryUnderTest.cut
 	return registryUnderTest{
 		register: func(ctx context.Context, t *testing.T, m *shutdown.Manager, addr string) error {
-			return taken(ctx, m, noticing{registrar(), &last}, ordersAt(t, addr))
+			return register(ctx, m, cutRecorder{registrar(), &last}, ordersAt(t, addr))
 		},
 		registerOnly: func(ctx context.Context, t *testing.T, addr string) (func(context.Context) error, error) {
 			r, i := registrar(), ordersAt(t, addr)
@@ -35,13 +35,13 @@ func consulUnderTest(t *testing.T) registryUnderTest {
 	}
 }
 
-// noticing notices when a registration has been cut off.
-type noticing struct {
+// A cutRecorder records when a registration was cut off.
+type cutRecorder struct {
 	*consul.Registrar
 	at *time.Time
 }
 
-func (r noticing) Register(ctx context.Context, i *api.AgentServiceRegistration) error {
+func (r cutRecorder) Register(ctx context.Context, i *api.AgentServiceRegistration) error {
 	err := r.Registrar.Register(ctx, i)
 	*r.at = time.Time{}
 	if ctx.Err() != nil {
@@ -65,17 +65,17 @@ func TestConsulTwentyRestartsLoseNoRequest(t *testing.T) { consulUnderTest(t).lo
 func TestConsulDeregisteringInCloseLosesRequests(t *testing.T) { consulUnderTest(t).losesSome(t) }
 
 func TestConsulAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
-	consulUnderTest(t).leavesNothingBehind(t, 100, 5*time.Millisecond)
+	consulUnderTest(t).leavesNoEntry(t, 100, 5*time.Millisecond)
 }
 
-// In virtual time, which stands still while Consul is asked: so each hook returns
-// when its time is up, however slow the machine.
-func TestConsulKilledBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
+// In virtual time, which does not advance during a call to Consul, each hook returns
+// when its time is over, however slow the machine is.
+func TestConsulKilledBeforeTheShutdownIsReportedAndDelaysOnlyLeave(t *testing.T) {
 	server := startConsul(t)
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
-		require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+		require.NoError(t, register(t.Context(), m, r, ordersAt(t, somewhere)))
 		done := others(m)
 		server.kill()
 
@@ -95,7 +95,7 @@ func TestConsulKilledBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testi
 	})
 }
 
-func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
+func TestConsulRestartedWithoutItsDataGetsTheInstanceAgain(t *testing.T) {
 	for name, checks := range map[string]api.AgentServiceChecks{
 		"TTL":  nil,
 		"HTTP": {{HTTP: "http://127.0.0.1:1/", Interval: "1h", Status: api.HealthPassing}},
@@ -107,7 +107,7 @@ func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
 			r := &consul.Registrar{Clients: []*api.Client{server.connect()}, TTL: 9 * time.Second, Logger: silent}
 			i := ordersAt(t, somewhere)
 			i.Checks = checks
-			require.NoError(t, taken(t.Context(), m, r, i))
+			require.NoError(t, register(t.Context(), m, r, i))
 			require.Len(t, must(list(t.Context())), 1, "passing from the start")
 
 			server.kill()
@@ -121,29 +121,29 @@ func TestConsulStartedAgainWithoutItsDataGetsTheInstanceBack(t *testing.T) {
 	}
 }
 
-func TestConsulAnInstanceMayBringItsOwnCheck(t *testing.T) {
+func TestConsulAnInstanceMayHaveItsOwnCheck(t *testing.T) {
 	client := startConsul(t).connect()
 	s := startService(t, 0)
 	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
 	i := ordersAt(t, s.addr)
 	i.Check = &api.AgentServiceCheck{HTTP: "http://" + s.addr, Interval: "100ms"}
 
-	require.NoError(t, taken(t.Context(), s.Manager, r, i))
+	require.NoError(t, register(t.Context(), s.Manager, r, i))
 
 	require.Eventually(t, finds(listConsul(client), 1), patience, 10*time.Millisecond)
-	require.Len(t, must(client.Agent().Checks()), 1, "and none of ours")
+	require.Len(t, must(client.Agent().Checks()), 1, "and no other check")
 	require.NoError(t, s.end())
 	require.Empty(t, must(client.Agent().Services()))
 }
 
-func TestConsulTheCheckIsRenewedUntilTheShutdown(t *testing.T) {
-	t.Parallel() // it takes its time, so that a machine that stands still loses no check
+func TestConsulTheTTLCheckIsUpdatedUntilTheShutdown(t *testing.T) {
+	t.Parallel() // it is slow: the TTL is long, so that the check survives on a busy machine
 	server := startConsul(t)
 	client := server.connect()
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	const ttl = 9 * time.Second
 	r := &consul.Registrar{Clients: []*api.Client{client}, TTL: ttl, Logger: silent}
-	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+	require.NoError(t, register(t.Context(), m, r, ordersAt(t, somewhere)))
 
 	for end := time.Now().Add(ttl * 3 / 2); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		require.Len(t, must(listConsul(client)(t.Context())), 1)
@@ -152,10 +152,10 @@ func TestConsulTheCheckIsRenewedUntilTheShutdown(t *testing.T) {
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 	time.Sleep(ttl / 2)
-	require.Empty(t, must(client.Agent().Services()), "and nothing brings it back")
+	require.Empty(t, must(client.Agent().Services()), "nothing registers it again")
 }
 
-func TestConsulAnInstanceThatDiesTurnsCritical(t *testing.T) {
+func TestConsulAnInstanceThatCrashesBecomesCritical(t *testing.T) {
 	server := startConsul(t)
 	client := server.connect()
 	dying := ordersAt(t, somewhere)
@@ -163,22 +163,22 @@ func TestConsulAnInstanceThatDiesTurnsCritical(t *testing.T) {
 	r := &consul.Registrar{Clients: []*api.Client{server.connect(p.addr)}, TTL: time.Second, Logger: silent}
 	require.NoError(t, r.Register(t.Context(), dying))
 
-	p.freeze() // as good as dead
+	p.freeze() // as if the instance had crashed
 
 	require.Eventually(t, finds(listConsul(client), 0), patience, 20*time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_ = r.Deregister(ctx, dying) // ends the keep-alive
+	_ = r.Deregister(ctx, dying) // stops the renewal
 }
 
-func TestConsulMaintenanceComesFirst(t *testing.T) {
-	t.Parallel() // it takes its time
+func TestConsulMaintenanceModeComesBeforeDeregistration(t *testing.T) {
+	t.Parallel() // it is slow
 	server := startConsul(t)
 	client := server.connect()
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	const maintenance = 8 * time.Second
 	r := &consul.Registrar{Clients: []*api.Client{client}, Maintenance: maintenance, Logger: silent}
-	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)))
+	require.NoError(t, register(t.Context(), m, r, ordersAt(t, somewhere)))
 	all := func() []*api.ServiceEntry {
 		found, _, err := client.Health().Service("orders", "", false, nil)
 		require.NoError(t, err)
@@ -189,56 +189,56 @@ func TestConsulMaintenanceComesFirst(t *testing.T) {
 	m.Begin(nil)
 	require.Eventually(t, finds(listConsul(client), 0), patience, 5*time.Millisecond)
 	found := all()
-	require.Len(t, found, 1, "not passing, and not gone")
+	require.Len(t, found, 1, "in maintenance mode, and registered")
 	require.Equal(t, api.HealthMaint, found[0].Checks.AggregatedStatus())
 	var reasons []string
 	for _, check := range found[0].Checks {
 		reasons = append(reasons, check.Notes)
 	}
-	require.Contains(t, reasons, "draining: this instance is about to end")
+	require.Contains(t, reasons, "draining: this instance is shutting down")
 
 	require.NoError(t, m.Wait())
 	require.GreaterOrEqual(t, time.Since(begin), maintenance)
 	require.Empty(t, all())
 }
 
-func TestConsulAMaintenanceThatWasCutShortEndsWithTheNextRegistration(t *testing.T) {
+func TestConsulRegistrationEndsTheMaintenanceModeOfAPredecessor(t *testing.T) {
 	client := startConsul(t).connect()
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	i := ordersAt(t, somewhere)
-	require.NoError(t, client.Agent().ServiceRegister(i)) // by one that was killed
+	require.NoError(t, client.Agent().ServiceRegister(i)) // by a predecessor that was killed
 	require.NoError(t, client.Agent().EnableServiceMaintenance(i.ID, "draining"))
 	require.Empty(t, must(listConsul(client)(t.Context())))
 
-	require.NoError(t, taken(t.Context(), m, &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}, i))
+	require.NoError(t, register(t.Context(), m, &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}, i))
 
 	require.Len(t, must(listConsul(client)(t.Context())), 1)
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 }
 
-func TestConsulEachAddressIsTried(t *testing.T) {
+func TestConsulEachClientIsTried(t *testing.T) {
 	server := startConsul(t)
-	nobody := server.connect(fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
+	unreachable := server.connect(fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
 	first, second := startProxy(t, server.addr), startProxy(t, server.addr)
 	m := newManager(t, shutdown.Config{GracePeriod: patience})
 	r := &consul.Registrar{
-		Clients: []*api.Client{nobody, server.connect(first.addr), server.connect(second.addr)},
+		Clients: []*api.Client{unreachable, server.connect(first.addr), server.connect(second.addr)},
 		Logger:  silent,
 	}
-	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)), "although the first refuses")
+	require.NoError(t, register(t.Context(), m, r, ordersAt(t, somewhere)), "although the first client is refused")
 	require.NotZero(t, first.bytes.Load())
 	require.Zero(t, second.bytes.Load())
 	first.freeze()
 
 	m.Begin(nil)
-	require.NoError(t, m.Wait(), "although the one that took it has frozen")
+	require.NoError(t, m.Wait(), "although the client that registered it hangs")
 
 	require.Empty(t, must(server.connect().Agent().Services()))
 	require.Empty(t, must(listConsul(server.connect())(t.Context())))
 }
 
-func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
+func TestConsulUnreachableIsAnErrorAndDoesNotDelayTheShutdown(t *testing.T) {
 	server := startConsul(t)
 	client := server.connect()
 	server.kill()
@@ -246,13 +246,13 @@ func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
 	r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
 
 	refused := func(t *testing.T, m *shutdown.Manager, r *consul.Registrar) {
-		err := taken(t.Context(), m, r, ordersAt(t, somewhere))
+		err := register(t.Context(), m, r, ordersAt(t, somewhere))
 		require.ErrorContains(t, err, "consul: register orders-1: ")
 		require.ErrorContains(t, err, "connection refused")
-		require.NotContains(t, err.Error(), "taking back", "there is nothing to take back")
+		require.NotContains(t, err.Error(), "roll back", "there is nothing to deregister")
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "no attempt hangs")
 	}
-	synctest.Test(t, func(t *testing.T) { // in which only a pause takes time
+	synctest.Test(t, func(t *testing.T) { // in virtual time only a pause takes time
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		start := time.Now()
 		refused(t, m, &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent})
@@ -263,13 +263,13 @@ func TestConsulThatIsNotThereIsAnErrorAndDelaysNoEnd(t *testing.T) {
 	refused(t, m, r)
 
 	server.start()
-	require.NoError(t, taken(t.Context(), m, r, ordersAt(t, somewhere)), "and may be tried again")
+	require.NoError(t, register(t.Context(), m, r, ordersAt(t, somewhere)), "it can be tried again")
 	require.ErrorContains(t, r.Register(t.Context(), ordersAt(t, somewhere)), "it is registered already")
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 }
 
-func TestConsulTheInstanceIsNotChanged(t *testing.T) {
+func TestConsulRegistrationDoesNotChangeTheInstance(t *testing.T) {
 	server := startConsul(t)
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &consul.Registrar{Clients: []*api.Client{server.connect()}, Logger: silent}
@@ -277,7 +277,7 @@ func TestConsulTheInstanceIsNotChanged(t *testing.T) {
 	i.Check = &api.AgentServiceCheck{TTL: "20s"}
 	before, check := *i, *i.Check
 
-	require.NoError(t, taken(t.Context(), m, r, i))
+	require.NoError(t, register(t.Context(), m, r, i))
 
 	require.Equal(t, before, *i)
 	require.Equal(t, check, *i.Check)

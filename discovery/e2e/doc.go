@@ -1,5 +1,5 @@
-// Package e2e tests package discovery against real registries: etcd, which runs
-// inside of the test, Consul, which .ci/consul builds, and the etcd registrar
-// of go-kratos. It is a module of its own, never tagged, so that none of them
-// is required by those who use discovery/etcd or discovery/consul.
+// Package e2e tests package discovery with real registries: etcd, which runs in the
+// test process, Consul, which .ci/consul builds, and the etcd registrar of go-kratos.
+// It is a module of its own that is never tagged, so that users of discovery/etcd and
+// discovery/consul do not require them.
 package e2e

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -16,7 +17,7 @@ import (
 	"github.com/gracefulgo/shutdown/discovery/etcd"
 )
 
-// intercepted returns a client whose calls to method go through f.
+// intercepted returns a client that calls f instead of method.
 func (s *etcdServer) intercepted(method string, f func(call func() error) error) *clientv3.Client {
 	s.t.Helper()
 	client, err := clientv3.New(clientv3.Config{
@@ -36,35 +37,34 @@ func (s *etcdServer) intercepted(method string, f func(call func() error) error)
 	return client
 }
 
-func TestEtcdAKeyThatIsStillThereIsAnError(t *testing.T) {
+func TestEtcdAKeyThatStillExistsIsAnError(t *testing.T) {
 	server := startEtcd(t)
 	var lying atomic.Bool
 	lying.Store(true)
 	client := server.intercepted("LeaseRevoke", func(call func() error) error {
 		if lying.Load() {
-			return nil // as if it had been done
+			return nil // without revoking the lease
 		}
 		return call()
 	})
 	r := &etcd.Registrar{Client: client, Logger: silent}
 	require.NoError(t, r.Register(t.Context(), orders("a")))
 
-	require.ErrorContains(t, r.Deregister(t.Context(), orders("a")), "etcd: deregister /services/orders/a: read it back: it is still there")
+	require.ErrorContains(t, r.Deregister(t.Context(), orders("a")), "etcd: deregister /services/orders/a: read the key back: it still exists")
 
 	lying.Store(false)
-	require.NoError(t, r.Deregister(t.Context(), orders("a")), "and may be tried again")
+	require.NoError(t, r.Deregister(t.Context(), orders("a")), "it can be tried again")
 	require.Empty(t, must(listEtcd(client)(t.Context())))
 }
 
-// A registration that the keep-alive has under way is waited for; and one that
-// comes true only after the deregistration is refused by etcd.
-func TestEtcdTheKeepAliveHasEndedBeforeTheDeregistration(t *testing.T) {
+// If the write takes effect only after the deregistration, etcd refuses it.
+func TestEtcdDeregistrationWaitsForAReRegistration(t *testing.T) {
 	server := startEtcd(t)
 	hold := make(chan struct{})
 	var puts atomic.Int32
 	client := server.intercepted("Put", func(call func() error) error {
 		if puts.Add(1) > 1 {
-			<-hold // it does not listen to its context
+			<-hold // ignores its context
 		}
 		return call()
 	})
@@ -75,7 +75,7 @@ func TestEtcdTheKeepAliveHasEndedBeforeTheDeregistration(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 
-	require.ErrorContains(t, r.Deregister(ctx, orders("a")), "waiting for the keep-alive to end")
+	require.ErrorContains(t, r.Deregister(ctx, orders("a")), "waiting for the renewal to stop")
 
 	close(hold)
 	require.NoError(t, r.Deregister(t.Context(), orders("a")))
@@ -83,7 +83,7 @@ func TestEtcdTheKeepAliveHasEndedBeforeTheDeregistration(t *testing.T) {
 	require.Empty(t, must(listEtcd(client)(t.Context())))
 }
 
-func TestEtcdARegistrationWithoutAReplyIsTakenBack(t *testing.T) {
+func TestEtcdARegistrationWithoutAReplyCanBeDeregistered(t *testing.T) {
 	server := startEtcd(t)
 	client := server.intercepted("Put", func(call func() error) error {
 		if err := call(); err != nil {
@@ -100,7 +100,28 @@ func TestEtcdARegistrationWithoutAReplyIsTakenBack(t *testing.T) {
 	require.Empty(t, must(listEtcd(client)(t.Context())))
 }
 
-// Which of several things that are ready a select takes is left to chance.
+// The lease is kept for the next attempt, so a lease that can be renewed does not
+// mean that the key exists.
+func TestEtcdAReRegistrationThatGotALeaseButDidNotWriteTheKeyIsRetried(t *testing.T) {
+	server := startEtcd(t)
+	var puts atomic.Int32
+	client := server.intercepted("Put", func(call func() error) error {
+		if n := puts.Add(1); n > 1 && n < 6 {
+			return errors.New("no leader")
+		}
+		return call()
+	})
+	r := &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}
+	require.NoError(t, r.Register(t.Context(), orders("a")))
+	server.forget()
+
+	require.Eventually(t, finds(listEtcd(client), 1), patience, 10*time.Millisecond)
+
+	require.NoError(t, r.Deregister(t.Context(), orders("a")))
+	require.Empty(t, must(listEtcd(client)(t.Context())))
+}
+
+// The select statement chooses at random among channels that are ready.
 func TestEtcdADeregistrationWithoutTimeStopsTheKeepAlive(t *testing.T) {
 	client := startEtcd(t).connect()
 	r := &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}
@@ -111,5 +132,5 @@ func TestEtcdADeregistrationWithoutTimeStopsTheKeepAlive(t *testing.T) {
 		require.Error(t, r.Deregister(ctx, orders(fmt.Sprint(n))))
 	}
 
-	require.Eventually(t, finds(listEtcd(client), 0), patience, 10*time.Millisecond, "the leases end")
+	require.Eventually(t, finds(listEtcd(client), 0), patience, 10*time.Millisecond, "the leases expire")
 }

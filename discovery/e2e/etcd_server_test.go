@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// An etcdServer is an etcd of one member, inside of this process.
+// An etcdServer is an etcd of one member in this process.
 type etcdServer struct {
 	t             *testing.T
 	client, peers url.URL
@@ -41,7 +41,7 @@ func (s *etcdServer) start() {
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.UnsafeNoFsync = true
-	cfg.TickMs, cfg.ElectionMs = 20, 200 // leases of a second need it
+	cfg.TickMs, cfg.ElectionMs = 20, 200 // for leases of one second
 	started, err := embed.StartEtcd(cfg)
 	require.NoError(s.t, err)
 	s.etcd = started
@@ -66,13 +66,13 @@ func (s *etcdServer) forget() {
 	s.start()
 }
 
-// connect returns a client, of this etcd unless endpoints say otherwise.
+// connect returns a client of endpoints, which by default are those of this etcd.
 func (s *etcdServer) connect(endpoints ...string) *clientv3.Client {
 	s.t.Helper()
 	return s.dial(s.t, endpoints...)
 }
 
-// dial is connect for a test that is inside of the server's.
+// dial is connect for a test inside the one that started the server.
 func (s *etcdServer) dial(t *testing.T, endpoints ...string) *clientv3.Client {
 	t.Helper()
 	if len(endpoints) == 0 {

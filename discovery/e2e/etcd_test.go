@@ -20,7 +20,7 @@ func etcdUnderTest(t *testing.T) registryUnderTest {
 	client := startEtcd(t).connect()
 	return registryUnderTest{
 		register: func(ctx context.Context, _ *testing.T, m *shutdown.Manager, addr string) error {
-			return taken(ctx, m, &etcd.Registrar{Client: client, Logger: silent}, orders(addr))
+			return register(ctx, m, &etcd.Registrar{Client: client, Logger: silent}, orders(addr))
 		},
 		registerOnly: func(ctx context.Context, _ *testing.T, addr string) (func(context.Context) error, error) {
 			r := &etcd.Registrar{Client: client, Logger: silent}
@@ -37,12 +37,12 @@ func TestEtcdTwentyRestartsLoseNoRequest(t *testing.T) { etcdUnderTest(t).losesN
 func TestEtcdDeregisteringInCloseLosesRequests(t *testing.T) { etcdUnderTest(t).losesSome(t) }
 
 func TestEtcdAShutdownDuringTheRegistrationLeavesNoEntry(t *testing.T) {
-	etcdUnderTest(t).leavesNothingBehind(t, 100, 2*time.Millisecond)
+	etcdUnderTest(t).leavesNoEntry(t, 100, 2*time.Millisecond)
 }
 
-// In virtual time, which stands still while etcd is asked: so each hook returns
-// when its time is up, however slow the machine.
-func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
+// In virtual time, which does not advance during a call to etcd, each hook returns
+// when its time is over, however slow the machine is.
+func TestEtcdStoppedBeforeTheShutdownIsReportedAndDelaysOnlyLeave(t *testing.T) {
 	server := startEtcd(t)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() { // in real time
@@ -53,7 +53,7 @@ func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		client := server.dial(t)
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
-		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 5 * time.Second, Logger: silent}, orders("a")))
+		require.NoError(t, register(t.Context(), m, &etcd.Registrar{Client: client, TTL: 5 * time.Second, Logger: silent}, orders("a")))
 		done := others(m)
 		close(stop)
 		<-stopped
@@ -74,20 +74,20 @@ func TestEtcdStoppedBeforeTheShutdownIsSaidAndDelaysNothingBeyondLeave(t *testin
 	})
 }
 
-// Its owner should close it in a Close hook.
-func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *testing.T) {
+// The client should be closed in a Close hook.
+func TestEtcdAClientClosedTooEarlyIsReportedAndDelaysOnlyLeave(t *testing.T) {
 	server := startEtcd(t)
 	synctest.Test(t, func(t *testing.T) {
 		client := server.dial(t)
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		var log strings.Builder
 		r := &etcd.Registrar{Client: client, TTL: time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-		require.NoError(t, taken(t.Context(), m, r, orders("a")))
+		require.NoError(t, register(t.Context(), m, r, orders("a")))
 		done := others(m)
 		require.NoError(t, client.Close())
-		time.Sleep(time.Second) // the keep-alive meets it too
+		time.Sleep(time.Second) // a renewal fails as well
 		synctest.Wait()
-		require.Contains(t, log.String(), "the registration is not kept alive")
+		require.Contains(t, log.String(), "entry not renewed")
 
 		begin := time.Now()
 		m.Begin(nil)
@@ -100,8 +100,8 @@ func TestEtcdAClientThatIsClosedTooEarlyIsSaidAndDelaysNothingBeyondLeave(t *tes
 	})
 }
 
-func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
-	t.Parallel() // it takes its time
+func TestEtcdRestartedDuringTheShutdownIsRetried(t *testing.T) {
+	t.Parallel() // it is slow
 	server := startEtcd(t)
 	var failed atomic.Int32
 	client := server.intercepted("LeaseRevoke", func(call func() error) error {
@@ -112,7 +112,7 @@ func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
 		return err
 	})
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
-	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
+	require.NoError(t, register(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
 	server.stop()
 
 	m.Begin(nil)
@@ -127,7 +127,7 @@ func TestEtcdRestartedDuringTheShutdownForgetsTheInstance(t *testing.T) {
 func TestEtcdALostLeaseIsReplaced(t *testing.T) {
 	for name, lose := range map[string]func(*etcdServer, *clientv3.Client, clientv3.LeaseID){
 		"revoked": func(_ *etcdServer, client *clientv3.Client, lease clientv3.LeaseID) {
-			_, _ = client.Revoke(context.Background(), lease) // or it has ended by itself
+			_, _ = client.Revoke(context.Background(), lease) // an error means that it has expired
 		},
 		"with all data": func(server *etcdServer, _ *clientv3.Client, _ clientv3.LeaseID) { server.forget() },
 	} {
@@ -135,7 +135,7 @@ func TestEtcdALostLeaseIsReplaced(t *testing.T) {
 			server := startEtcd(t)
 			client := server.connect()
 			m := newManager(t, shutdown.Config{GracePeriod: enough})
-			require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
+			require.NoError(t, register(t.Context(), m, &etcd.Registrar{Client: client, TTL: time.Second, Logger: silent}, orders("a")))
 
 			old := leaseOf(client, "a")
 			lose(server, client, old)
@@ -151,7 +151,7 @@ func TestEtcdALostLeaseIsReplaced(t *testing.T) {
 	}
 }
 
-// leaseOf returns NoLease if there is no such instance, or no answer.
+// leaseOf returns NoLease if the instance is not found.
 func leaseOf(client *clientv3.Client, addr string) clientv3.LeaseID {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -162,35 +162,35 @@ func leaseOf(client *clientv3.Client, addr string) clientv3.LeaseID {
 	return clientv3.LeaseID(found.Kvs[0].Lease)
 }
 
-func TestEtcdTheLeaseIsKeptAlive(t *testing.T) {
-	t.Parallel() // it takes its time, so that a machine that stands still loses no lease
+func TestEtcdTheLeaseIsRenewedUntilTheShutdown(t *testing.T) {
+	t.Parallel() // it is slow: the TTL is long, so that the lease survives on a busy machine
 	client := startEtcd(t).connect()
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	const ttl = 9 * time.Second
-	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders("a")))
+	require.NoError(t, register(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders("a")))
 	lease := leaseOf(client, "a")
 
 	time.Sleep(ttl * 3 / 2)
 
 	left := must(client.TimeToLive(t.Context(), lease))
-	require.NotEqual(t, int64(-1), left.TTL, "the same lease, a life and a half later")
+	require.NotEqual(t, int64(-1), left.TTL, "the same lease, after one and a half TTLs")
 	require.Equal(t, lease, leaseOf(client, "a"))
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 	time.Sleep(ttl / 2)
-	require.Empty(t, must(listEtcd(client)(t.Context())), "and nothing brings it back")
+	require.Empty(t, must(listEtcd(client)(t.Context())), "nothing registers it again")
 }
 
-func TestEtcdAFrozenEndpointCostsItsShareOfTheTime(t *testing.T) {
+func TestEtcdAnEndpointThatHangsUsesOnlyAShareOfTheTime(t *testing.T) {
 	server := startEtcd(t)
 	one, two := startProxy(t, server.client.Host), startProxy(t, server.client.Host)
 	client := server.connect(one.addr, two.addr)
 	m := newManager(t, shutdown.Config{GracePeriod: patience})
-	require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
-	const greeting = 200                // more than what a connection begins with
+	require.NoError(t, register(t.Context(), m, &etcd.Registrar{Client: client, TTL: 300 * time.Second, Logger: silent}, orders("a")))
+	const handshake = 200               // at least the bytes of a connection's handshake
 	require.Eventually(t, func() bool { // until both are in use
 		_, err := client.Get(t.Context(), "x")
-		return err == nil && one.bytes.Load() > greeting && two.bytes.Load() > greeting
+		return err == nil && one.bytes.Load() > handshake && two.bytes.Load() > handshake
 	}, patience, time.Millisecond)
 	one.freeze()
 
@@ -200,11 +200,11 @@ func TestEtcdAFrozenEndpointCostsItsShareOfTheTime(t *testing.T) {
 	require.Empty(t, must(listEtcd(server.connect())(t.Context())))
 }
 
-func TestEtcdASuccessorOnTheSameKeyStays(t *testing.T) {
+func TestEtcdASuccessorWithTheSameKeyIsNotDeleted(t *testing.T) {
 	client := startEtcd(t).connect()
 	old, successor := newManager(t, shutdown.Config{GracePeriod: enough}), newManager(t, shutdown.Config{GracePeriod: enough})
-	require.NoError(t, taken(t.Context(), old, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
-	require.NoError(t, taken(t.Context(), successor, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
+	require.NoError(t, register(t.Context(), old, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
+	require.NoError(t, register(t.Context(), successor, &etcd.Registrar{Client: client, Logger: silent}, orders("a")))
 
 	old.Begin(nil)
 	require.NoError(t, old.Wait())
@@ -215,20 +215,20 @@ func TestEtcdASuccessorOnTheSameKeyStays(t *testing.T) {
 	require.Empty(t, must(listEtcd(client)(t.Context())))
 }
 
-func TestEtcdTheSameInstanceTwiceIsAnErrorAndTakesBothBack(t *testing.T) {
+func TestEtcdRegisteringAnInstanceTwiceIsAnErrorAndRemovesIt(t *testing.T) {
 	client := startEtcd(t).connect()
 	m := newManager(t, shutdown.Config{GracePeriod: enough})
 	r := &etcd.Registrar{Client: client, Logger: silent}
-	require.NoError(t, taken(t.Context(), m, r, orders("a")))
+	require.NoError(t, register(t.Context(), m, r, orders("a")))
 
-	require.ErrorContains(t, taken(t.Context(), m, r, orders("a")), "it is registered already")
+	require.ErrorContains(t, register(t.Context(), m, r, orders("a")), "it is registered already")
 
 	require.Empty(t, must(listEtcd(client)(t.Context())), "an error means that it is not registered")
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 }
 
-func TestEtcdThatIsNotThereIsAnErrorWithinTheContext(t *testing.T) {
+func TestEtcdUnreachableIsAnErrorBeforeTheContextEnds(t *testing.T) {
 	server := startEtcd(t)
 	client := server.connect()
 	server.stop()
@@ -243,11 +243,11 @@ func TestEtcdThatIsNotThereIsAnErrorWithinTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		inASecond(t, &etcd.Registrar{Client: server.dial(t), Logger: silent})
-		require.LessOrEqual(t, time.Since(start), time.Second, "and not two attempts of five seconds")
+		require.LessOrEqual(t, time.Since(start), time.Second, "not two attempts of 5 s")
 	})
 	inASecond(t, r)
 	server.start()
-	require.NoError(t, taken(t.Context(), m, r, orders("a")), "and may be tried again")
+	require.NoError(t, register(t.Context(), m, r, orders("a")), "it can be tried again")
 	require.ErrorContains(t, r.Register(t.Context(), orders("a")), "it is registered already")
 	m.Begin(nil)
 	require.NoError(t, m.Wait())

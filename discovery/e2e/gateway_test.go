@@ -17,27 +17,27 @@ import (
 
 const pollInterval = 50 * time.Millisecond
 
-// A gateway polls a registry, and sends requests to the instances that it has
-// found there, in turn. A request that gets no answer, a refused connection
-// included, is lost: the registry has sent it there.
+// A gateway polls a registry and sends requests to the instances that it finds, in
+// turn. A request without an answer counts as lost, also if the connection was
+// refused.
 type gateway struct {
 	list func(context.Context) ([]string, error)
 
 	answered atomic.Int64
 
 	mu     sync.Mutex // protects what follows
-	addrs  []string   // as found last
+	addrs  []string   // found by the last poll
 	next   int
-	unsent map[string]int // requests that are about to be sent to an address
-	lost   []string       // why
-	gap    time.Duration  // the longest between the ends of two looks
+	unsent map[string]int // requests that have chosen an address and are not sent yet
+	lost   []string       // the errors
+	gap    time.Duration  // the longest time between the ends of two polls
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
 
-// startGateway starts polling and, as soon as there is an instance, calling.
-// Half of the clients keep their connections.
+// startGateway starts polling, and sending requests as soon as there is an instance.
+// Half of the clients use keep-alive connections.
 func startGateway(t *testing.T, list func(context.Context) ([]string, error)) *gateway {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &gateway{list: list, stop: cancel, unsent: make(map[string]int)}
@@ -81,9 +81,9 @@ func (g *gateway) knows(addr string) bool {
 	return slices.Contains(g.addrs, addr)
 }
 
-// looksInTime forgets for how long the gateway has not looked; the result reports
-// whether it has looked as often as it should since then.
-func (g *gateway) looksInTime() func() bool {
+// pollsInTime starts to watch the polls. The result reports whether none was late
+// since then.
+func (g *gateway) pollsInTime() func() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.gap = 0
@@ -94,16 +94,16 @@ func (g *gateway) looksInTime() func() bool {
 	}
 }
 
-// hasLeft reports whether nothing will be sent to addr any more: the gateway has
-// looked since its entry went, and has sent what it had chosen addr for before.
-func (g *gateway) hasLeft(addr string) bool {
+// hasDropped reports whether the gateway will send no more requests to addr: a poll did
+// not find it, and all requests that had chosen it are sent.
+func (g *gateway) hasDropped(addr string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !slices.Contains(g.addrs, addr) && g.unsent[addr] == 0
 }
 
-// pick chooses an address, if there is one; sent is called when the request is
-// on its way there, or has failed.
+// pick chooses an address, if there is one. The caller calls sent when the request
+// has been written or has failed.
 func (g *gateway) pick() (addr string, sent func(), ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -136,7 +136,7 @@ func (g *gateway) call(ctx context.Context, keepAlive bool) {
 		} else {
 			g.answered.Add(1)
 		}
-		time.Sleep(time.Millisecond) // 8 clients are load enough
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -149,7 +149,7 @@ func post(transport *http.Transport, addr string, sent func()) error {
 	if err != nil {
 		return err
 	}
-	req.GetBody = nil // with it net/http sends the request again when a connection is lost
+	req.GetBody = nil // otherwise net/http retries the request when a connection is lost
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return err

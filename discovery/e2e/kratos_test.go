@@ -13,10 +13,10 @@ import (
 	"github.com/gracefulgo/shutdown/discovery"
 )
 
-// Whatever is a Registrar to go-kratos is one here.
+// Every registrar of go-kratos is a Registrar.
 var _ discovery.Registrar[*registry.ServiceInstance] = registry.Registrar(nil)
 
-func TestTheEtcdRegistrarOfKratosFitsAsItIs(t *testing.T) {
+func TestTheEtcdRegistrarOfKratosCanBeUsedAsItIs(t *testing.T) {
 	client := startEtcd(t).connect()
 	r := kratosetcd.New(client)
 	find := func() []*registry.ServiceInstance { return must(r.GetService(t.Context(), "orders")) }
@@ -40,7 +40,7 @@ func TestAShutdownDuringARegistrationWithKratosLeavesNoEntry(t *testing.T) {
 		instance := &registry.ServiceInstance{ID: "1", Name: "orders"}
 		time.AfterFunc(time.Duration(n)*40*time.Microsecond, func() { m.Begin(nil) })
 
-		_ = discovery.Register(t.Context(), m, r, instance) // either is fine
+		_ = discovery.Register(t.Context(), m, r, instance) // it may succeed or fail
 
 		require.NoError(t, m.Wait())
 		left, err := client.Get(t.Context(), "/microservices/", clientv3.WithPrefix())

@@ -29,8 +29,8 @@ const (
 	startPatience = 2 * time.Minute // for a registry to start
 )
 
-// enough is a grace period whose phases last longer than a machine stands still,
-// where what is to happen in one is not that its time is over.
+// enough is a grace period for tests in which no phase should run out of time: longer
+// than a busy machine does not schedule the test.
 const enough = 5 * time.Minute
 
 // newManager returns a Manager that catches no signals and logs nothing.
@@ -45,8 +45,8 @@ func newManager(t *testing.T, cfg shutdown.Config) *shutdown.Manager {
 
 var silent = slog.New(slog.DiscardHandler)
 
-// others registers a hook in Drain and one in Close, and returns whether both
-// have run.
+// others adds a Drain hook and a Close hook. The result reports whether both have
+// run.
 func others(m *shutdown.Manager) (done func() bool) {
 	var drained, closed atomic.Bool
 	m.On(shutdown.Drain, "port", func(context.Context) error { drained.Store(true); return nil })
@@ -54,7 +54,8 @@ func others(m *shutdown.Manager) (done func() bool) {
 	return func() bool { return drained.Load() && closed.Load() }
 }
 
-// leaveStep returns the Report's only hook of Leave, beside that of the tests.
+// leaveStep returns the Step of the only Leave hook in the Report, apart from
+// clientsHook.
 func leaveStep(t *testing.T, m *shutdown.Manager) shutdown.Step {
 	t.Helper()
 	var found []shutdown.Step
@@ -67,7 +68,7 @@ func leaveStep(t *testing.T, m *shutdown.Manager) shutdown.Step {
 	return found[0]
 }
 
-// A service answers on a port of its own, until the shutdown of its Manager.
+// A service answers requests on its own port until the shutdown of its Manager.
 type service struct {
 	*shutdown.Manager
 	addr        string
@@ -87,7 +88,7 @@ func startService(t *testing.T, lameDuck time.Duration) *service {
 	require.NoError(t, err)
 	s := &service{m, ln.Addr().String(), make(chan struct{})}
 	t.Cleanup(func() {
-		if t.Failed() { // before the clients have left
+		if t.Failed() { // clientsLeft may never be closed
 			s.Force(nil)
 		}
 		_ = s.end()
@@ -97,8 +98,8 @@ func startService(t *testing.T, lameDuck time.Duration) *service {
 
 const clientsHook = "clients"
 
-// waitForClients has the service serve on until clientsLeft is closed, also if
-// that takes longer than the lame duck, because the machine stands still.
+// waitForClients keeps the service serving until clientsLeft is closed, even if that
+// takes longer than the lame duck because the machine is busy.
 func (s *service) waitForClients() {
 	s.On(shutdown.Leave, clientsHook, func(ctx context.Context) error {
 		select {
@@ -110,7 +111,7 @@ func (s *service) waitForClients() {
 	})
 }
 
-// end ends the service, or waits until it has ended.
+// end shuts the service down and waits.
 func (s *service) end() error {
 	s.Begin(nil)
 	return s.Wait()
@@ -126,13 +127,12 @@ func accepts(addr string) bool {
 	return true
 }
 
-// given are the ports that freePorts has returned: who has one may want it again,
+// given has the ports that freePorts has returned. A server may need its port again
 // after a restart.
 var given sync.Map
 
-// freePorts returns ports on the loopback interface that nobody listens on. They
-// are lower than those that a system hands out to whoever does not care, so that
-// they stay free.
+// freePorts returns free ports of the loopback interface. They are below the range
+// of ephemeral ports, so that they stay free.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int

@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A proxy passes bytes on, until it is frozen: then it swallows them, with all
-// connections open, as a network does that is gone, or a stopped process.
+// A proxy forwards connections until it is frozen. Then it keeps them open and
+// drops all bytes, like a network failure or a stopped process.
 type proxy struct {
 	addr   string
 	to     string
 	ln     net.Listener
 	frozen atomic.Bool
-	bytes  atomic.Int64 // that came back
+	bytes  atomic.Int64 // from the server
 
 	mu    sync.Mutex // protects what follows
 	conns []net.Conn
@@ -51,7 +51,7 @@ func (p *proxy) accept() {
 		p.conns = append(p.conns, in)
 		p.mu.Unlock()
 		if p.frozen.Load() {
-			continue // accepted by the kernel, and never answered
+			continue // leave the connection open
 		}
 		out, err := net.Dial("tcp", p.to)
 		if err != nil {

@@ -17,18 +17,19 @@ import (
 
 const (
 	rejoiners = 50
-	ttl       = 3 * time.Second // shorter, and 50 renewals are too much for a slow machine
+	ttl       = 3 * time.Second // with less, 50 renewals are too much for a slow machine
 	renewal   = ttl / 3
 )
 
-// A rejoiner is about to register again what the registry has lost.
+// A rejoiner is a service that is about to register again, because the registry has
+// lost its entry.
 type rejoiner struct {
 	*shutdown.Manager
 	registered time.Time
 }
 
-// endAroundTheRenewal begins the shutdown of each of ms at another moment,
-// around the one at which its instance is registered again.
+// endAroundTheRenewal begins the shutdown of each of ms at a slightly different time,
+// around the time at which its instance is registered again.
 func endAroundTheRenewal(t *testing.T, ms []rejoiner) {
 	var wg sync.WaitGroup
 	for n, m := range ms {
@@ -44,7 +45,7 @@ func endAroundTheRenewal(t *testing.T, ms []rejoiner) {
 	for _, m := range ms {
 		require.NoError(t, m.Wait())
 	}
-	time.Sleep(2 * renewal) // what crosses, comes back
+	time.Sleep(2 * renewal) // a registration after the deregistration shows here
 }
 
 func TestEtcdAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
@@ -52,7 +53,7 @@ func TestEtcdAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
 	var ms []rejoiner
 	for n := range rejoiners {
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
-		require.NoError(t, taken(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders(fmt.Sprint(n))))
+		require.NoError(t, register(t.Context(), m, &etcd.Registrar{Client: client, TTL: ttl, Logger: silent}, orders(fmt.Sprint(n))))
 		ms = append(ms, rejoiner{m, time.Now()})
 	}
 	for _, kv := range must(client.Get(t.Context(), prefix, clientv3.WithPrefix())).Kvs {
@@ -70,7 +71,7 @@ func TestConsulAShutdownDuringAReRegistrationLeavesNoEntry(t *testing.T) {
 	for n := range rejoiners {
 		m := newManager(t, shutdown.Config{GracePeriod: enough})
 		r := &consul.Registrar{Clients: []*api.Client{client}, TTL: ttl, Logger: silent}
-		require.NoError(t, taken(t.Context(), m, r, ordersAt(t, fmt.Sprintf("127.0.0.1:%d", n+1))))
+		require.NoError(t, register(t.Context(), m, r, ordersAt(t, fmt.Sprintf("127.0.0.1:%d", n+1))))
 		ms = append(ms, rejoiner{m, time.Now()})
 	}
 	for id := range must(client.Agent().Services()) {

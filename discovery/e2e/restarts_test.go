@@ -12,15 +12,15 @@ import (
 	"github.com/gracefulgo/shutdown/discovery"
 )
 
-// A registryUnderTest is what the restart tests need to know of a registry.
+// A registryUnderTest has what the restart tests need of a registry.
 type registryUnderTest struct {
 	// register registers the service at addr with discovery.Register.
 	register func(ctx context.Context, t *testing.T, m *shutdown.Manager, addr string) error
-	// registerOnly does so with the registrar alone.
+	// registerOnly registers it with the Registrar alone.
 	registerOnly func(ctx context.Context, t *testing.T, addr string) (deregister func(context.Context) error, err error)
-	list         func(context.Context) ([]string, error) // what clients find
-	// cut is there if a registration that is cut off may come true later. It is when
-	// the last one was, or zero. After Wait.
+	list         func(context.Context) ([]string, error) // the addresses that clients find
+	// cut is set if a registration that is cut off may still have an effect later. It
+	// returns when the last one was cut off, or zero, and is called after Wait.
 	cut func() time.Time
 }
 
@@ -29,68 +29,68 @@ const (
 	lameDuck = 8 * pollInterval
 )
 
-// losesNothing restarts a service again and again while a gateway polls the
-// registry and calls what it finds there.
+// losesNothing restarts a service repeatedly, while a gateway polls the registry and
+// sends requests to the instances that it finds.
 func (r registryUnderTest) losesNothing(t *testing.T) {
-	soonest, late, slow := patience, 0, 0
+	least, late, busy := patience, 0, 0
 	lost, answered := r.restart(t, restarts, func(s *service) {
 		require.NoError(t, r.register(t.Context(), t, s.Manager, s.addr))
 		s.waitForClients()
 	}, func(g *gateway, s *service) {
-		// The entry is gone while the port is open.
-		inTime, begun := g.looksInTime(), time.Now()
+		// The entry is removed while the port is open.
+		inTime, begun := g.pollsInTime(), time.Now()
 		s.Begin(nil)
 		for {
-			left := hasLeft(s.Manager) // before looking
+			done := hasDeregistered(s.Manager) // before reading the registry
 			if !slices.Contains(r.find(t), s.addr) {
 				break
 			}
-			require.False(t, left, "the deregistration has ended, and the entry is there")
+			require.False(t, done, "the deregistration has returned, and the entry still exists")
 			time.Sleep(time.Millisecond)
 		}
-		require.Eventually(t, func() bool { return g.hasLeft(s.addr) }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return g.hasDropped(s.addr) }, patience, time.Millisecond)
 		took := time.Since(begun)
-		require.True(t, accepts(s.addr), "the port was closed when the entry was seen to be gone")
+		require.True(t, accepts(s.addr), "the port was closed before the gateway had dropped the instance")
 		close(s.clientsLeft)
 		require.NoError(t, s.Wait())
 		require.False(t, accepts(s.addr))
-		gone, closing := timesOf(t, s.Manager)
-		require.Less(t, gone, closing)
-		require.GreaterOrEqual(t, closing, lameDuck)
-		soonest = min(soonest, closing-gone)
-		switch { // without waitForClients it might have lost something
-		case took <= max(lameDuck, gone):
+		deregistered, drain := timesOf(t, s.Manager)
+		require.Less(t, deregistered, drain)
+		require.GreaterOrEqual(t, drain, lameDuck)
+		least = min(least, drain-deregistered)
+		switch { // without waitForClients requests might have been lost
+		case took <= max(lameDuck, deregistered):
 		case inTime():
 			late++
 		default:
-			slow++
+			busy++
 		}
 	})
 	t.Logf("%d requests answered, %d lost in %d restarts", answered, len(lost), restarts)
-	t.Logf("the entry was gone, by reading it back, %v or more before the port began to close", soonest)
-	t.Logf("the gateway took longer than the lame duck in %d of %d restarts, and in %d more in which it did not look", late, restarts+1, slow)
+	t.Logf("the deregistration was complete at least %v before Drain started", least)
+	t.Logf("the gateway dropped the instance after the lame duck in %d of %d restarts, and in %d more in which its polls were late", late, restarts+1, busy)
 	require.Empty(t, lost)
-	require.Less(t, late, restarts/2, "the lame duck is to be long enough by itself")
-	require.LessOrEqual(t, slow, restarts*3/4, "too few restarts say anything")
+	require.Less(t, late, restarts/2, "the lame duck should be long enough")
+	require.LessOrEqual(t, busy, restarts*3/4, "the machine is too busy: too few restarts count")
 }
 
-// hasLeft reports whether the deregistration has ended.
-func hasLeft(m *shutdown.Manager) bool {
+// hasDeregistered reports whether the deregistration has returned.
+func hasDeregistered(m *shutdown.Manager) bool {
 	return slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool {
 		return s.Phase == shutdown.Leave && s.Name != "" && s.Name != clientsHook && !s.Running
 	})
 }
 
-// timesOf returns when the deregistration had succeeded, and when Drain began,
-// which is before the port closes.
-func timesOf(t *testing.T, m *shutdown.Manager) (gone, closing time.Duration) {
+// timesOf returns when the deregistration was complete, and when Drain started, which
+// is before the port is closed.
+func timesOf(t *testing.T, m *shutdown.Manager) (deregistered, drain time.Duration) {
 	for _, s := range m.Report().Steps {
 		if s.Phase == shutdown.Drain && s.Name == "" {
-			closing = s.At
+			drain = s.At
 		}
 	}
 	left := leaveStep(t, m)
-	return left.At + left.Took, closing
+	return left.At + left.Took, drain
 }
 
 // losesSome is the negative control: the same service deregisters in Close.
@@ -106,7 +106,7 @@ func (r registryUnderTest) losesSome(t *testing.T) {
 		if len(lost) > 0 {
 			return
 		}
-		require.Less(t, round, 10, "then the test above shows nothing")
+		require.Less(t, round, 10, "the load is too light to show a loss")
 	}
 }
 
@@ -137,12 +137,12 @@ func (r registryUnderTest) find(t *testing.T) []string {
 	return found
 }
 
-// leavesNothingBehind begins shutdowns at all moments of a registration.
-func (r registryUnderTest) leavesNothingBehind(t *testing.T, times int, within time.Duration) {
+// leavesNoEntry begins shutdowns at various times during a registration.
+func (r registryUnderTest) leavesNoEntry(t *testing.T, times int, within time.Duration) {
 	for round := 1; ; round++ {
 		during := r.beginWithin(t, times, within)
 		t.Logf("within %v: in %d of %d the shutdown began during the registration", within, during, times)
-		switch during { // registrations take as long as the machine needs
+		switch during { // how long a registration takes depends on the machine
 		case 0:
 			within /= 4
 		case times:
@@ -165,9 +165,9 @@ func (r registryUnderTest) beginWithin(t *testing.T, times int, within time.Dura
 		m.Begin(nil)
 		timer.Stop()
 		require.NoError(t, m.Wait())
-		// A registration has a second until it is cut off.
+		// A registration is cut off after a second.
 		if r.cut != nil && r.cut().Sub(begun) > time.Second {
-			require.Eventually(t, finds(r.list, 0), patience, 10*time.Millisecond, "it goes with its TTL")
+			require.Eventually(t, finds(r.list, 0), patience, 10*time.Millisecond, "its TTL check removes it")
 			continue
 		}
 		require.Empty(t, r.find(t), "after %v", time.Duration(n)*within/time.Duration(times))
@@ -175,14 +175,14 @@ func (r registryUnderTest) beginWithin(t *testing.T, times int, within time.Dura
 	return during
 }
 
-// taken is a registration by package discovery.
-func taken[I any](ctx context.Context, m *shutdown.Manager, r discovery.Registrar[I], i I) error {
+// register calls discovery.Register.
+func register[I any](ctx context.Context, m *shutdown.Manager, r discovery.Registrar[I], i I) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return discovery.Register(ctx, m, r, i)
 }
 
-// finds is a condition to wait for: that clients find n instances.
+// finds returns a condition for require.Eventually: clients find n instances.
 func finds(list func(context.Context) ([]string, error), n int) func() bool {
 	return func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

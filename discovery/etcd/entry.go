@@ -9,48 +9,34 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/gracefulgo/shutdown/discovery"
 )
 
-// An entry is one key and its lease. Whoever holds busy owns it; while the
-// keep-alive runs, which is from Register to the join in Deregister, that owns
-// value, lease and ttl.
+// maxAttempt limits one call to etcd. A call that succeeds takes less.
+const maxAttempt = 5 * time.Second
+
+// An entry is one key and its lease. The methods below run under keepAlive, one at
+// a time.
 type entry struct {
-	r      *Registrar
-	key    string
-	busy   chan struct{} // a mutex that can be waited for with a context
-	stop   context.CancelFunc
-	joined chan struct{} // closed when the keep-alive has ended; nil if there is none
+	keepAlive discovery.KeepAlive
+	r         *Registrar
+	key       string
 
 	value string
-	lease clientv3.LeaseID // the key may be there as long as this is; NoLease if it is not
-	ttl   time.Duration    // as etcd has granted it
+	lease clientv3.LeaseID // NoLease if there is none; without it the key does not exist
+	ttl   time.Duration    // as granted by etcd
 }
 
-func (e *entry) acquire(ctx context.Context) error {
-	select {
-	case e.busy <- struct{}{}:
-		return nil
-	default: // also if ctx has ended: the keep-alive can be stopped
-	}
-	select {
-	case e.busy <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for another call: %w", context.Cause(ctx))
-	}
-}
-
-func (e *entry) release() { <-e.busy }
-
-// put writes the key with a lease. What fails half way is tried again with the
-// same lease, so that there is only ever one to revoke.
+// put writes the key with a lease. After an error it keeps the lease for the next
+// attempt, so that there is never more than one to revoke.
 func (e *entry) put(ctx context.Context) error {
-	for fresh := false; ; {
+	for granted := false; ; {
 		if e.lease == clientv3.NoLease {
 			if err := e.grant(ctx); err != nil {
 				return err
 			}
-			fresh = true
+			granted = true
 		}
 		err := e.each(ctx, func(ctx context.Context) error {
 			_, err := e.r.Client.Put(ctx, e.key, e.value, clientv3.WithLease(e.lease))
@@ -63,7 +49,7 @@ func (e *entry) put(ctx context.Context) error {
 		if lost {
 			e.lease = clientv3.NoLease
 		}
-		if !lost || fresh {
+		if !lost || granted {
 			return fmt.Errorf("write the key: %w", err)
 		}
 	}
@@ -87,58 +73,21 @@ func (e *entry) grant(ctx context.Context) error {
 	return nil
 }
 
-// keepAlive renews the lease until ctx ends.
-func (e *entry) keepAlive(ctx context.Context) {
-	defer close(e.joined)
-	const soon = time.Second
-	log, failing := e.r.logger(), false
-	timer := time.NewTimer(e.ttl / 3)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		err := e.renew(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil && failing:
-			log.Info("etcd: the registration is alive again", "key", e.key)
-		case err != nil && !failing:
-			log.Warn("etcd: the registration is not kept alive", "key", e.key, "error", text(err))
-		}
-		failing = err != nil
-		if failing {
-			timer.Reset(min(e.ttl/6, soon))
-		} else {
-			timer.Reset(e.ttl / 3)
-		}
-	}
-}
-
-// renew renews the lease once, or registers again if it is gone.
-func (e *entry) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, e.ttl)
-	defer cancel()
-	if e.lease != clientv3.NoLease {
-		err := e.each(ctx, e.renewOnce)
-		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			return err
-		}
+func (e *entry) renew(ctx context.Context) (lost bool, err error) {
+	err = e.each(ctx, e.renewOnce)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		e.lease = clientv3.NoLease
-		e.r.logger().Warn("etcd: the lease was lost, registering again", "key", e.key)
+		return true, nil
 	}
-	return e.put(ctx)
+	return false, err
 }
 
-// renewOnce is Lease.KeepAliveOnce, which repeats itself without a pause as
-// long as no endpoint can be reached; and Lease.KeepAlive stays with the
-// endpoint that it began with, also when that is frozen.
+// renewOnce does what Lease.KeepAliveOnce does. That one retries without a pause as
+// long as no endpoint is reachable, and Lease.KeepAlive stays with the endpoint that
+// it started with, even if this endpoint hangs.
 func (e *entry) renewOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel() // the stream ends with it
+	defer cancel() // ends the stream
 	stream, err := clientv3.RetryLeaseClient(e.r.Client).LeaseKeepAlive(ctx)
 	if err != nil {
 		return err
@@ -156,26 +105,22 @@ func (e *entry) renewOnce(ctx context.Context) error {
 	return nil
 }
 
-// join stops the keep-alive and waits until it has stopped.
-func (e *entry) join(ctx context.Context) error {
-	if e.joined == nil {
+func (e *entry) deregister(ctx context.Context) error {
+	if e.lease == clientv3.NoLease {
 		return nil
 	}
-	e.stop()
-	select {
-	case <-e.joined:
-		e.joined = nil
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the keep-alive to end: %w", context.Cause(ctx))
+	if err := e.revoke(ctx); err != nil {
+		return fmt.Errorf("%w (its lease ends in %v at the latest)", err, e.ttl)
 	}
+	e.lease = clientv3.NoLease
+	return nil
 }
 
-// revoke ends the lease, and with it the key, and looks whether that is so.
+// revoke revokes the lease, which deletes the key, and checks that the key is gone.
 func (e *entry) revoke(ctx context.Context) error {
 	err := e.each(ctx, func(ctx context.Context) error {
 		_, err := e.r.Client.Revoke(ctx, e.lease)
-		if errors.Is(err, rpctypes.ErrLeaseNotFound) { // the reply of an earlier attempt was lost
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) { // an earlier attempt succeeded, and its reply was lost
 			return nil
 		}
 		return err
@@ -186,18 +131,18 @@ func (e *entry) revoke(ctx context.Context) error {
 	err = e.each(ctx, func(ctx context.Context) error {
 		found, err := e.r.Client.Get(ctx, e.key)
 		if err == nil && len(found.Kvs) > 0 && clientv3.LeaseID(found.Kvs[0].Lease) == e.lease {
-			return errors.New("it is still there")
+			return errors.New("it still exists")
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("read it back: %w", err)
+		return fmt.Errorf("read the key back: %w", err)
 	}
 	return nil
 }
 
-// each tries call until it succeeds, once more than there are endpoints. An
-// attempt has its share of the time that is left.
+// each tries call until it succeeds, once more than there are endpoints. An attempt
+// gets its share of the time that is left.
 func (e *entry) each(ctx context.Context, call func(context.Context) error) error {
 	for left := len(e.r.Client.Endpoints()) + 1; ; left-- {
 		err := attempt(ctx, left, call)
@@ -208,11 +153,11 @@ func (e *entry) each(ctx context.Context, call func(context.Context) error) erro
 }
 
 func attempt(ctx context.Context, left int, call func(context.Context) error) error {
-	share := maxAttempt
+	limit := maxAttempt
 	if deadline, ok := ctx.Deadline(); ok {
-		share = min(share, time.Until(deadline)/time.Duration(left))
+		limit = min(limit, time.Until(deadline)/time.Duration(left))
 	}
-	ctx, cancel := context.WithTimeout(ctx, share)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return call(ctx)
 }

@@ -14,23 +14,23 @@ import (
 	"github.com/gracefulgo/shutdown/internal/leaks"
 )
 
-// What needs a real etcd is in discovery/e2e, so that this module does not
-// require the server.
+// The tests that need an etcd server are in discovery/e2e, so that this module does
+// not require it.
 
 var _ discovery.Registrar[etcd.Instance] = (*etcd.Registrar)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
-// nowhere returns a client of an etcd that is not there.
-func nowhere(t *testing.T) *clientv3.Client {
+// unconnected returns a client of an address on which no server listens.
+func unconnected(t *testing.T) *clientv3.Client {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) {
-	client := nowhere(t)
+func TestAWrongConfigurationIsAnErrorThatNamesTheFieldAndTheValue(t *testing.T) {
+	client := unconnected(t)
 	instance := etcd.Instance{Key: "/services/orders/1", Value: "10.0.0.7:8080"}
 	for _, test := range []struct {
 		r    *etcd.Registrar
@@ -38,11 +38,11 @@ func TestAnImpossibleConfigurationIsAnErrorThatNamesFieldAndValue(t *testing.T) 
 		want string
 	}{
 		{&etcd.Registrar{}, instance, "etcd: Registrar.Client is nil"},
-		{&etcd.Registrar{Client: client, TTL: 1500 * time.Millisecond}, instance, "etcd: Registrar.TTL is 1.5s, and leases last whole seconds"},
-		{&etcd.Registrar{Client: client, TTL: -time.Second}, instance, "etcd: Registrar.TTL is -1s, and leases last whole seconds"},
+		{&etcd.Registrar{Client: client, TTL: 1500 * time.Millisecond}, instance, "etcd: Registrar.TTL is 1.5s, and must be whole seconds"},
+		{&etcd.Registrar{Client: client, TTL: -time.Second}, instance, "etcd: Registrar.TTL is -1s, and must be whole seconds"},
 		{&etcd.Registrar{Client: client}, etcd.Instance{Value: "10.0.0.7:8080"}, `etcd: Instance.Key is empty (its value is "10.0.0.7:8080")`},
 	} {
 		require.EqualError(t, test.r.Register(t.Context(), test.i), test.want)
-		require.NoError(t, test.r.Deregister(t.Context(), test.i), "there is nothing to deregister")
+		require.NoError(t, test.r.Deregister(t.Context(), test.i), "nothing is registered")
 	}
 }

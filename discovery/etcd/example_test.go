@@ -16,7 +16,7 @@ import (
 )
 
 func Example() {
-	m, err := shutdown.New(shutdown.Config{LameDuck: time.Second}) // the gateway polls twice a second
+	m, err := shutdown.New(shutdown.Config{LameDuck: time.Second}) // the gateway polls every 500 ms
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// A registry is an etcd inside of this process.
+// A registry is an etcd in this process.
 type registry struct {
 	*embed.Etcd
 	dir      string
@@ -29,7 +29,7 @@ func startEtcd() (*registry, error) {
 	cfg := embed.NewConfig()
 	cfg.Dir = dir
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	cfg.UnsafeNoFsync = true // nobody wants it back
+	cfg.UnsafeNoFsync = true // the data is temporary
 	var urls [2]url.URL
 	for i := range urls {
 		if urls[i], err = freeURL(); err != nil {
@@ -54,11 +54,11 @@ func startEtcd() (*registry, error) {
 
 func (r *registry) stop() {
 	r.Close()
-	_ = os.RemoveAll(r.dir) // in the directory for what is temporary
+	_ = os.RemoveAll(r.dir) // a failure leaves files in the temporary directory
 }
 
-// freeURL is a port of the loopback interface on which nobody listens. It is
-// lower than those that the system hands out, so that it stays free.
+// freeURL returns the URL of a free port of the loopback interface. The port is below
+// the range of ephemeral ports, so that it stays free.
 func freeURL() (url.URL, error) {
 	var last error
 	for range 100 {

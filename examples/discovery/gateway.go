@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -16,49 +17,49 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A gateway passes requests on to the instances in the registry, in turn. It
-// polls, as many do; one that watches hears of a removal sooner.
+// A gateway forwards requests to the instances in the registry, in turn. It polls, as
+// many gateways do; one that watches the registry learns of a removal sooner.
 type gateway struct {
 	client *clientv3.Client
 	server *http.Server
 	addr   string
-	found  atomic.Pointer[look]
+	last   atomic.Pointer[poll]
 	next   atomic.Int64
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// A look is what the registry has said.
-type look struct {
-	begun time.Time // when it was asked
-	addrs []string
+// A poll is an answer of the registry.
+type poll struct {
+	started time.Time
+	addrs   []string
 }
 
 type sendingKey struct{}
 
-// A sending is a request on its way to an instance.
+// A sending is a request that is being sent to an instance.
 type sending struct {
-	look time.Time
+	polled time.Time // when the poll that found the instance started
 
-	// The age of the look, 0 before that:
-	dialing   atomic.Int64 // when the dial began
-	connected atomic.Int64 // when there was a connection
-	finished  atomic.Int64 // when the request had been written
+	// The time since polled, or 0 if it has not happened yet:
+	dialing   atomic.Int64 // when the dial started
+	connected atomic.Int64 // when the connection was established
+	finished  atomic.Int64 // when the request was written
 }
 
-// A dial that has taken so long has repeated its SYN; in one that has taken less,
-// this process stood still.
+// repeatedSYN separates dials that have repeated their SYN, after a second, from
+// dials that were slow because this process was not scheduled.
 const repeatedSYN = 900 * time.Millisecond
 
-// late reports, of a request that is lost, whether it was.
+// late reports whether the gateway has sent the request too late.
 func (s *sending) late() bool {
 	age := s.finished.Load()
 	if age == 0 {
-		age = int64(time.Since(s.look))
+		age = int64(time.Since(s.polled))
 	}
-	// A SYN that comes in the moment in which a port closes is dropped; it is repeated
-	// after a second, and then refused. That is the instance's time, so only the
-	// beginning of such a dial counts.
+	// A SYN that arrives while a port is being closed is dropped. It is repeated after
+	// a second, and then refused. The gateway did not cause this delay, so only the
+	// start of such a dial counts.
 	dialing, connected := s.dialing.Load(), s.connected.Load()
 	if dialing > 0 && (connected == 0 || connected-dialing > int64(repeatedSYN)) {
 		age = dialing
@@ -66,9 +67,9 @@ func (s *sending) late() bool {
 	return time.Duration(age) > lameDuck/2
 }
 
-// tooLate comes before the kind of loss of a request that the gateway had not
-// sent before its look was so old that this is its own fault, or that of a machine
-// that stood still: package discovery promises clients half of the lame duck.
+// tooLate is the prefix of the reason for a loss if the gateway used a poll that was
+// older than half of the lame duck. That long package discovery keeps an instance
+// serving after its deregistration.
 const tooLate = "too late: "
 
 func startGateway(client *clientv3.Client) (*gateway, error) {
@@ -78,12 +79,12 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	g := &gateway{client: client, addr: ln.Addr().String(), stop: stop}
-	g.found.Store(&look{})
+	g.last.Store(&poll{})
 	g.server = &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			found := g.found.Load()
-			s := &sending{look: found.begun}
-			age := func() int64 { return int64(time.Since(found.begun)) }
+			last := g.last.Load()
+			s := &sending{polled: last.started}
+			age := func() int64 { return int64(time.Since(last.started)) }
 			ctx := httptrace.WithClientTrace(r.Out.Context(), &httptrace.ClientTrace{
 				ConnectStart: func(_, _ string) { s.dialing.Store(age()) },
 				ConnectDone: func(_, _ string, err error) {
@@ -99,18 +100,18 @@ func startGateway(client *clientv3.Client) (*gateway, error) {
 			})
 			r.Out = r.Out.WithContext(context.WithValue(ctx, sendingKey{}, s))
 			r.Out.URL.Scheme = "http"
-			r.Out.URL.Host = g.pick(found.addrs)
+			r.Out.URL.Host = g.pick(last.addrs)
 		},
-		// A connection a request, so that each request meets the port as it is.
+		// Each request opens a connection, so that it notices a closed port.
 		Transport: &http.Transport{DisableKeepAlives: true},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			why := kind(err)
+			reason := kind(err)
 			if s, ok := r.Context().Value(sendingKey{}).(*sending); ok && s.late() {
-				why = tooLate + why
+				reason = tooLate + reason
 			}
-			http.Error(w, why, http.StatusBadGateway)
+			http.Error(w, reason, http.StatusBadGateway)
 		},
-		ErrorLog: log.New(discard{}, "", 0),
+		ErrorLog: log.New(io.Discard, "", 0),
 	}}
 	g.wg.Go(func() { _ = g.server.Serve(ln) }) // ends with Close
 	g.wg.Go(func() { g.poll(ctx) })
@@ -127,12 +128,12 @@ func (g *gateway) poll(ctx context.Context) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		found := &look{begun: time.Now()}
+		found := &poll{started: time.Now()}
 		if answer, err := g.client.Get(ctx, prefix, clientv3.WithPrefix()); err == nil {
 			for _, kv := range answer.Kvs {
 				found.addrs = append(found.addrs, string(kv.Value))
 			}
-			g.found.Store(found)
+			g.last.Store(found)
 		}
 		select {
 		case <-tick.C:
@@ -144,16 +145,16 @@ func (g *gateway) poll(ctx context.Context) {
 
 func (g *gateway) pick(addrs []string) string {
 	if len(addrs) == 0 {
-		return "nobody"
+		return "no-instance"
 	}
 	return addrs[int(g.next.Add(1))%len(addrs)]
 }
 
-// waitFor waits until the gateway knows addr.
+// waitFor waits until the gateway has found addr.
 func (g *gateway) waitFor(ctx context.Context, addr string) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for !slices.Contains(g.found.Load().addrs, addr) {
+	for !slices.Contains(g.last.Load().addrs, addr) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -162,7 +163,3 @@ func (g *gateway) waitFor(ctx context.Context, addr string) error {
 	}
 	return nil
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

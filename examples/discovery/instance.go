@@ -20,41 +20,41 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// When an instance leaves the registry.
+// When an instance deregisters.
 const (
-	leavesFirst = "first, in Leave"
-	leavesLast  = "last, in Close"
+	deregistersFirst = "first, in Leave"
+	deregistersLast  = "last, in Close"
 )
 
 const (
-	leavesVariable = "DISCOVERY_LEAVES" // makes this program an instance
-	etcdVariable   = "DISCOVERY_ETCD"
-	prefix         = "/services/orders/"
+	whenVariable = "DISCOVERY_DEREGISTERS" // if it is set, the program is an instance
+	etcdVariable = "DISCOVERY_ETCD"
+	prefix       = "/services/orders/"
 
-	// The gateway looks at the registry that often, and goes on sending
-	// requests here until it does. So that is what the lame duck is for.
+	// The gateway polls the registry at this interval, and sends requests to an
+	// instance until a poll does not find it. The lame duck has to be longer.
 	pollInterval = 50 * time.Millisecond
 	lameDuck     = 8 * pollInterval
 )
 
 // instance is the main program of one instance of the service.
-func instance(leaves, endpoint string) {
+func instance(when, endpoint string) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1) // the parent has died, and nobody else would end this
+		os.Exit(1) // the parent process has died
 	}()
 	m, err := shutdown.New(shutdown.Config{GracePeriod: 30 * time.Second, LameDuck: lameDuck})
 	if err != nil {
-		slog.Error("the configuration is wrong", "err", err)
+		slog.Error("wrong configuration", "error", err)
 		os.Exit(1)
 	}
-	if err := start(m, leaves, endpoint); err != nil {
+	if err := start(m, when, endpoint); err != nil {
 		m.Begin(err)
 	}
 	os.Exit(shutdown.ExitCode(m.Wait()))
 }
 
-func start(m *shutdown.Manager, leaves, endpoint string) error {
+func start(m *shutdown.Manager, when, endpoint string) error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
 		return err
@@ -68,23 +68,23 @@ func start(m *shutdown.Manager, leaves, endpoint string) error {
 	if _, err := httpserver.Serve(m, &http.Server{Handler: http.HandlerFunc(takeOrder)}, ln); err != nil {
 		return err
 	}
-	// The port is open, so from here on the registry may know it.
-	if err := register(m, leaves, client, ln.Addr()); err != nil {
+	// The instance is registered when its port is open.
+	if err := register(m, when, client, ln.Addr()); err != nil {
 		return err
 	}
 	fmt.Println(ln.Addr())
 	return nil
 }
 
-func register(m *shutdown.Manager, leaves string, client *clientv3.Client, addr net.Addr) error {
+func register(m *shutdown.Manager, when string, client *clientv3.Client, addr net.Addr) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	registrar := &etcd.Registrar{Client: client}
 	self := etcd.Instance{Key: prefix + addr.String(), Value: addr.String()}
-	if leaves == leavesFirst {
+	if when == deregistersFirst {
 		return discovery.Register(ctx, m, registrar, self)
 	}
-	// How not to do it: as one more thing to clean up at the end.
+	// The wrong way, for comparison: deregister during the cleanup.
 	m.On(shutdown.Close, "registry", func(ctx context.Context) error { return registrar.Deregister(ctx, self) })
 	return registrar.Register(ctx, self)
 }
@@ -95,6 +95,6 @@ func takeOrder(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	time.Sleep(2 * time.Millisecond) // coffee takes its time
+	time.Sleep(2 * time.Millisecond)
 	fmt.Fprintf(w, "%s is ready", order)
 }

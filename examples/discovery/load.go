@@ -16,7 +16,7 @@ import (
 
 const clients = 8
 
-// A result is what became of the requests.
+// A result counts requests by outcome.
 type result struct {
 	answered int
 	lost     map[string]int // by kind
@@ -38,7 +38,7 @@ func (r result) kinds() string {
 	return strings.Join(kinds, ", ")
 }
 
-// load sends orders to the gateway until it is told to stop.
+// A load sends orders to the gateway until end is called.
 type load struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -75,7 +75,7 @@ func (l *load) count(err error) {
 	}
 }
 
-// waitFor waits for n more answers: so long there is load.
+// waitFor waits for n more answers.
 func (l *load) waitFor(ctx context.Context, n int) error {
 	answered := func() int {
 		l.mu.Lock()
@@ -94,14 +94,14 @@ func (l *load) waitFor(ctx context.Context, n int) error {
 	return nil
 }
 
-// end waits for the last answers.
+// end stops the load and waits for the last answers.
 func (l *load) end() result {
 	l.stop()
 	l.wg.Wait()
 	return l.result
 }
 
-// order sends one request. The error is why it was lost, in a word.
+// order sends one request. An error is the reason for the loss, in one word.
 func order(transport *http.Transport, gateway, what string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -130,7 +130,7 @@ func order(transport *http.Transport, gateway, what string) error {
 
 const refused = "refused"
 
-// kind is err in a word.
+// kind returns one word for err.
 func kind(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

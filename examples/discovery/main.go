@@ -1,22 +1,22 @@
-// Discovery counts what a rolling restart loses behind a gateway that finds its
-// instances in a registry.
+// Discovery counts the requests that a rolling restart loses behind a gateway that
+// finds its instances in a registry.
 //
-// It runs etcd, a gateway that polls it, and two instances of a service, each a
-// process of its own. Clients call the gateway, while one instance after the
-// other is replaced: a successor starts, and when the gateway knows it the old
-// one gets SIGTERM. It does that twice: with instances that leave the registry
-// first, and with the same instances leaving it last.
+// It runs etcd, a gateway that polls etcd, and two instances of a service, each in a
+// process of its own. Clients send requests to the gateway while the instances are
+// replaced: a successor starts, and when the gateway has found it the old instance
+// gets SIGTERM. This is done twice: with instances that deregister first, in the
+// Leave phase, and with instances that deregister last, in Close.
 //
 //	go run ./examples/discovery
 //
-// It exits with status 1 if a request was lost by those that leave first, or
-// none by those that leave last, because then nothing has been shown.
+// The service in instance.go shows how to use package discovery.
 //
-// What the gateway sends to an instance that goes, half of the lame duck or more
-// after it looked at the registry, is counted by itself: then the gateway was
-// late, as on a machine that stands still for a while, and no instance.
+// The exit status is 1 if an instance that deregisters first loses a request, or if
+// those that deregister last lose none, because then the load was too light.
 //
-// The service is in instance.go, and what is to be learnt from it is in there.
+// On a busy machine the gateway may not be scheduled for a while. Requests that it
+// loses because it used a poll that was older than half of the lame duck are counted
+// apart: they are not a fault of the instance.
 package main
 
 import (
@@ -31,8 +31,8 @@ import (
 )
 
 func main() {
-	if leaves := os.Getenv(leavesVariable); leaves != "" {
-		instance(leaves, os.Getenv(etcdVariable)) // a child process of ours
+	if when := os.Getenv(whenVariable); when != "" {
+		instance(when, os.Getenv(etcdVariable)) // this is a child process
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -40,7 +40,7 @@ func main() {
 	restarts := flag.Int("restarts", 20, "restarts of each kind of instance")
 	flag.Parse()
 	if *restarts < 1 {
-		fmt.Fprintf(os.Stderr, "discovery: -restarts is %d, and starts at 1\n", *restarts)
+		fmt.Fprintf(os.Stderr, "discovery: -restarts is %d, and must be at least 1\n", *restarts)
 		os.Exit(2)
 	}
 	rows, err := measure(ctx, *restarts)
@@ -56,10 +56,9 @@ func main() {
 	}
 }
 
-// A row is what became of the requests while one kind of instance was
-// restarted.
+// A row has the result of restarting one kind of instance.
 type row struct {
-	leaves   string // the registry, at which point
+	when     string // when the instance deregisters
 	restarts int
 	result
 }
@@ -71,44 +70,44 @@ func measure(ctx context.Context, restarts int) ([]row, error) {
 	}
 	defer registry.stop()
 	var rows []row
-	for _, leaves := range []string{leavesLast, leavesFirst} {
-		result, err := rollout(ctx, registry.endpoint, leaves, restarts)
-		for try := 1; try < 5 && err == nil && leaves == leavesLast && result.lost[refused] == 0; try++ {
-			result, err = rollout(ctx, registry.endpoint, leaves, restarts) // that was luck
+	for _, when := range []string{deregistersLast, deregistersFirst} {
+		result, err := rollout(ctx, registry.endpoint, when, restarts)
+		for try := 1; try < 5 && err == nil && when == deregistersLast && result.lost[refused] == 0; try++ {
+			result, err = rollout(ctx, registry.endpoint, when, restarts) // nothing was lost, by luck
 		}
 		if err != nil {
-			return nil, fmt.Errorf("restarting instances that leave %s: %w", leaves, err)
+			return nil, fmt.Errorf("restarting instances that deregister %s: %w", when, err)
 		}
-		rows = append(rows, row{leaves, restarts, result})
+		rows = append(rows, row{when, restarts, result})
 	}
 	return rows, nil
 }
 
 func printTable(w io.Writer, rows []row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "LEAVES THE REGISTRY\tRESTARTS\tREQUESTS\tLOST\tBY KIND")
+	fmt.Fprintln(t, "DEREGISTERS\tRESTARTS\tREQUESTS\tLOST\tBY KIND")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\n", r.leaves, r.restarts, r.answered+sum(r.lost)+sum(r.late), sum(r.lost), r.kinds())
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\n", r.when, r.restarts, r.answered+sum(r.lost)+sum(r.late), sum(r.lost), r.kinds())
 	}
 	t.Flush()
 	for _, r := range rows {
 		if late := sum(r.late); late > 0 {
-			fmt.Fprintf(w, "%d more were lost because the gateway had not looked for %v: the machine stood still.\n", late, lameDuck/2)
+			fmt.Fprintf(w, "%d more were lost because the gateway was not scheduled for %v: the machine is busy.\n", late, lameDuck/2)
 		}
 	}
 }
 
-// verdict says whether the table is as it should be.
+// verdict reports whether rows are as expected.
 func verdict(rows []row) (text string, ok bool) {
 	lost := make(map[string]int)
 	for _, r := range rows {
-		lost[r.leaves] = sum(r.lost)
+		lost[r.when] = sum(r.lost)
 	}
 	switch {
-	case lost[leavesFirst] > 0:
-		return "Requests were lost although the instances left first.", false
-	case lost[leavesLast] == 0:
-		return "Nothing was lost either way: the load was too light to show anything.", false
+	case lost[deregistersFirst] > 0:
+		return "Requests were lost although the instances deregistered first.", false
+	case lost[deregistersLast] == 0:
+		return "No request was lost in either case: the load was too light.", false
 	}
-	return "Who leaves the registry before closing the port loses nothing.", true
+	return "Instances that deregister before they close the port lose no requests.", true
 }

@@ -16,16 +16,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// rollout replaces one of two instances after the other, under load, and
-// returns what became of the requests.
-func rollout(ctx context.Context, endpoint, leaves string, restarts int) (result, error) {
+// rollout replaces the older of two instances, restarts times, under load.
+func rollout(ctx context.Context, endpoint, when string, restarts int) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(restarts)*10*time.Second)
-	defer cancel() // kills what is left
+	defer cancel() // kills instances that still run
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
 		return result{}, err
 	}
-	defer func() { _ = client.Close() }() // after the last word
+	defer func() { _ = client.Close() }() // after the gateway has stopped
 	g, err := startGateway(client)
 	if err != nil {
 		return result{}, err
@@ -35,11 +34,11 @@ func rollout(ctx context.Context, endpoint, leaves string, restarts int) (result
 	var running []*child
 	defer func() {
 		for _, c := range running {
-			_ = c.end() // there is an error already, or nothing to learn any more
+			_ = c.end() // an error was returned before
 		}
 	}()
 	add := func() error {
-		c, err := startInstance(ctx, leaves, endpoint)
+		c, err := startInstance(ctx, when, endpoint)
 		if err != nil {
 			return err
 		}
@@ -67,7 +66,7 @@ func rollout(ctx context.Context, endpoint, leaves string, restarts int) (result
 		}
 	}
 	r := l.end()
-	if n := r.late[refused]; leaves == leavesLast && n > 0 { // the entry was there, however often one looks
+	if n := r.late[refused]; when == deregistersLast && n > 0 { // the port was closed before the entry was removed, so the age of the poll did not matter
 		r.lost[refused] += n
 		delete(r.late, refused)
 	}
@@ -81,16 +80,16 @@ type child struct {
 	stderr bytes.Buffer
 }
 
-func startInstance(ctx context.Context, leaves, endpoint string) (*child, error) {
+func startInstance(ctx context.Context, when, endpoint string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	c := &child{Cmd: exec.CommandContext(ctx, self)}
-	c.Env = append(os.Environ(), leavesVariable+"="+leaves, etcdVariable+"="+endpoint)
+	c.Env = append(os.Environ(), whenVariable+"="+when, etcdVariable+"="+endpoint)
 	c.Stderr = &c.stderr
 	c.WaitDelay = 10 * time.Second
-	if _, err := c.StdinPipe(); err != nil { // open for as long as this process lives
+	if _, err := c.StdinPipe(); err != nil { // the instance exits when this process does
 		return nil, err
 	}
 	stdout, err := c.StdoutPipe()
@@ -108,10 +107,10 @@ func startInstance(ctx context.Context, leaves, endpoint string) (*child, error)
 	return c, nil
 }
 
-// end tells the instance to go, and waits until it has. One that does not exit
-// with status 0 is an error, with what it logged.
+// end sends SIGTERM to the instance and waits. If the exit status is not 0 the error
+// has what the instance wrote to stderr.
 func (c *child) end() error {
-	_ = c.Process.Signal(syscall.SIGTERM) // it may have ended by itself, which Wait tells
+	_ = c.Process.Signal(syscall.SIGTERM) // it may have exited before; Wait returns the error
 	if err := c.Wait(); err != nil {
 		return fmt.Errorf("instance %s: %w, and wrote:\n%s", c.addr, err, &c.stderr)
 	}

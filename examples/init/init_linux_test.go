@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOnlyAnExecOrAnInitThatWaitsLetsTheCleanUpRun(t *testing.T) {
+func TestTheCleanUpRunsOnlyWithExecOrShutdownInit(t *testing.T) {
 	if os.Getuid() != 0 && exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--map-root-user", "true").Run() != nil {
 		t.Skip("neither root nor allowed to make a user namespace")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // with a cold build cache
 	defer cancel()
 	run := exec.CommandContext(ctx, "./run.sh")
-	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) } // it clears up behind itself
+	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) } // it has to clean up
 	run.WaitDelay = 10 * time.Second
 	out, err := run.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -1,11 +1,11 @@
-// Init is a service that needs a second to clean up, in four container images
-// that differ in what is PID 1:
+// Init is a service that needs a second to clean up, in four container images that
+// differ in what is PID 1:
 //
 //	./examples/init/run.sh
 //
-// starts each of them as a container engine would, but in a PID namespace and
-// so without one, and stops it as docker stop does. It prints who got the
-// signal, whether the clean-up ran, and the exit code.
+// runs each of them as PID 1 of a PID namespace, without a container engine, and
+// stops it as docker stop does. It prints whether the service got the signal, whether
+// it cleaned up, and the exit code.
 package main
 
 import (

@@ -26,8 +26,8 @@ as_root=--
 said() { if grep -q "$1" "$log"; then echo yes; else echo no; fi; }
 
 # image NAME GRACE COMMAND... runs COMMAND as PID 1, sends it SIGTERM when the app
-# is ready, and SIGKILL when the grace period of so many seconds is over. Docker's
-# is 10; where nothing ends before it, 3 show the same.
+# is ready, and SIGKILL after GRACE seconds. Docker's grace period is 10 s; for an
+# image that does not stop within it, 3 s show the same.
 image() {
 	name=$1
 	grace=$2
@@ -70,8 +70,8 @@ image 'start script without exec' 3 start.sh
 # ENTRYPOINT ["shutdown-init", "--ok", "143", "--"]
 # CMD ["start.sh"]
 #
-# All processes get the signal: start.sh, too, which ends on it (143) and leaves
-# the app to shutdown-init.
+# All processes get the signal, also start.sh, which exits (143). The app becomes a
+# child of shutdown-init.
 image 'start script, shutdown-init' 10 shutdown-init --ok 143 -- start.sh
 
 echo

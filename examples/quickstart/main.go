@@ -1,6 +1,5 @@
-// Quickstart is a small service with graceful shutdown: it takes orders, keeps them in
-// memory and writes them to a journal. Send it one that takes a while, and tell
-// it to stop meanwhile:
+// Quickstart is a small service with graceful shutdown. It accepts orders, keeps them in
+// memory and writes them to a journal. Stop it while it handles an order:
 //
 //	go run ./examples/quickstart &
 //	curl -d 'two coffees' localhost:8080/orders/17 &
@@ -63,7 +62,7 @@ func start(m *shutdown.Manager) error {
 	return err
 }
 
-// A journal holds what it was given in memory until it is flushed.
+// A journal keeps orders in memory until it is flushed.
 type journal struct {
 	file *os.File
 	mu   sync.Mutex // protects buf
@@ -81,7 +80,7 @@ func openJournal(path string) (*journal, error) {
 func (j *journal) write(id string, order []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	fmt.Fprintf(j.buf, "%s: %s\n", id, order) // an error comes back from Flush
+	fmt.Fprintf(j.buf, "%s: %s\n", id, order) // Flush returns its error
 }
 
 func (j *journal) flush() error {
@@ -90,8 +89,8 @@ func (j *journal) flush() error {
 	return j.buf.Flush()
 }
 
-// flushNowAndThen is a worker: it returns when the shutdown has begun. What
-// comes after that is flushed by close.
+// flushNowAndThen is a worker. It returns when the shutdown starts; close flushes the
+// orders that come after that.
 func (j *journal) flushNowAndThen(ctx context.Context) error {
 	for {
 		select {
@@ -100,7 +99,7 @@ func (j *journal) flushNowAndThen(ctx context.Context) error {
 			return nil
 		}
 		if err := j.flush(); err != nil {
-			return err // which begins the shutdown
+			return err // starts the shutdown
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain runs the program itself if a test below starts it.
+// TestMain runs the program instead of the tests if a test has started it.
 func TestMain(m *testing.M) {
 	if os.Getenv("QUICKSTART") != "" {
 		main()
@@ -28,11 +28,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
+func TestAnAcceptedOrderIsAnsweredAndWrittenToTheJournal(t *testing.T) {
 	for round := 1; ; round++ {
 		output, prompt := order(t)
-		// The drain says what it waits for after a second. On a machine that stood
-		// still the order may not have taken so long any more.
+		// After a second the log names the requests that the drain waits for. If the
+		// machine was stopped, the request may have finished before that.
 		if strings.Contains(output, `waiting_for="POST /orders/{id}`) {
 			return
 		}
@@ -41,12 +41,12 @@ func TestAnOrderThatWasTakenIsAnsweredAndInTheJournal(t *testing.T) {
 	}
 }
 
-// order has an order taken, and ends the service meanwhile. It is prompt if none
-// of this took longer than it has to.
+// order sends an order and stops the service while it handles it. prompt reports whether
+// all of this took no longer than it has to.
 func order(t *testing.T) (output string, prompt bool) {
-	// Where nobody else listens: what is free stays so until the service has it.
+	// On a random loopback address no other program takes the free port.
 	free, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254)))
-	if err != nil { // systems other than Linux have one such address
+	if err != nil { // systems other than Linux have one loopback address
 		free, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func order(t *testing.T) (output string, prompt bool) {
 			err = c.Close()
 		}
 		return err == nil
-	}, time.Minute, 10*time.Millisecond, "it listens")
+	}, time.Minute, 10*time.Millisecond, "the service listens")
 
 	type answer struct {
 		status int
@@ -77,9 +77,9 @@ func order(t *testing.T) (output string, prompt bool) {
 	body := &reader{Reader: strings.NewReader("two coffees"), read: make(chan struct{})}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/orders/17", body)
 	require.NoError(t, err)
-	req.Header.Set("Expect", "100-continue") // so that nothing is read before the handler asks for it
+	req.Header.Set("Expect", "100-continue") // the body is sent when the handler reads it
 	transport := &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}
-	asked := time.Now()
+	sent := time.Now()
 	go func() {
 		resp, err := transport.RoundTrip(req)
 		if err != nil {
@@ -89,16 +89,16 @@ func order(t *testing.T) (output string, prompt bool) {
 		answered <- answer{status: resp.StatusCode, err: resp.Body.Close()}
 	}()
 	select {
-	case <-body.read: // the handler has the order
+	case <-body.read: // the handler has read the order
 	case <-time.After(time.Minute):
-		require.Fail(t, "nobody reads the order")
+		require.Fail(t, "the order is not read")
 	}
 	require.NoError(t, service.Process.Signal(syscall.SIGTERM))
-	told := time.Since(asked)
+	untilSignal := time.Since(sent)
 
 	require.Equal(t, answer{status: http.StatusOK}, <-answered)
-	prompt = told < time.Second && time.Since(asked) < 3500*time.Millisecond
-	require.NoError(t, service.Wait(), "it exits with 0: %s", &written)
+	prompt = untilSignal < time.Second && time.Since(sent) < 3500*time.Millisecond
+	require.NoError(t, service.Wait(), "the exit code is 0: %s", &written)
 	content, err := os.ReadFile(journal)
 	require.NoError(t, err)
 	require.Equal(t, "17: two coffees\n", string(content))
@@ -108,7 +108,7 @@ func order(t *testing.T) (output string, prompt bool) {
 	return written.String(), prompt
 }
 
-// A reader says when it has been read to its end.
+// A reader closes read when it has been read to the end.
 type reader struct {
 	io.Reader
 	read chan struct{}

@@ -1,13 +1,13 @@
-// Worker takes jobs from a queue and keeps their results in memory until there
-// are enough of them to be worth a write. Told to stop, it writes what it has,
-// also if a request hangs. Killed, it says so when it starts the next time:
+// Worker receives jobs from a queue and writes their results to a file in batches. On
+// SIGTERM it writes the results that are still in memory, even if a request hangs. After
+// a SIGKILL, which no program can handle, the next run logs that this one was killed:
 //
 //	go build -o worker ./examples/worker
 //	./worker & sleep 2; kill $!        # results.txt has all results
-//	./worker & sleep 2; kill -KILL $!  # those of the last run are lost ...
-//	./worker                           # ... which this one says; its jobs come again
+//	./worker & sleep 2; kill -KILL $!  # the results in memory are lost
+//	./worker                           # says so, and the queue sends those jobs again
 //
-// To see a request that hangs, curl localhost:8081/forever meanwhile.
+// For a request that hangs, run curl localhost:8081/forever meanwhile.
 package main
 
 import (
@@ -28,9 +28,9 @@ import (
 
 var (
 	addr    = flag.String("addr", "localhost:8081", "where to listen")
-	queue   = flag.String("queue", "", "address of the queue; none: jobs are made up")
+	queue   = flag.String("queue", "", "address of the queue; if empty, jobs are generated")
 	path    = flag.String("results", "results.txt", "where to write results to")
-	record  = flag.String("record", "worker.record", "where to record how far this run has come")
+	record  = flag.String("record", "worker.record", "where to keep the record of this run")
 	perJob  = flag.Duration("job", 50*time.Millisecond, "how long a job takes")
 	toFlush = flag.Int("flush", 1000, "how many results to keep in memory")
 )
@@ -41,7 +41,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if last, killed := m.LastRun(); killed { // New has logged it in a line; this is the timeline
+	if last, killed := m.LastRun(); killed { // New has logged this; here is the timeline
 		fmt.Println(last)
 	}
 	if err := start(m); err != nil {
@@ -59,8 +59,8 @@ func start(m *shutdown.Manager) error {
 	}
 	m.On(shutdown.Close, "queue", func(context.Context) error { return conn.Close() })
 
-	// Opened after the queue, so closed before it: what is written then, the
-	// queue is still told to forget. Whatever hangs before, Reserve is left.
+	// Close hooks run in reverse order: the results are written while the queue is still
+	// open to acknowledge their jobs. Reserve is kept for them even if a request hangs.
 	r, err := openResults(*path, *toFlush, conn)
 	if err != nil {
 		return err
@@ -76,24 +76,25 @@ func start(m *shutdown.Manager) error {
 		fmt.Fprintln(w, r.inMemory(), "results in memory")
 	})
 	mux.HandleFunc("GET /forever", func(http.ResponseWriter, *http.Request) {
-		time.Sleep(24 * time.Hour) // code that ignores its context: there is always some
+		time.Sleep(24 * time.Hour) // code that ignores its context
 	})
 	_, err = httpserver.Start(m, &http.Server{Addr: *addr, Handler: mux})
 	return err
 }
 
-// consume takes no new job once ctx is done, and finishes the one in hand.
+// consume handles jobs until ctx is done, and finishes the current one. work is
+// WorkContext.
 func consume(ctx, work context.Context, conn net.Conn, r *results) error {
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })()
 	jobs := bufio.NewScanner(conn)
 	for ctx.Err() == nil && jobs.Scan() {
 		select {
 		case <-time.After(*perJob):
-		case <-work.Done(): // the drain is about to end: the job is not done, and will come again
+		case <-work.Done(): // the drain is about to end; the queue sends the job again
 			return context.Cause(work)
 		}
 		if err := r.add(jobs.Text()); err != nil {
-			return err // which begins the shutdown
+			return err // starts the shutdown
 		}
 	}
 	switch {
@@ -102,5 +103,5 @@ func consume(ctx, work context.Context, conn net.Conn, r *results) error {
 	case jobs.Err() != nil:
 		return fmt.Errorf("queue: %w", jobs.Err())
 	}
-	return errors.New("queue: it has hung up")
+	return errors.New("queue: connection closed")
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain runs the program itself if a test below starts it.
+// TestMain runs the program instead of the tests if a test has started it.
 func TestMain(m *testing.M) {
 	if os.Getenv("WORKER") != "" {
 		main()
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 const patience = 60 * time.Second
 
-func TestWhatIsInMemoryIsOnDiskAfterSIGTERM(t *testing.T) {
+func TestResultsInMemoryAreWrittenOnSIGTERM(t *testing.T) {
 	t.Parallel()
 	for round := 1; ; round++ {
 		q, dir := newTestQueue(t), t.TempDir()
@@ -43,10 +43,10 @@ func TestWhatIsInMemoryIsOnDiskAfterSIGTERM(t *testing.T) {
 		w.signal(syscall.SIGTERM)
 		require.NoError(t, w.wait())
 		require.GreaterOrEqual(t, len(w.results()), 20)
-		q.requireForgotten(t, w.results())
+		q.requireAcknowledged(t, w.results())
 		require.Contains(t, w.output.String(), "shutdown: finished after")
 		if strings.Contains(w.output.String(), "the end could not be written in time") && round < 10 {
-			continue // the disk did not answer for 250 ms, so the next start cannot know
+			continue // the disk did not respond for 250 ms, so the next run cannot know
 		}
 
 		next := startWorker(t, dir, q)
@@ -56,19 +56,19 @@ func TestWhatIsInMemoryIsOnDiskAfterSIGTERM(t *testing.T) {
 	}
 }
 
-func TestWhatIsInMemoryIsOnDiskAfterSIGTERMAlsoIfARequestHangs(t *testing.T) {
+func TestResultsInMemoryAreWrittenOnSIGTERMEvenIfARequestHangs(t *testing.T) {
 	t.Parallel()
-	// On a machine that stands still for a quarter of the grace period all may be
-	// too late; so there is more of it each time.
+	// If the machine is stopped for a quarter of the grace period, everything may be too
+	// late. So the grace period is doubled for each attempt.
 	for grace := shortGrace; ; grace *= 2 {
 		q, dir := newTestQueue(t), t.TempDir()
 		w := startWorkerWith(t, dir, q, grace)
 		w.hang()
 		w.awaitInMemory(20)
 		w.signal(syscall.SIGTERM)
-		begun := time.Now()
+		start := time.Now()
 		err := w.wait()
-		took := time.Since(begun)
+		took := time.Since(start)
 		var exit *exec.ExitError
 		require.ErrorAs(t, err, &exit)
 		require.Equal(t, 1, exit.ExitCode())
@@ -77,14 +77,14 @@ func TestWhatIsInMemoryIsOnDiskAfterSIGTERMAlsoIfARequestHangs(t *testing.T) {
 		}
 		require.Less(t, took, grace)
 		require.GreaterOrEqual(t, len(w.results()), 20)
-		q.requireForgotten(t, w.results())
+		q.requireAcknowledged(t, w.results())
 		require.Contains(t, w.output.String(), "cut off: 1 task: GET /forever")
 		return
 	}
 }
 
-// The control for the tests above, and what the record is for.
-func TestAfterAKillTheNextStartSaysSoAndTheJobsComeAgain(t *testing.T) {
+// This is the negative control of the tests above, and shows what the record is for.
+func TestAfterSIGKILLTheNextRunLogsTheKillAndReceivesTheJobsAgain(t *testing.T) {
 	t.Parallel()
 	q, dir := newTestQueue(t), t.TempDir()
 	w := startWorker(t, dir, q)
@@ -92,7 +92,7 @@ func TestAfterAKillTheNextStartSaysSoAndTheJobsComeAgain(t *testing.T) {
 	w.awaitRecord(`"phase":"running"`)
 	w.signal(syscall.SIGKILL)
 	require.Error(t, w.wait())
-	require.Empty(t, w.results(), "it was in memory only")
+	require.Empty(t, w.results(), "the results were only in memory")
 
 	next := startWorker(t, dir, q)
 	next.awaitInMemory(20)
@@ -104,14 +104,14 @@ func TestAfterAKillTheNextStartSaysSoAndTheJobsComeAgain(t *testing.T) {
 	}
 }
 
-func TestAfterAKillInDrainTheNextStartNamesTheRequest(t *testing.T) {
+func TestAfterSIGKILLInDrainTheNextRunNamesTheRequest(t *testing.T) {
 	t.Parallel()
 	q, dir := newTestQueue(t), t.TempDir()
 	w := startWorker(t, dir, q)
 	w.hang()
 	w.awaitInMemory(1)
 	w.signal(syscall.SIGTERM)
-	w.awaitOutput("shutdown: waiting") // a second has gone by
+	w.awaitOutput("shutdown: waiting") // logged after a second
 	w.awaitRecord(`"phase":"drain"`, "GET /forever")
 	w.signal(syscall.SIGKILL)
 	require.Error(t, w.wait())
@@ -123,10 +123,9 @@ func TestAfterAKillInDrainTheNextStartNamesTheRequest(t *testing.T) {
 	next.awaitOutput("in flight: 1 task: GET /forever") // the timeline
 }
 
-// shortGrace is for a test in which a request hangs, so that it costs little.
 const (
 	grace      = time.Minute
-	shortGrace = 8 * time.Second
+	shortGrace = 8 * time.Second // for a test that takes all of it, because a request hangs
 	maxGrace   = 32 * time.Second
 )
 
@@ -148,9 +147,9 @@ func startWorker(t *testing.T, dir string, q *testQueue) *worker {
 
 func startWorkerWith(t *testing.T, dir string, q *testQueue, grace time.Duration) *worker {
 	t.Helper()
-	// Where nobody else listens: what is free stays so until the worker has it.
+	// On a random loopback address no other program takes the free port.
 	free, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254)))
-	if err != nil { // systems other than Linux have one such address
+	if err != nil { // systems other than Linux have one loopback address
 		free, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	require.NoError(t, err)
@@ -168,7 +167,7 @@ func startWorkerWith(t *testing.T, dir string, q *testQueue, grace time.Duration
 		close(w.ended)
 	}()
 	t.Cleanup(func() {
-		_ = w.cmd.Process.Kill() // nothing if it has ended
+		_ = w.cmd.Process.Kill() // no effect if it has exited
 		<-w.ended
 		if t.Failed() {
 			t.Log(w.output)
@@ -187,7 +186,7 @@ func (w *worker) wait() error {
 	select {
 	case <-w.ended:
 	case <-time.After(patience):
-		require.FailNow(w.t, "it goes on")
+		require.FailNow(w.t, "the worker has not exited")
 	}
 	return w.waitErr
 }
@@ -206,7 +205,7 @@ func (w *worker) awaitInMemory(least int) {
 	}, patience, 5*time.Millisecond)
 }
 
-// hang sends a request that will not be answered.
+// hang sends a request that does not return.
 func (w *worker) hang() {
 	w.t.Helper()
 	w.awaitInMemory(0)
@@ -230,8 +229,8 @@ func (w *worker) awaitOutput(text string) (line string) {
 	return line
 }
 
-// awaitRecord waits until the record says so: it is written behind the log, and a
-// kill may be quicker.
+// awaitRecord waits until the record contains parts. The record is written after the log
+// line, and a SIGKILL in between would be too early.
 func (w *worker) awaitRecord(parts ...string) {
 	w.t.Helper()
 	var text []byte
@@ -255,11 +254,11 @@ func lines(text string) (all []string) {
 	return all
 }
 
-// A testQueue sends every job that nobody has told it to forget.
+// A testQueue sends to each client all jobs that are not acknowledged.
 type testQueue struct {
-	addr string
-	mu   sync.Mutex
-	done []string
+	addr  string
+	mu    sync.Mutex // protects acked
+	acked []string
 }
 
 func newTestQueue(t *testing.T) *testQueue {
@@ -275,7 +274,7 @@ func newTestQueue(t *testing.T) *testQueue {
 				return
 			}
 			serving.Go(func() { q.send(c) })
-			serving.Go(func() { q.forget(c) })
+			serving.Go(func() { q.receive(c) })
 		}
 	})
 	t.Cleanup(func() {
@@ -288,7 +287,7 @@ func newTestQueue(t *testing.T) *testQueue {
 func (q *testQueue) send(c net.Conn) {
 	for n := 1; ; n++ {
 		job := fmt.Sprint("job ", n)
-		if slices.Contains(q.forgotten(), job) {
+		if slices.Contains(q.acknowledged(), job) {
 			continue
 		}
 		if _, err := fmt.Fprintln(c, job); err != nil {
@@ -297,30 +296,30 @@ func (q *testQueue) send(c net.Conn) {
 	}
 }
 
-func (q *testQueue) forget(c net.Conn) {
-	defer c.Close() // which ends send
+func (q *testQueue) receive(c net.Conn) {
+	defer c.Close() // then send returns
 	for jobs := bufio.NewScanner(c); jobs.Scan(); {
 		q.mu.Lock()
-		q.done = append(q.done, jobs.Text())
+		q.acked = append(q.acked, jobs.Text())
 		q.mu.Unlock()
 	}
 }
 
-func (q *testQueue) forgotten() []string {
+func (q *testQueue) acknowledged() []string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.Clone(q.done)
+	return slices.Clone(q.acked)
 }
 
-// requireForgotten waits until the queue has read everything, and checks that
-// it forgets what is on disk and nothing else.
-func (q *testQueue) requireForgotten(t *testing.T, onDisk []string) {
+// requireAcknowledged waits until the queue has read all acknowledgements, and checks that
+// they are for the jobs whose results are on disk, and no others.
+func (q *testQueue) requireAcknowledged(t *testing.T, onDisk []string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(q.forgotten()) >= len(onDisk) }, patience, time.Millisecond)
-	require.ElementsMatch(t, onDisk, q.forgotten())
+	require.Eventually(t, func() bool { return len(q.acknowledged()) >= len(onDisk) }, patience, time.Millisecond)
+	require.ElementsMatch(t, onDisk, q.acknowledged())
 }
 
-// A buffer can be read while it is written.
+// A buffer can be read while it is being written.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

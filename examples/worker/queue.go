@@ -6,20 +6,21 @@ import (
 	"net"
 )
 
-// dial connects to a queue: it sends a job a line, and forgets a job when the
-// line comes back. Until then it would send it again, to the next who asks.
+// dial connects to a queue. The queue sends one job per line. A job is acknowledged by
+// sending its line back; the queue sends jobs that are not acknowledged to the next
+// client again.
 func dial(addr string) (net.Conn, error) {
 	if addr != "" {
 		return net.Dial("tcp", addr)
 	}
-	here, there := net.Pipe()
-	go io.Copy(io.Discard, there) //nolint:errcheck // a queue that is made up forgets at once
+	client, queue := net.Pipe()
+	go io.Copy(io.Discard, queue) //nolint:errcheck // generated jobs need no acknowledgement
 	go func() {
 		for n := 1; ; n++ {
-			if _, err := fmt.Fprintln(there, "job", n); err != nil {
+			if _, err := fmt.Fprintln(queue, "job", n); err != nil {
 				return
 			}
 		}
 	}()
-	return here, nil
+	return client, nil
 }

@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// results holds what was added in memory until there is enough of it.
+// results keeps results in memory until there are enough of them to be written.
 type results struct {
 	file  *os.File
-	most  int
-	queue net.Conn // is told what is on disk
+	batch int      // results per write
+	queue net.Conn // receives the acknowledgements
 
-	mu   sync.Mutex // protects what follows
-	jobs []string   // in memory only
+	mu   sync.Mutex // protects jobs
+	jobs []string   // whose results are not yet written
 }
 
-func openResults(path string, most int, queue net.Conn) (*results, error) {
+func openResults(path string, batch int, queue net.Conn) (*results, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	return &results{file: f, most: most, queue: queue}, nil
+	return &results{file: f, batch: batch, queue: queue}, nil
 }
 
 func (r *results) add(job string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.jobs = append(r.jobs, job)
-	if len(r.jobs) < r.most {
+	if len(r.jobs) < r.batch {
 		return nil
 	}
 	return r.flushLocked()
@@ -61,12 +61,12 @@ func (r *results) flushLocked() error {
 		return err
 	}
 	if _, err := fmt.Fprint(r.queue, jobs); err != nil {
-		return fmt.Errorf("queue: %w", err) // it sends these jobs again
+		return fmt.Errorf("queue: acknowledge jobs: %w", err) // it sends them again
 	}
 	return nil
 }
 
-// close is the hook.
+// close is the Close hook.
 func (r *results) close(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

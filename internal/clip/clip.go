@@ -1,4 +1,4 @@
-// Package clip bounds texts that come from elsewhere, such as the errors of a
+// Package clip limits the length of texts from other sources, such as the errors of a
 // server, stacks and panics, before they become part of a log line or an error.
 package clip
 
@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Max is how long such a text may be, in bytes. A log line with two or three of
-// them stays below 8 KB.
+// Max is the longest text, in bytes. A log line with two or three of them is shorter
+// than 8 KB.
 const Max = 2 << 10
 
 const mark = "... (cut)"
@@ -19,12 +19,12 @@ const mark = "... (cut)"
 // Text is To with Max.
 func Text(s string) string { return To(s, Max) }
 
-// To makes a text fit for a log line: at most limit bytes as slog quotes it, which
-// may take two for one, with a mark if it was cut. It may have several lines.
-// Control characters and what is not UTF-8 are replaced.
+// To returns s for a log line: at most limit bytes as slog quotes it, which may need
+// two bytes for one, with a mark if it was cut. Newlines and tabs stay. Other control
+// characters and invalid UTF-8 are replaced.
 func To(s string, limit int) string {
 	var b strings.Builder
-	used, whole := 0, 0 // whole is what of b leaves room for mark
+	used, whole := 0, 0 // whole is the length of b that leaves room for mark
 	for _, r := range s {
 		if r != '\n' && r != '\t' && !unicode.IsGraphic(r) {
 			r = unicode.ReplacementChar
@@ -45,19 +45,19 @@ func quotedLen(r rune) int {
 	switch {
 	case strings.ContainsRune("\"\\\n\t", r):
 		return 2
-	case !strconv.IsPrint(r): // blanks of other widths
+	case !strconv.IsPrint(r): // spaces of other widths
 		return len(`\u3000`)
 	}
 	return utf8.RuneLen(r)
 }
 
-// Error returns an error with the text of err, cut to Max bytes, that wraps err.
-// It returns err itself if there is nothing to cut.
+// Error returns an error that wraps err and has its text, cut to Max bytes. It returns
+// err itself if nothing has to be cut.
 func Error(err error) error {
 	if err == nil {
 		return nil
 	}
-	whole := fmt.Sprint(err) // which survives an Error that panics
+	whole := fmt.Sprint(err) // recovers if err.Error panics
 	text := Text(whole)
 	if text == whole {
 		return err

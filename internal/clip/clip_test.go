@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAShortTextStaysAsItIs(t *testing.T) {
+func TestAShortTextIsNotChanged(t *testing.T) {
 	for _, s := range []string{"", "connection refused", strings.Repeat("x", Max), "two\n\tlines"} {
 		require.Equal(t, s, Text(s))
 	}
 }
 
-func TestALongTextIsCutBetweenRunesAndSaysSo(t *testing.T) {
+func TestALongTextIsCutBetweenRunesAndMarked(t *testing.T) {
 	for shift := range 4 {
 		s := Text(strings.Repeat("x", shift) + strings.Repeat("€", Max))
 		require.LessOrEqual(t, len(s), Max)
@@ -26,10 +26,10 @@ func TestALongTextIsCutBetweenRunesAndSaysSo(t *testing.T) {
 		require.True(t, utf8.ValidString(s))
 		require.True(t, strings.HasSuffix(s, "€... (cut)"))
 	}
-	require.LessOrEqual(t, len(Text(strings.Repeat("\x80", 10*Max))), Max, "no UTF-8 at all")
+	require.LessOrEqual(t, len(Text(strings.Repeat("\x80", 10*Max))), Max, "invalid UTF-8")
 }
 
-func TestNothingForgesAndNothingGrows(t *testing.T) {
+func TestControlCharactersAreReplacedAndTheQuotedLengthIsBounded(t *testing.T) {
 	require.Equal(t, "a\ufffdb\ufffdc\ufffd", Text("a\x00b\xffc\u202e"))
 	for _, s := range []string{"\"", "\\", "\n", "\x00", "\xff", "\u3000", "ü", "\u2028"} {
 		text := To(strings.Repeat(s, 10_000), 1000)
@@ -38,7 +38,7 @@ func TestNothingForgesAndNothingGrows(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsCutAndStillFound(t *testing.T) {
+func TestAnErrorIsCutAndStillWrapped(t *testing.T) {
 	require.NoError(t, Error(nil))
 	short := errors.New("connection refused")
 	require.Equal(t, short, Error(short))

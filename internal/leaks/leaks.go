@@ -1,4 +1,5 @@
-// Package leaks is for the TestMain of this module's packages.
+// Package leaks helps the TestMain functions of this repository to find leaked
+// goroutines with goleak on a busy machine.
 package leaks
 
 import (
@@ -6,11 +7,12 @@ import (
 	"time"
 )
 
-// patience is for a goroutine that is about to end, on a machine that is busy.
+// patience is how long a goroutine may take to end after the tests.
 const patience = 10 * time.Second
 
-// Patient is m for goleak.VerifyTestMain, which by itself gives goroutines that
-// are about to end no more than half a second; find is goleak.Find.
+// Patient returns m for goleak.VerifyTestMain, with a Run that waits until find, which is
+// goleak.Find, finds no goroutines. By itself VerifyTestMain waits only half a second.
+// Patient takes find as an argument so that this package does not import goleak.
 func Patient[Option any](m *testing.M, find func(...Option) error) interface{ Run() int } {
 	return patient{m, func() error { return find() }}
 }
@@ -22,7 +24,8 @@ type patient struct {
 
 func (p patient) Run() (code int) {
 	code = p.M.Run()
-	for end := time.Now().Add(patience); code == 0 && p.find() != nil && time.Now().Before(end); {
+	end := time.Now().Add(patience)
+	for code == 0 && p.find() != nil && time.Now().Before(end) { // find waits up to half a second
 	}
 	return code
 }

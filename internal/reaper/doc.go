@@ -1,8 +1,7 @@
-// Package reaper ends everything below this process. It is the machinery of the
-// reaper that package process starts for each tree, and of cmd/shutdown-init.
+// Package reaper stops all descendants of the process that uses it. Package process
+// runs it in the reaper of each tree, and cmd/shutdown-init runs it as PID 1.
 //
-// It works because the process that uses it is the init of what is below it:
-// pid 1, or a subreaper. An orphan comes to it, so nothing below can get away;
-// and when wait4 says ECHILD nothing is left. That is a fact of the kernel, and
-// not the result of a search. Linux only.
+// The process that uses it has to be PID 1 or a subreaper: then the kernel makes it
+// the parent of every orphan below it, so no descendant can get away, and wait4
+// returns ECHILD when, and only when, none is left. Linux only.
 package reaper

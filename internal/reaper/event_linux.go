@@ -8,28 +8,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Kind says what happened.
+// A Kind says what an Event reports.
 type Kind string
 
-// What a Reaper reports.
+// The kinds, and the fields of Event that each sets beside Kind.
 const (
-	LeaderEnded Kind = "leader ended" // Status; Count, Processes: who is left
-	Signalled   Kind = "signalled"    // Signal, Count; Processes are those who refused it
-	Killing     Kind = "killing"      // the grace period is over: Count, Processes
-	Waiting     Kind = "waiting"      // once a second from Stop on: Count, Processes
-	GaveUp      Kind = "gave up"      // what could not be killed: Count, Processes
+	LeaderEnded Kind = "leader ended" // Status; Count and Processes: the members that are left
+	Signalled   Kind = "signalled"    // Signal; Count: those that got it; Processes: those that could not be signalled
+	Killing     Kind = "killing"      // SIGKILL is about to be sent: Count, Processes
+	Waiting     Kind = "waiting"      // once a second during a stop: Count, Processes
+	GaveUp      Kind = "gave up"      // the members that could not be killed: Count, Processes
 )
 
-// An Event is a step that a Reaper has taken.
+// An Event reports a step of a Reaper.
 type Event struct {
 	Kind      Kind
 	Signal    unix.Signal
 	Status    unix.WaitStatus
 	Count     int
-	Processes []Process // oldest first; all of them if GaveUp, else the first few
+	Processes []Process // oldest first; up to 1000 if GaveUp, else the first few
 }
 
-// A Process is a member in words.
+// A Process describes a member.
 type Process struct {
 	Pid     int
 	Command string
@@ -42,33 +42,33 @@ const (
 	manyProcesses = 1000
 )
 
-// How long a report waits for names, in all. It is counted in wake-ups: a machine
-// that stands still for a moment is not a name that cannot be read.
+// The time that an event waits for command lines, in all. It is counted in
+// wake-ups, so that a machine that stalls does not use it up.
 const (
 	namesTick  = 10 * time.Millisecond
 	namesTicks = 10
 )
 
-// inWords describes the first members, oldest first.
-func (r *Reaper) inWords(members []Member, most int) []Process {
+// describe describes the first members, oldest first.
+func (r *Reaper) describe(members []member, most int) []Process {
 	if len(members) == 0 {
 		return nil
 	}
 	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Pid, b.Pid))
+	slices.SortFunc(members, func(a, b member) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid))
 	})
 	members = members[:min(len(members), most)]
-	words := make([]Process, len(members))
+	described := make([]Process, len(members))
 	for i, m := range members {
-		words[i] = Process{m.Pid, m.Name(), m.Age(), r.refused[m.identity()]}
+		described[i] = Process{m.pid, m.shortName(), m.age(), r.refused[m.identity()]}
 	}
-	// Nobody's end may wait for a name: they are read by a goroutine of their
-	// own. While one hangs there is no other, and short names have to do.
+	// Reading a command line may block, and must not delay the stop, so a goroutine
+	// reads them. While one is blocked there is no second, and short names are used.
 	select {
 	case r.naming <- struct{}{}:
 	default:
-		return words
+		return described
 	}
 	commands := make(chan string, len(members))
 	go func() {
@@ -84,13 +84,13 @@ func (r *Reaper) inWords(members []Member, most int) []Process {
 		select {
 		case command, more := <-commands:
 			if !more {
-				return words
+				return described
 			}
-			words[read].Command = command
+			described[read].Command = command
 			read++
 		case <-tick.C:
 			ticks++
 		}
 	}
-	return words
+	return described
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procHides says whether /proc was mounted with hidepid. Then it does not show to
-// everybody who runs a program that its user may not read, say, or has become
-// another user.
+// procHides reports whether /proc was mounted with hidepid. Then it does not show
+// every process: not one whose program this user may not read, for example, nor one
+// that runs as another user.
 func procHides() bool {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -24,28 +24,28 @@ func procHides() bool {
 	return false
 }
 
-// hidden are those children of this process that are alive and not among the
-// shown. What is below them comes to us when they have ended. Nothing is known of
-// those that /proc hides but their pids, which are their own until we reap them.
-// Without the kernel's CONFIG_PROC_CHILDREN there are none to be found.
-func hidden(shown []Member) []Member {
+// hidden returns the children of this process that are alive and not in shown.
+// Their descendants become children of this process when they have exited. Only the
+// PID is known of a process that /proc hides; it is not reused until we reap it.
+// Without the kernel's CONFIG_PROC_CHILDREN no hidden process is found.
+func hidden(shown []member) []member {
 	known := make(map[int]bool, len(shown))
 	for _, m := range shown {
-		known[m.Pid] = true
+		known[m.pid] = true
 	}
 	const tasks = "/proc/self/task/"
 	threads, _ := os.ReadDir(tasks)
-	var found []Member
+	var found []member
 	var buf [1024]byte
 	for _, thread := range threads {
 		children, _ := os.ReadFile(tasks + thread.Name() + "/children")
 		for field := range strings.FieldsSeq(string(children)) {
 			pid, err := strconv.Atoi(field)
-			if err != nil || known[pid] || hasEnded(pid) {
+			if err != nil || known[pid] || isZombie(pid) {
 				continue
 			}
-			// One that came to us after the others were looked up is shown by now. It
-			// must not be taken for somebody else later, and have the signal twice.
+			// A child that is visible became ours after shown was read. It keeps its
+			// identity, or it would get the signal a second time.
 			if m, ok := readStat(field, buf[:]); ok {
 				if m.alive() {
 					found = append(found, m)
@@ -53,17 +53,17 @@ func hidden(shown []Member) []Member {
 				continue
 			}
 			group, _ := unix.Getpgid(pid)
-			found = append(found, Member{
-				Pid: pid, Parent: unix.Getpid(), Group: group, State: '?', name: "hidden",
-				caught: ^uint64(0), // for all we know
+			found = append(found, member{
+				pid: pid, parent: unix.Getpid(), group: group, state: '?', name: "hidden",
+				caught: ^uint64(0), // not known
 			})
 		}
 	}
 	return found
 }
 
-// hasEnded says whether a child is one that nobody has reaped yet.
-func hasEnded(pid int) bool {
+// isZombie reports whether a child has exited. It does not reap it.
+func isZombie(pid int) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	return err != nil || info.Signo != 0

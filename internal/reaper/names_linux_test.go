@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel waits for whoever has locked a member's memory map before it tells
-// the command line, and that may be for ever.
-func TestANameThatCannotBeReadKeepsNobodyAlive(t *testing.T) {
+// The kernel reads a command line from the member's memory, and waits for its lock,
+// which may be for ever.
+func TestACommandLineThatCannotBeReadDoesNotPreventTheKill(t *testing.T) {
 	in, theirIn, err := os.Pipe()
 	require.NoError(t, err)
 	out, theirOut, err := os.Pipe()
@@ -30,10 +30,10 @@ func TestANameThatCannotBeReadKeepsNobodyAlive(t *testing.T) {
 	events := make(chan Event, 100)
 	r := New(pid, func(e Event) { events <- e })
 	release := make(chan struct{})
-	r.command = func(Member) string { <-release; return "" }
+	r.command = func(member) string { <-release; return "" }
 	defer func() {
 		close(release)
-		r.naming <- struct{}{} // nobody is in it any more
+		r.naming <- struct{}{} // no goroutine calls command any more
 	}()
 	ended := make(chan Result, 1)
 	go func() { ended <- r.Run() }()
@@ -49,7 +49,7 @@ func TestANameThatCannotBeReadKeepsNobodyAlive(t *testing.T) {
 	var kinds []Kind
 	for e := range events {
 		for _, p := range e.Processes {
-			require.Equal(t, Process{Pid: pid, Command: "[sh]", Age: p.Age}, p, "what is known without asking")
+			require.Equal(t, Process{Pid: pid, Command: "[sh]", Age: p.Age}, p, "what is known without the command line")
 			kinds = append(kinds, e.Kind)
 		}
 	}

@@ -10,78 +10,76 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Phase is how far the end of the processes has got.
+// A Phase is the state of a stop.
 type Phase int
 
-// A Reaper goes through them in this order, and never back.
+// A Reaper goes through the phases in this order.
 const (
 	Running Phase = iota
 	Stopping
 	Killed
 )
 
-// Result is what was seen by the time that no process was left.
+// A Result describes the end of the leader and of its descendants.
 type Result struct {
 	Status unix.WaitStatus // the leader's, if LeaderEnded
-	Phase  Phase           // what it took: Killed, if somebody was alive when SIGKILL came
-	Killed int             // so many were
-	Left   int             // so many are alive: Run gave up
+	Phase  Phase           // Killed if a member was alive when SIGKILL was sent
+	Killed int             // how many were
 
 	LeaderEnded bool
 }
 
-// A Reaper reaps every child of this process, and ends them when told to. Its
-// methods may be called from any goroutine, and return at once; Run does the
-// work. Since everything happens on Run's goroutine, no pid can be reaped, and
-// so given to somebody else, between being looked up and being signalled.
+// A Reaper reaps all children of this process, and stops its descendants, the
+// members. Its methods may be called from any goroutine and return at once; Run does
+// the work. Because one goroutine both reaps and signals, a child's PID cannot be
+// reused between the moment it is looked up and the signal.
 type Reaper struct {
 	leader int
 	report func(Event)
 
-	command func(Member) string // Member.Command, which may block
-	naming  chan struct{}       // full while somebody is in it
+	command func(member) string // member.commandLine, which may block
+	naming  chan struct{}       // full while a goroutine calls command
 
 	mu    sync.Mutex // protects queue
 	queue []func()
-	wake  chan struct{} // something is in queue
+	wake  chan struct{} // wakes Run to look at queue
 
-	// What follows is Run's alone.
+	// Only Run uses the fields below.
 	phase        Phase
 	result       Result
 	leaderOnly   bool
 	toldAll      bool // the first pass over all members has been made
-	told         bool // somebody has been sent the signal
+	told         bool // a member has been sent the signal
 	signal       unix.Signal
-	deadline     time.Time // Stopping: the end of the grace period. Killed: when to give up
-	lastDeadline time.Time // Killed: it is not moved beyond that
-	nextPass     time.Time // zero: none is due
+	deadline     time.Time // Stopping: the end of the grace period. Killed: the time to give up
+	lastDeadline time.Time // Killed: deadline is not moved beyond it
+	nextPass     time.Time // zero: none is scheduled
 	lastPass     time.Time
 	passTook     time.Duration
 	nextWaiting  time.Time
 	gaveUp       bool
 	quit         bool // Run returns when it has given up
-	procHides    bool // there may be members that /proc does not show
-	showsCaught  bool // /proc says who has a handler
+	procHides    bool // /proc may not show all members
+	showsCaught  bool // /proc shows which signals are caught
 
-	group        int // the leader's, if the signal went to it, at groupAt
+	group        int // the leader's group, if the signal was sent to it, at groupAt
 	groupAt      uint64
-	signalled    map[identity]uint64 // when it got the signal, in the unit of Member.Start
-	byGroup      map[identity]bool   // it got it, if it was still in the group
-	owed         map[identity]bool   // it was a newborn, and may have lost it
-	signalledPid map[int]uint64      // the same by pid, for its children to look up
+	signalled    map[identity]uint64 // the time at which it got the signal, in the unit of member.start
+	byGroup      map[identity]bool   // it got the signal through the group, if it was in it
+	owed         map[identity]bool   // it was a newborn, and may have lost the signal
+	signalledPid map[int]uint64      // signalled by PID, to look up a child's parent
 	frozen       map[identity]bool
 	killed       map[identity]bool
 	refused      map[identity]unix.Errno
-	refusedSince time.Time // nobody is left but those who refuse
+	refusedSince time.Time // since then only members are left that may not be signalled
 }
 
-// New returns a Reaper for the children of this process, of which leader is the
-// one whose status is of interest. report is called on Run's goroutine and must
-// not block.
+// New returns a Reaper for the children of this process. leader is the child whose
+// status is wanted. report is called on Run's goroutine and must not block.
 func New(leader int, report func(Event)) *Reaper {
 	return &Reaper{
 		leader: leader, report: report, wake: make(chan struct{}, 1),
-		command: Member.Command, naming: make(chan struct{}, 1),
+		command: member.commandLine, naming: make(chan struct{}, 1),
 		signalled: make(map[identity]uint64), signalledPid: make(map[int]uint64),
 		byGroup: make(map[identity]bool), owed: make(map[identity]bool),
 		frozen: make(map[identity]bool), killed: make(map[identity]bool),
@@ -94,20 +92,20 @@ func (r *Reaper) Forward(sig unix.Signal, leaderOnly bool) {
 	r.do(func() { r.forward(sig, leaderOnly) })
 }
 
-// Stop sends sig to every member once, also to those who lose their parent
-// later, and kills what is left after grace. Who has only just been forked gets it
-// when it is his own handlers that he has. With leaderOnly the others get it
-// when the leader has ended, and nobody else would tell them. A second call can
-// make grace end earlier, and changes nothing else.
+// Stop sends sig to every member once, also to those that become orphans later, and
+// kills the members that are left after grace. A process that was just forked gets
+// sig when it has its own signal handlers. With leaderOnly the other members get it
+// when the leader has exited. A second call can shorten grace, and has no other
+// effect.
 func (r *Reaper) Stop(sig unix.Signal, grace time.Duration, leaderOnly bool) {
 	r.do(func() { r.stop(sig, grace, leaderOnly) })
 }
 
-// Kill ends the grace period, or does without one.
+// Kill kills all members, without a grace period or before its end.
 func (r *Reaper) Kill() { r.do(r.kill) }
 
-// Quit makes Run return when it has given up. Without it Run goes on, trying
-// once a second, and returns when the last one has ended.
+// Quit makes Run return when it has given up. Without it Run then tries to kill once
+// a second, and returns when the last member has exited.
 func (r *Reaper) Quit() {
 	r.do(func() { r.quit = true })
 }
@@ -122,7 +120,7 @@ func (r *Reaper) do(f func()) {
 	}
 }
 
-// Run returns when this process has no children left.
+// Run reaps and signals until this process has no children left.
 func (r *Reaper) Run() Result {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
@@ -138,7 +136,7 @@ func (r *Reaper) Run() Result {
 		for _, f := range queue {
 			f()
 		}
-		if r.reap(); r.result.Left == 0 || r.gaveUp && r.quit {
+		if left := r.reap(); !left || r.gaveUp && r.quit {
 			r.result.Killed = len(r.killed)
 			switch {
 			case r.phase == Killed && len(r.killed) > 0:
@@ -157,13 +155,13 @@ func (r *Reaper) Run() Result {
 	}
 }
 
-// reap takes the status of everybody who has ended.
-func (r *Reaper) reap() {
+// reap reaps all children that have exited, and reports whether others are left.
+func (r *Reaper) reap() (left bool) {
 	reaped, leaderEnded := 0, false
 	defer func() {
 		if leaderEnded {
-			left := r.members()
-			r.report(Event{Kind: LeaderEnded, Status: r.result.Status, Count: len(left), Processes: r.inWords(left, fewProcesses)})
+			members := r.members()
+			r.report(Event{Kind: LeaderEnded, Status: r.result.Status, Count: len(members), Processes: r.describe(members, fewProcesses)})
 		}
 	}()
 	for {
@@ -173,28 +171,26 @@ func (r *Reaper) reap() {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil: // ECHILD
-			r.result.Left = 0
-			return
+			return false
 		case pid == 0:
-			r.result.Left = max(r.result.Left, 1)
-			if reaped > 0 && r.phase != Running { // some have lost their parent
+			if reaped > 0 && r.phase != Running { // there may be new orphans
 				r.passSoon()
 			}
-			return
+			return true
 		}
 		reaped++
-		hidden := identity{pid: pid} // without a start, so the next with this pid is no other
+		hidden := identity{pid: pid} // without a start time, it is not distinct from the next process with this PID
 		delete(r.signalled, hidden)
 		delete(r.byGroup, hidden)
 		delete(r.refused, hidden)
 		if pid == r.leader {
-			r.leader, leaderEnded = 0, true // the pid may come back
+			r.leader, leaderEnded = 0, true // the PID may be reused
 			r.result.LeaderEnded, r.result.Status = true, status
 		}
 	}
 }
 
-// work does what is due and returns how long nothing will be.
+// work does what is due and returns the time until the next work.
 func (r *Reaper) work() time.Duration {
 	const never = time.Hour
 	if r.phase == Running {
@@ -217,14 +213,4 @@ func (r *Reaper) work() time.Duration {
 		next = r.nextPass
 	}
 	return max(0, next.Sub(now))
-}
-
-// passSoon asks for another pass, but spends no more than a fifth of the time in
-// passes: with 1,000 members each takes some 10 ms, which those need who end.
-func (r *Reaper) passSoon() { r.passAt(r.lastPass.Add(max(10*time.Millisecond, 4*r.passTook))) }
-
-func (r *Reaper) passAt(at time.Time) {
-	if r.nextPass.IsZero() || at.Before(r.nextPass) {
-		r.nextPass = at
-	}
 }

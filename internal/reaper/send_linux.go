@@ -7,17 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// send sends sig to the process that m was read from, and to no other that has
-// got its pid since. A process that has ended is no error.
+// send sends sig to m, and not to another process that has got its PID since. It
+// returns nil if the process has exited.
 //
-// A child of ours keeps its pid until it is reaped, and the goroutine that reaps
-// is the one that calls this: kill cannot miss. Anybody else is held by a pidfd.
-// That it is a pidfd of the right process is known if m is still there after it
-// was opened: then it was there all the time.
-func send(m Member, sig unix.Signal) error {
+// A child of this process keeps its PID until it is reaped, by the goroutine that
+// calls send, so kill is safe. For other processes a pidfd is used. It is that of m if
+// m still exists after it was opened: then m existed all the time.
+func send(m member, sig unix.Signal) error {
 	var err error
-	if m.Parent == unix.Getpid() {
-		err = unix.Kill(m.Pid, sig)
+	if m.parent == unix.Getpid() {
+		err = unix.Kill(m.pid, sig)
 	} else {
 		err = sendHeld(m, sig)
 	}
@@ -27,30 +26,30 @@ func send(m Member, sig unix.Signal) error {
 	return err
 }
 
-func sendHeld(m Member, sig unix.Signal) error {
-	fd, err := unix.PidfdOpen(m.Pid, 0)
+func sendHeld(m member, sig unix.Signal) error {
+	fd, err := unix.PidfdOpen(m.pid, 0)
 	if err == nil {
 		defer unix.Close(fd) //nolint:errcheck // nothing was written
 	}
-	noPidfd := errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) // before Linux 5.3, or a seccomp filter of that age
+	noPidfd := errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) // before Linux 5.3, or an old seccomp filter
 	if err != nil && !noPidfd {
 		return err
 	}
 	var buf [1024]byte
-	if still, ok := readStat(strconv.Itoa(m.Pid), buf[:]); !ok || still.Start != m.Start {
+	if still, ok := readStat(strconv.Itoa(m.pid), buf[:]); !ok || still.start != m.start {
 		return unix.ESRCH
 	}
 	if noPidfd {
-		return unix.Kill(m.Pid, sig)
+		return unix.Kill(m.pid, sig)
 	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
 
-// sendGroup sends sig to the leader's process group, if the leader made it and
-// has not been reaped, so that the number is its own; group is 0 if not. One call
-// reaches all who are in it, and the kernel sees to it that none of them forks
-// a child that it would not have reached: a fork under way begins anew after the
-// signal.
+// sendGroup sends sig to the leader's process group, and returns the group. It
+// returns 0 if the leader did not create the group, or has been reaped, so that
+// another process may have its ID. One call reaches all processes of the group, and
+// the kernel does not let a fork escape it: a fork in progress is restarted after
+// the signal.
 func (r *Reaper) sendGroup(sig unix.Signal) (group int) {
 	if r.leader == 0 {
 		return 0
@@ -62,4 +61,16 @@ func (r *Reaper) sendGroup(sig unix.Signal) (group int) {
 		return 0
 	}
 	return r.leader
+}
+
+// note records whether m could be signalled, and returns it.
+func (r *Reaper) note(m member, err error) bool {
+	if err == nil {
+		delete(r.refused, m.identity())
+		return true
+	}
+	errno := unix.EINVAL
+	_ = errors.As(err, &errno)
+	r.refused[m.identity()] = errno
+	return false
 }

@@ -33,17 +33,17 @@ func TestTheTableOfWindowsHasTheSignalsOfPackageSyscall(t *testing.T) {
 		require.Equal(t, want, windowsNames[number])
 	}
 	require.Len(t, windowsNames, 13)
-	require.Empty(t, windowsNames[0], "what is no syscall.Signal is looked up as 0")
+	require.Empty(t, windowsNames[0], "a signal that is not a syscall.Signal is looked up as 0")
 }
 
-func TestWhatHasNoNameIsCalledWhatItCallsItself(t *testing.T) {
+func TestASignalWithoutANameHasItsStringAsName(t *testing.T) {
 	require.Equal(t, "quarter to three", Name(note("quarter to three")))
 	require.Equal(t, syscall.Signal(200).String(), Name(syscall.Signal(200)))
 }
 
-func TestRealTimeSignalsAreNamedByTheirDistance(t *testing.T) {
+func TestRealTimeSignalsAreNamedByTheirOffset(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux has them by number")
+		t.Skip("only on Linux")
 	}
 	require.Equal(t, "SIGRTMIN", Name(syscall.Signal(34)))
 	require.Equal(t, "SIGRTMIN+3", Name(syscall.Signal(37)))
@@ -51,7 +51,7 @@ func TestRealTimeSignalsAreNamedByTheirDistance(t *testing.T) {
 	require.Equal(t, "signal 65", Name(syscall.Signal(65)))
 }
 
-// A note is a signal of another kind, as Plan 9 has them.
+// A note is a signal that is not a syscall.Signal, as on Plan 9.
 type note string
 
 func (note) Signal()          {}

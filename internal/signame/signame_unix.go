@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The real-time signals of Linux, less the two that the C library keeps.
+// The real-time signals of Linux, without the two that the C library uses itself.
 const (
 	rtMin = 34
 	rtMax = 64

@@ -1,8 +1,8 @@
 package signame
 
-// windowsNames are the signals that package syscall knows on Windows, which has
-// no names for them but "terminated" and the like. The table is built on every
-// system, so that every system tests it.
+// windowsNames are the signals of package syscall on Windows, whose String is
+// "terminated" and the like. The table is built on every system, so that it is tested
+// on every system.
 var windowsNames = map[int]string{
 	1:  "SIGHUP",
 	2:  "SIGINT",

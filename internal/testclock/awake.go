@@ -2,12 +2,12 @@ package testclock
 
 import "time"
 
-// tick is the period of Awake's clock.
+// tick is the resolution of Awake.
 const tick = 10 * time.Millisecond
 
-// Awake returns for how long this process was awake while do ran: it counts how
-// often a ticker wakes the process up. While the machine stands still, or does
-// not run the process, it counts nothing, whatever the clock on the wall shows.
+// Awake runs do and returns how long the process was scheduled meanwhile. It counts how
+// often a ticker wakes the process up, so the time in which the machine is suspended or
+// does not run the process does not count.
 func Awake(do func()) time.Duration {
 	over, ticks := make(chan struct{}), make(chan int)
 	go func() {

@@ -1,5 +1,5 @@
-// Package testclock has the clocks of tests whose results must not depend on how
-// much of the processor the machine gives them.
+// Package testclock has clocks for tests whose results must not depend on the load of the
+// machine.
 package testclock
 
 import (
@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Full names the environment variable that, set to "full", makes tests repeat
-// what they repeat as often as they say, however long it takes.
+// Full is the name of an environment variable. Set to "full" it makes Repetitions ignore
+// its time limit.
 const Full = "TEST_REPETITIONS"
 
-// Repetitions returns a function that is true until bound has passed: for tests
-// that repeat the same check, which a busy machine may do less often. A run that
-// is cut short says so in the test's log. If Full is set, none is.
-func Repetitions(t testing.TB, bound time.Duration) (more func() bool) {
+// Repetitions returns a function that returns true until limit has passed, for tests that
+// repeat the same check: on a busy machine they may repeat it less often. Then the test's
+// log says so.
+func Repetitions(t testing.TB, limit time.Duration) (more func() bool) {
 	if os.Getenv(Full) == "full" {
 		return func() bool { return true }
 	}
-	end := time.Now().Add(bound)
+	end := time.Now().Add(limit)
 	return func() bool {
 		if time.Now().Before(end) {
 			return true
 		}
-		t.Logf("no more repetitions after %v; %s=full makes all of them", bound, Full)
+		t.Logf("stopped repeating after %v; set %s=full for all repetitions", limit, Full)
 		return false
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestRepetitionsEndAfterTheBound(t *testing.T) {
+func TestRepetitionsEndAfterTheTimeLimit(t *testing.T) {
 	t.Setenv(testclock.Full, "")
 	synctest.Test(t, func(t *testing.T) {
 		more := testclock.Repetitions(t, time.Minute)
@@ -24,7 +24,7 @@ func TestRepetitionsEndAfterTheBound(t *testing.T) {
 	})
 }
 
-func TestFullRepetitionsHaveNoBound(t *testing.T) {
+func TestFullRepetitionsHaveNoTimeLimit(t *testing.T) {
 	t.Setenv(testclock.Full, "full")
 	synctest.Test(t, func(t *testing.T) {
 		more := testclock.Repetitions(t, time.Minute)
@@ -33,7 +33,7 @@ func TestFullRepetitionsHaveNoBound(t *testing.T) {
 	})
 }
 
-func TestAwakeCountsTheTimeInWhichTheProcessWakesUp(t *testing.T) {
+func TestAwakeMeasuresTheTimeInWhichTheProcessIsScheduled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		awake := testclock.Awake(func() { time.Sleep(time.Second + 5*time.Millisecond) })
 		require.Equal(t, time.Second, awake)

@@ -1,0 +1,30 @@
+package reaper
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// List describes the first of count processes, each with its age or the reason why
+// it could not be signalled, and says how many more there are:
+// "7 ./app (1.2s), 9 sleep 600 (operation not permitted) and 3 more".
+func List(count int, processes []Process) string {
+	const most = 20
+	var b strings.Builder
+	for i, p := range processes[:min(len(processes), most)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d %s", p.Pid, p.Command)
+		if p.Errno != 0 {
+			fmt.Fprintf(&b, " (%v)", p.Errno)
+		} else {
+			fmt.Fprintf(&b, " (%v)", p.Age.Round(100*time.Millisecond))
+		}
+	}
+	if more := count - min(len(processes), most); more > 0 && len(processes) > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}

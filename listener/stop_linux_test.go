@@ -11,9 +11,9 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// The thread of the one who takes may be taken away for longer than the window, just
-// when SYNs are dropped: the window is over then before it has begun.
-func TestWhoComesBeforeTheLastLookIsTakenHoweverShortTheWindow(t *testing.T) {
+// The thread may be suspended for longer than the gap just when SYNs are dropped. Then
+// the gap has ended before take looks at the queue again.
+func TestAConnectionThatArrivesBeforeTheGapEndsIsAccepted(t *testing.T) {
 	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	defer ln.Close()

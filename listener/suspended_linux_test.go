@@ -17,37 +17,37 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// A container that has used up its share of the CPU stands still for some 50 to
-// 100 ms. Nobody who is in the queue meanwhile is lost by that, also where
-// Drain cannot see them, and also where it is more than a second in all.
-func TestAProcessThatIsFrozenInADrainLosesNobody(t *testing.T) {
+// A container that has used up its CPU quota is suspended for some 50 to 100 ms. That
+// loses no connection in the queue, even if Drain cannot inspect the queue, and even
+// if it adds up to more than a second.
+func TestAProcessSuspendedDuringADrainLosesNoConnections(t *testing.T) {
 	t.Parallel()
 	for round := 1; ; round++ {
-		lost, took := drainFrozen(t)
+		lost, took := drainSuspended(t)
 		t.Logf("lost %d in %v", lost, took)
 		if lost == 0 && took > time.Second {
 			return
 		}
-		// On a busy machine it may be that Accept alone stands still, while Drain
-		// goes on, or that Drain is late itself.
+		// On a busy machine, Accept alone may be delayed while Drain goes on, or
+		// Drain itself may be late.
 		require.Less(t, round, 6)
 	}
 }
 
-const frozenChild = "LISTENER_TEST_FROZEN"
+const suspendedChild = "LISTENER_TEST_SUSPENDED"
 
 func init() {
-	if os.Getenv(frozenChild) != "" {
-		frozen()
+	if os.Getenv(suspendedChild) != "" {
+		runSuspended()
 	}
 }
 
-// drainFrozen starts a child that stops itself, and lets it go on each time.
-func drainFrozen(t *testing.T) (lost int, took time.Duration) {
+// drainSuspended starts a child that stops itself, and continues it each time.
+func drainSuspended(t *testing.T) (lost int, took time.Duration) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	child := exec.Command(exe)
-	child.Env = append(os.Environ(), frozenChild+"=1", "GORACE=atexit_sleep_ms=0")
+	child.Env = append(os.Environ(), suspendedChild+"=1", "GORACE=atexit_sleep_ms=0")
 	stdout, err := child.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, child.Start())
@@ -66,7 +66,7 @@ func drainFrozen(t *testing.T) (lost int, took time.Duration) {
 				last = line
 			}
 		case <-time.After(100 * time.Millisecond):
-			_ = child.Process.Signal(syscall.SIGCONT) // nothing if it runs
+			_ = child.Process.Signal(syscall.SIGCONT) // no effect if it runs
 		}
 	}
 	require.NoError(t, child.Wait())
@@ -75,8 +75,8 @@ func drainFrozen(t *testing.T) (lost int, took time.Duration) {
 	return lost, took
 }
 
-// frozen is the child.
-func frozen() {
+// runSuspended is the child.
+func runSuspended() {
 	check := func(err error) {
 		if err != nil {
 			panic(err)
@@ -95,7 +95,7 @@ func frozen() {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	ln := listener.New(freezes{opaque{inner}})
+	ln := listener.New(suspending{opaque{inner}})
 	var s server
 	s.loops.Go(func() { _ = s.loop(ln) })
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
@@ -108,11 +108,11 @@ func frozen() {
 	os.Exit(0)
 }
 
-// freezes is a listener that stops the process before each Accept, when Drain
-// has begun to wait for it.
-type freezes struct{ net.Listener }
+// suspending is a listener that stops the process before each Accept, after Drain
+// has started to wait for it.
+type suspending struct{ net.Listener }
 
-func (l freezes) Accept() (net.Conn, error) {
+func (l suspending) Accept() (net.Conn, error) {
 	time.Sleep(5 * time.Millisecond)
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	return l.Listener.Accept()

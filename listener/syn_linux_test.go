@@ -20,8 +20,8 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// Whoever dials meanwhile is refused, although somebody who came before is still
-// in the queue.
+// A dial during the drain is refused although an earlier connection is still in the
+// queue.
 func TestADialDuringTheDrainIsRefusedAtOnce(t *testing.T) {
 	for name, drain := range drains {
 		for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
@@ -31,12 +31,12 @@ func TestADialDuringTheDrainIsRefusedAtOnce(t *testing.T) {
 				if err != nil {
 					t.Skipf("no IPv6 here: %v", err)
 				}
-				waiting := dialMany(t, ln.Addr(), 3) // keeps the drain from ending; and dialling works
+				waiting := dialMany(t, ln.Addr(), 3) // keeps the drain from ending, and shows that dialling works
 				ctx := watch(soonContext(t))
 				drained := start(func() error { return drain(ctx, ln) })
 				ctx.await(t)
 
-				// To an address for all, this dials the loopback of either family.
+				// For the unspecified address, this dials a loopback address.
 				_, err = net.Dial("tcp", ln.Addr().String())
 				require.ErrorIs(t, err, syscall.ECONNREFUSED)
 				s := serve(t, ln, 1)
@@ -49,15 +49,15 @@ func TestADialDuringTheDrainIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// As long as a client is in a slow handshake, the port cannot be closed: that
-// would reset it. Others hear nothing meanwhile.
-func TestADialDuringASlowHandshakeIsNotAnsweredAndThenRefused(t *testing.T) {
+// As long as a handshake is in progress, the port cannot be closed, because that
+// would reset the handshake. Other clients get no answer meanwhile.
+func TestADialDuringASlowHandshakeIsDroppedAndThenRefused(t *testing.T) {
 	t.Parallel()
 	for name, drain := range drains {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unlessLate(t, func() (took time.Duration, err error) {
-				ln, slow := halfDone(t, "tcp4", "127.0.0.1:0")
+				ln, slow := halfOpen(t, "tcp4", "127.0.0.1:0")
 				begun := time.Now()
 				ctx := watch(soonContext(t))
 				drained := start(func() error { return drain(ctx, ln) })
@@ -65,7 +65,7 @@ func TestADialDuringASlowHandshakeIsNotAnsweredAndThenRefused(t *testing.T) {
 				_, err = net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
 				var timeout net.Error
 				if !errors.As(err, &timeout) || !timeout.Timeout() {
-					return time.Since(begun), fmt.Errorf("a dial was not held up: %w", err)
+					return time.Since(begun), fmt.Errorf("a dial was answered: %w", err)
 				}
 				err = errors.Join(slow.send(), slow.receive())
 				require.NoError(t, <-drained)
@@ -77,7 +77,7 @@ func TestADialDuringASlowHandshakeIsNotAnsweredAndThenRefused(t *testing.T) {
 	}
 }
 
-func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
+func TestSYNsAreDroppedOnlyDuringTheDrain(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
 	fd := listeningSocket(t, ln.Addr())
 	require.Zero(t, filterLength(t, fd))
@@ -90,9 +90,9 @@ func TestTheFilterIsOnTheSocketOnlyWhileItDrains(t *testing.T) {
 	require.NoError(t, <-drained)
 }
 
-// Where the minimal TTL stands in for the filter, what is accepted has it too, and
-// hears nothing from clients that send with less.
-func TestAnAcceptedConnectionDoesNotKeepTheMinimalTTL(t *testing.T) {
+// If the minimum TTL replaces the filter, an accepted connection inherits it and
+// receives nothing from clients that send with a lower TTL.
+func TestAnAcceptedConnectionDoesNotKeepTheMinimumTTL(t *testing.T) {
 	ln := listen(t, "tcp4", "127.0.0.1:0")
 	require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()), unix.IPPROTO_IP, unix.IP_MINTTL, 255))
 	dialer := net.Dialer{Control: func(_, _ string, socket syscall.RawConn) (err error) {
@@ -117,64 +117,15 @@ func TestAnAcceptedConnectionDoesNotKeepTheMinimalTTL(t *testing.T) {
 	require.NoError(t, <-drained)
 }
 
-func TestKeepAliveIsAsWithNetListen(t *testing.T) {
-	options := func(ln net.Listener, before func()) (values [4]int) {
-		dialMany(t, ln.Addr(), 1)
-		before()
-		conn, err := ln.Accept()
-		require.NoError(t, err)
-		defer conn.Close()
-		raw, err := conn.(*net.TCPConn).SyscallConn()
-		require.NoError(t, err)
-		require.NoError(t, raw.Control(func(fd uintptr) {
-			if values[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE); values[0] == 0 {
-				return // the others are of no use
-			}
-			values[1], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
-			values[2], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
-			values[3], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT)
-		}))
-		return values
-	}
-	for name, config := range map[string]net.ListenConfig{
-		"default": {},
-		"none":    {KeepAlive: -1},
-		"idle":    {KeepAlive: 40 * time.Second},
-		"own":     {KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 7 * time.Second, Count: 3}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			plain, err := config.Listen(t.Context(), "tcp", loopback.Addr())
-			require.NoError(t, err)
-			defer plain.Close()
-			want := options(plain, func() {})
-			require.Equal(t, name != "none", want[0] == 1)
-			for _, drains := range []bool{false, true} {
-				ln, err := listener.ListenWith(t.Context(), config, "tcp", loopback.Addr())
-				require.NoError(t, err)
-				defer ln.Close()
-				drained := make(<-chan error)
-				require.Equal(t, want, options(ln, func() {
-					if drains { // so that the connection is not from the kernel's queue
-						drained = startDrain(t, ln)
-					}
-				}), "drains: %v", drains)
-				if drains {
-					require.NoError(t, <-drained)
-				}
-			}
-		})
-	}
-}
-
-// drains are the ways in which Drain keeps new clients away.
+// drains are the ways in which Drain drops SYNs.
 var drains = map[string]func(context.Context, *listener.Listener) error{
-	"as it comes":           func(ctx context.Context, ln *listener.Listener) error { return ln.Drain(ctx) },
-	"without CAP_NET_ADMIN": drainWithoutPrivilege,
+	"with the privileges of the test": func(ctx context.Context, ln *listener.Listener) error { return ln.Drain(ctx) },
+	"without CAP_NET_ADMIN":           drainWithoutPrivilege,
 }
 
 func drainWithoutPrivilege(ctx context.Context, ln *listener.Listener) error {
 	return <-start(func() error {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // without unlocking it: the thread ends with the goroutine
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var data [2]unix.CapUserData
 		if err := unix.Capget(&header, &data[0]); err != nil {
@@ -198,8 +149,8 @@ func requireUnfiltered(t *testing.T, ln net.Listener) {
 }
 
 // requireArrived waits until the server's kernel has acknowledged what the client
-// has sent. From then on the connection is in the queue, or has been; when dialling
-// returns it need not be.
+// has sent. By then the connection has entered the queue; when the dial returns it
+// may not have.
 func requireArrived(t *testing.T, conn net.Conn) {
 	t.Helper()
 	require.Eventually(t, func() bool { return arrived(conn) }, soon, time.Millisecond)
@@ -208,7 +159,7 @@ func requireArrived(t *testing.T, conn net.Conn) {
 func arrived(conn net.Conn) bool {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return true // a Unix socket is in the queue when it is connected
+		return true // a Unix socket is in the queue when the dial returns
 	}
 	socket, err := tcp.SyscallConn()
 	if err != nil {
@@ -219,7 +170,7 @@ func arrived(conn net.Conn) bool {
 	return err == nil && unacknowledged == 0
 }
 
-// filterLength returns how many instructions the socket's filter has.
+// filterLength returns the number of instructions in the socket's filter.
 func filterLength(t *testing.T, fd int) uint32 {
 	t.Helper()
 	var n uint32
@@ -229,7 +180,7 @@ func filterLength(t *testing.T, fd int) uint32 {
 	return n
 }
 
-// listeningSocket finds this process's file descriptor for a listener.
+// listeningSocket returns this process's file descriptor of a listener.
 func listeningSocket(t *testing.T, addr net.Addr) int {
 	t.Helper()
 	want := addr.(*net.TCPAddr).AddrPort()

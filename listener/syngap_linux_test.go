@@ -14,19 +14,19 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// BenchmarkWindow measures for how long a client that dials is not answered, while
-// 32 of them do so all the time.
-func BenchmarkWindow(b *testing.B) {
+// BenchmarkSYNGap measures how long a client that dials gets no answer, while 32 clients
+// dial all the time.
+func BenchmarkSYNGap(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
-		took = append(took, window(b))
+		took = append(took, measureSYNGap(b))
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 }
 
-func window(b *testing.B) time.Duration {
+func measureSYNGap(b *testing.B) time.Duration {
 	b.StopTimer()
 	defer b.StartTimer()
 	ln, err := Listen(b.Context(), "tcp", loopback.Addr())
@@ -60,18 +60,18 @@ func window(b *testing.B) time.Duration {
 	cancel()
 	clients.Wait()
 	loop.Wait()
-	return ln.deaf
+	return ln.synGap
 }
 
-func TestTheWindowIsAsLongAsHandshakesOfLate(t *testing.T) {
+func TestTheSYNGapIsTheLongestRecentRoundTripTime(t *testing.T) {
 	l := &Listener{inner: noListener{}}
-	at := time.Now()
+	now := time.Now()
 	for _, test := range []struct {
-		rtt    time.Duration
-		window time.Duration // 0 is none
+		rtt time.Duration
+		gap time.Duration // 0 means that there is none
 	}{
-		{0, shortestWindow},
-		{20 * time.Microsecond, shortestWindow},
+		{0, minSYNGap},
+		{20 * time.Microsecond, minSYNGap},
 		{200 * time.Microsecond, 200 * time.Microsecond},
 		{time.Millisecond, time.Millisecond},
 		{1001 * time.Microsecond, 0},
@@ -79,11 +79,11 @@ func TestTheWindowIsAsLongAsHandshakesOfLate(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test.rtt), func(t *testing.T) {
 			if test.rtt > 0 {
-				l.slowest.add(test.rtt, at)
+				l.rtt.add(test.rtt, now)
 			}
-			window, ok := l.window()
-			require.Equal(t, test.window > 0, ok)
-			require.Equal(t, test.window, window)
+			gap, ok := l.chooseSYNGap()
+			require.Equal(t, test.gap > 0, ok)
+			require.Equal(t, test.gap, gap)
 		})
 	}
 }
@@ -92,13 +92,13 @@ type noListener struct{ net.Listener }
 
 func (noListener) Addr() net.Addr { return nil }
 
-func TestAHandshakeOfTheMinuteBeforeTheLastIsForgotten(t *testing.T) {
-	var s slowest
-	at := time.Now()
-	s.add(time.Second, at)
-	require.Equal(t, time.Second, s.at(at.Add(slowestFor-1)))
-	s.add(time.Millisecond, at.Add(slowestFor))
-	require.Equal(t, time.Second, s.at(at.Add(2*slowestFor-1)))
-	require.Equal(t, time.Millisecond, s.at(at.Add(2*slowestFor)))
-	require.Zero(t, s.at(at.Add(4*slowestFor)))
+func TestARoundTripTimeIsForgottenAfterTwoPeriods(t *testing.T) {
+	var m maxRTT
+	now := time.Now()
+	m.add(time.Second, now)
+	require.Equal(t, time.Second, m.get(now.Add(rttPeriod-1)))
+	m.add(time.Millisecond, now.Add(rttPeriod))
+	require.Equal(t, time.Second, m.get(now.Add(2*rttPeriod-1)))
+	require.Equal(t, time.Millisecond, m.get(now.Add(2*rttPeriod)))
+	require.Zero(t, m.get(now.Add(4*rttPeriod)))
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// stopSYN would stop new handshakes; only Linux can.
+// stopSYN would prevent new handshakes; only Linux can.
 func stopSYN(syscall.RawConn) bool { return false }
 
 func undoDropSYN(net.Conn) {}

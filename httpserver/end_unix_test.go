@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Nobody has read it yet.
-func TestAConnectionIsNotEndedIfSomethingHasCome(t *testing.T) {
-	for name, counted := range map[string]bool{"counted": true, "as the kernel says": false} {
+// net/http has not read the bytes yet.
+func TestAConnectionIsNotShutDownIfBytesHaveArrived(t *testing.T) {
+	for name, countIO := range map[string]bool{"reads are counted": true, "the kernel is asked": false} {
 		t.Run(name, func(t *testing.T) {
 			client, server := connected(t)
-			all := conns{counted: counted}
+			all := conns{countIO: countIO}
 			info := all.find(all.add(server))
 			info.state.Store(int32(http.StateIdle))
 			require.False(t, readable(server))
@@ -29,7 +29,7 @@ func TestAConnectionIsNotEndedIfSomethingHasCome(t *testing.T) {
 			}
 
 			endIfSilent(server, false, false, func() bool { return true })
-			require.NoError(t, info.close(new(patience), 0))
+			require.NoError(t, info.close(new(linger), 0))
 			request := make([]byte, 7)
 			_, err = io.ReadFull(server, request)
 			require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestAConnectionIsNotEndedIfSomethingHasCome(t *testing.T) {
 			_, err = server.Write([]byte("answer"))
 			require.NoError(t, err)
 
-			require.NoError(t, info.close(new(patience), 0))
+			require.NoError(t, info.close(new(linger), 0))
 			answer, err := io.ReadAll(client)
 			require.NoError(t, err)
 			require.Equal(t, "answer", string(answer))
@@ -45,13 +45,13 @@ func TestAConnectionIsNotEndedIfSomethingHasCome(t *testing.T) {
 	}
 }
 
-// Its answer is in the kernel, and its client slow: ended, the connection would be
-// reset by the next word from the client, with the answer still on its way.
-func TestAConnectionIsNotEndedWhileItsAnswerIsOnItsWay(t *testing.T) {
+// The response is in the kernel's buffer, and the client reads slowly. After a shutdown,
+// the client's next packet would reset the connection.
+func TestAConnectionIsNotShutDownWhileItsResponseIsUnacknowledged(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("nobody says here what is on its way")
+		t.Skip("only Linux tells what is unacknowledged")
 	}
-	for name, anyway := range map[string]bool{"it is waited for": false, "the control: ended all the same": true} {
+	for name, anyway := range map[string]bool{"the drain waits": false, "control: it is shut down anyway": true} {
 		t.Run(name, func(t *testing.T) {
 			client, server := connected(t)
 			require.NoError(t, client.(*net.TCPConn).SetReadBuffer(64<<10))

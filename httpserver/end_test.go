@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAConnectionIsEndedOnlyIfItIsStillSilent(t *testing.T) {
+func TestAConnectionIsShutDownOnlyIfItIsStillSilent(t *testing.T) {
 	client, server := connected(t)
-	endIfSilent(server, false, false, func() bool { return false }) // its request has just been read
+	endIfSilent(server, false, false, func() bool { return false }) // a request has just been read
 	_, err := server.Write([]byte("answer"))
 	require.NoError(t, err)
 
@@ -33,7 +33,7 @@ func connected(t *testing.T) (client, server net.Conn) {
 	require.NoError(t, err)
 	t.Cleanup(func() { client.Close() })
 	require.NoError(t, client.SetDeadline(time.Now().Add(30*time.Second)))
-	for server == nil || server.RemoteAddr().String() != client.LocalAddr().String() { // others may dial what was their port
+	for server == nil || server.RemoteAddr().String() != client.LocalAddr().String() { // another program may dial a port that it has used before
 		server, err = ln.Accept()
 		require.NoError(t, err)
 		t.Cleanup(func() { server.Close() })
@@ -41,8 +41,8 @@ func connected(t *testing.T) (client, server net.Conn) {
 	return client, server
 }
 
-// As a wrapper may, whose connection has none.
-func TestWhatHasNoSocketIsClosed(t *testing.T) {
+// A wrapper may have SyscallConn although its connection has no socket.
+func TestAConnectionWithoutASocketIsClosed(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	require.NoError(t, client.SetReadDeadline(time.Now().Add(30*time.Second)))

@@ -26,7 +26,7 @@ func TestTheStackOfATrackedRequestHasServeTracked(t *testing.T) {
 			srv := handle(h)
 			url := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) })
 			require.NoError(t, get(t, proto.client(t), url).err)
-			require.Equal(t, want, serving(within(t, "the stack", stacks)))
+			require.Equal(t, want, serveTracked(within(t, "the stack", stacks)))
 		})
 	}
 	for _, major := range []int{1, 3} {
@@ -34,13 +34,13 @@ func TestTheStackOfATrackedRequestHasServeTracked(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.ProtoMajor = major
 			httpserver.Middleware(manager(t, shutdown.Config{}))(h).ServeHTTP(httptest.NewRecorder(), r)
-			require.Equal(t, want, serving(within(t, "the stack", stacks)))
+			require.Equal(t, want, serveTracked(within(t, "the stack", stacks)))
 		})
 	}
 }
 
-// serving returns the functions whose names end in ".serveTracked".
-func serving(functions []string) (found []string) {
+// serveTracked returns the functions whose names end in ".serveTracked".
+func serveTracked(functions []string) (found []string) {
 	for _, f := range functions {
 		if strings.HasSuffix(f, ".serveTracked") {
 			found = append(found, f)

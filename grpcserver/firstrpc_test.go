@@ -13,8 +13,8 @@ func frame(kind byte, length int) []byte {
 	return append(f, bytes.Repeat([]byte{frameHeaders}, length)...)
 }
 
-// Cut anywhere, what is read has the first RPC where its header is complete.
-func TestTheFirstRPCIsSeenHoweverItIsCut(t *testing.T) {
+// The first RPC is seen when the header of its HEADERS frame is complete.
+func TestTheFirstRPCIsSeenWhateverTheSizeOfReads(t *testing.T) {
 	const settings, windowUpdate = 0x4, 0x8
 	before := bytes.Join([][]byte{[]byte(preface), frame(settings, 12), frame(settings, 0), frame(windowUpdate, 4), frame(0xfe, 20000)}, nil)
 	all := append(bytes.Clone(before), frame(frameHeaders, 100)...)
@@ -35,7 +35,7 @@ func TestTheFirstRPCIsSeenHoweverItIsCut(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotHTTP2HasNoFirstRPC(t *testing.T) {
+func TestInputThatIsNotHTTP2HasNoFirstRPC(t *testing.T) {
 	var f firstRPC
 	require.False(t, f.read([]byte("\x16\x03\x01 PRI * HTTP/2.0")))
 	require.False(t, f.read(append([]byte(preface), frame(frameHeaders, 10)...)))

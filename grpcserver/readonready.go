@@ -6,23 +6,22 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// A readyReader is a connection that takes a buffer when there is something to
-// read, and not before. gRPC looks for the method, and has no other way to do
-// without a read buffer (32 KB by default) for each connection that is idle,
-// unless the connection is one of package net's and nothing around it.
+// A readyReader is a connection that allocates the buffer for a read only when there is
+// something to read. gRPC looks for this method. Otherwise it keeps a read buffer for each
+// idle connection (32 KB by default), unless the connection is one of package net.
 type readyReader interface {
 	ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error)
 }
 
 func (c *conn) ReadOnReady(size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
-	b, n, err = readOnReady(c.Conn, size, pool)
+	b, n, err = readWhenReady(c.Conn, size, pool)
 	if n > 0 {
-		c.listen((*b)[:n])
+		c.observe((*b)[:n])
 	}
 	return b, n, err
 }
 
-func readOnReady(c net.Conn, size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
+func readWhenReady(c net.Conn, size int, pool mem.BufferPool) (b *[]byte, n int, err error) {
 	if r, ok := c.(readyReader); ok {
 		return r.ReadOnReady(size, pool)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// Of HTTP/2, RFC 9113, sections 3.4 and 6.
+// RFC 9113, sections 3.4 and 6.
 const (
 	lenPreface   = 24
 	lenHeader    = 9
@@ -25,34 +25,34 @@ const (
 	flagAck      = 0x1
 )
 
-// seeing are credentials that note on the line's connections what passes there,
-// above what they encrypt.
-type seeing struct {
+// observingCreds are credentials that observe the HTTP/2 frames of a line, before they
+// are encrypted.
+type observingCreds struct {
 	credentials.TransportCredentials
 	line *line
 }
 
-func (c seeing) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (c observingCreds) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := c.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	if err == nil { // a line dials one after another
-		conn = &seen{Conn: conn, link: c.line.connection(), out: frames{rest: lenPreface}}
+	if err == nil { // a line has one dial at a time
+		conn = &observed{Conn: conn, link: c.line.connection(), out: frames{rest: lenPreface}}
 	}
 	return conn, info, err
 }
 
-func (c seeing) Clone() credentials.TransportCredentials {
-	return seeing{c.TransportCredentials.Clone(), c.line}
+func (c observingCreds) Clone() credentials.TransportCredentials {
+	return observingCreds{c.TransportCredentials.Clone(), c.line}
 }
 
-type seen struct {
+type observed struct {
 	net.Conn
 	link    *link
 	in, out frames
 }
 
-// Write takes the time when the call has been sent: were it taken before, a client
-// that then stands still would seem to have called in time.
-func (s *seen) Write(b []byte) (int, error) {
+// Write takes the time after the call has been sent: a client that is suspended during
+// the write has not called in time.
+func (s *observed) Write(b []byte) (int, error) {
 	n, err := s.Conn.Write(b)
 	s.out.follow(b[:n], func(kind, _ byte) {
 		if kind == kindHeaders {
@@ -63,9 +63,9 @@ func (s *seen) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Read looks for the answer to the client's SETTINGS, with which a server that is
-// gRPC ends its handshake.
-func (s *seen) Read(b []byte) (int, error) {
+// Read looks for the acknowledgement of the client's SETTINGS, with which gRPC completes
+// the handshake of the server.
+func (s *observed) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
 	s.in.follow(b[:n], func(kind, flags byte) {
 		if kind == kindSettings && flags&flagAck != 0 {
@@ -75,14 +75,14 @@ func (s *seen) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// frames are followed in pieces of any length. It is not the library's sequence,
-// which is tested with it.
+// frames follows HTTP/2 frames in pieces of any length. It does not use the code of the
+// package, which it helps to test.
 type frames struct {
-	header []byte // of the present frame, or as much of the next as there is
-	rest   int    // bytes of the present frame that are still to come
+	header []byte // of the current frame, or the bytes of the next one so far
+	rest   int    // bytes of the payload that are still to come
 }
 
-// follow calls each for every frame that ends here.
+// follow calls each for every frame that ends in b.
 func (f *frames) follow(b []byte, each func(kind, flags byte)) {
 	for {
 		n := min(f.rest, len(b))
@@ -103,8 +103,8 @@ func (f *frames) follow(b []byte, each func(kind, flags byte)) {
 	}
 }
 
-// What the crowds' clients are excused for rests on it.
-func TestWhenACallIsSentIsSeen(t *testing.T) {
+// The crowds depend on this.
+func TestATestClientKnowsWhenItsCallWasSent(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"in clear text": false, "over TLS": true} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestWhenACallIsSentIsSeen(t *testing.T) {
 			before := time.Now()
 			answer := later(t, pb.NewTestServiceClient(cc))
 			within(t, "the call", g.entered)
-			eventually(t, "the call's being seen", func() bool { return l.connection().called.Load() != nil })
+			eventually(t, "the call to be observed", func() bool { return l.connection().called.Load() != nil })
 			require.WithinRange(t, *l.connection().called.Load(), before, time.Now())
 			g.Open()
 			require.NoError(t, within(t, "the answer", answer))

@@ -14,9 +14,9 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// Without ReadOnReady it is five times as much. What earlier tests have left is
-// no part of it, and may go at any time, so there is more than one try.
-func TestAnIdleConnectionTakesNoMoreMemoryThanUnderServe(t *testing.T) {
+// Without ReadOnReady it needs five times as much. Memory of earlier tests may be freed
+// during the measurement, so there is more than one try.
+func TestAnIdleConnectionNeedsAsLittleMemoryAsWithGRPCAlone(t *testing.T) {
 	for try := 1; ; try++ {
 		ours, plain := memories(t)
 		t.Logf("bytes a connection: grpcserver %d, Serve %d", ours, plain)
@@ -44,7 +44,7 @@ func memories(t *testing.T) (ours, plain int64) {
 	return ours, plain
 }
 
-// memoryOfIdle returns the bytes of the heap that an idle connection has.
+// memoryOfIdle returns how many bytes of the heap an idle connection needs.
 func memoryOfIdle(t *testing.T, addr string) int64 {
 	const conns = 200
 	before := heap()
@@ -54,14 +54,14 @@ func memoryOfIdle(t *testing.T, addr string) int64 {
 		_, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 		require.NoError(t, err)
 		_, err = io.ReadFull(conn, make([]byte, 15+9))
-		require.NoError(t, err, "the server's SETTINGS and its answer to ours")
+		require.NoError(t, err, "SETTINGS and the acknowledgement of the client's")
 	}
 	return (heap() - before) / conns
 }
 
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // pools have two lives
+	runtime.GC() // pools keep their items for two cycles
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)

@@ -41,7 +41,7 @@ const linger = 40 * time.Millisecond
 // withIdleConnections reports whether everything that a round lost was lost with
 // a connection that had been idle for so long that the server may have been
 // closing it in that moment. That is the limit that package httpserver documents
-// ("What remains"). For how long its clients had no processor adds to how long a
+// ("Limits"). For how long its clients had no processor adds to how long a
 // connection was idle: they see late that an answer has come.
 func (o outcome) withIdleConnections() bool {
 	n := 0

@@ -76,7 +76,7 @@ func TestAHandlerCanAskWhetherTheShutdownHasStarted(t *testing.T) {
 		close(inside)
 		m, _ := shutdown.FromContext(s.Context())
 		<-m.AcceptContext().Done()
-		return s.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: []byte("good-bye")}})
+		return s.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: []byte("closing")}})
 	}})))
 	stream, err := c.FullDuplexCall(t.Context())
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestAHandlerCanAskWhetherTheShutdownHasStarted(t *testing.T) {
 	require.NoError(t, end(t, m))
 	msg, err := stream.Recv()
 	require.NoError(t, err)
-	require.Equal(t, "good-bye", string(msg.GetPayload().GetBody()))
+	require.Equal(t, "closing", string(msg.GetPayload().GetBody()))
 	_, err = stream.Recv()
 	require.ErrorContains(t, err, "EOF")
 }
@@ -109,7 +109,7 @@ func TestOptionsComposeWithTheUsersInterceptors(t *testing.T) {
 	see := func(ctx context.Context) error {
 		names, _ := ctx.Value(key{}).(string)
 		if got, ok := shutdown.FromContext(ctx); !ok || got != m || len(m.Tasks()) != 1 {
-			names += " without ours"
+			names += " without the library"
 		}
 		seen <- names
 		return nil

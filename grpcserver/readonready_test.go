@@ -18,16 +18,16 @@ import (
 // during the measurement, so there is more than one try.
 func TestAnIdleConnectionNeedsAsLittleMemoryAsWithGRPCAlone(t *testing.T) {
 	for try := 1; ; try++ {
-		ours, plain := memories(t)
-		t.Logf("bytes a connection: grpcserver %d, Serve %d", ours, plain)
-		if ours < 2*plain {
+		library, plain := memories(t)
+		t.Logf("bytes a connection: grpcserver %d, Serve %d", library, plain)
+		if library < 2*plain {
 			return
 		}
 		require.Less(t, try, 5)
 	}
 }
 
-func memories(t *testing.T) (ours, plain int64) {
+func memories(t *testing.T) (library, plain int64) {
 	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	srv := grpc.NewServer()
@@ -39,9 +39,9 @@ func memories(t *testing.T) (ours, plain int64) {
 	require.NoError(t, within(t, "Serve", served))
 
 	m := manager(t, shutdown.Config{})
-	ours = memoryOfIdle(t, start(t, newServer(m, service{})))
+	library = memoryOfIdle(t, start(t, newServer(m, service{})))
 	require.NoError(t, end(t, m))
-	return ours, plain
+	return library, plain
 }
 
 // memoryOfIdle returns how many bytes of the heap an idle connection needs.

@@ -82,8 +82,8 @@ func TestTheFirstGoAwayDiscardsNoRequest(t *testing.T) {
 	t.Parallel()
 	var good, bad int
 	for range 50 {
-		switch ours, late := firstGoAway(t); {
-		case ours:
+		switch unlimited, late := firstGoAway(t); {
+		case unlimited:
 			good++
 		case !late:
 			bad++ // may happen once, if a goroutine of net/http is suspended after a write
@@ -98,7 +98,7 @@ func TestTheFirstGoAwayDiscardsNoRequest(t *testing.T) {
 
 // firstGoAway reports whether the first GOAWAY is the one without a limit. If not, late
 // reports whether the machine was too slow to have both responses ready in time.
-func firstGoAway(t *testing.T) (ours, late bool) {
+func firstGoAway(t *testing.T) (unlimited, late bool) {
 	m := manager(t, shutdown.Config{})
 	entered, next := make(chan struct{}), make(chan struct{})
 	c, _ := startH2(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -115,18 +115,18 @@ func firstGoAway(t *testing.T) (ours, late bool) {
 	next <- struct{}{}
 	next <- struct{}{}
 	f := c.read2(frameHeaders, frameGoAway)
-	ours = f.kind == frameGoAway && binary.BigEndian.Uint32(f.payload) == 1<<31-1
-	if !ours {
+	unlimited = f.kind == frameGoAway && binary.BigEndian.Uint32(f.payload) == 1<<31-1
+	if !unlimited {
 		late = time.Since(ready) > 90*time.Millisecond // then there is only net/http's GOAWAY, before or after a response
 		freeze.Open()
-		return ours, late
+		return unlimited, late
 	}
 	onItsWay := c.get("/")
 	// If the responses are written late, net/http sends its own GOAWAY too.
-	if ours = !c.limited(2); !ours {
+	if unlimited = !c.limited(2); !unlimited {
 		late = time.Since(ready) > 450*time.Millisecond
 		freeze.Open()
-		return ours, late
+		return unlimited, late
 	}
 	within(t, "the request that was on its way", entered)
 	next <- struct{}{}
@@ -134,7 +134,7 @@ func firstGoAway(t *testing.T) (ours, late bool) {
 	ended, _, _ := c.rest()
 	require.Equal(t, []uint32{onItsWay}, ended)
 	require.NoError(t, end(t, m))
-	return ours, late
+	return unlimited, late
 }
 
 // A response is not held for long because another stream has none.

@@ -28,10 +28,11 @@
 //     handshake is closed 500 ms after its last byte, or after 1 s. On HTTP/2, a GOAWAY
 //     is sent first. On a machine that is short of CPU these times are longer.
 //  4. http.Server.Shutdown is called. It runs the functions given to
-//     RegisterOnShutdown. It would drop requests that are on their way
-//     (golang/go#75591), so it is called when no connection is new or idle and all
-//     responses in progress have "Connection: close". It is also called when no response
-//     without that header has ended for 1.5 s, and at the end of WorkContext.
+//     RegisterOnShutdown, and does not wait for them. It would drop requests that are on
+//     their way (golang/go#75591), so it is called when no connection is new or idle,
+//     all responses in progress have "Connection: close", and every HTTP/2 connection has
+//     been sent a GOAWAY. Responses without that header do not delay it if none of them
+//     has ended for 1.5 s. At the end of WorkContext it is called in any case.
 //  5. The drain ends when the last connection has closed and the handler of the last
 //     hijacked connection has returned. Connections that have only untracked requests
 //     are closed then.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -78,6 +79,11 @@ func TestAServerDrainsAfterItsGateway(t *testing.T) {
 			ended := wait(m)
 			m.Begin(nil)
 			waitPhase(t, m, shutdown.Drain)
+			select {
+			case <-srv.Drained():
+				require.False(t, drainAfter, "the gRPC server has drained before its gateway")
+			case <-time.After(300 * time.Millisecond): // there is no event to wait for
+			}
 			if !drainAfter {
 				within(t, "the gRPC server's end", srv.Drained())
 			}

@@ -16,38 +16,38 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 )
 
-// A crowd is 32 clients that call as fast as they can, until they are refused:
-// a dial that nobody answers is no loss, a call that fails on a connection is,
-// unless the client was held up.
+// A crowd is 32 clients that send RPCs as fast as they can until a dial is refused. A
+// dial without an answer is no loss. An RPC that fails on a connection is one, unless the
+// client was late.
 type crowd struct {
 	addr    string
-	perCall bool // a connection for each call, or else one for all
+	perCall bool // a connection for each call instead of a shared one
 	creds   credentials.TransportCredentials
 
-	stopping             atomic.Bool // the server is about to: a dial may fail
-	answered, lost, held atomic.Int64
-	first                atomic.Pointer[error] // that was lost
+	stopping             atomic.Bool // the server is about to stop, so a dial may fail
+	answered, lost, late atomic.Int64
+	first                atomic.Pointer[error] // of the calls that were lost
 	clients              sync.WaitGroup
 }
 
-// A line is a client's way to the server.
+// A line is a client and its connections.
 type line struct {
 	*grpc.ClientConn
 
 	mu    sync.Mutex // protects what follows
-	dials int        // that have begun
-	used  int        // the last of them that is known to have led to an answer
-	last  *link      // that was connected
+	dials int        // that have been started
+	used  int        // the last dial whose connection is known to have had an answer
+	last  *link      // the last connection
 }
 
-// A link is a connection of a line, which knows how long it has been one for the
-// client. A dial that begins late, and a failure that is seen late, count.
+// A link is a connection of a line. It records its times as the client sees them: a dial
+// that starts late and a failure that is noticed late are included.
 type link struct {
 	net.Conn
 	dial   int
 	dialed time.Time
-	called atomic.Pointer[time.Time] // when the first call had been sent
-	taken  atomic.Bool               // the server has ended its handshake, as far as one can see
+	called atomic.Pointer[time.Time] // when the first call was sent
+	taken  atomic.Bool               // the server has completed its handshake, as far as that can be seen
 	ended  atomic.Pointer[time.Time]
 }
 
@@ -77,9 +77,9 @@ func (l *link) Close() error {
 	return l.Conn.Close()
 }
 
-// options are for the client whose line it is.
+// options returns the options for the client of the line.
 func (l *line) options(creds credentials.TransportCredentials) []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithTransportCredentials(seeing{creds, l}), grpc.WithContextDialer(l.dial)}
+	return []grpc.DialOption{grpc.WithTransportCredentials(observingCreds{creds, l}), grpc.WithContextDialer(l.dial)}
 }
 
 func (l *line) dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -87,7 +87,7 @@ func (l *line) dial(ctx context.Context, addr string) (net.Conn, error) {
 	l.dials++
 	made := &link{dial: l.dials, dialed: time.Now()}
 	l.mu.Unlock()
-	// While the listener drains nobody answers.
+	// SYNs are dropped while the listener drains.
 	conn, err := (&net.Dialer{Timeout: 300 * time.Millisecond}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (l *line) connected() bool {
 	return l.last != nil
 }
 
-// begin is for each call; the result is for answered.
+// begin is called before each call. Pass the result to answered.
 func (l *line) begin() (dial int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,9 +118,8 @@ func (l *line) answered(dial int) {
 	l.used = max(l.used, dial)
 }
 
-// heldUp reports whether what became of the first call on the last connection
-// proves nothing.
-func (l *line) heldUp() bool {
+// wasLate reports whether the first call on the last connection was too late to count.
+func (l *line) wasLate() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last == nil || l.used >= l.last.dial {
@@ -129,10 +128,9 @@ func (l *line) heldUp() bool {
 	return l.last.late(l.last.dialed)
 }
 
-// late reports whether the connection has had so much time since then, without a
-// first call being sent, that the server need not have waited for it any longer:
-// it does so for 250 ms. For how long a call that has been sent goes without its
-// answer is no excuse, unless the server itself was held up in the handshake.
+// late reports whether the server need not have waited for the first call, because it was
+// not sent within 250 ms. The time from the call to its answer does not count, unless the
+// server was late with the handshake.
 func (l *link) late(since time.Time) bool {
 	lasted := l.lasted(since)
 	without := lasted
@@ -142,7 +140,7 @@ func (l *link) late(since time.Time) bool {
 	return without > inTime || !l.taken.Load() && lasted > handshake
 }
 
-// lasted returns for how long it has been a connection since then.
+// lasted returns how long the connection was open after since.
 func (l *link) lasted(since time.Time) time.Duration {
 	if at := l.ended.Load(); at != nil {
 		return at.Sub(since)
@@ -150,7 +148,7 @@ func (l *link) lasted(since time.Time) time.Duration {
 	return time.Since(since)
 }
 
-// connection is the last that there was.
+// connection returns the last connection.
 func (l *line) connection() *link {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,16 +156,16 @@ func (l *line) connection() *link {
 }
 
 const (
-	// inTime is less than what a client has that nobody comes further beside.
+	// inTime is less than the time for a first RPC if no other connection makes progress.
 	inTime = 200 * time.Millisecond
-	// handshake is less than what a connection has that has begun with it: half a
-	// second without a byte, and a second in all.
+	// handshake is less than the time for a handshake that has started: half a second
+	// without a byte, and one second in all.
 	handshake = 2 * inTime
 )
 
 const (
 	clients = 32
-	// crowded bounds what a crowd does, on a machine that has no time for it.
+	// crowded is a limit for what a crowd does, on a slow machine.
 	crowded = 3 * time.Minute
 )
 
@@ -190,7 +188,7 @@ func (c *crowd) start(t testing.TB) {
 	}()
 }
 
-// dial makes a line that has not been tried.
+// dial returns a line that has not been used.
 func (c *crowd) dial(t testing.TB) *line {
 	l := new(line)
 	cc, err := grpc.NewClient("passthrough:///"+c.addr, append(l.options(c.creds), grpc.WithDisableRetry())...)
@@ -213,11 +211,11 @@ func (c *crowd) call(ctx context.Context, t testing.TB, shared *line) (again boo
 		c.answered.Add(1)
 		return true
 	case (l == shared || !l.connected()) && strings.Contains(err.Error(), "Error while dialing"):
-		return !c.stopping.Load() // on a slow machine the dialer has had no time
-	case ctx.Err() != nil: // the test is over
+		return !c.stopping.Load() // on a slow machine a dial may time out
+	case ctx.Err() != nil: // the test has ended
 		return false
-	case l.heldUp():
-		c.held.Add(1)
+	case l.wasLate():
+		c.late.Add(1)
 		return !c.stopping.Load()
 	}
 	if c.lost.Add(1) == 1 {
@@ -234,7 +232,7 @@ func (c *crowd) warm(t testing.TB) {
 	c.stopping.Store(true)
 }
 
-// end waits until everyone has been refused.
+// end waits until the dials of all clients have been refused.
 func (c *crowd) end(t testing.TB) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -242,21 +240,21 @@ func (c *crowd) end(t testing.TB) {
 	within(t, "every client refused", ended)
 }
 
-// loseNobody ends servers with their crowds, and again, if a client was held up:
-// what became of that one proves nothing.
-func loseNobody(t testing.TB, round func() []*crowd) {
+// requireNoLoss runs shutdowns of servers with crowds. If a client was late, it runs
+// another round, because the first one proves nothing.
+func requireNoLoss(t testing.TB, round func() []*crowd) {
 	t.Helper()
 	for try := 1; ; try++ {
-		held := int64(0)
+		late := int64(0)
 		for _, c := range round() {
 			c.requireNoneLost(t)
-			held += c.held.Load()
+			late += c.late.Load()
 		}
-		if held == 0 {
+		if late == 0 {
 			return
 		}
-		t.Logf("held up: %d", held)
-		require.Less(t, try, tries, "each time a client had to be given up")
+		t.Logf("late: %d", late)
+		require.Less(t, try, tries, "in each round a client was late")
 	}
 }
 

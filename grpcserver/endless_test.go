@@ -46,13 +46,13 @@ var endlessBudget = shutdown.Config{GracePeriod: 10 * time.Second, Timeout: 8 * 
 
 const drainEnd = 7 * time.Second
 
-// For real time, on a slow machine: Drain ends after 11 s, WorkContext 2 s before,
-// and what comes then has time.
+// For real time on a slow machine: Drain ends after 11 s, WorkContext 2 s before it, and
+// Close has time.
 var roomyBudget = shutdown.Config{GracePeriod: 65 * time.Second, Timeout: time.Minute, Reserve: 49 * time.Second}
 
-// notHeldUp repeats a round that needs two seconds of roomyBudget to end well,
-// because the machine may stand still for these.
-func notHeldUp(t *testing.T, round func() error) {
+// retry repeats a round that needs the last two seconds of Drain in roomyBudget, because
+// a slow machine may not use them.
+func retry(t *testing.T, round func() error) {
 	t.Helper()
 	for try := 1; ; try++ {
 		err := round()
@@ -64,18 +64,18 @@ func notHeldUp(t *testing.T, round func() error) {
 	}
 }
 
-// A handler of a stream that has no end, in the three kinds that there are.
-func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
+// There are three kinds of handlers of streams that have no end of their own.
+func TestAnEndlessStreamEndsBeforeTheCloseHooks(t *testing.T) {
 	for name, handler := range map[string]func(pb.TestService_FullDuplexCallServer) error{
-		"it looks at its context": func(s pb.TestService_FullDuplexCallServer) error {
+		"it waits for its context": func(s pb.TestService_FullDuplexCallServer) error {
 			<-s.Context().Done()
 			return s.Context().Err()
 		},
-		"it is inside of Recv": func(s pb.TestService_FullDuplexCallServer) error {
+		"it is blocked in Recv": func(s pb.TestService_FullDuplexCallServer) error {
 			_, err := s.Recv()
 			return err
 		},
-		"it is inside of Send, and nobody reads": func(s pb.TestService_FullDuplexCallServer) error {
+		"it is blocked in Send, because the client does not read": func(s pb.TestService_FullDuplexCallServer) error {
 			payload := &pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: make([]byte, 1<<20)}}
 			for {
 				if err := s.Send(payload); err != nil {
@@ -121,13 +121,13 @@ func TestAnEndlessStreamEndsBeforeAnythingCloses(t *testing.T) {
 			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 			waiting := log.lines("waiting")
 			require.NotEmpty(t, waiting)
-			require.Contains(t, waiting[0], streamName+" (1") // s and a little
+			require.Contains(t, waiting[0], streamName+" (1") // seconds and a little more
 		})
 	}
 }
 
-// requireOnlyConnections fails if a hook has returned more than that connections
-// were cut off, which is how a stream inside of Recv ends.
+// requireOnlyConnections fails if a hook has returned an error other than for connections
+// that were cut off, which is how a stream blocked in Recv ends.
 func requireOnlyConnections(t *testing.T, err error) {
 	t.Helper()
 	if h := new(shutdown.HookError); errors.As(err, &h) {
@@ -135,9 +135,9 @@ func requireOnlyConnections(t *testing.T, err error) {
 	}
 }
 
-// Not in virtual time, which stands still where Stop waits for a mutex: GracefulStop
-// has it, for as long as the handler lasts.
-func TestAHandlerThatIgnoresEverythingIsLeftBehindByName(t *testing.T) {
+// This test does not use virtual time, which does not advance while Stop waits for a
+// mutex: GracefulStop holds it until the handler returns.
+func TestAHandlerThatDoesNotReturnIsAbandonedAndReported(t *testing.T) {
 	t.Parallel()
 	var log output
 	cfg := roomyBudget

@@ -10,8 +10,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// Also if WorkContext has timed out before.
-func TestTheErrorOfAForcedEndIsNoTimeout(t *testing.T) {
+// This includes a forced end after WorkContext has timed out.
+func TestTheErrorOfAForcedEndIsNotATimeout(t *testing.T) {
 	for name, before := range map[string]func(*shutdown.Manager){
 		"at once":      func(*shutdown.Manager) {},
 		"in the drain": func(m *shutdown.Manager) { m.Begin(nil); waitPhase(t, m, shutdown.Drain) },
@@ -25,7 +25,7 @@ func TestTheErrorOfAForcedEndIsNoTimeout(t *testing.T) {
 			m, inside := manager(t, endlessBudget), make(chan struct{})
 			c := serveInMemory(t, newServer(m, service{stream: func(s pb.TestService_FullDuplexCallServer) error {
 				close(inside)
-				return receive(s) // one that never returns could stop the time: endless_test.go
+				return receive(s) // virtual time would not advance with a handler that does not return
 			}})).client(t)
 			_, err := c.FullDuplexCall(t.Context())
 			require.NoError(t, err)

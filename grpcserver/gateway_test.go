@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// gateway is a handler that calls addr, after a while.
+// gateway returns a handler that calls the server at addr after a pause.
 func gateway(t testing.TB, addr string, pause func()) http.Handler {
 	c := client(t, addr)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,18 +59,18 @@ func get(t testing.TB, url string) <-chan answer {
 	return answers
 }
 
-// A request that is under way when Drain begins calls the gRPC server after
-// that; without DrainAfter it is too late.
-func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
+// A request that is in flight when Drain starts calls the gRPC server later. Without
+// DrainAfter it is too late.
+func TestAServerDrainsAfterItsGateway(t *testing.T) {
 	t.Parallel()
-	for name, behind := range map[string]bool{"behind": true, "negative control: beside": false} {
+	for name, drainAfter := range map[string]bool{"with DrainAfter": true, "control: without DrainAfter": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, g := manager(t, shutdown.Config{}), newGate(t)
 			srv := newServer(m, service{})
 			addr := start(t, srv)
 			front := serveHTTP(t, m, &http.Server{Handler: gateway(t, addr, func() { _ = g.pass(t.Context()) })})
-			if behind {
+			if drainAfter {
 				srv.DrainAfter(front.Drained())
 			}
 			held := get(t, "http://"+front.Addr().String())
@@ -78,24 +79,29 @@ func TestAServerBehindAGatewayDrainsAfterIt(t *testing.T) {
 			ended := wait(m)
 			m.Begin(nil)
 			waitPhase(t, m, shutdown.Drain)
-			if !behind {
+			select {
+			case <-srv.Drained():
+				require.False(t, drainAfter, "the gRPC server has drained before its gateway")
+			case <-time.After(300 * time.Millisecond): // there is no event to wait for
+			}
+			if !drainAfter {
 				within(t, "the gRPC server's end", srv.Drained())
 			}
 			g.Open()
 			got := within(t, "the answer", held)
 			require.NoError(t, got.err)
-			if !behind {
+			if !drainAfter {
 				require.Equal(t, http.StatusBadGateway, got.status, got.body)
 				return
 			}
 			require.Equal(t, answer{http.StatusOK, "called", nil}, got)
 			require.NoError(t, within(t, "the end", ended))
-			within(t, "the server behind", srv.Drained())
+			within(t, "the gRPC server", srv.Drained())
 		})
 	}
 }
 
-// serveHTTP starts a front.
+// serveHTTP starts an HTTP server.
 func serveHTTP(t *testing.T, m *shutdown.Manager, srv *http.Server) *httpserver.Server {
 	t.Helper()
 	if srv.ErrorLog == nil {
@@ -106,15 +112,14 @@ func serveHTTP(t *testing.T, m *shutdown.Manager, srv *http.Server) *httpserver.
 	return front
 }
 
-// A front that does not come to an end leaves the server behind it what
-// WorkContext leaves to everyone.
-func TestAFrontThatHangsDoesNotHoldTheServerBehindIt(t *testing.T) {
+// If the gateway does not drain, its server drains at the end of WorkContext.
+func TestAGatewayThatHangsDoesNotBlockTheDrainOfItsServer(t *testing.T) {
 	t.Parallel()
-	notHeldUp(t, func() error { return besideAFrontThatHangs(t) })
+	retry(t, func() error { return drainWithHangingGateway(t) })
 }
 
-// besideAFrontThatHangs returns how the server's drain has ended.
-func besideAFrontThatHangs(t *testing.T) (err error) {
+// drainWithHangingGateway returns the error of the gRPC server's drain.
+func drainWithHangingGateway(t *testing.T) (err error) {
 	var log output
 	cfg := roomyBudget
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -134,7 +139,7 @@ func besideAFrontThatHangs(t *testing.T) (err error) {
 		if strings.HasPrefix(s.Name, "grpc ") {
 			err = s.Err
 			if s.LeftBehind {
-				err = errors.New("left behind")
+				err = errors.New("abandoned")
 			}
 		}
 	}
@@ -143,7 +148,7 @@ func besideAFrontThatHangs(t *testing.T) (err error) {
 	return err
 }
 
-// gRPC through ServeHTTP: httpserver counts, cancels and drains.
+// With ServeHTTP, httpserver tracks, cancels and drains.
 func TestBehindNetHTTPAnRPCIsARequest(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
@@ -181,11 +186,11 @@ func TestBehindNetHTTPAnRPCIsARequest(t *testing.T) {
 	require.NoError(t, within(t, "the end", ended))
 }
 
-// The same server on a port of its own as well: GracefulStop cuts off the RPCs of
-// ServeHTTP, so it has to come after them.
-func TestAServerThatAlsoServesHTTPDrainsBehindIt(t *testing.T) {
+// The server also has its own port. GracefulStop cuts off the RPCs of ServeHTTP, so it
+// has to be called after them.
+func TestAServerWithServeHTTPDrainsAfterTheHTTPServer(t *testing.T) {
 	t.Parallel()
-	for name, behind := range map[string]bool{"behind": true, "negative control: beside": false} {
+	for name, drainAfter := range map[string]bool{"with DrainAfter": true, "control: without DrainAfter": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, g := manager(t, shutdown.Config{}), newGate(t)
@@ -198,7 +203,7 @@ func TestAServerThatAlsoServesHTTPDrainsBehindIt(t *testing.T) {
 			protocols := new(http.Protocols)
 			protocols.SetUnencryptedHTTP2(true)
 			front := serveHTTP(t, m, &http.Server{Handler: srv, Protocols: protocols})
-			if behind {
+			if drainAfter {
 				srv.DrainAfter(front.Drained())
 			}
 			answer := later(t, client(t, front.Addr().String()))
@@ -207,9 +212,9 @@ func TestAServerThatAlsoServesHTTPDrainsBehindIt(t *testing.T) {
 			ended := wait(m)
 			m.Begin(nil)
 			waitPhase(t, m, shutdown.Drain)
-			if !behind {
-				within(t, "the call being cut off", ctx.Done())
-				require.NoError(t, m.WorkContext().Err(), "long before its time")
+			if !drainAfter {
+				within(t, "the end of the call's context", ctx.Done())
+				require.NoError(t, m.WorkContext().Err(), "long before the end of WorkContext")
 				return
 			}
 			require.NoError(t, ctx.Err())

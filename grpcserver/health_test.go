@@ -15,9 +15,8 @@ import (
 	"github.com/gracefulgo/shutdown/grpcserver"
 )
 
-// In virtual time, in which nothing takes any but what waits: so these 100 ms are
-// there on a slow machine too.
-func TestHealthSaysNotServingWhileServingGoesOn(t *testing.T) {
+// This test uses virtual time, so that the limit of 100 ms also holds on a slow machine.
+func TestHealthReportsNotServingWhileTheServerGoesOnServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lameDuck = 5 * time.Second
 		m := manager(t, shutdown.Config{LameDuck: lameDuck})
@@ -37,8 +36,8 @@ func TestHealthSaysNotServingWhileServingGoesOn(t *testing.T) {
 			requireStatus(t, healthpb.HealthCheckResponse_SERVING, w.Recv)
 			watches = append(watches, w)
 		}
-		// Whoever calls before the end of the lame duck is answered, on a connection
-		// that he has and on a new one. He does not call in the moment in which it ends.
+		// Until the end of the lame duck, calls are answered, on an existing connection and
+		// on a new one. No call happens in the moment in which it ends.
 		stays, served := memory.client(t), 0
 		require.NoError(t, call(t, stays))
 		time.Sleep(500 * time.Microsecond)
@@ -51,7 +50,7 @@ func TestHealthSaysNotServingWhileServingGoesOn(t *testing.T) {
 		}
 		require.Less(t, time.Since(begun), 100*time.Millisecond)
 
-		h.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) // nobody turns it back
+		h.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) // has no effect any more
 		time.Sleep(500 * time.Microsecond)
 		for time.Since(begun) < lameDuck {
 			require.Equal(t, shutdown.Leave, m.Phase())
@@ -68,8 +67,7 @@ func TestHealthSaysNotServingWhileServingGoesOn(t *testing.T) {
 	})
 }
 
-// The negative control.
-func TestWithoutHealthNobodyIsTold(t *testing.T) {
+func TestControlWithoutHealthTheStatusDoesNotChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{LameDuck: time.Second})
 		srv := newServer(m, service{})
@@ -81,7 +79,7 @@ func TestWithoutHealthNobodyIsTold(t *testing.T) {
 	})
 }
 
-// check is what Recv is to a Watch.
+// check returns a function that calls Check, with the signature of Recv of a Watch.
 func check(t *testing.T, asker healthpb.HealthClient, service string) func() (*healthpb.HealthCheckResponse, error) {
 	return func() (*healthpb.HealthCheckResponse, error) {
 		return asker.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
@@ -95,7 +93,7 @@ func requireStatus(t *testing.T, want healthpb.HealthCheckResponse_ServingStatus
 	require.Equal(t, want, got.GetStatus())
 }
 
-func TestHealthAfterTheBeginningIsToldAtOnce(t *testing.T) {
+func TestHealthAfterTheStartOfTheShutdownReportsNotServingAtOnce(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	require.NoError(t, end(t, m))

@@ -6,118 +6,118 @@ import (
 	"time"
 )
 
-// How long connections have that are of no use yet, counted in wake-ups: on a
-// machine that is ten times slower clients need ten times as long to speak, and
-// a tick comes as late as they do.
+// The linger is measured in ticks of its clock. On a machine that is ten times slower,
+// clients need ten times as long to send an RPC, and ticks are as late as they are.
 const (
-	lingerTick     = 5 * time.Millisecond
-	lingerQuiet    = 50  // ticks in which none of them came further
-	lingerSpeaking = 100 // ticks without a byte from one that is in the middle of a handshake
-	lingerMax      = 200 // ticks in all, for each
+	lingerTick    = 5 * time.Millisecond
+	lingerQuiet   = 50  // ticks in which no connection has made progress
+	lingerPartial = 100 // ticks in which a connection with part of a handshake has sent nothing
+	lingerMax     = 200 // ticks in all, for each connection
 
-	// Who connected longer ago than this has not done so for an RPC that is still
-	// to come. It is long, because it is no count of wake-ups.
-	justReady = 10 * time.Second
+	// A connection that is older than this is not waited for: it was not made for an RPC
+	// that is still to come. The limit is long because it is not measured in ticks.
+	firstRPCLimit = 10 * time.Second
 )
 
-// lingered is for the goroutine in linger alone.
-type lingered struct {
-	reads    uint64 // of the socket at the last tick
-	quiet    int    // ticks without a byte
-	speaking int    // ticks since the first byte
-	ready    bool   // at the last tick
+// A linger is what conns.linger knows about a connection. Only its goroutine uses it.
+type linger struct {
+	reads      uint64 // of the socket at the last tick
+	quiet      int    // ticks without a byte
+	partial    int    // ticks since the first byte
+	handshaken bool   // at the last tick
 }
 
-// linger waits for the handshakes, and then for the first RPC of those who have
-// just connected. It closes the connections whose handshakes do not come to an
-// end: when it returns there is none that GracefulStop would wait for, and none
-// that it would close. When ctx has ended, it closes all that are left.
+// linger waits for handshakes, and then for the first RPC of new connections. It closes
+// connections whose handshake does not complete. When it returns, there is no connection
+// that would block GracefulStop, and none that GracefulStop would close. When ctx ends, it
+// closes all connections that it is waiting for.
 //
-// Clients that have the processor to themselves in turn come further in turn, so
-// as long as one does, all are waited for.
+// Clients that share a processor make progress in turn. So as long as one connection
+// makes progress, all are waited for.
 func (s *conns) linger(ctx context.Context) {
 	s.mu.Lock()
 	s.changed = make(chan struct{}, 1)
 	s.mu.Unlock()
 	tick := time.NewTicker(lingerTick)
 	defer tick.Stop()
-	young := s.all() // no more will come
+	waiting := s.all() // no more will be accepted
 	for ticks, quiet := 0, 0; ; {
-		young = slices.DeleteFunc(young, func(c *conn) bool {
-			if c.spoken.Load() {
+		waiting = slices.DeleteFunc(waiting, func(c *conn) bool {
+			if c.hadRPC.Load() {
 				quiet = 0
 			}
-			return c.closed.Load() || c.settled(justReady)
+			return c.closed.Load() || c.hasStarted(firstRPCLimit)
 		})
-		if len(young) == 0 {
+		if len(waiting) == 0 {
 			return
 		}
 		select {
 		case <-s.changed:
 			continue
 		case <-ctx.Done():
-			for _, c := range young {
-				_ = c.Close() // what matters is that it has gone
+			for _, c := range waiting {
+				_ = c.Close() // the client may have closed it already
 			}
 			return
 		case <-tick.C:
 		}
 		ticks++
 		quiet++
-		for _, c := range young {
-			if c.look() {
+		for _, c := range waiting {
+			if c.tick() {
 				quiet = 0
 			}
 		}
 		over := quiet > lingerQuiet || ticks >= lingerMax
-		young = slices.DeleteFunc(young, func(c *conn) bool { return over && c.lingered.ready })
-		for _, c := range young {
+		waiting = slices.DeleteFunc(waiting, func(c *conn) bool { return over && c.linger.handshaken })
+		for _, c := range waiting {
 			switch {
-			case !c.stuck(over):
-			case c.lingered.speaking == 0:
+			case !c.isOverdue(over):
+			case c.linger.partial == 0:
 				endIfSilent(c.raw.Conn)
 			default:
-				_ = c.Close() // what matters is that it has gone
+				_ = c.Close() // the client may have closed it already
 			}
 		}
 	}
 }
 
-// settled reports whether c has had so much time for a first RPC, or the RPC.
-func (c *conn) settled(after time.Duration) bool {
-	ready := c.ready.Load()
-	return ready != nil && (c.spoken.Load() || time.Since(*ready) > after)
+// hasStarted reports whether the handshakes have completed, and there has been an RPC or
+// enough time for one.
+func (c *conn) hasStarted(limit time.Duration) bool {
+	at := c.handshaken.Load()
+	return at != nil && (c.hadRPC.Load() || time.Since(*at) > limit)
 }
 
-// look is for each tick. It reports whether c has come further since the last:
-// has begun to speak, or to the end of its handshakes.
-func (c *conn) look() (further bool) {
-	l := &c.lingered
-	if c.ready.Load() != nil {
-		further = !l.ready
-		l.ready = true
-		return further
+// tick is called for each tick. It reports whether the connection has made progress: its
+// first bytes have arrived, or its handshakes have completed.
+func (c *conn) tick() (progress bool) {
+	l := &c.linger
+	if c.handshaken.Load() != nil {
+		progress = !l.handshaken
+		l.handshaken = true
+		return progress
 	}
 	reads := c.raw.reads.Load()
 	l.quiet++
-	// What has arrived, and gRPC has not got round to, is no silence.
+	// Bytes that gRPC has not read yet count too.
 	if reads != l.reads || readable(c.raw.Conn) {
 		l.reads, l.quiet = reads, 0
 	}
 	if reads > 0 {
-		l.speaking++
+		l.partial++
 	}
-	return l.speaking == 1
+	return l.partial == 1
 }
 
-// stuck reports whether c's handshakes have had time enough.
-func (c *conn) stuck(closeSilent bool) bool {
-	l := &c.lingered
-	if c.ready.Load() != nil {
+// isOverdue reports whether the handshakes have had enough time.
+func (c *conn) isOverdue(closeSilent bool) bool {
+	l := &c.linger
+	if c.handshaken.Load() != nil {
 		return false
 	}
-	if l.speaking == 0 {
+	if l.partial == 0 {
 		return closeSilent && l.quiet >= lingerQuiet
 	}
-	return l.quiet >= lingerSpeaking || l.speaking >= lingerMax
+	return l.quiet >= lingerPartial || l.partial >= lingerMax
 }

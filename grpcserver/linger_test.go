@@ -23,17 +23,17 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// What a connection sends that never becomes a client: GracefulStop waits for
-// it, for grpc.ConnectionTimeout, which is two minutes.
-var stillborn = map[string]string{
+// These connections do not complete the handshake. GracefulStop waits for them for
+// grpc.ConnectionTimeout, which is two minutes.
+var incomplete = map[string]string{
 	"nothing":                    "",
 	"half a preface":             "PRI * HTTP/2.0\r\n",
 	"a preface without settings": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
-func TestConnectionsWithoutAHandshakeDoNotHoldTheEnd(t *testing.T) {
+func TestConnectionsWithoutAHandshakeDoNotDelayTheDrain(t *testing.T) {
 	t.Parallel()
-	for name, sends := range stillborn {
+	for name, sends := range incomplete {
 		for _, secure := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: " over TLS"}[secure], func(t *testing.T) {
 				t.Parallel()
@@ -66,9 +66,9 @@ func TestConnectionsWithoutAHandshakeDoNotHoldTheEnd(t *testing.T) {
 	}
 }
 
-// The negative control: it goes on for two minutes, so what is looked at is that
-// it has not ended when the library's end, in the same time, long has.
-func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
+// GracefulStop takes two minutes, so the test checks that it has not returned when a
+// shutdown with the library, started later, has ended.
+func TestControlGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	require.NoError(t, call(t, client(t, ln.Addr().String())))
 	conn := dialRaw(t, ln.Addr().String())
 	_, err = io.ReadFull(conn, make([]byte, 9))
-	require.NoError(t, err, "the server speaks first, so it has taken the connection")
+	require.NoError(t, err, "the server sends first, so it has accepted the connection")
 	go func() { defer close(stopped); srv.GracefulStop() }()
 
 	m := manager(t, shutdown.Config{})
@@ -88,7 +88,7 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	silent.Close()
 	select {
 	case <-stopped:
-		require.Fail(t, "GracefulStop does not wait: this proves nothing")
+		require.Fail(t, "GracefulStop does not wait, so this proves nothing")
 	default:
 	}
 	conn.Close()
@@ -96,9 +96,9 @@ func TestGracefulStopWaitsForAConnectionThatSendsNothing(t *testing.T) {
 	require.NoError(t, within(t, "Serve", served))
 }
 
-// A client that has connected and not called yet is not turned away, if it does
-// call in time.
-func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
+// A client that has connected before the drain and sends its first RPC in time is
+// answered.
+func TestAClientThatHasJustConnectedCanSendAnRPC(t *testing.T) {
 	t.Parallel()
 	for late, inTime := 0, 0; inTime < 20; {
 		if calls(t) {
@@ -110,8 +110,8 @@ func TestAClientThatHasJustConnectedMayCall(t *testing.T) {
 	}
 }
 
-// calls reports whether a client that has just connected was answered. If not, it
-// called too late.
+// calls reports whether a client that has just connected was answered. If not, its call
+// was too late.
 func calls(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
 	l := new(line)
@@ -121,7 +121,7 @@ func calls(t *testing.T) bool {
 	begun := time.Now()
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
-	time.Sleep(inTime / 10) // a server that does not wait has said good-bye by then
+	time.Sleep(inTime / 10) // a server that does not wait has sent its GOAWAY by then
 	err := call(t, pb.NewTestServiceClient(cc))
 	late := l.connection().late(begun) || begun.Sub(l.connection().dialed) > 9*time.Second
 	require.NoError(t, within(t, "the end", wait(m)))
@@ -132,24 +132,23 @@ func calls(t *testing.T) bool {
 	return true
 }
 
-// Neither a connection that only the kernel has made, nor one whose client has
-// not come to call, is turned away for its client's slowness. The controls say
-// where that ends.
-func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
+// The server waits for slow clients, before their handshake and before their first RPC.
+// The controls show the limits.
+func TestTheTimesOfTheLinger(t *testing.T) {
 	for name, c := range map[string]struct {
-		after []time.Duration // Drain has begun each client gets its processor
-		mute  bool            // and its handshake is still to come then
-		calls time.Duration   // so long after that
+		after []time.Duration // when each client sends something, after the start of Drain
+		mute  bool            // it has not sent its preface before
+		calls time.Duration   // when it calls, after that
 		lost  int
 	}{
-		"it has 250 ms":                   {after: ms(240)},
-		"it has 250 ms for its preface":   {after: ms(240), mute: true},
-		"as long as others come further":  {after: ms(240, 480, 720, 960)},
-		"further with a handshake, too":   {after: ms(240, 480, 720, 960), mute: true},
-		"further without an RPC, too":     {after: ms(240), mute: true, calls: 240 * time.Millisecond},
-		"control: no longer if none does": {after: ms(240, 600), lost: 1},
-		"control: nor for its preface":    {after: ms(240, 600), mute: true, lost: 1},
-		"control: a second in all":        {after: ms(240, 480, 720, 960, 1200), lost: 1},
+		"a client has 250 ms":                 {after: ms(240)},
+		"it has 250 ms for its preface":       {after: ms(240), mute: true},
+		"as long as others make progress":     {after: ms(240, 480, 720, 960)},
+		"a handshake is progress too":         {after: ms(240, 480, 720, 960), mute: true},
+		"even without an RPC":                 {after: ms(240), mute: true, calls: 240 * time.Millisecond},
+		"control: no longer without progress": {after: ms(240, 600), lost: 1},
+		"control: nor for its preface":        {after: ms(240, 600), mute: true, lost: 1},
+		"control: one second in all":          {after: ms(240, 480, 720, 960, 1200), lost: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -185,8 +184,9 @@ func TestAClientThatHasJustConnectedIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Who grows too old to be waited for, or hangs up, has not come further.
-func TestWhoIsWaitedForNoLongerHoldsNobodyUp(t *testing.T) {
+// Neither a connection that gets too old nor one that the client closes counts as
+// progress.
+func TestAConnectionThatGetsOldOrIsClosedMakesNoProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		memory := serveInMemory(t, newServer(m, service{}))
@@ -195,49 +195,47 @@ func TestWhoIsWaitedForNoLongerHoldsNobodyUp(t *testing.T) {
 			time.Sleep(time.Until(begin.Add(-old)))
 			memory.dial(t).Connect()
 		}
-		leaver := memory.dial(t)
-		leaver.Connect()
+		closes := memory.dial(t)
+		closes.Connect()
 		synctest.Wait()
-		time.AfterFunc(240*time.Millisecond, func() { _ = leaver.Close() })
+		time.AfterFunc(240*time.Millisecond, func() { _ = closes.Close() })
 		require.NoError(t, end(t, m))
 		require.Less(t, time.Since(begin), 400*time.Millisecond)
 	})
 }
 
-// What has been sent and lies in the kernel, because gRPC has not got round to it,
-// is no silence.
-func TestAConnectionIsNotEndedForTheServersSlowness(t *testing.T) {
+// The client has sent bytes that gRPC has not read yet.
+func TestAConnectionWithUnreadBytesIsNotClosed(t *testing.T) {
 	t.Parallel()
 	for late := 0; !calledBeforeTheHandshake(t); late++ {
 		require.Less(t, late, tries)
 	}
 }
 
-// calledBeforeTheHandshake reports whether a client was answered that had called,
-// as far as it can, before the server came to its handshake. If not, it took too
-// long afterwards, when it was its turn.
+// calledBeforeTheHandshake reports whether a client was answered that had sent its preface
+// before the server started the handshake. If not, the client was too slow afterwards.
 func calledBeforeTheHandshake(t *testing.T) bool {
 	m := manager(t, shutdown.Config{})
 	slow := slowCreds{insecure.NewCredentials(), newGate(t)}
 	addr := start(t, newServer(m, service{}, grpc.Creds(slow)))
 	wrote := make(chan struct{})
 	l := new(line)
-	say := grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+	dialer := grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 		conn, err := l.dial(ctx, addr)
-		return &saying{Conn: conn, wrote: sync.OnceFunc(func() { close(wrote) })}, err
+		return &notifying{Conn: conn, wrote: sync.OnceFunc(func() { close(wrote) })}, err
 	})
-	answer := later(t, client(t, addr, append(l.options(insecure.NewCredentials()), say)...))
+	answer := later(t, client(t, addr, append(l.options(insecure.NewCredentials()), dialer)...))
 	within(t, "the client's preface", wrote)
 	within(t, "the handshake", slow.gate.entered)
 	ended := wait(m)
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
 	silent := m.Report().Begun
-	eventually(t, "the silent ones' time to pass, twice", func() bool { return time.Since(silent) > 600*time.Millisecond })
+	eventually(t, "twice the time for silent connections", func() bool { return time.Since(silent) > 600*time.Millisecond })
 	opened := time.Now()
 	slow.gate.Open()
 	err := within(t, "the answer", answer)
-	// It is waited for for a second in all, of which enough has to be left.
+	// The server waits for one second in all, of which enough has to be left.
 	late := l.connection().late(opened) || opened.Sub(silent) > 700*time.Millisecond
 	require.NoError(t, within(t, "the end", ended))
 	if err != nil && late {
@@ -247,19 +245,19 @@ func calledBeforeTheHandshake(t *testing.T) bool {
 	return true
 }
 
-// saying is a connection that says when its first write has been done.
-type saying struct {
+// notifying is a connection that calls a function after its first write.
+type notifying struct {
 	net.Conn
 	wrote func()
 }
 
-func (c *saying) Write(b []byte) (int, error) {
+func (c *notifying) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.wrote()
 	return n, err
 }
 
-// slowCreds do not come to the handshake until the gate is opened.
+// slowCreds start the handshake when the gate is opened.
 type slowCreds struct {
 	credentials.TransportCredentials
 	gate *gate

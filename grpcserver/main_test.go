@@ -25,22 +25,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What the machine says about grace periods is not what is tested here.
+	// The tests do not depend on the grace period of the environment.
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
 	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is a limit for what should happen at once; no test waits for it to pass.
 const soon = 50 * time.Second
 
-// tries bounds how often a test repeats a round of which the machine has made
-// another one, by standing still at the wrong moment. A bug fails each of them.
+// tries is how often a test repeats a round that proves nothing because the machine was
+// too slow at the wrong moment. A bug fails each of them.
 const tries = 20
 
-// manager makes a Manager that catches no signals. It has ended before the test
-// has.
+// manager returns a Manager that catches no signals. Its shutdown ends before the test
+// does.
 func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 	t.Helper()
 	cfg.Signals = map[os.Signal]shutdown.Action{}
@@ -59,7 +59,7 @@ func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 	return m
 }
 
-// A service is what a test wants of the RPCs; the zero value answers at once.
+// A service has the handlers of a test. The zero value answers at once.
 type service struct {
 	pb.UnimplementedTestServiceServer
 	unary  func(context.Context) error
@@ -93,7 +93,7 @@ func listen(t testing.TB) *listener.Listener {
 	return ln
 }
 
-// start serves on a port of its own and returns the address.
+// start serves on a new port and returns the address.
 func start(t testing.TB, srv *grpcserver.Server) (addr string) {
 	t.Helper()
 	require.NoError(t, srv.Serve(listen(t)))
@@ -119,14 +119,14 @@ func call(t testing.TB, c pb.TestServiceClient) error {
 	return err
 }
 
-// later makes a call whose result is awaited elsewhere.
+// later makes a call in a goroutine.
 func later(t testing.TB, c pb.TestServiceClient) <-chan error {
 	results := make(chan error, 1)
 	go func() { results <- call(t, c) }()
 	return results
 }
 
-// within takes what the channel brings; it fails the test if that is nothing.
+// within receives from the channel. It fails the test if there is nothing soon.
 func within[T any](t testing.TB, what string, from <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -151,14 +151,14 @@ func waitPhase(t testing.TB, m *shutdown.Manager, p shutdown.Phase) {
 	eventually(t, "phase "+p.String(), func() bool { return m.Phase() >= p })
 }
 
-// wait is m.Wait in a channel.
+// wait calls m.Wait in a goroutine.
 func wait(m *shutdown.Manager) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- m.Wait() }()
 	return ended
 }
 
-// end runs the whole shutdown.
+// end runs a whole shutdown.
 func end(t testing.TB, m *shutdown.Manager) error {
 	t.Helper()
 	m.Begin(nil)
@@ -173,9 +173,9 @@ func taskNames(m *shutdown.Manager) []string {
 	return names
 }
 
-// A gate holds calls until it is opened.
+// A gate blocks calls until it is opened.
 type gate struct {
-	entered chan struct{} // a token for each
+	entered chan struct{} // a token for each call
 	open    chan struct{}
 	once    sync.Once
 }
@@ -188,7 +188,7 @@ func newGate(t testing.TB) *gate {
 
 func (g *gate) Open() { g.once.Do(func() { close(g.open) }) }
 
-// pass also serves as a hook, which freezes the shutdown in its phase.
+// pass can also be a hook, which holds the shutdown in its phase.
 func (g *gate) pass(context.Context) error {
 	g.entered <- struct{}{}
 	<-g.open
@@ -204,8 +204,8 @@ func dialRaw(t testing.TB, addr string) net.Conn {
 	return conn
 }
 
-// waitRefused waits until nobody listens on addr. It is no matter of once, because
-// somebody else may get the port.
+// waitRefused waits until a dial of addr is refused. Later dials may not be, because
+// another program may bind the port.
 func waitRefused(t testing.TB, addr string) {
 	t.Helper()
 	eventually(t, "the port to close", func() bool {

@@ -15,13 +15,13 @@ import (
 	"github.com/gracefulgo/shutdown/grpcserver"
 )
 
-// virtually is t.Run in virtual time.
+// virtually is t.Run with virtual time.
 func virtually(t *testing.T, name string, f func(*testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// A network is a listener in memory, for time that is virtual. It is not gRPC's
-// bufconn, whose timers of no duration crash Go 1.26 in a bubble under -race.
+// A network is a listener in memory, for virtual time. gRPC's bufconn has timers with
+// duration 0, which crash Go 1.26 in a synctest bubble under -race.
 type network struct {
 	accepts chan net.Conn
 	closed  chan struct{}
@@ -63,7 +63,7 @@ func (n network) connect(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// dial makes a client that reaches the server.
+// dial returns a client of the server.
 func (n network) dial(t *testing.T, opts ...grpc.DialOption) *grpc.ClientConn {
 	return n.dialThrough(t, func(c net.Conn) net.Conn { return c }, opts...)
 }
@@ -82,8 +82,8 @@ func (n network) client(t *testing.T) pb.TestServiceClient {
 	return pb.NewTestServiceClient(n.dial(t))
 }
 
-// mute is a connection whose client gets no time on its processor until a moment:
-// it has connected, as the kernel does that, and does not write before.
+// mute is a connection on which nothing is written before a certain time, as if the
+// client was not scheduled after the kernel had connected it.
 type mute struct {
 	net.Conn
 	until time.Time

@@ -68,7 +68,7 @@ func TestTheContextsOfHandlersCarryTheManagerAndTheClientsDeadline(t *testing.T)
 	}
 }
 
-func TestAHandlerCanAskWhetherTheShutdownHasBegun(t *testing.T) {
+func TestAHandlerCanAskWhetherTheShutdownHasStarted(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	inside := make(chan struct{})
@@ -76,7 +76,7 @@ func TestAHandlerCanAskWhetherTheShutdownHasBegun(t *testing.T) {
 		close(inside)
 		m, _ := shutdown.FromContext(s.Context())
 		<-m.AcceptContext().Done()
-		return s.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: []byte("good-bye")}})
+		return s.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: []byte("closing")}})
 	}})))
 	stream, err := c.FullDuplexCall(t.Context())
 	require.NoError(t, err)
@@ -84,12 +84,12 @@ func TestAHandlerCanAskWhetherTheShutdownHasBegun(t *testing.T) {
 	require.NoError(t, end(t, m))
 	msg, err := stream.Recv()
 	require.NoError(t, err)
-	require.Equal(t, "good-bye", string(msg.GetPayload().GetBody()))
+	require.Equal(t, "closing", string(msg.GetPayload().GetBody()))
 	_, err = stream.Recv()
 	require.ErrorContains(t, err, "EOF")
 }
 
-func TestOptionsComposeWithInterceptorsOfTheUsers(t *testing.T) {
+func TestOptionsComposeWithTheUsersInterceptors(t *testing.T) {
 	t.Parallel()
 	type key struct{}
 	unary := func(name string) grpc.UnaryServerInterceptor {
@@ -109,7 +109,7 @@ func TestOptionsComposeWithInterceptorsOfTheUsers(t *testing.T) {
 	see := func(ctx context.Context) error {
 		names, _ := ctx.Value(key{}).(string)
 		if got, ok := shutdown.FromContext(ctx); !ok || got != m || len(m.Tasks()) != 1 {
-			names += " without ours"
+			names += " without the library"
 		}
 		seen <- names
 		return nil
@@ -139,20 +139,20 @@ type withContext struct {
 
 func (s withContext) Context() context.Context { return s.ctx }
 
-// What a client hears when its handler gives up: Unavailable if it was for the
-// shutdown, and anything else as it is.
-func TestTheStatusSaysWhoseFaultItWas(t *testing.T) {
+// The client gets Unavailable if its handler returns because the shutdown has cancelled
+// it, and otherwise what the handler returns.
+func TestTheStatusOfAnRPCThatTheShutdownCancels(t *testing.T) {
 	own := status.Error(codes.DataLoss, "the handler's own")
 	for name, handle := range map[string]struct {
 		returns func(context.Context) error
 		want    codes.Code
 	}{
-		"the context's error":        {func(ctx context.Context) error { return ctx.Err() }, codes.Unavailable},
-		"that of a call of its own":  {func(context.Context) error { return status.Error(codes.Canceled, "downstream") }, codes.Unavailable},
-		"the cause":                  {func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, codes.Unavailable},
-		"the cause alone":            {func(ctx context.Context) error { return fmt.Errorf("handler: %w", context.Cause(ctx)) }, codes.Unavailable},
-		"something of the handler's": {func(context.Context) error { return own }, codes.DataLoss},
-		"nothing":                    {func(context.Context) error { return nil }, codes.OK},
+		"the context's error":       {func(ctx context.Context) error { return ctx.Err() }, codes.Unavailable},
+		"the error of its own call": {func(context.Context) error { return status.Error(codes.Canceled, "downstream") }, codes.Unavailable},
+		"the cause":                 {func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, codes.Unavailable},
+		"the cause alone":           {func(ctx context.Context) error { return fmt.Errorf("handler: %w", context.Cause(ctx)) }, codes.Unavailable},
+		"another error":             {func(context.Context) error { return own }, codes.DataLoss},
+		"no error":                  {func(context.Context) error { return nil }, codes.OK},
 	} {
 		virtually(t, name, func(t *testing.T) {
 			m := manager(t, shutdown.Config{})
@@ -170,7 +170,7 @@ func TestTheStatusSaysWhoseFaultItWas(t *testing.T) {
 	}
 }
 
-func TestAClientThatGivesUpHasDoneSoItself(t *testing.T) {
+func TestAnRPCThatTheClientCancelsIsCanceled(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	inside, errs := make(chan struct{}), make(chan error, 1)
@@ -191,7 +191,7 @@ func TestAClientThatGivesUpHasDoneSoItself(t *testing.T) {
 	require.ErrorIs(t, within(t, "the handler's error", errs), context.Canceled)
 }
 
-// The interceptors by themselves, for a server that somebody else runs.
+// This tests the interceptors of a server that the caller runs.
 func TestAnRPCAfterTheEndIsAnsweredUnavailable(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
@@ -211,7 +211,7 @@ func TestAnRPCAfterTheEndIsAnsweredUnavailable(t *testing.T) {
 	_, err = stream.Recv()
 	require.Equal(t, codes.Unavailable, status.Code(err))
 	_, err = healthpb.NewHealthClient(cc).Check(t.Context(), &healthpb.HealthCheckRequest{})
-	require.NoError(t, err, "who asks how we are is told to the end")
+	require.NoError(t, err, "health checks are answered to the end")
 	watch, err := healthpb.NewHealthClient(cc).Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	require.NoError(t, err)
 	eventually(t, "the end of the watch", func() bool { _, err := watch.Recv(); return err != nil })
@@ -220,7 +220,7 @@ func TestAnRPCAfterTheEndIsAnsweredUnavailable(t *testing.T) {
 	require.NoError(t, within(t, "Serve", served))
 }
 
-func TestProbesAreNoWork(t *testing.T) {
+func TestProbesAreNotInFlight(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	srv := newServer(m, service{})
@@ -234,7 +234,7 @@ func TestProbesAreNoWork(t *testing.T) {
 	require.Empty(t, m.Tasks())
 
 	begun := time.Now()
-	require.NoError(t, end(t, m), "a watch has no end of its own")
+	require.NoError(t, end(t, m), "a watch does not end by itself")
 	require.Less(t, time.Since(begun), soon)
 	_, err = watch.Recv()
 	require.Error(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// BenchmarkUnary is a unary RPC over loopback, client and server together:
-// without the library, with Options alone, and under Start as well.
+// BenchmarkUnary measures a unary RPC over loopback, client and server together: without
+// the library, with Options alone, and with Start.
 //
 //	go test -run '^$' -bench Unary -count 20 ./grpcserver | benchstat -col /server -
 func BenchmarkUnary(b *testing.B) {

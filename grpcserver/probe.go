@@ -12,8 +12,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// isProbe reports whether a method asks about the server itself. Handlers of
-// these services come with gRPC, and know nothing of a shutdown.
+// isProbe reports whether a method asks about the server itself. gRPC has the handlers
+// of these services, which do not know about a shutdown.
 func isProbe(method string) bool {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	switch service {
@@ -25,11 +25,11 @@ func isProbe(method string) bool {
 	return false
 }
 
-// probe is a stream that ends when Drain begins.
-func (t *tracking) probe(srv any, ss grpc.ServerStream, handle grpc.StreamHandler) error {
-	t.watch.Do(func() {
-		t.m.On(shutdown.Drain, "grpc probes", func(context.Context) error {
-			close(t.draining)
+// probe serves a stream that ends when Drain starts.
+func (i *interceptors) probe(srv any, ss grpc.ServerStream, handle grpc.StreamHandler) error {
+	i.watch.Do(func() {
+		i.m.On(shutdown.Drain, "grpc probes", func(context.Context) error {
+			close(i.draining)
 			return nil
 		})
 	})
@@ -38,31 +38,31 @@ func (t *tracking) probe(srv any, ss grpc.ServerStream, handle grpc.StreamHandle
 	var waiter sync.WaitGroup
 	waiter.Go(func() {
 		select {
-		case <-t.draining:
+		case <-i.draining:
 			cancel()
 		case <-ended:
 		}
 	})
 	defer func() { close(ended); waiter.Wait(); cancel() }()
-	err := handle(srv, probeStream{streamWith{ss, ctx}})
+	err := handle(srv, probeStream{streamWithContext{ss, ctx}})
 	select {
-	case <-t.draining:
+	case <-i.draining:
 		if status.Code(err) == codes.Canceled {
-			return t.unavailable()
+			return errUnavailable
 		}
 	default:
 	}
 	return err
 }
 
-// probeStream is a stream in which Recv looks at the context as well: reflection
-// is nowhere else.
-type probeStream struct{ streamWith }
+// probeStream is a stream whose Recv also returns when the context ends: the handler of
+// reflection waits nowhere else.
+type probeStream struct{ streamWithContext }
 
 func (s probeStream) RecvMsg(m any) error {
 	received := make(chan error, 1)
-	// Nobody can wait for this goroutine if the context is the first: it ends with
-	// the stream, shortly after the handler, which has no use for m any more.
+	// If the context ends first, this goroutine cannot be waited for. It ends with the
+	// stream, shortly after the handler, which does not use m any more.
 	go func() { received <- s.ServerStream.RecvMsg(m) }()
 	select {
 	case err := <-received:

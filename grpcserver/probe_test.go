@@ -21,18 +21,18 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// Handlers like those that come with gRPC, by the names of their services.
-func TestStreamsThatAskAboutTheServerDoNotHoldTheDrain(t *testing.T) {
+// The handlers are like those of gRPC.
+func TestStreamsThatAskAboutTheServerDoNotDelayTheDrain(t *testing.T) {
 	for kind, handler := range map[string]grpc.StreamHandler{
-		"it looks at its context, as those of health and ORCA": func(_ any, s grpc.ServerStream) error {
+		"it waits for its context, like those of health and ORCA": func(_ any, s grpc.ServerStream) error {
 			<-s.Context().Done()
 			return status.Error(codes.Canceled, "Stream has ended.")
 		},
-		"it is inside of Recv, as that of reflection": func(_ any, s grpc.ServerStream) error {
+		"it is blocked in Recv, like that of reflection": func(_ any, s grpc.ServerStream) error {
 			return s.RecvMsg(new(pb.Empty))
 		},
 	} {
-		for name, holds := range map[string]bool{
+		for name, delays := range map[string]bool{
 			"grpc.health.v1.Health":                    false,
 			"grpc.reflection.v1.ServerReflection":      false,
 			"grpc.reflection.v1alpha.ServerReflection": false,
@@ -52,12 +52,12 @@ func TestStreamsThatAskAboutTheServerDoNotHoldTheDrain(t *testing.T) {
 				stream, err := cc.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+name+"/Endless")
 				require.NoError(t, err)
 				within(t, "the stream", inside)
-				require.Equal(t, holds, len(m.Tasks()) == 1)
+				require.Equal(t, delays, len(m.Tasks()) == 1)
 
 				begun := time.Now()
 				err = end(t, m)
 				require.Equal(t, codes.Unavailable, status.Code(stream.RecvMsg(new(pb.Empty))))
-				if holds {
+				if delays {
 					require.Greater(t, time.Since(begun), 5*time.Second)
 					return
 				}
@@ -68,7 +68,7 @@ func TestStreamsThatAskAboutTheServerDoNotHoldTheDrain(t *testing.T) {
 	}
 }
 
-func TestAReflectionThatNobodyClosesDoesNotHoldTheDrain(t *testing.T) {
+func TestAnOpenReflectionStreamDoesNotDelayTheDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		srv := newServer(m, service{})
@@ -82,7 +82,7 @@ func TestAReflectionThatNobodyClosesDoesNotHoldTheDrain(t *testing.T) {
 	})
 }
 
-// reflect has had an answer, and may ask again.
+// reflect returns a stream that has been used and is still open.
 func reflect(t *testing.T, cc *grpc.ClientConn) reflectionpb.ServerReflection_ServerReflectionInfoClient {
 	stream, err := reflectionpb.NewServerReflectionClient(cc).ServerReflectionInfo(t.Context())
 	require.NoError(t, err)
@@ -97,8 +97,8 @@ func reflect(t *testing.T, cc *grpc.ClientConn) reflectionpb.ServerReflection_Se
 	return stream
 }
 
-// A client that is done gets its answers to the last.
-func TestAReflectionThatIsClosedEndsWell(t *testing.T) {
+// A client that is finished closes the stream.
+func TestAReflectionStreamThatTheClientClosesEndsWithoutError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := manager(t, shutdown.Config{})
 		srv := newServer(m, service{})
@@ -111,8 +111,8 @@ func TestAReflectionThatIsClosedEndsWell(t *testing.T) {
 	})
 }
 
-// A request like others would hold the drain up until WorkContext ends.
-func TestBehindNetHTTPProbesEndWhenDrainBegins(t *testing.T) {
+// Any other request would delay the drain until the end of WorkContext.
+func TestBehindNetHTTPProbesEndWhenDrainStarts(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	srv := newServer(m, service{})

@@ -42,7 +42,7 @@ func TestStartServesWhenItReturns(t *testing.T) {
 	waitRefused(t, addr)
 }
 
-func TestAfterTheBeginningStartListensOnNothing(t *testing.T) {
+func TestStartAfterTheStartOfTheShutdownDoesNotListen(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("the cause")
 	m := manager(t, shutdown.Config{})
@@ -56,7 +56,7 @@ func TestAfterTheBeginningStartListensOnNothing(t *testing.T) {
 	waitRefused(t, addr)
 }
 
-func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
+func TestAServerThatCannotServeStartsTheShutdown(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	srv := newServer(m, service{})
@@ -68,7 +68,7 @@ func TestAServerThatCannotServeBeginsTheShutdown(t *testing.T) {
 	require.ErrorContains(t, err, "grpc "+ln.Addr().String())
 }
 
-func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
+func TestACallerThatStopsTheServerDoesNotStartTheShutdown(t *testing.T) {
 	t.Parallel()
 	for name, stop := range map[string]func(*grpcserver.Server){"Stop": (*grpcserver.Server).Stop, "GracefulStop": (*grpcserver.Server).GracefulStop} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
 			srv := newServer(m, service{})
 			ln := &serving{Listener: listen(t), accepts: make(chan struct{})}
 			require.NoError(t, srv.Serve(ln))
-			within(t, "Serve", ln.accepts) // or it would be stopped before
+			within(t, "Serve", ln.accepts) // the server must not be stopped before that
 			stop(srv)
 			waitRefused(t, ln.Addr().String())
 			require.NoError(t, end(t, m))
@@ -85,7 +85,7 @@ func TestACallerThatStopsTheServerDoesNotBeginTheShutdown(t *testing.T) {
 	}
 }
 
-// serving says when it is accepted from.
+// serving is a listener that tells when Accept is called.
 type serving struct {
 	net.Listener
 	once    sync.Once
@@ -97,19 +97,20 @@ func (l *serving) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-func TestWhatCannotBeStartedIsSaidSo(t *testing.T) {
+func TestNilArgumentsPanic(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	require.PanicsWithValue(t, "grpcserver: Adopt: srv is nil", func() { grpcserver.Adopt(m, nil) })
 	require.PanicsWithValue(t, "grpcserver: Health: h is nil", func() { grpcserver.Health(m, (*health.Server)(nil)) })
+	require.PanicsWithValue(t, "grpcserver: DrainAfter: channel 2 of 2 is nil", func() { newServer(m, service{}).DrainAfter(make(chan struct{}), nil) })
 }
 
-// GracefulStop closes all listeners of a server, with whoever waits in their
-// queues: so it is called when the last one has drained.
-func TestAServerOnSeveralAddressesStopsWhenTheLastHasDrained(t *testing.T) {
+// GracefulStop closes all listeners of a server and resets the connections in their
+// queues, so it must be called when the last one has drained.
+func TestAServerOnSeveralAddressesStopsWhenTheLastListenerHasDrained(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		loseNobody(t, func() []*crowd {
+		requireNoLoss(t, func() []*crowd {
 			m := manager(t, shutdown.Config{})
 			srv := newServer(m, service{})
 			crowds := []*crowd{{addr: start(t, srv), perCall: true}, {addr: start(t, srv), perCall: true}}
@@ -133,7 +134,7 @@ func TestAServerOnSeveralAddressesStopsWhenTheLastHasDrained(t *testing.T) {
 	}
 }
 
-func TestOneAddressThatIsSlowHoldsTheOther(t *testing.T) {
+func TestDrainLastsUntilTheRPCsOfAllAddressesHaveEnded(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
 	srv := newServer(m, service{unary: g.pass})

@@ -19,13 +19,12 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// unfinished ends a shutdown in which a handler has to end before Close, and
-// returns what Close was told of.
+// unfinished runs a shutdown and returns what is in flight when Close starts.
 func unfinished(t *testing.T, m *shutdown.Manager) []shutdown.Task {
 	t.Helper()
 	closing := make(chan []shutdown.Task, 1)
 	m.On(shutdown.Close, "db", func(context.Context) error { closing <- m.Tasks(); return nil })
-	_ = end(t, m) // connections have been cut off
+	_ = end(t, m) // the error says that connections were cut off
 	return within(t, "Close", closing)
 }
 
@@ -34,9 +33,8 @@ func receive(s pb.TestService_FullDuplexCallServer) error {
 	return err
 }
 
-// Stop waits for handshakes, and so does GracefulStop, before either of them
-// closes anything.
-func TestAHandshakeThatHangsDoesNotKeepHandlersFromEnding(t *testing.T) {
+// Stop and GracefulStop wait for handshakes before they close a connection.
+func TestAHandshakeThatHangsDoesNotBlockTheEndOfHandlers(t *testing.T) {
 	synctest.Test(t, hangs)
 }
 
@@ -59,7 +57,7 @@ func hangs(t *testing.T) {
 	creds.gate.Open()
 }
 
-// hangingCreds do not look at the connection, once they hang.
+// hangingCreds do not use the connection any more once they hang.
 type hangingCreds struct {
 	credentials.TransportCredentials
 	gate *gate
@@ -75,16 +73,17 @@ func (c hangingCreds) ServerHandshake(conn net.Conn) (net.Conn, credentials.Auth
 
 func (c hangingCreds) Clone() credentials.TransportCredentials { return c }
 
-// One connection that takes no GOAWAY must not hold up all the others, and the
+// A connection on which a GOAWAY cannot be written must not block the others and the
 // drain.
 //
-// Not in virtual time, which stands still where a mutex is waited for.
-func TestAConnectionThatTakesNothingDoesNotHoldTheDrain(t *testing.T) {
+// This test does not use virtual time, which does not advance while a goroutine waits for
+// a mutex.
+func TestAConnectionThatBlocksWritesDoesNotBlockTheDrain(t *testing.T) {
 	t.Parallel()
-	notHeldUp(t, func() error { return besideAConnectionThatTakesNothing(t) })
+	retry(t, func() error { return drainWithBlockedWrites(t) })
 }
 
-func besideAConnectionThatTakesNothing(t *testing.T) error {
+func drainWithBlockedWrites(t *testing.T) error {
 	cfg := roomyBudget
 	cfg.LameDuck = 100 * time.Millisecond
 	m := manager(t, cfg)
@@ -94,7 +93,7 @@ func besideAConnectionThatTakesNothing(t *testing.T) error {
 	err := end(t, m)
 	for _, s := range m.Report().Steps {
 		if s.LeftBehind {
-			return fmt.Errorf("%s was left behind", s.Name)
+			return fmt.Errorf("%s was abandoned", s.Name)
 		}
 	}
 	require.ErrorContains(t, err, "1 connection cut off")
@@ -111,7 +110,7 @@ func (l blockingListener) Accept() (net.Conn, error) {
 	return &blocking{Conn: conn, closed: make(chan struct{})}, nil
 }
 
-// blocking is a connection that has no room left for a GOAWAY.
+// blocking is a connection on which writing a GOAWAY blocks.
 type blocking struct {
 	net.Conn
 	once   sync.Once

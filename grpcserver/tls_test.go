@@ -28,7 +28,7 @@ var certificate = sync.OnceValues(func() (tls.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotAfter:    time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC), // virtual time begins in 2000
+		NotAfter:    time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC), // virtual time starts in 2000
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"memory"}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -51,7 +51,7 @@ func clientTLS(t testing.TB) credentials.TransportCredentials {
 	return credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "memory"})
 }
 
-// No RPC is lost, however the server is made.
+// No RPC is lost, whatever the options of the server.
 func TestNoRPCIsLost(t *testing.T) {
 	t.Parallel()
 	tlsCreds, both := credentials.NewTLS(serverTLS(t)), []bool{false, true}
@@ -61,7 +61,7 @@ func TestNoRPCIsLost(t *testing.T) {
 		perCall []bool
 	}{
 		"over TLS": {[]grpc.ServerOption{grpc.Creds(tlsCreds)}, true, both},
-		// On a slow machine a connection may come of age before its first RPC.
+		// On a slow machine a connection may reach its age before its first RPC.
 		"with keepalive and MaxConnectionAge": {[]grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: crowded, Time: time.Second, Timeout: crowded,
 		})}, false, []bool{false}},
@@ -72,7 +72,7 @@ func TestNoRPCIsLost(t *testing.T) {
 		for _, lameDuck := range []time.Duration{0, 200 * time.Millisecond} {
 			for _, perCall := range server.perCall {
 				t.Run(name+map[bool]string{true: ", a connection for each call"}[perCall]+map[bool]string{true: ", lame duck"}[lameDuck > 0], func(t *testing.T) {
-					loseNobody(t, func() []*crowd {
+					requireNoLoss(t, func() []*crowd {
 						m := manager(t, shutdown.Config{LameDuck: lameDuck})
 						c := &crowd{addr: start(t, newServer(m, service{}, server.opts...)), perCall: perCall}
 						if server.secure {

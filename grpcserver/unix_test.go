@@ -16,8 +16,8 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// On a Unix socket, with credentials that look at the socket, as those do that
-// ask for the peer's process.
+// The credentials inspect the Unix socket, as those do that ask for the process of the
+// peer.
 func TestAUnixSocketIsServedAndDrained(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
@@ -34,7 +34,7 @@ func TestAUnixSocketIsServedAndDrained(t *testing.T) {
 	ended := wait(m)
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
-	eventually(t, "the path to go", func() bool {
+	eventually(t, "the path to be removed", func() bool {
 		conn, err := net.Dial("unix", path)
 		if err == nil {
 			conn.Close()
@@ -57,7 +57,7 @@ func (c unixCreds) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 	}
 	socket, ok := inner.NetConn().(*net.UnixConn)
 	if !ok {
-		return nil, nil, fmt.Errorf("%T is no Unix socket", inner.NetConn())
+		return nil, nil, fmt.Errorf("%T is not a Unix socket", inner.NetConn())
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {

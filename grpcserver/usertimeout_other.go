@@ -4,5 +4,5 @@ package grpcserver
 
 import "net"
 
-// setUserTimeout is for Linux, as in gRPC.
+// setUserTimeout needs Linux, as in gRPC.
 func setUserTimeout(net.Conn) {}

@@ -14,8 +14,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// BenchmarkWait shows how long after the end of the last RPC the shutdown is
-// over, for an RPC that ends so long after its beginning.
+// BenchmarkWait measures the time from the end of the last RPC to the end of the
+// shutdown, for RPCs of different lengths.
 //
 //	go test -run '^$' -bench Wait -benchtime 5x ./grpcserver
 func BenchmarkWait(b *testing.B) {

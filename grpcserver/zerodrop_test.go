@@ -13,11 +13,10 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// With -count the thirty rounds are for the first time; after that there are
-// enough to find a race.
+// With -count, only the first run has thirty rounds; the others are there to find races.
 var again atomic.Bool
 
-// The same load, server and clients, in turn with the library and without.
+// The same load, with the library and without it in turn.
 func TestNoRPCIsLostUnderLoad(t *testing.T) {
 	rounds := 30
 	if again.Swap(true) {
@@ -26,7 +25,7 @@ func TestNoRPCIsLostUnderLoad(t *testing.T) {
 	for _, mode := range []struct {
 		name    string
 		perCall bool
-		loses   bool // without the library, every time that this was measured
+		loses   bool // without the library, in every measurement so far
 	}{
 		{"a connection for each call", true, true},
 		{"a shared connection", false, false},
@@ -34,7 +33,7 @@ func TestNoRPCIsLostUnderLoad(t *testing.T) {
 		t.Run(mode.name, func(t *testing.T) {
 			var answered, lost, plainAnswered, plainLost int64
 			for range rounds {
-				loseNobody(t, func() []*crowd {
+				requireNoLoss(t, func() []*crowd {
 					c := ended(t, mode.perCall)
 					answered, lost = answered+c.answered.Load(), lost+c.lost.Load()
 					return []*crowd{c}
@@ -45,7 +44,7 @@ func TestNoRPCIsLostUnderLoad(t *testing.T) {
 			t.Logf("%d shutdowns each: grpcserver lost %d of %d, GracefulStop %d of %d", rounds, lost, answered+lost, plainLost, plainAnswered+plainLost)
 			require.Zero(t, lost)
 			for more := 0; mode.loses && rounds == 30 && plainLost == 0; more++ {
-				require.Less(t, more, 10*rounds, "this load loses nothing, so it proves nothing")
+				require.Less(t, more, 10*rounds, "GracefulStop alone loses nothing, so this proves nothing")
 				plainLost += endedPlainly(t, mode.perCall).lost.Load()
 			}
 		})

@@ -15,11 +15,11 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// Many connections are idle, and all speak at about the time at which the
-// linger ends. None may be closed in which a request is waiting; the clients look
-// for the end of the connection just before they send, so that one that is late
-// itself counts for nothing.
-func TestRequestsThatComeWhenTheLingerEndsAreSeen(t *testing.T) {
+// Many connections are idle, and all send a request at about the time at which the
+// linger ends. None may be closed while a request is in its buffer. The clients check
+// that the connection is open just before they send, so that a client that is late does
+// not count.
+func TestRequestsThatArriveWhenTheLingerEndsAreSeen(t *testing.T) {
 	const clients, rounds = 1000, 6
 	var b burst
 	for round := 0; round < rounds || b.sent.Load() < clients && round < 10*rounds; round++ {
@@ -27,8 +27,8 @@ func TestRequestsThatComeWhenTheLingerEndsAreSeen(t *testing.T) {
 	}
 	t.Log("sent:", b.sent.Load(), "lost:", b.lost.Load())
 	require.GreaterOrEqual(t, b.sent.Load(), int64(100))
-	// What remains is a race of microseconds: a thread that stands still in it
-	// loses one. Without looking it is some hundreds.
+	// There is a race of microseconds, which a suspended thread may lose. Without the
+	// check for arrived bytes, some hundreds are lost.
 	require.Less(t, b.lost.Load()*200, max(b.sent.Load(), 2*clients))
 }
 
@@ -67,8 +67,8 @@ func (b *burst) round(t *testing.T, clients int, after time.Duration) {
 	require.NoError(t, within(t, "the end", wait(m)))
 }
 
-// sendIfOpen reports whether c was open, as far as one can know, when the
-// request was sent.
+// sendIfOpen sends a request if c is open, as far as the client can know, and reports
+// whether it did.
 func sendIfOpen(c *net.TCPConn, request string) (sent bool) {
 	socket, err := c.SyscallConn()
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// short is a shutdown whose Drain is over after shortDrain: a fifth before that,
-// contexts end. It is for tests in a bubble: on a busy machine what is told then
-// may have no time left to end.
+// short is a shutdown whose Drain ends after shortDrain. The contexts end a fifth of that
+// earlier. It is for tests with virtual time: on a busy machine, requests would have no
+// time to end after their cancellation.
 var short = shutdown.Config{Timeout: shortDrain + 400*time.Millisecond, Reserve: 400 * time.Millisecond}
 
 const (
@@ -30,12 +30,12 @@ const (
 	shortWork  = shortDrain - shortDrain/5
 )
 
-func TestARequestIsToldToGiveUpInTimeToAnswer(t *testing.T) {
+func TestARequestIsCancelledInTimeToAnswer(t *testing.T) {
 	for name, proto := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				requestIsTold(t, proto, func(m *shutdown.Manager, n *pipeNet, h http.Handler) {
+				requestIsCancelled(t, proto, func(m *shutdown.Manager, n *pipeNet, h http.Handler) {
 					srv := &http.Server{Handler: h}
 					proto.configure(srv)
 					startOn(t, m, srv, n)
@@ -43,10 +43,10 @@ func TestARequestIsToldToGiveUpInTimeToAnswer(t *testing.T) {
 			})
 		})
 	}
-	t.Run("Handler alone", func(t *testing.T) {
+	t.Run("Middleware without Start", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			requestIsTold(t, protocols["HTTP/1.1"], func(m *shutdown.Manager, n *pipeNet, h http.Handler) {
+			requestIsCancelled(t, protocols["HTTP/1.1"], func(m *shutdown.Manager, n *pipeNet, h http.Handler) {
 				srv := &http.Server{Handler: httpserver.Middleware(m)(h)}
 				go func() { _ = srv.Serve(n) }()
 				t.Cleanup(func() { _ = srv.Close() })
@@ -55,34 +55,34 @@ func TestARequestIsToldToGiveUpInTimeToAnswer(t *testing.T) {
 	})
 }
 
-func requestIsTold(t *testing.T, proto protocol, serve func(*shutdown.Manager, *pipeNet, http.Handler)) {
+func requestIsCancelled(t *testing.T, proto protocol, serve func(*shutdown.Manager, *pipeNet, http.Handler)) {
 	m, network := manager(t, short), newPipeNet()
-	began, told := make(chan struct{}), make(chan time.Duration, 1)
+	began, cancelled := make(chan struct{}), make(chan time.Duration, 1)
 	serve(m, network, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(began)
 		if found, ok := shutdown.FromContext(r.Context()); !ok || found != m {
 			return
 		}
 		<-r.Context().Done()
-		told <- time.Since(m.Report().Begun)
+		cancelled <- time.Since(m.Report().Begun)
 		http.Error(w, context.Cause(r.Context()).Error(), http.StatusServiceUnavailable)
 	}))
 	replies := later(t, network.client(t, proto), proto.scheme()+"pipe")
 	within(t, "the request", began)
-	// It was still running when its time was up, so the answer does not make the
-	// shutdown a clean one.
+	// The request was in flight when its context ended, so the shutdown has cut it off
+	// although it was answered.
 	err := end(t, m)
 	require.ErrorIs(t, err, shutdown.ErrTimeout)
-	require.EqualError(t, err, "shutdown: timed out: 1 task cut off: GET / (2.88s)", "the server has nothing to complain of")
+	require.EqualError(t, err, "shutdown: timed out: 1 task cut off: GET / (2.88s)", "the server's hook returns no error")
 	r := within(t, "the reply", replies)
 	require.NoError(t, r.err)
 	require.Equal(t, http.StatusServiceUnavailable, r.status)
 	require.Contains(t, r.body, shutdown.ErrTimeout.Error())
-	require.Equal(t, shortWork, <-told)
+	require.Equal(t, shortWork, <-cancelled)
 	require.Less(t, m.Report().Took, shortDrain)
 }
 
-func TestAForcedEndReachesTheRequests(t *testing.T) {
+func TestForceCancelsTheRequests(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	began, cause := make(chan struct{}), make(chan error, 1)
@@ -101,9 +101,9 @@ func TestAForcedEndReachesTheRequests(t *testing.T) {
 	require.ErrorIs(t, err, why)
 }
 
-// In so short a Drain hooks give up before WorkContext ends; on a busy machine,
-// in any.
-func TestTheEndOfAConnectionThatIsCutOffIsNotTheCause(t *testing.T) {
+// In such a short Drain, hooks time out before WorkContext ends. On a busy machine this
+// may happen in any Drain.
+func TestTheCauseOfACutOffRequestIsNotTheEndOfItsConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m, network := manager(t, shutdown.Config{Timeout: 150 * time.Millisecond, Reserve: 100 * time.Millisecond}), newPipeNet()
@@ -122,12 +122,12 @@ func TestTheEndOfAConnectionThatIsCutOffIsNotTheCause(t *testing.T) {
 
 type ctxKey string
 
-func TestTheCallersOwnHooksAreStillCalled(t *testing.T) {
+func TestTheCallersServerHooksAreStillCalled(t *testing.T) {
 	t.Parallel()
 	var (
 		mu     sync.Mutex
 		states []http.ConnState
-		conns  = map[net.Conn]bool{} // by whether it is what the listener returned
+		conns  = map[net.Conn]bool{} // true if it is what the listener returned
 	)
 	saw := func(c net.Conn) {
 		mu.Lock()
@@ -170,8 +170,8 @@ func TestTheCallersOwnHooksAreStillCalled(t *testing.T) {
 	}
 }
 
-// The caller's ConnState may keep books that its Close hooks close.
-func TestTheLastConnStateComesBeforeTheEndOfTheDrain(t *testing.T) {
+// The caller's ConnState may use something that its Close hooks close.
+func TestTheDrainEndsAfterTheLastConnState(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	var closed atomic.Bool
@@ -188,9 +188,9 @@ func TestTheLastConnStateComesBeforeTheEndOfTheDrain(t *testing.T) {
 	require.True(t, closed.Load())
 }
 
-// net/http asks connections that are no tls.Conn for their ConnectionState, and
-// fills Request.TLS with it.
-func TestAConnectionOfTheCallersKindKeepsItsMethods(t *testing.T) {
+// net/http calls ConnectionState of a connection that is not a *tls.Conn, for
+// Request.TLS.
+func TestAConnectionOfTheCallersTypeKeepsItsMethods(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	config := &tls.Config{Certificates: []tls.Certificate{certificate()}}
@@ -204,9 +204,9 @@ func TestAConnectionOfTheCallersKindKeepsItsMethods(t *testing.T) {
 
 type myTLSConn struct{ *tls.Conn }
 
-// A listener that speaks the PROXY protocol has such connections, and net/http
-// puts TLS around them.
-func TestTLSAroundAConnectionOfTheCallersKindIsDrained(t *testing.T) {
+// A listener for the PROXY protocol returns such connections, and net/http puts TLS
+// around them.
+func TestTLSAroundAConnectionOfTheCallersTypeIsDrained(t *testing.T) {
 	for _, name := range []string{"HTTPS", "HTTP/2 over TLS"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,7 +220,7 @@ func TestTLSAroundAConnectionOfTheCallersKindIsDrained(t *testing.T) {
 			silent := dialRaw(t, strings.TrimPrefix(url, "https://"))
 			ended := wait(m)
 			m.Begin(nil)
-			silent.requireEnd() // it is known to have no request, and the other to have one
+			silent.requireEnd() // the server knows that this one has no request and the other one has
 			g.Open()
 			r := within(t, "the reply", replies)
 			require.NoError(t, r.err)
@@ -232,7 +232,7 @@ func TestTLSAroundAConnectionOfTheCallersKindIsDrained(t *testing.T) {
 
 type myConn struct{ net.Conn }
 
-func TestAConnectionNeedsNotBeComparable(t *testing.T) {
+func TestAConnectionNeedNotBeComparable(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	ln := listen(t)
@@ -246,7 +246,7 @@ type valueConn struct {
 	peeked []byte
 }
 
-// A wrapping listener changes what Accept returns.
+// A wrapping listener changes the connections that Accept returns.
 type wrapping struct {
 	net.Listener
 	wrap func(net.Conn) net.Conn

@@ -19,7 +19,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
+func TestAHandlerThatDoesNotReturnIsCutOffAndReported(t *testing.T) {
 	for name, begin := range map[string]func(*shutdown.Manager){
 		"at the end of Drain": func(m *shutdown.Manager) { m.Begin(nil) },
 		"by force":            func(m *shutdown.Manager) { m.Force(nil) },
@@ -44,7 +44,7 @@ func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
 				network := newPipeNet()
 				took, err := cutOff(t, begin, network, func() rawConn { return network.dialRaw(t) })
 				requireCut(t, err, name)
-				// On a busy machine the hook may be left behind before it can say it.
+				// On a busy machine the hook may be abandoned before it returns the error.
 				require.ErrorContains(t, err, "3 connections cut off")
 				if name == "at the end of Drain" {
 					require.Equal(t, cutAfter, took)
@@ -60,7 +60,7 @@ func TestAHandlerThatNeverEndsIsCutOffAndNamed(t *testing.T) {
 	}
 }
 
-// requireCut checks why the work was cut off.
+// requireCut checks the cause for which the requests were cut off.
 func requireCut(t *testing.T, err error, how string) {
 	t.Helper()
 	why := shutdown.ErrForced
@@ -72,7 +72,7 @@ func requireCut(t *testing.T, err error, how string) {
 	require.ErrorContains(t, err, why.Error()+": 3 tasks cut off: 3 x GET /stuck/{name} (oldest ")
 }
 
-// cutAfter is when Drain ends, of a shutdown that has longer.
+// cutAfter is when Drain ends; Close has more time.
 const cutAfter = 5 * time.Second
 
 func cutOff(t *testing.T, begin func(*shutdown.Manager), ln net.Listener, dial func() rawConn) (took time.Duration, err error) {
@@ -103,7 +103,7 @@ func cutOff(t *testing.T, begin func(*shutdown.Manager), ln net.Listener, dial f
 	require.Len(t, unfinished, 3)
 	require.Equal(t, "GET /stuck/{name}", unfinished[0].Name)
 	require.Equal(t, taskNamesOf(unfinished), taskNamesOf(m.Report().CutOff))
-	require.Equal(t, []string{"db"}, closed.get(), "Close hooks run all the same")
+	require.Equal(t, []string{"db"}, closed.get(), "Close hooks run in any case")
 	for _, c := range clients {
 		_, err := c.r.ReadByte()
 		require.ErrorIs(t, err, io.EOF, "the client is not left waiting")
@@ -113,7 +113,7 @@ func cutOff(t *testing.T, begin func(*shutdown.Manager), ln net.Listener, dial f
 	return took, err
 }
 
-func TestAPanicLeavesNothingCounted(t *testing.T) {
+func TestARequestThatPanicsIsNoLongerInFlight(t *testing.T) {
 	for name, proto := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +140,7 @@ func TestAPanicLeavesNothingCounted(t *testing.T) {
 			require.NoError(t, end(t, m))
 			watch.requireLinger()
 			require.Empty(t, m.Report().Unfinished)
-			// On HTTP/2 it is logged after the client has been told.
+			// On HTTP/2 it is logged after the client has got the error.
 			eventually(t, "the log", func() bool { return strings.Count(logged.String(), "what net/http logs") == 2 })
 			require.NotContains(t, logged.String(), "abort")
 		})

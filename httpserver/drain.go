@@ -10,23 +10,26 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// acceptWait is how long the listener is drained before anything else. Usually it
-// takes a moment. If it takes longer, whoever is left in its queue may wait for
-// another connection to go, as with netutil.LimitListener.
+// acceptWait is how long the listener is drained before anything else. Usually that
+// takes a moment. If it takes longer, a connection in its queue may wait for another
+// connection to close, as with netutil.LimitListener.
 const acceptWait = 100 * time.Millisecond
 
-// drain is the hook. The order is that of the package's documentation.
+// drain is the Drain hook. The package documentation has the order of events.
 func (s *Server) drain(ctx context.Context) error {
 	defer close(s.drained)
-	s.m.WaitFor(ctx, s.name, s.after.all()...)
+	s.mu.Lock()
+	after := s.drainAfter
+	s.mu.Unlock()
+	s.m.WaitFor(ctx, s.name, after...)
 	s.draining.Store(true)
 	var err error
-	accepted := make(chan struct{}) // closed when no connection will come any more
+	accepted := make(chan struct{}) // closed when no more connection will be accepted
 	go func() {
 		defer close(accepted)
 		err = s.ln.Drain(ctx)
-		// Serve has to be back: only then is every connection that was handed out
-		// known to net/http.
+		// Only when Serve has returned does net/http know every connection that was
+		// accepted.
 		select {
 		case <-s.served:
 		case <-ctx.Done():
@@ -38,47 +41,48 @@ func (s *Server) drain(ctx context.Context) error {
 	case <-accepted:
 	case <-wait.C:
 	}
-	cut := s.conns.drain(ctx, s.m.WorkContext(), accepted, s.tell)
+	cut := s.conns.drain(ctx, s.m.WorkContext(), accepted, s.callShutdown)
 	<-accepted
-	s.tell()
+	s.callShutdown()
 	select {
-	case <-s.told: // so that the functions have begun before the process may exit
+	case <-s.shutdownCalled: // the functions have been started before the process may exit
 	case <-ctx.Done():
 	}
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("%s cut off: %w", connections(cut), context.Cause(ctx)))
 	}
 	if err != nil {
-		// WorkContext may just have ended, or be about to. What it ends, ends
-		// before the connections do: their end would be another cause.
-		if endWork := s.endWork.Load(); endWork != nil && ctx.Err() != nil {
-			(*endWork)(cmp.Or(context.Cause(s.m.WorkContext()), context.Cause(ctx)))
+		// Cancel the requests before their connections are closed, which would be
+		// another cause. WorkContext may have ended just now or be about to.
+		if cancel := s.cancelRequests.Load(); cancel != nil && ctx.Err() != nil {
+			(*cancel)(cmp.Or(context.Cause(s.m.WorkContext()), context.Cause(ctx)))
 		}
-		_ = s.srv.Close() // there is no better error to be had than the one that led here
+		_ = s.srv.Close() // err matters more
 		<-s.served
 	}
-	s.endHijacked()
+	s.closeHijackedLater()
 	return err
 }
 
-// tell calls http.Server.Shutdown, which runs the functions that were given to
-// RegisterOnShutdown. There is nothing that it could wait for in time, and it
-// drops requests that are on their way: golang/go#75591.
-func (s *Server) tell() {
-	s.tellOnce.Do(func() {
-		over, cancel := context.WithCancel(context.Background())
+// callShutdown calls http.Server.Shutdown, which runs the functions given to
+// RegisterOnShutdown. Its context has ended, so that it does not wait: it would poll
+// for the end of the requests, and drop requests that are on their way
+// (golang/go#75591).
+func (s *Server) callShutdown() {
+	s.shutdownOnce.Do(func() {
+		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		go func() {
-			defer close(s.told)
-			_ = s.srv.Shutdown(over) // which first waits for Serve to return
+			defer close(s.shutdownCalled)
+			_ = s.srv.Shutdown(ended) // first waits for Serve to return
 		}()
 	})
 }
 
-// endHijacked has the hijacked connections closed that are still open when the
-// drain has ended: a hook of Close that comes so late is the first to run.
-func (s *Server) endHijacked() {
-	if s.conns.hijacked.any() {
+// closeHijackedLater registers a hook that closes the hijacked connections that are
+// still open at the end of the drain. The last Close hook to be registered runs first.
+func (s *Server) closeHijackedLater() {
+	if s.conns.hijacked.anyOpen() {
 		s.m.On(shutdown.Close, s.name+", hijacked connections", func(context.Context) error {
 			s.conns.hijacked.close()
 			return nil

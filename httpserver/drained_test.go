@@ -35,7 +35,7 @@ func TestDrainedIsClosedWhenTheServerHasDrained(t *testing.T) {
 	require.NoError(t, end(t, m))
 }
 
-// Its handler runs on, although net/http has no connection any more.
+// The handler is still running although net/http no longer has the connection.
 func TestDrainedWaitsForTheHandlersOfHijackedConnections(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
@@ -49,17 +49,17 @@ func TestDrainedWaitsForTheHandlersOfHijackedConnections(t *testing.T) {
 	select {
 	case <-s.Drained():
 		require.Fail(t, "its handler has not returned")
-	case <-time.After(200 * time.Millisecond): // nothing has to happen
+	case <-time.After(200 * time.Millisecond): // there is no event to wait for
 	}
-	socket.client.send("bye\n")
+	socket.client.send("close\n")
 	within(t, "the drain", s.Drained())
 	require.NoError(t, end(t, m))
 }
 
-// A request that is held in the outer server calls the inner one when that would
-// have drained by itself.
-func TestAServerDrainsAfterThoseThatCallIt(t *testing.T) {
-	for name, after := range map[string]bool{"after": true, "negative control: beside": false} {
+// A held request of the outer server calls the inner one at a time when that would have
+// drained by then.
+func TestAServerDrainsAfterTheServersThatCallIt(t *testing.T) {
+	for name, after := range map[string]bool{"with DrainAfter": true, "control: without DrainAfter": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, g := manager(t, shutdown.Config{}), newGate(t)
@@ -89,7 +89,7 @@ func TestAServerDrainsAfterThoseThatCallIt(t *testing.T) {
 	}
 }
 
-func TestDrainAfterNothingIsRefused(t *testing.T) {
+func TestDrainAfterPanicsOnANilChannel(t *testing.T) {
 	s := startOn(t, manager(t, shutdown.Config{}), handle(func(http.ResponseWriter, *http.Request) {}), listen(t))
 	require.PanicsWithValue(t, "httpserver: DrainAfter: channel 2 of 2 is nil", func() { s.DrainAfter(make(chan struct{}), nil) })
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// The frames that net/http writes are followed whatever it writes: a connection
-// that seemed to be in the middle of one would hold the drain to its end.
-func TestAnIdleConnectionAfterBigAnswersDoesNotHoldTheDrain(t *testing.T) {
+// The server follows the frames that net/http writes. A connection that seemed to be in
+// the middle of a frame would delay the drain to its end.
+func TestAnIdleConnectionAfterLargeResponsesDoesNotDelayTheDrain(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	body, field := strings.Repeat("body", 300_000), strings.Repeat("field", 10_000) // with CONTINUATIONs

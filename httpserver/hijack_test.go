@@ -12,15 +12,15 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// A session is a hijacked connection and what its handler sees.
+// A session is a hijacked connection and what its handler has seen.
 type session struct {
 	client rawConn
 	began  chan net.Conn
-	ctxEnd chan error // the cause
+	ctxEnd chan error // the cause of the end of its context
 }
 
-// hijack starts a server that upgrades, and a client that has upgraded. The
-// handler returns when the client says bye or when its context ends.
+// hijack starts a server that hijacks a connection, and its client. The handler returns
+// when the client sends "close" or when its context ends.
 func hijack(t testing.TB, connect func(*http.Server) rawConn) session {
 	t.Helper()
 	s := session{began: make(chan net.Conn, 1), ctxEnd: make(chan error, 1)}
@@ -39,7 +39,7 @@ func hijack(t testing.TB, connect func(*http.Server) rawConn) session {
 		_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"))
 		for {
 			line, err := rw.ReadString('\n')
-			if err != nil || line == "bye\n" {
+			if err != nil || line == "close\n" {
 				return
 			}
 			_, _ = conn.Write([]byte(line))
@@ -53,7 +53,7 @@ func hijack(t testing.TB, connect func(*http.Server) rawConn) session {
 	return s
 }
 
-func TestAHijackedConnectionIsWaitedForUntilItsHandlerReturns(t *testing.T) {
+func TestTheDrainWaitsForTheHandlerOfAHijackedConnection(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	s := hijack(t, func(srv *http.Server) rawConn { return dialRaw(t, start(t, m, srv)) })
@@ -70,7 +70,7 @@ func TestAHijackedConnectionIsWaitedForUntilItsHandlerReturns(t *testing.T) {
 	require.Equal(t, []string{"GET /session"}, taskNames(m))
 	require.Equal(t, shutdown.Drain, m.Phase())
 	require.Empty(t, ended)
-	s.client.send("bye\n")
+	s.client.send("close\n")
 	s.client.requireEnd()
 	require.NoError(t, within(t, "the end", ended))
 	require.Empty(t, s.ctxEnd)
@@ -93,7 +93,7 @@ func TestTheContextOfAHijackedConnectionEndsWithWorkContext(t *testing.T) {
 			startOn(t, m, srv, network)
 			return network.dialRaw(t)
 		})
-		require.EqualError(t, end(t, m), "shutdown: timed out: 1 task cut off: GET /session (2.88s)", "the server has nothing to complain of")
+		require.EqualError(t, end(t, m), "shutdown: timed out: 1 task cut off: GET /session (2.88s)", "the server's hook returns no error")
 		require.Equal(t, shortWork, m.Report().Took)
 		require.ErrorIs(t, within(t, "the end of the context", s.ctxEnd), shutdown.ErrTimeout)
 		s.client.requireEnd()

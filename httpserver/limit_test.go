@@ -12,7 +12,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// limited hands out one connection at a time, as netutil.LimitListener does.
+// limited has a limit of open connections, like netutil.LimitListener.
 type limited struct {
 	net.Listener
 	free chan struct{}
@@ -38,16 +38,16 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Who waits at the limit of a listener is answered, if a connection ends before the
-// drain does; also if that is because WorkContext has ended.
-func TestWhoWaitsAtALimitIsAnswered(t *testing.T) {
+// A connection that waits at the limit of a listener is accepted when another one ends
+// during the drain, also if that ends because of WorkContext.
+func TestAConnectionThatWaitsAtTheListenersLimitIsAnswered(t *testing.T) {
 	for name, test := range map[string]struct {
 		config shutdown.Config
 		first  func(w http.ResponseWriter, r *http.Request)
 		fails  bool
 	}{
-		"an idle connection goes": {shutdown.Config{}, func(http.ResponseWriter, *http.Request) {}, false},
-		"a request is told to give up": {
+		"an idle connection is closed": {shutdown.Config{}, func(http.ResponseWriter, *http.Request) {}, false},
+		"a request is cancelled": {
 			shutdown.Config{GracePeriod: 40 * time.Second, Timeout: 12 * time.Second, Reserve: 2 * time.Second},
 			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, true,
 		},

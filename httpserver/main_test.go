@@ -1,7 +1,6 @@
 package httpserver_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -28,18 +27,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What the machine says about grace periods is not what is tested here.
+	// The tests do not depend on the grace period of the environment.
 	for _, key := range []string{"KUBERNETES_SERVICE_HOST", "SHUTDOWN_GRACE_PERIOD", "SHUTDOWN_LAME_DUCK", "SHUTDOWN_PRESTOP"} {
 		_ = os.Unsetenv(key)
 	}
 	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is a limit for what should happen at once; no test waits for it to pass.
 const soon = 50 * time.Second
 
-// manager makes a Manager that catches no signals. It has ended before the test
-// has.
+// manager returns a Manager that catches no signals. Its shutdown ends before the test
+// does.
 func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 	t.Helper()
 	cfg.Signals = map[os.Signal]shutdown.Action{}
@@ -47,7 +46,7 @@ func manager(t testing.TB, cfg shutdown.Config) *shutdown.Manager {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.GracePeriod == 0 {
-		cfg.GracePeriod = time.Hour // longer than soon: what must not be cut off is not, however slow the machine is
+		cfg.GracePeriod = time.Hour // longer than soon, so that a slow machine cuts nothing off
 	}
 	m, err := shutdown.New(cfg)
 	require.NoError(t, err)
@@ -74,7 +73,7 @@ func listenOn(t testing.TB, network, addr string) *listener.Listener {
 	return ln
 }
 
-// start serves on a port of its own and returns the address.
+// start serves on a new port and returns the address.
 func start(t testing.TB, m *shutdown.Manager, srv *http.Server) (addr string) {
 	t.Helper()
 	return startOn(t, m, srv, listen(t)).Addr().String()
@@ -92,11 +91,11 @@ func startOn(t testing.TB, m *shutdown.Manager, srv *http.Server, ln net.Listene
 
 func handle(f http.HandlerFunc) *http.Server { return &http.Server{Handler: f} }
 
-// A reply is what a client got.
+// A reply is what a client has got.
 type reply struct {
 	status int
-	close  bool // the server asked the client to leave
-	reused bool // on a connection that had been used before
+	close  bool // it has "Connection: close"
+	reused bool // the connection had been used before
 	proto  int
 	body   string
 	err    error
@@ -132,14 +131,14 @@ func get(t testing.TB, c *http.Client, url string) reply {
 	return r
 }
 
-// later sends a request whose reply is awaited elsewhere.
+// later sends a request and returns at once.
 func later(t testing.TB, c *http.Client, url string) <-chan reply {
 	replies := make(chan reply, 1)
 	go func() { replies <- get(t, c, url) }()
 	return replies
 }
 
-// within takes what the channel brings; it fails the test if that is nothing.
+// within receives from the channel. It fails the test if there is nothing soon.
 func within[T any](t testing.TB, what string, from <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -164,14 +163,14 @@ func waitPhase(t testing.TB, m *shutdown.Manager, p shutdown.Phase) {
 	eventually(t, "phase "+p.String(), func() bool { return m.Phase() >= p })
 }
 
-// wait is m.Wait in a channel.
+// wait calls m.Wait in a goroutine.
 func wait(m *shutdown.Manager) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- m.Wait() }()
 	return ended
 }
 
-// end runs the whole shutdown.
+// end runs a whole shutdown.
 func end(t testing.TB, m *shutdown.Manager) error {
 	t.Helper()
 	m.Begin(nil)
@@ -180,8 +179,8 @@ func end(t testing.TB, m *shutdown.Manager) error {
 
 func refused(network, addr string) bool {
 	for deadline := time.Now().Add(soon); ; {
-		// The SYN is not answered while the listener drains; and who was connected
-		// when it was closed may hear of that while still dialling.
+		// SYNs are dropped while the listener drains. A client that is connected when
+		// the listener is closed may get the reset while it still dials.
 		conn, err := net.DialTimeout(network, addr, 200*time.Millisecond)
 		if err == nil {
 			conn.Close()
@@ -195,100 +194,10 @@ func refused(network, addr string) bool {
 
 func waitRefused(t testing.TB, addr string) {
 	t.Helper()
-	// Not too often: a listener that cannot look into its queue waits for 50 ms
-	// in which nobody dials.
+	// Not too often: an opaque listener waits for 50 ms without a connection.
 	for deadline := time.Now().Add(soon); !refused("tcp", addr); time.Sleep(100 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "nobody refuses connections")
+		require.True(t, time.Now().Before(deadline), "connections are not refused")
 	}
-}
-
-// A gate holds requests until it is opened.
-type gate struct {
-	entered chan struct{} // a token for each
-	open    chan struct{}
-	once    sync.Once
-}
-
-func newGate(t testing.TB) *gate {
-	g := &gate{entered: make(chan struct{}, 1000), open: make(chan struct{})}
-	t.Cleanup(g.Open)
-	return g
-}
-
-func (g *gate) Open() { g.once.Do(func() { close(g.open) }) }
-
-func (g *gate) pass() {
-	g.entered <- struct{}{}
-	<-g.open
-}
-
-func (g *gate) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	g.pass()
-	_, _ = io.WriteString(w, "held")
-}
-
-// hook is for Manager.On: it freezes the shutdown in its phase.
-func (g *gate) hook(context.Context) error {
-	g.pass()
-	return nil
-}
-
-// frozen returns after a Leave hook has stopped the shutdown of m, which goes
-// on when the gate is opened.
-func frozen(t testing.TB, m *shutdown.Manager) *gate {
-	t.Helper()
-	g := newGate(t)
-	m.On(shutdown.Leave, "freeze", g.hook)
-	m.Begin(nil)
-	within(t, "the Leave hook", g.entered)
-	return g
-}
-
-// A rawConn is a client that does by hand what http.Client does by itself.
-type rawConn struct {
-	net.Conn
-	t testing.TB
-	r *bufio.Reader
-}
-
-func dialRaw(t testing.TB, addr string) rawConn {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, soon)
-	require.NoError(t, err)
-	return raw(t, conn)
-}
-
-func raw(t testing.TB, conn net.Conn) rawConn {
-	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(soon))
-	return rawConn{conn, t, bufio.NewReader(conn)}
-}
-
-func (c rawConn) send(s string) {
-	c.t.Helper()
-	_, err := io.WriteString(c, s)
-	require.NoError(c.t, err)
-}
-
-func (c rawConn) get(path string) { c.send("GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n") }
-
-func (c rawConn) response() reply {
-	c.t.Helper()
-	resp, err := http.ReadResponse(c.r, nil)
-	require.NoError(c.t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(c.t, err)
-	return reply{status: resp.StatusCode, close: resp.Close, body: string(body)}
-}
-
-// requireEnd fails unless the server closes the connection, with nothing more
-// to read and without a reset.
-func (c rawConn) requireEnd() {
-	c.t.Helper()
-	rest, err := io.ReadAll(c.r)
-	require.NoError(c.t, err)
-	require.Empty(c.t, string(rest))
 }
 
 func taskNames(m *shutdown.Manager) []string {
@@ -299,7 +208,7 @@ func taskNames(m *shutdown.Manager) []string {
 	return names
 }
 
-// hookError is what the Drain hook of the server returned.
+// hookError returns the error of the server's Drain hook, or nil.
 func hookError(err error) *shutdown.HookError {
 	var h *shutdown.HookError
 	if errors.As(err, &h) && h.Phase == shutdown.Drain && strings.HasPrefix(h.Name, "http") {
@@ -308,7 +217,7 @@ func hookError(err error) *shutdown.HookError {
 	return nil
 }
 
-// An order is of events.
+// An order is a list of events.
 type order struct {
 	mu     sync.Mutex
 	events []string

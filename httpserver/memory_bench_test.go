@@ -17,8 +17,9 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// BenchmarkIdle measures what an idle connection that has had one answer needs: heap
-// and stacks. A part of it is the client's, with and without the library alike.
+// BenchmarkIdle measures the heap and the stacks of an idle connection that has had one
+// request. The result includes the client, which is the same with and without the
+// library.
 //
 //	go test -run '^$' -bench Idle -benchtime 5x ./httpserver
 func BenchmarkIdle(b *testing.B) {
@@ -74,7 +75,7 @@ func idle(b *testing.B, start func(*http.Server) (addr string, stop func())) {
 		}
 		return used / n
 	}
-	measure() // what the runtime keeps of goroutines that have ended is there from now on
+	measure() // from now on it includes what the runtime keeps for goroutines that have ended
 	var sum float64
 	for b.Loop() {
 		sum += measure()
@@ -84,7 +85,7 @@ func idle(b *testing.B, start func(*http.Server) (addr string, stop func())) {
 }
 
 func inUse() float64 {
-	for range 4 { // a sync.Pool keeps what it has for two
+	for range 4 { // a sync.Pool keeps its items for two cycles
 		runtime.GC()
 	}
 	var m runtime.MemStats

@@ -14,7 +14,7 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// tasks answers with what is in flight, which is the request itself.
+// tasks answers with the names of what is in flight, which is this request.
 func tasks(m *shutdown.Manager) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Join(taskNames(m), "\n"))
@@ -44,7 +44,7 @@ func TestARequestIsNamedByMethodAndPattern(t *testing.T) {
 		"POST /hosted":                "POST example.com/hosted",
 		"GET /exact/":                 "GET /exact/{$}",
 		"GET /all/17":                 "GET example.com/all/{x}",
-		"GET /inner/17":               "GET /inner/", // of the mux that the server has; the other is not asked yet
+		"GET /inner/17":               "GET /inner/", // the pattern of the outer mux; the inner one has not been asked yet
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		c := dialRaw(t, addr)
@@ -75,7 +75,7 @@ func TestWithoutAMuxARequestIsNamedByItsPath(t *testing.T) {
 		"/with%20space?token=secret":        "/with space",
 		"http://example.com/absolute?s":     "/absolute",
 		long:                                long[:120] + "...",
-		"/" + strings.Repeat("%C3%A4", 100): "/" + strings.Repeat("ä", 59) + "...", // never half a character
+		"/" + strings.Repeat("%C3%A4", 100): "/" + strings.Repeat("ä", 59) + "...", // a character is not cut in half
 	} {
 		c := dialRaw(t, addr)
 		c.get(target)
@@ -91,7 +91,7 @@ func TestARequestThatNoPatternMatchesIsNamedByItsPath(t *testing.T) {
 	mux.Handle("/redirected/", http.NotFoundHandler())
 	srv := &http.Server{Handler: mux}
 	addr := start(t, m, srv)
-	// Only what stands outside sees what the mux answers by itself.
+	// Only a handler around the mux sees the responses of the mux itself.
 	inner := srv.Handler
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner.ServeHTTP(spy{w, func() { names = taskNames(m) }}, r)
@@ -106,7 +106,7 @@ func TestARequestThatNoPatternMatchesIsNamedByItsPath(t *testing.T) {
 	require.Equal(t, []string{"GET /redirected/"}, names)
 }
 
-// A spy looks when the header is written.
+// A spy calls a function when the header is written.
 type spy struct {
 	http.ResponseWriter
 	look func()
@@ -125,7 +125,7 @@ func TestNoHandlerMeansTheDefaultServeMux(t *testing.T) {
 	require.Equal(t, "GET /default-serve-mux/{x}", get(t, newClient(t), "http://"+addr+"/default-serve-mux/17").body)
 }
 
-// registerDefault can be done once in a process.
+// registerDefault registers the handler once in the process.
 var registerDefault = sync.OnceFunc(func() {
 	http.HandleFunc("GET /default-serve-mux/{x}", func(w http.ResponseWriter, r *http.Request) {
 		m, _ := shutdown.FromContext(r.Context())
@@ -133,7 +133,7 @@ var registerDefault = sync.OnceFunc(func() {
 	})
 })
 
-func TestANameIsShortAndOfOneLine(t *testing.T) {
+func TestANameIsShortAndHasOneLine(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	addr := start(t, m, handle(tasks(m)))
@@ -151,13 +151,13 @@ func TestANameIsShortAndOfOneLine(t *testing.T) {
 	})
 }
 
-func TestMiddlewareInsideOfStartCountsOnce(t *testing.T) {
+func TestMiddlewareWithinStartCountsARequestOnce(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	mux := http.NewServeMux()
 	mux.Handle("/x/{y}", httpserver.Middleware(m)(httpserver.Middleware(m)(tasks(m))))
 	addr := start(t, m, &http.Server{Handler: httpserver.Middleware(m)(mux)})
-	// The mux is behind a Middleware, so the server does not know it.
+	// The mux is behind a Middleware, so the server does not see it.
 	require.Equal(t, "GET /x/17", get(t, newClient(t), "http://"+addr+"/x/17").body)
 }
 
@@ -175,7 +175,7 @@ func TestMiddlewaresOfTwoManagersBothCount(t *testing.T) {
 	require.Equal(t, "GET /x, GET /x", get(t, newClient(t), srv.URL+"/x").body)
 }
 
-func TestMiddlewareAlone(t *testing.T) {
+func TestMiddlewareWithoutStart(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
 	mux := http.NewServeMux()
@@ -186,7 +186,7 @@ func TestMiddlewareAlone(t *testing.T) {
 		tasks(m)(w, r)
 	})
 	mux.Handle("/held", g)
-	// Behind a mux of somebody else's, the pattern is the one of that mux.
+	// Behind another mux, the pattern is the one of that mux.
 	outer := http.NewServeMux()
 	outer.Handle("/x/{z}", httpserver.Middleware(m)(tasks(m)))
 
@@ -205,7 +205,7 @@ func TestMiddlewareAlone(t *testing.T) {
 	m.Begin(nil)
 	waitPhase(t, m, shutdown.Drain)
 	r := get(t, c, srv.URL+"/x/17")
-	require.Equal(t, 200, r.status, "as long as something is in flight")
+	require.Equal(t, 200, r.status, "as long as another request is in flight")
 	require.True(t, r.close)
 	require.Empty(t, ended)
 	g.Open()

@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// A pipeNet is a network of one server without a kernel in it, for tests in a
-// bubble of testing/synctest: time stands still there while anything is still
-// to be done, so nothing can be late.
+// A pipeNet is a network with one server that does not use the kernel. It is for tests
+// with virtual time, in which nothing can be late.
 type pipeNet struct {
 	conns chan net.Conn
 	close sync.Once
@@ -26,7 +25,7 @@ func newPipeNet() *pipeNet {
 	return &pipeNet{conns: make(chan net.Conn), ended: make(chan struct{})}
 }
 
-// Accept is net.Listener's, as the next two are.
+// Accept implements net.Listener.
 func (n *pipeNet) Accept() (net.Conn, error) {
 	select {
 	case c := <-n.conns:
@@ -58,7 +57,7 @@ func (n *pipeNet) dial() (net.Conn, error) {
 	}
 }
 
-// dialRaw is what it is on a real network.
+// dialRaw is dialRaw for this network.
 func (n *pipeNet) dialRaw(t testing.TB) rawConn {
 	t.Helper()
 	c, err := n.dial()
@@ -68,15 +67,15 @@ func (n *pipeNet) dialRaw(t testing.TB) rawConn {
 	return raw(t, c)
 }
 
-// client is the one of the protocol.
+// client returns a client for the protocol.
 func (n *pipeNet) client(t testing.TB, p protocol) *http.Client {
 	c := p.client(t)
 	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return n.dial() }
 	return c
 }
 
-// A pipeConn has room for whatever is written, unlike those of net.Pipe, with
-// which two that write to each other stand still.
+// A pipeConn has an unlimited buffer. Two ends of a net.Pipe that write to each other
+// would block.
 type pipeConn struct{ from, to *halfPipe }
 
 func (c *pipeConn) Read(p []byte) (int, error)  { return c.from.read(p) }
@@ -98,10 +97,10 @@ func (c *pipeConn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline has nothing to do: no write waits.
+// SetWriteDeadline does nothing, because writes do not block.
 func (c *pipeConn) SetWriteDeadline(time.Time) error { return nil }
 
-// A halfPipe is one direction.
+// A halfPipe is one direction of a connection.
 type halfPipe struct {
 	mu       sync.Mutex // protects what follows
 	changed  sync.Cond

@@ -11,7 +11,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-func TestInLameDuckAGrowingShareOfClientsIsAskedToLeave(t *testing.T) {
+func TestDuringTheLameDuckAGrowingShareOfResponsesHasConnectionClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const lameDuck, pause = time.Second, time.Millisecond
@@ -21,29 +21,29 @@ func TestInLameDuckAGrowingShareOfClientsIsAskedToLeave(t *testing.T) {
 		for range 50 {
 			r := get(t, c, "http://pipe")
 			require.NoError(t, r.err)
-			require.False(t, r.close, "before the beginning nobody is asked")
+			require.False(t, r.close, "before the shutdown")
 		}
 
 		freeze := frozen(t, m)
-		var asked [rampParts + 1]float64 // in each part of the lame duck, and after it
+		var closed [rampParts + 1]float64 // responses in each part of the lame duck, and after it
 		const each = int(lameDuck / pause / rampParts)
-		for part := range asked {
+		for part := range closed {
 			for range each {
 				r := get(t, c, "http://pipe")
 				require.NoError(t, r.err)
 				if r.close {
-					asked[part]++
+					closed[part]++
 				}
 				time.Sleep(pause)
 			}
 		}
-		t.Log("asked to leave:", asked, "of", each)
-		// The share grows evenly, so these are the means. The bounds are six
-		// standard deviations away.
+		t.Log("with Connection: close:", closed, "of", each)
+		// The share grows linearly, so these are the means. The bounds are six standard
+		// deviations away.
 		for part, mean := range []float64{0.125, 0.375, 0.625, 0.875} {
-			require.InDelta(t, mean, asked[part]/float64(each), 0.2)
+			require.InDelta(t, mean, closed[part]/float64(each), 0.2)
 		}
-		require.InDelta(t, each, asked[rampParts], 0, "after it everybody")
+		require.InDelta(t, each, closed[rampParts], 0, "after the lame duck")
 		freeze.Open()
 		require.NoError(t, end(t, m))
 	})
@@ -51,7 +51,7 @@ func TestInLameDuckAGrowingShareOfClientsIsAskedToLeave(t *testing.T) {
 
 const rampParts = 4
 
-func TestWithoutALameDuckEverybodyIsAskedToLeaveAtOnce(t *testing.T) {
+func TestWithoutALameDuckAllResponsesHaveConnectionClose(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{LameDuck: -1})
 	addr := start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))

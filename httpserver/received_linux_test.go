@@ -16,22 +16,23 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// On a socket nothing is counted, but the kernel knows whether a client is in the
-// middle of a request: it is not closed after 50 ms, as a silent one is.
-func TestHalfARequestOnASocketIsWaitedFor(t *testing.T) {
+// With HTTP/1 on a socket, reads are not counted, but the kernel knows whether a client
+// has sent part of a request. Such a connection is not closed after 50 ms, as silent ones
+// are.
+func TestTheDrainWaitsForTheRestOfAPartialRequest(t *testing.T) {
 	for name, before := range map[string]bool{"the first": false, "one more": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for try := 1; !halfARequest(t, before); try++ {
-				require.Less(t, try, 20, "half a request is closed like none")
+			for try := 1; !partialRequest(t, before); try++ {
+				require.Less(t, try, 20, "a connection with a partial request is closed like a silent one")
 			}
 		})
 	}
 }
 
-// halfARequest reports false if the connection was closed, as it may be if the
-// machine is so slow that half a request has had its 500 ms.
-func halfARequest(t *testing.T, before bool) bool {
+// partialRequest reports false if the connection was closed. On a slow machine the
+// partial request may have had its 500 ms.
+func partialRequest(t *testing.T, before bool) bool {
 	m := manager(t, shutdown.Config{})
 	conns := make(chan net.Conn, 2)
 	srv := handle(func(http.ResponseWriter, *http.Request) {})
@@ -40,27 +41,27 @@ func halfARequest(t *testing.T, before bool) bool {
 		return ctx
 	}
 	addr := start(t, m, srv)
-	speaking := dialRaw(t, addr)
+	partial := dialRaw(t, addr)
 	server := within(t, "the connection", conns)
 	if before {
-		speaking.get("/")
-		require.Equal(t, 200, speaking.response().status)
-		// The kernel tells what comes from what was sent by the millisecond.
-		eventually(t, "the answer is old", func() bool { return tcpInfo(t, server).Last_data_sent > 10 })
+		partial.get("/")
+		require.Equal(t, 200, partial.response().status)
+		// The kernel has the times of sending and receiving in milliseconds.
+		eventually(t, "the response is old", func() bool { return tcpInfo(t, server).Last_data_sent > 10 })
 	}
 	silent := dialRaw(t, addr)
 	had := tcpInfo(t, server).Bytes_received
-	speaking.send("GET / HTTP/1.1\r\n")
+	partial.send("GET / HTTP/1.1\r\n")
 	eventually(t, "net/http has read it", func() bool { return tcpInfo(t, server).Bytes_received > had && unread(t, server) == 0 })
 	ended := wait(m)
 	m.Begin(nil)
 	silent.requireEnd()
-	require.NoError(t, speaking.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
-	_, err := speaking.r.ReadByte()
-	if errors.Is(err, os.ErrDeadlineExceeded) { // so it has not been closed with the silent one
-		require.NoError(t, speaking.SetReadDeadline(time.Now().Add(soon)))
-		if _, err = io.WriteString(speaking, "Host: test\r\n\r\n"); err == nil {
-			_, err = http.ReadResponse(speaking.r, nil)
+	require.NoError(t, partial.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
+	_, err := partial.r.ReadByte()
+	if errors.Is(err, os.ErrDeadlineExceeded) { // it has not been closed with the silent one
+		require.NoError(t, partial.SetReadDeadline(time.Now().Add(soon)))
+		if _, err = io.WriteString(partial, "Host: test\r\n\r\n"); err == nil {
+			_, err = http.ReadResponse(partial.r, nil)
 		}
 	}
 	require.NoError(t, within(t, "the end", ended))
@@ -76,7 +77,7 @@ func tcpInfo(t *testing.T, c net.Conn) (info *unix.TCPInfo) {
 	return info
 }
 
-// unread is what the kernel has and nobody has read.
+// unread returns how many bytes are in the socket's receive buffer.
 func unread(t *testing.T, c net.Conn) (n int) {
 	t.Helper()
 	onSocket(t, c, func(fd int) (err error) {

@@ -4,6 +4,6 @@ package httpserver
 
 import "net"
 
-// received would say how many bytes have come on c, and whether they are half a
-// request; only Linux does.
-func received(net.Conn, bool) (n uint64, half bool) { return 0, false }
+// received would return how many bytes have arrived on c, and whether they are part of a
+// request; only Linux tells.
+func received(net.Conn, bool) (n uint64, partial bool) { return 0, false }

@@ -11,27 +11,28 @@ import (
 	"github.com/gracefulgo/shutdown/internal/inflight"
 )
 
-// A request is one that is being handled.
+// A request is a request in progress.
 type request struct {
-	handler  *tracked
-	conn     *conn // nil if the server is not ours
-	task     inflight.Task
-	named    atomic.Pointer[string] // by SetName
-	upgrades bool                   // to x/net's h2c, if it is there
-	untracks atomic.Bool            // Untrack has been called
-	goesOn   atomic.Bool            // its header has been sent, and said that the connection goes on
+	handler    *handler
+	conn       *conn // nil under Middleware
+	task       inflight.Task
+	named      atomic.Pointer[string] // by SetName
+	upgrades   bool                   // to h2c of golang.org/x/net, if the handler is that
+	untracked  atomic.Bool            // Untrack has been called
+	keepsAlive atomic.Bool            // its header has been sent without "Connection: close"
 
-	// For TaskName; none of it changes. The http.Request is the handler's.
+	// For TaskName. They do not change, unlike the fields of the http.Request, which
+	// belongs to the handler.
 	proto                       int
 	method, host, path, pattern string
 }
 
-// SetName gives the request whose context ctx is, or derives from, the name that
-// logs and reports have for it while it is in flight: "GET /orders/{id}" and not
-// its path. It is for routers that are no http.ServeMux, and may be called by a
-// middleware of theirs, at any time until the handler returns; the last name
-// counts. A long one is shortened. Without a request that is tracked, or after the
-// end of its context, it does nothing.
+// SetName gives a request another name in logs and reports, such as
+// "GET /orders/{id}" instead of its path. Call it in a middleware of a router that is not
+// an http.ServeMux. ctx is the context of the request or derives from it. SetName may be
+// called until the handler returns, also during the shutdown; the last name counts. A
+// long name is shortened. SetName does nothing if the request is not tracked or its
+// context has ended.
 func SetName(ctx context.Context, name string) {
 	if q := requestOf(ctx); q != nil {
 		name = printable(name)
@@ -39,26 +40,28 @@ func SetName(ctx context.Context, name string) {
 	}
 }
 
-// Untrack takes the request whose context ctx is, or derives from, out of what the
-// shutdown waits for: it is neither in flight nor cut off any more. It is for
-// what has no end, or whose end nobody needs, such as a profile. Its context still
-// ends with [shutdown.Manager.WorkContext]. Under Start its connection is closed
-// when all other requests of its server have ended. A second call does nothing,
-// nor does one without a request that is tracked, or after the end of its context:
-// what has been cut off remains so.
+// Untrack excludes a request from what the shutdown waits for: it is no longer in
+// flight, and it is not reported if it is cut off. Use it for requests that do not end
+// by themselves or whose end does not matter, such as a profile. ctx is the context of
+// the request or derives from it. The context still ends with
+// [shutdown.Manager.WorkContext]. Under Start, the connection is closed when all other
+// requests of the server have ended.
+//
+// A second call does nothing. Nor does a call for a request that is not tracked, or whose
+// context has ended: a request that has been cut off stays in the report.
 func Untrack(ctx context.Context) {
 	q := requestOf(ctx)
-	if q == nil || q.untracks.Swap(true) {
+	if q == nil || q.untracked.Swap(true) {
 		return
 	}
 	q.handler.inFlight.End(q.task)
 	if q.conn != nil {
-		q.handler.conns.untracked(q.conn)
+		q.handler.conns.addUntracked(q.conn)
 	}
 }
 
-// requestOf returns nil if there is none. A context that has outlived its request
-// finds the next one on the connection, but has ended before that began.
+// requestOf returns nil if there is no request. A context that is kept after its request
+// would find the next request on the connection, but it has ended before that started.
 func requestOf(ctx context.Context) *request {
 	q, _ := ctx.Value(requestKey{}).(*request)
 	if ctx.Err() != nil {
@@ -72,9 +75,8 @@ const (
 	maxMethod = 20
 )
 
-// TaskName is what logs call the request: method and pattern, or path. The
-// query is left out: it may hold secrets, and tells nobody what the service is
-// busy with.
+// TaskName returns the method and the pattern, or the path without a pattern. It omits the
+// query, which may hold secrets and does not tell what the service is doing.
 func (q *request) TaskName() string {
 	if name := q.named.Load(); name != nil {
 		return *name
@@ -87,12 +89,12 @@ func (q *request) TaskName() string {
 		what = printable(q.path)
 	}
 	if method, _, ok := strings.Cut(what, " "); ok && !strings.Contains(method, "/") {
-		return what // a pattern that has a method
+		return what // the pattern has a method
 	}
 	return cut(q.method, maxMethod) + " " + what
 }
 
-// printable is a name with which nobody can forge lines of a log, or fill it.
+// printable returns a name that cannot forge lines of a log or fill it.
 func printable(name string) string {
 	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		name = (&url.URL{Path: name}).EscapedPath()

@@ -8,9 +8,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
-	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-// Every way in which net/http comes to write a header.
+// These are all ways in which net/http writes a header.
 var headerWriters = map[string]http.HandlerFunc{
 	"nothing":     func(http.ResponseWriter, *http.Request) {},
 	"WriteHeader": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
@@ -49,7 +46,7 @@ var headerWriters = map[string]http.HandlerFunc{
 	"flush twice": func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush(); w.(http.Flusher).Flush() },
 }
 
-func TestEveryWayToWriteAHeaderAsksTheClientToLeaveOnceTheShutdownHasBegun(t *testing.T) {
+func TestEveryWayToWriteAHeaderSetsConnectionCloseOnceTheShutdownHasStarted(t *testing.T) {
 	for name, h := range headerWriters {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +61,7 @@ func TestEveryWayToWriteAHeaderAsksTheClientToLeaveOnceTheShutdownHasBegun(t *te
 			after := c.finalResponse()
 			require.True(t, after.close)
 			before.close = true
-			require.Equal(t, before, after, "nothing else is different")
+			require.Equal(t, before, after, "nothing else differs")
 			c.requireEnd()
 			freeze.Open()
 			require.NoError(t, end(t, m))
@@ -80,8 +77,8 @@ func (c rawConn) finalResponse() (r reply) {
 	return r
 }
 
-func TestARequestThatBeganBeforeTheShutdown(t *testing.T) {
-	t.Run("asks the client to leave if its header comes after the beginning", func(t *testing.T) {
+func TestARequestThatStartedBeforeTheShutdown(t *testing.T) {
+	t.Run("has Connection: close if its header is written after the start", func(t *testing.T) {
 		t.Parallel()
 		m, g := manager(t, shutdown.Config{}), newGate(t)
 		replies := later(t, newClient(t), "http://"+start(t, m, &http.Server{Handler: g}))
@@ -91,7 +88,7 @@ func TestARequestThatBeganBeforeTheShutdown(t *testing.T) {
 		require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", replies))
 		require.NoError(t, end(t, m))
 	})
-	t.Run("cannot ask if it came before, and is answered in full", func(t *testing.T) {
+	t.Run("is answered in full if its header was written before", func(t *testing.T) {
 		t.Parallel()
 		m, g := manager(t, shutdown.Config{}), newGate(t)
 		replies := later(t, newClient(t), "http://"+start(t, m, handle(func(w http.ResponseWriter, r *http.Request) {
@@ -102,11 +99,11 @@ func TestARequestThatBeganBeforeTheShutdown(t *testing.T) {
 		m.Begin(nil)
 		g.Open()
 		require.Equal(t, reply{status: 200, proto: 1, body: "held"}, within(t, "the reply", replies))
-		require.NoError(t, end(t, m), "its connection is idle now, and lingers")
+		require.NoError(t, end(t, m), "its connection is idle now and lingers")
 	})
 }
 
-func TestEarlyHintsDoNotAskTheClientToLeave(t *testing.T) {
+func TestEarlyHintsHaveNoConnectionClose(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	url := "http://" + start(t, m, handle(func(w http.ResponseWriter, _ *http.Request) {
@@ -152,12 +149,12 @@ func TestSwitchingProtocolsKeepsItsConnectionHeader(t *testing.T) {
 	require.NoError(t, end(t, m))
 }
 
-func TestWhatAResponseWriterCanDo(t *testing.T) {
+func TestAResponseWriterHasTheInterfacesOfNetHTTP(t *testing.T) {
 	t.Parallel()
 	type ability struct{ flusher, closeNotifier, hijacker, readerFrom, stringWriter, deadlines, fullDuplex bool }
 	abilities := func(w http.ResponseWriter) (a ability) {
 		_, a.flusher = w.(http.Flusher)
-		_, a.closeNotifier = w.(http.CloseNotifier) //nolint:staticcheck // gin and others call it unasked
+		_, a.closeNotifier = w.(http.CloseNotifier) //nolint:staticcheck // gin and others require it
 		_, a.hijacker = w.(http.Hijacker)
 		_, a.readerFrom = w.(io.ReaderFrom)
 		_, a.stringWriter = w.(io.StringWriter)
@@ -174,7 +171,7 @@ func TestWhatAResponseWriterCanDo(t *testing.T) {
 			ours := handle(func(w http.ResponseWriter, _ *http.Request) { got = abilities(w) })
 
 			m := manager(t, shutdown.Config{})
-			// The same server without us says what is right.
+			// net/http without the library is the reference.
 			url := proto.serve(t, plain, func(ln net.Listener) {
 				go func() {
 					if plain.TLSConfig != nil {
@@ -232,82 +229,9 @@ func TestFullDuplexReachesTheConnection(t *testing.T) {
 	require.Equal(t, "firstsecond", string(first)+string(second))
 }
 
-// The handler is stopped in the middle by a client that does not read; then its
-// stack shows by which way the file goes.
-func TestAFileStillGoesBySendfile(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("looks for Linux's sendfile in a stack")
-	}
-	t.Parallel()
-	name := filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(name, nil, 0o600))
-	require.NoError(t, os.Truncate(name, hugeFile))
-
-	const sendfile, write = "internal/poll.SendFile(", "internal/poll.(*FD).Write("
-	stack := func(t *testing.T, h http.HandlerFunc, call string) (stack string) {
-		m := manager(t, shutdown.Config{})
-		c := dialRaw(t, start(t, m, handle(h)))
-		c.get("/")
-		eventually(t, call+" in the handler's stack", func() bool {
-			stack = stackOf("sendsFile(")
-			return strings.Contains(stack, call)
-		})
-		c.Close()
-		eventually(t, "the end of the request", func() bool { return len(m.Tasks()) == 0 })
-		return stack
-	}
-	t.Run("ServeFile", func(t *testing.T) {
-		stack(t, func(w http.ResponseWriter, r *http.Request) {
-			sendsFile(func() { http.ServeFile(w, r, name) })
-		}, sendfile)
-	})
-	t.Run("io.Copy", func(t *testing.T) {
-		stack(t, func(w http.ResponseWriter, _ *http.Request) { sendsFile(func() { copyFile(w, name) }) }, sendfile)
-	})
-	t.Run("the control: a wrapper that hides ReaderFrom", func(t *testing.T) {
-		s := stack(t, func(w http.ResponseWriter, _ *http.Request) {
-			sendsFile(func() { copyFile(struct{ http.ResponseWriter }{w}, name) })
-		}, write)
-		require.NotContains(t, s, sendfile)
-	})
-}
-
-const hugeFile = 1 << 30 // sparse
-
-// sendsFile can be found in a stack.
-//
-//go:noinline
-func sendsFile(send func()) { send() }
-
-func copyFile(w http.ResponseWriter, name string) {
-	f, err := os.Open(name)
-	if err != nil {
-		panic(err)
-	}
-	defer f.Close()
-	w.Header().Set("Content-Length", strconv.Itoa(hugeFile)) // without, it is chunked, and net/http copies
-	_, _ = io.Copy(w, f)
-}
-
-// stackOf returns the stack of the goroutine that is in the function.
-func stackOf(function string) string {
-	buf := make([]byte, 4<<20)
-	n := runtime.Stack(buf, true)
-	for ; n == len(buf); n = runtime.Stack(buf, true) {
-		buf = make([]byte, 2*len(buf)) // other tests have goroutines, too
-	}
-	for _, stack := range strings.Split(string(buf[:n]), "\n\n") {
-		if strings.Contains(stack, function) {
-			return stack
-		}
-	}
-	return ""
-}
-
-// What stands between net/http and Middleware may keep Hijacker and leave out
-// ReaderFrom, as most middleware does. A WebSocket library asks for the former
-// by a type assertion.
-func TestHandlerBehindMiddlewareThatKeepsHijackerKeepsIt(t *testing.T) {
+// A middleware between net/http and Middleware may keep Hijacker and hide ReaderFrom, as
+// most do. A WebSocket library uses a type assertion to Hijacker.
+func TestHijackWorksBehindAMiddlewareThatKeepsOnlyHijacker(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	var hijacker bool
@@ -325,7 +249,7 @@ func (w hijackOnly) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.ResponseWriter.(http.Hijacker).Hijack()
 }
 
-func TestServerPushIsStillThere(t *testing.T) {
+func TestServerPushStillWorks(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	var pusher bool
@@ -336,7 +260,7 @@ func TestServerPushIsStillThere(t *testing.T) {
 	require.True(t, pusher)
 }
 
-// serve is net/http's own server.
+// serve starts a server without the library.
 func serve(t testing.TB, srv *http.Server) (addr string) {
 	t.Helper()
 	ln := netListen(t)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -55,7 +53,7 @@ func TestStartServesTLSIfThereAreCertificates(t *testing.T) {
 	require.NoError(t, end(t, m))
 }
 
-func TestATLSConfigWithoutCertificatesIsNoTLS(t *testing.T) {
+func TestATLSConfigWithoutCertificatesServesWithoutTLS(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	addr := start(t, m, &http.Server{TLSConfig: &tls.Config{}, Handler: http.NotFoundHandler()})
@@ -75,13 +73,13 @@ func TestABusyPortIsAnErrorAtOnceAndChangesNothing(t *testing.T) {
 	require.Equal(t, shutdown.Running, m.Phase())
 	require.Empty(t, m.Report().Pending)
 
-	// The same server can be tried again.
+	// The same http.Server can be started again.
 	require.NoError(t, busy.Close())
 	addr := startAnywhere(t, m, srv)
 	require.Equal(t, 404, get(t, newClient(t), "http://"+addr).status)
 }
 
-func TestAfterBeginNothingIsStarted(t *testing.T) {
+func TestAfterBeginStartReturnsAnError(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []shutdown.Phase{shutdown.Leave, shutdown.Done} {
 		t.Run(phase.String(), func(t *testing.T) {
@@ -111,12 +109,12 @@ func TestAfterBeginNothingIsStarted(t *testing.T) {
 			require.ErrorContains(t, err, "serve on "+ln.Addr().String())
 			require.True(t, refused("tcp", ln.Addr().String()), "Serve takes the listener over")
 			require.Empty(t, m.Report().Pending)
-			require.Len(t, m.Report().Steps, map[shutdown.Phase]int{shutdown.Leave: 2, shutdown.Done: 4}[phase], "no hook has run")
+			require.Len(t, m.Report().Steps, map[shutdown.Phase]int{shutdown.Leave: 2, shutdown.Done: 4}[phase], "no hook of the server has run")
 		})
 	}
 }
 
-// A start-up that races with a signal serves or fails; it never serves unseen.
+// Start either fails or registers its hook; a server never stays outside the shutdown.
 func TestStartAndBeginAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -139,7 +137,7 @@ func TestStartAndBeginAtTheSameTime(t *testing.T) {
 
 var errBroken = errors.New("broken")
 
-// A brokenListener fails for good.
+// A brokenListener fails permanently.
 type brokenListener struct {
 	net.Listener
 	broken chan struct{}
@@ -150,7 +148,7 @@ func (l brokenListener) Accept() (net.Conn, error) {
 	return nil, errBroken
 }
 
-func TestAServerThatFailsBeginsTheShutdownAndIsItsCause(t *testing.T) {
+func TestAServerThatFailsStartsTheShutdownAndIsItsCause(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	ln := brokenListener{netListen(t), make(chan struct{})}
@@ -168,22 +166,22 @@ func TestAServerThatFailsBeginsTheShutdownAndIsItsCause(t *testing.T) {
 	require.True(t, refused("tcp", other))
 }
 
-func TestAServerWhoseTLSIsImpossibleBeginsTheShutdown(t *testing.T) {
+func TestAServerWithInvalidTLSStartsTheShutdown(t *testing.T) {
 	t.Parallel()
 	m := manager(t, shutdown.Config{})
 	ln := listen(t)
 	var phase shutdown.Phase
 	startOn(t, m, &http.Server{TLSConfig: &tls.Config{
 		Certificates: []tls.Certificate{certificate()},
-		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}, // HTTP/2 requires another
+		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}, // HTTP/2 requires another one
 		MaxVersion:   tls.VersionTLS12,
 	}}, closing{ln, func() { phase = m.Phase() }})
 	require.ErrorContains(t, within(t, "the end", wait(m)), "HTTP/2-required")
-	require.Equal(t, shutdown.Running, phase, "closed before the drain can be interrupted by it")
+	require.Equal(t, shutdown.Running, phase, "the listener is closed before the drain starts")
 	require.True(t, refused("tcp", ln.Addr().String()))
 }
 
-// A closing listener says when.
+// A closing listener calls a function when it is closed.
 type closing struct {
 	net.Listener
 	closes func()
@@ -194,7 +192,7 @@ func (l closing) Close() error {
 	return l.Listener.Close()
 }
 
-func TestACallerThatClosesTheServerDoesNotBeginTheShutdown(t *testing.T) {
+func TestACallerThatClosesTheServerDoesNotStartTheShutdown(t *testing.T) {
 	for name, stop := range map[string]func(*http.Server) error{
 		"Close":    (*http.Server).Close,
 		"Shutdown": func(srv *http.Server) error { return srv.Shutdown(context.Background()) },
@@ -225,7 +223,7 @@ func TestAServerHasOneListener(t *testing.T) {
 	require.NoError(t, end(t, m))
 }
 
-func TestTwoServersOfOneManagerDrainTogether(t *testing.T) {
+func TestTwoServersOfOneManagerDrainConcurrently(t *testing.T) {
 	t.Parallel()
 	m, g := manager(t, shutdown.Config{}), newGate(t)
 	slow, quick := start(t, m, &http.Server{Handler: g}), start(t, m, handle(func(http.ResponseWriter, *http.Request) {}))
@@ -239,66 +237,4 @@ func TestTwoServersOfOneManagerDrainTogether(t *testing.T) {
 	g.Open()
 	require.Equal(t, 200, within(t, "the reply", replies).status)
 	require.NoError(t, end(t, m))
-}
-
-func TestIPv6(t *testing.T) {
-	t.Parallel()
-	m, g := manager(t, shutdown.Config{}), newGate(t)
-	ln := listenOn(t, "tcp6", "[::1]:0")
-	startOn(t, m, &http.Server{Handler: g}, ln)
-	testHeldRequest(t, m, g, newClient(t), "http://"+ln.Addr().String())
-	require.True(t, refused("tcp", ln.Addr().String()))
-}
-
-func TestUnixSocket(t *testing.T) {
-	for name, listen := range map[string]func(t *testing.T, path string) net.Listener{
-		"of its own": func(t *testing.T, path string) net.Listener { return listenOn(t, "unix", path) },
-		"the caller's": func(t *testing.T, path string) net.Listener {
-			ln, err := net.Listen("unix", path)
-			require.NoError(t, err)
-			return ln
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir, err := os.MkdirTemp("", "") // t.TempDir is too long for a socket
-			require.NoError(t, err)
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			path := filepath.Join(dir, "s")
-			m, g := manager(t, shutdown.Config{}), newGate(t)
-			conns := make(chan net.Conn, 100)
-			srv := &http.Server{Handler: g, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				conns <- c
-				return ctx
-			}}
-			startOn(t, m, srv, listen(t, path))
-			silent, err := net.Dial("unix", path)
-			require.NoError(t, err)
-			defer silent.Close()
-
-			c := clientOf(t, &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", path)
-			}})
-			testHeldRequest(t, m, g, c, "http://unix")
-			require.True(t, refused("unix", path))
-			require.IsType(t, &net.UnixConn{}, <-conns)
-			require.Contains(t, steps(m.Report()), "drain http "+path)
-		})
-	}
-}
-
-// testHeldRequest shuts down while a request is held.
-func testHeldRequest(t *testing.T, m *shutdown.Manager, g *gate, c *http.Client, url string) {
-	t.Helper()
-	replies := later(t, c, url)
-	within(t, "the request", g.entered)
-	watch := startWatch(t)
-	ended := wait(m)
-	m.Begin(nil)
-	waitPhase(t, m, shutdown.Drain)
-	require.Empty(t, ended)
-	g.Open()
-	require.Equal(t, reply{status: 200, close: true, proto: 1, body: "held"}, within(t, "the reply", replies))
-	require.NoError(t, within(t, "the end", ended))
-	watch.requireLinger()
 }

@@ -6,50 +6,52 @@ import (
 	"time"
 )
 
-// streams are the requests of an HTTP/2 connection, and how it says good-bye.
+// streams is the state of the requests of an HTTP/2 connection, and sends its first
+// GOAWAY frame.
 //
-// net/http's GOAWAY names the highest stream that it has seen, and discards
-// what the client sends before it has read that. RFC 9113, section 6.8, wants
-// an earlier one that names no limit, so that nothing is discarded that is on
-// its way; net/http does not send it, so we do, past net/http. A frame may take
-// it several writes, and ours must not come in between. So the answers on a
-// connection that is to leave are held until all are ready, or for a moment;
-// and ours is written only if in all that time nothing was written and nothing
-// is being written, which a client that does not read would make last.
+// The GOAWAY of net/http names the last stream that it has read, and net/http discards
+// the requests that the client sends before it has read that frame. RFC 9113, section
+// 6.8, recommends to send a GOAWAY without a limit first, so that no request on its way
+// is discarded. net/http does not do that, so this package writes such a frame to the
+// connection itself. net/http may write a frame in several pieces, and the GOAWAY must
+// not come between them. So the responses on a connection that is to be closed are held
+// until all of them are ready, or for holdLimit. The GOAWAY is sent only if nothing has
+// been written in that time and no write is in progress; a write would block if the
+// client did not read.
 type streams struct {
 	wire *wire
-	used atomic.Bool // this is HTTP/2
+	used atomic.Bool // the connection uses HTTP/2
 
 	mu         sync.Mutex // protects what follows
-	open       int        // handlers that run
-	free       int        // of them that nobody waits for
-	unanswered int        // of them that have not begun to answer
-	held       int        // of those that have come to wait in leave
-	most       int        // unanswered at once, ever
-	moves      int        // begins and ends, ever
-	saidBye    time.Time  // when our GOAWAY was written
-	settled    func()     // says good-bye if nothing has moved since settleLocked
-	settlesAt  time.Time  // when that is to be called
+	open       int        // handlers in progress
+	untracked  int        // of them
+	unanswered int        // of them, without a response header
+	held       int        // of the unanswered, waiting in hold
+	most       int        // the maximum of unanswered
+	moves      int        // how many handlers have begun or ended, in all
+	goAwayAt   time.Time  // when the GOAWAY was written
+	settle     func()     // sends it if nothing has changed since settleLocked
+	settleAt   time.Time  // when settle is to be called
 	released   chan struct{}
-	over       bool // released is closed
+	isReleased bool // released is closed
 }
 
 const (
-	// byeWait bounds how long an answer is held for slower ones.
-	byeWait = 100 * time.Millisecond
-	// When the last answer is ready, requests may be on their way, and what
-	// ended just before may still be written: few and little if the client has
-	// as many in flight as it ever had, else those that it sends when it has
-	// read its latest answers.
+	// holdLimit is how long a response is held for slower ones.
+	holdLimit = 100 * time.Millisecond
+	// When the last response is ready, further requests may be on their way, and
+	// responses that ended just before may still be written. If the client has as many
+	// requests in flight as it ever had, few are on their way. Otherwise the client sends
+	// more when it has read its latest responses.
 	settleFull  = 5 * time.Millisecond
 	settleOther = 25 * time.Millisecond
-	// byeHeeded is how long a client has to stop sending requests.
-	byeHeeded = 500 * time.Millisecond
+	// goAwayGrace is how long a client has to stop sending requests.
+	goAwayGrace = 500 * time.Millisecond
 )
 
-// bye is a GOAWAY frame for stream 0 that names the highest stream there can
-// be, and no error.
-var bye = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}
+// goAway is a GOAWAY frame, on stream 0 and without an error, that names the highest
+// stream number.
+var goAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 
 func (s *streams) begin() {
 	s.mu.Lock()
@@ -61,21 +63,20 @@ func (s *streams) begin() {
 	s.most = max(s.most, s.unanswered)
 }
 
-// setFree adds to the number of handlers that nobody waits for.
-func (s *streams) setFree(n int) {
+func (s *streams) addUntracked(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.free += n
+	s.untracked += n
 }
 
-func (s *streams) onlyFree() bool {
+func (s *streams) onlyUntracked() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.free > 0 && s.open == s.free
+	return s.untracked > 0 && s.open == s.untracked
 }
 
-// answer is called once for each begin, and end after it.
-func (s *streams) answer() {
+// answered is called once after each begin, before end.
+func (s *streams) answered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unanswered--
@@ -90,28 +91,28 @@ func (s *streams) end() {
 	s.settleLocked()
 }
 
-// leaving reports whether leave has been called: the connection ends.
-func (s *streams) leaving() bool {
+// isClosing reports whether hold has been called, so the connection will be closed.
+func (s *streams) isClosing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.released != nil
 }
 
-// toldToGo reports whether the client has been told to send no more requests, or
-// there was no moment for that.
-func (s *streams) toldToGo() bool {
+// goAwayDone reports whether the GOAWAY has been sent, or could not be sent in time.
+func (s *streams) goAwayDone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.over || !s.saidBye.IsZero()
+	return s.isReleased || !s.goAwayAt.IsZero()
 }
 
-// leave returns when an answer may be written. It reports whether that has to
-// make net/http send its GOAWAY: not if the client has ours, and heeds it.
-func (s *streams) leave() (tell bool) {
+// hold blocks until a response may be written. It reports whether the response has to
+// make net/http send its GOAWAY, which is not so if the client has got the first one and
+// still has time to act on it.
+func (s *streams) hold() (netHTTPGoAway bool) {
 	s.mu.Lock()
 	if s.released == nil {
 		s.released = make(chan struct{})
-		time.AfterFunc(byeWait, func() {
+		time.AfterFunc(holdLimit, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.expireLocked()
@@ -124,69 +125,69 @@ func (s *streams) leave() (tell bool) {
 	<-s.released
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.saidBye.IsZero() || time.Since(s.saidBye) > byeHeeded
+	return s.goAwayAt.IsZero() || time.Since(s.goAwayAt) > goAwayGrace
 }
 
-// settleLocked says good-bye and releases the answers, if all are ready and
-// nothing moves for a while.
+// settleLocked starts a timer if all responses are held. If nothing has changed when
+// it expires, it sends the GOAWAY and releases the responses.
 func (s *streams) settleLocked() {
-	if s.over || s.held == 0 || s.held < s.unanswered {
+	if s.isReleased || s.held == 0 || s.held < s.unanswered {
 		return
 	}
-	moves, settle := s.moves, settleOther
+	moves, after := s.moves, settleOther
 	writes, _ := s.wire.writes()
 	if s.held >= s.most {
-		settle = settleFull
+		after = settleFull
 	}
-	s.settlesAt = time.Now().Add(settle)
-	s.settled = func() {
-		if s.moves == moves && !s.over {
+	s.settleAt = time.Now().Add(after)
+	s.settle = func() {
+		if s.moves == moves && !s.isReleased {
 			if now, ended := s.wire.writes(); s.open == s.held && ended && now == writes {
-				s.byeLocked()
+				s.goAwayLocked()
 			}
 			s.releaseLocked()
 		}
 	}
-	settled := s.settled
-	time.AfterFunc(settle, func() {
+	settle := s.settle
+	time.AfterFunc(after, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		settled()
+		settle()
 	})
 }
 
-// expireLocked releases the answers at the end of byeWait. In a process that was
-// frozen the other timer may be late as well: it was the first.
+// expireLocked releases the responses after holdLimit. If the process was suspended, the
+// timer of settleLocked may be late, although it was due first.
 func (s *streams) expireLocked() {
-	if s.settled != nil && !time.Now().Before(s.settlesAt) {
-		s.settled()
+	if s.settle != nil && !time.Now().Before(s.settleAt) {
+		s.settle()
 	}
 	s.releaseLocked()
 }
 
-// byeIfIdle says good-bye on an HTTP/2 connection without requests. It reports
-// whether it did, which it does once.
-func (s *streams) byeIfIdle() bool {
+// goAwayIfIdle sends the GOAWAY on an HTTP/2 connection without requests. It reports
+// whether it did; it does so once.
+func (s *streams) goAwayIfIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ended := s.wire.writes(); !ended || !s.used.Load() || s.open > 0 || !s.saidBye.IsZero() {
+	if _, ended := s.wire.writes(); !ended || !s.used.Load() || s.open > 0 || !s.goAwayAt.IsZero() {
 		return false
 	}
-	s.byeLocked()
-	return !s.saidBye.IsZero()
+	s.goAwayLocked()
+	return !s.goAwayAt.IsZero()
 }
 
-// byeLocked writes with the lock held: begin waits, so no answer can come in
-// between. It does not block, because it writes only where there is room.
-func (s *streams) byeLocked() {
-	if s.saidBye.IsZero() && writable(s.wire.inner()) && s.wire.writeFrame(bye) {
-		s.saidBye = time.Now()
+// goAwayLocked writes while the lock is held. Because begin waits for the lock, no
+// response can come in between. The write does not block, because there is room for it.
+func (s *streams) goAwayLocked() {
+	if s.goAwayAt.IsZero() && writable(s.wire.socket()) && s.wire.writeFrame(goAway) {
+		s.goAwayAt = time.Now()
 	}
 }
 
 func (s *streams) releaseLocked() {
-	if s.released != nil && !s.over {
-		s.over = true
+	if s.released != nil && !s.isReleased {
+		s.isReleased = true
 		close(s.released)
 	}
 }

@@ -9,34 +9,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// As in a process that was frozen for as long as an answer may be held: both
-// timers are late, and nobody knows which of their goroutines runs first.
-func TestALateGoodByeIsNotForgotten(t *testing.T) {
+// If the process was suspended for holdLimit, both timers are late, and either may run
+// first.
+func TestAGoAwayIsSentAlthoughItsTimerIsLate(t *testing.T) {
 	client, _ := connected(t)
 	info := newWire(client)
 	s := &info.streams
 	_, err := info.outer.Write(settings)
 	require.NoError(t, err)
 	s.begin()
-	left := make(chan bool)
-	go func() { left <- s.leave() }()
+	released := make(chan bool)
+	go func() { released <- s.hold() }()
 	deadline := time.Now().Add(30 * time.Second)
 	for held := false; !held; time.Sleep(100 * time.Microsecond) {
-		require.True(t, time.Now().Before(deadline), "the answer is not held")
+		require.True(t, time.Now().Before(deadline), "the response is not held")
 		s.mu.Lock()
 		if held = s.held > 0; held {
-			time.Sleep(time.Until(s.settlesAt)) // no timer gets any further meanwhile
+			time.Sleep(time.Until(s.settleAt)) // the lock keeps the timers from running
 			s.expireLocked()
-			require.False(t, s.saidBye.IsZero())
-			require.True(t, s.over)
+			require.False(t, s.goAwayAt.IsZero())
+			require.True(t, s.isReleased)
 		}
 		s.mu.Unlock()
 	}
-	<-left
+	<-released
 }
 
-// A good-bye between two answers would come too late for the client of the first.
-func TestAnAnswerIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
+// A GOAWAY between two responses would be too late for the first of them.
+func TestAResponseIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
@@ -46,15 +46,15 @@ func TestAnAnswerIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
 		s.begin()
 		begun := time.Now()
 		released := make(chan time.Duration, 2)
-		answer := func() {
-			s.leave()
+		respond := func() {
+			s.hold()
 			released <- time.Since(begun)
 		}
-		go answer()
-		time.Sleep(byeWait / 2)
-		go answer()
+		go respond()
+		time.Sleep(holdLimit / 2)
+		go respond()
 		for range 2 {
-			require.Equal(t, byeWait/2+settleFull, <-released)
+			require.Equal(t, holdLimit/2+settleFull, <-released)
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// What was to be kept to some clients would be served to all, in clear text.
-func TestATLSConfigForClientsButWithoutACertificateIsAnError(t *testing.T) {
+// The server would serve all clients without TLS.
+func TestClientAuthWithoutACertificateIsAnError(t *testing.T) {
 	for name, config := range map[string]*tls.Config{
 		"ClientAuth": {ClientAuth: tls.RequireAndVerifyClientCert},
 		"ClientCAs":  {ClientCAs: x509.NewCertPool()},
@@ -30,7 +30,7 @@ func TestATLSConfigForClientsButWithoutACertificateIsAnError(t *testing.T) {
 			require.Equal(t, shutdown.Running, m.Phase())
 			require.Empty(t, m.Report().Pending)
 
-			// The caller's listener may do TLS.
+			// The caller's listener may do TLS itself.
 			startOn(t, m, &http.Server{TLSConfig: config}, tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{certificate()}}))
 		})
 	}
@@ -52,10 +52,10 @@ func TestStartTLSWithFiles(t *testing.T) {
 	require.Equal(t, "https "+s.Addr().String(), m.Report().Pending[0].Name)
 
 	for name, files := range map[string][2]string{
-		"missing":      {filepath.Join(dir, "none"), keyFile},
-		"mixed up":     {keyFile, certFile},
-		"none at all":  {},
-		"half of them": {certFile, ""},
+		"missing":  {filepath.Join(dir, "none"), keyFile},
+		"mixed up": {keyFile, certFile},
+		"neither":  {},
+		"only one": {certFile, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := httpserver.StartTLS(m, &http.Server{Addr: loopback.Addr()}, files[0], files[1])

@@ -2,7 +2,7 @@ package httpserver
 
 import "golang.org/x/sys/unix"
 
-// unacknowledged reports how many bytes the other end's kernel has not got.
+// unacknowledged returns how many bytes the kernel of the client has not acknowledged.
 func unacknowledged(fd int) int {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package httpserver
 
-// unacknowledged would report how many bytes the other end's kernel has not got.
+// unacknowledged would return how many bytes the client has not acknowledged.
 func unacknowledged(int) int { return 0 }

@@ -13,7 +13,7 @@ import (
 	"github.com/gracefulgo/shutdown/httpserver"
 )
 
-func TestARequestThatIsUntrackedHoldsNobodyUp(t *testing.T) {
+func TestAnUntrackedRequestDoesNotDelayTheDrain(t *testing.T) {
 	for name, proto := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -39,10 +39,10 @@ func TestARequestThatIsUntrackedHoldsNobodyUp(t *testing.T) {
 			ended := wait(m)
 			m.Begin(nil)
 			waitRefused(t, s.Addr().String())
-			require.Empty(t, profile, "there is other work")
+			require.Empty(t, profile, "another request is in flight")
 			g.Open()
 			require.Equal(t, 200, within(t, "the work", work).status)
-			require.NoError(t, within(t, "the end", ended), "it is not cut off, for nobody waits for it")
+			require.NoError(t, within(t, "the end", ended), "the untracked request is not reported as cut off")
 			require.Error(t, within(t, "the profile", profile).err)
 			require.Empty(t, m.Report().CutOff)
 			within(t, "the drain", s.Drained())
@@ -50,8 +50,8 @@ func TestARequestThatIsUntrackedHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// The context of a request that is over, on a connection that has another one.
-func TestAContextThatHasOutlivedItsRequestDoesNotReachTheNext(t *testing.T) {
+// The connection has another request when the context of the first one is used.
+func TestAContextKeptAfterItsRequestDoesNotAffectTheNextRequest(t *testing.T) {
 	for name, proto := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +80,7 @@ func TestWithoutARequestUntrackAndSetNameDoNothing(t *testing.T) {
 	httpserver.SetName(t.Context(), "name")
 }
 
-func TestARequestHasTheNameThatItIsGiven(t *testing.T) {
+func TestSetNameNamesTheRequest(t *testing.T) {
 	for name, proto := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +92,7 @@ func TestARequestHasTheNameThatItIsGiven(t *testing.T) {
 			})
 			url, c := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) }), proto.client(t)
 			require.Equal(t, "GET /orders/{id}", get(t, c, url+"/orders/17").body)
-			require.NotContains(t, get(t, c, url+"/orders/17?more=%0A").body, "\n", "nobody can forge lines of a log")
+			require.NotContains(t, get(t, c, url+"/orders/17?more=%0A").body, "\n", "a name cannot forge lines of a log")
 		})
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// BenchmarkWait shows how long after the end of the last request the shutdown
-// is over, for a request that ends so long after its beginning. http.Server
-// polls, with pauses of up to half a second.
+// BenchmarkWait measures the time from the end of the last request to the end of the
+// shutdown, for requests of different lengths. http.Server polls, with pauses of up to
+// half a second.
 //
 //	go test -run '^$' -bench Wait -benchtime 5x ./httpserver
 func BenchmarkWait(b *testing.B) {

@@ -20,8 +20,8 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// echo is a server that takes a millisecond or two and speaks HTTP/1 and
-// HTTP/2 in clear text.
+// echo returns a server for HTTP/1 and cleartext HTTP/2 whose handler takes a
+// millisecond or two.
 func echo() *http.Server {
 	srv := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -33,7 +33,7 @@ func echo() *http.Server {
 	return srv
 }
 
-// underLoad calls stop while clients hammer addr, and returns what they saw.
+// underLoad calls stop while clients send requests, and returns their results.
 func underLoad(t *testing.T, clients load.Clients, stop func() error) load.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
@@ -41,7 +41,7 @@ func underLoad(t *testing.T, clients load.Clients, stop func() error) load.Resul
 	run := clients.Start(ctx)
 	require.NoError(t, run.Warm(ctx, 3))
 	require.NoError(t, stop())
-	cancel() // gives up dials that nobody answers any more
+	cancel() // ends dials that get no answer
 	return run.Wait()
 }
 
@@ -61,7 +61,7 @@ func shutdownUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	})
 }
 
-// plainUnderLoad is the same with nothing but http.Server.Shutdown.
+// plainUnderLoad is the same with http.Server.Shutdown alone.
 func plainUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	t.Helper()
 	ln, err := net.Listen("tcp", loopback.Addr())
@@ -79,10 +79,10 @@ func plainUnderLoad(t *testing.T, mode load.Mode, n int) load.Result {
 	return result
 }
 
-// A client that is silent for 50 ms while the server drains loses its connection
-// with reason, and so may one with HTTP/2 whose answer was held for 100 ms. On a
-// busy machine that happens, to a goroutine that stands still: such a loss says
-// nothing, and the round is repeated. None may be lost without such a reason.
+// The server may close the connection of a client that is silent for 50 ms during the
+// drain, and an HTTP/2 connection whose response was held for 100 ms. On a busy machine
+// this may happen because a goroutine is not scheduled. Such a round is repeated. No
+// request may be lost for another reason.
 func TestAShutdownUnderLoadLosesNoRequest(t *testing.T) {
 	for _, mode := range []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestAShutdownUnderLoadLosesNoRequest(t *testing.T) {
 				if r.Losses() > 0 {
 					require.Greater(t, r.Silence, 40*time.Millisecond, r.Kinds())
 					silent++
-					require.LessOrEqual(t, silent, 2*rounds, "this machine is too busy to tell")
+					require.LessOrEqual(t, silent, 2*rounds, "this machine is too slow for this test")
 					continue
 				}
 				good++
@@ -101,8 +101,8 @@ func TestAShutdownUnderLoadLosesNoRequest(t *testing.T) {
 	}
 }
 
-// The negative control. One round may be lucky, many are not.
-func TestAPlainShutdownUnderLoadLosesRequests(t *testing.T) {
+// One round may lose nothing, but not many rounds.
+func TestControlAPlainShutdownUnderLoadLosesRequests(t *testing.T) {
 	for range 10 * rounds {
 		for _, mode := range []load.Mode{load.NewConn, load.KeepAlive, load.HTTP2} {
 			if r := plainUnderLoad(t, mode, 32); r.Losses() > 0 {
@@ -111,28 +111,28 @@ func TestAPlainShutdownUnderLoadLosesRequests(t *testing.T) {
 			}
 		}
 	}
-	t.Fatal("the check does not find what it should find")
+	t.Fatal("the test does not detect lost requests")
 }
 
-// With many streams at once on one connection the server can do a lot but not
-// everything: what a client sends before it has read the GOAWAY is lost. On a
-// machine with nothing else to do it is none; see examples/zerodrop. On one that
-// is so busy that it cannot have all answers ready within 100 ms it is all that
-// net/http would lose, which says nothing; with fewer streams it may be able to.
-func TestManyStreamsOnOneConnectionLoseFarLess(t *testing.T) {
+// With many streams on one connection, the server cannot prevent every loss: requests
+// that a client sends before it has read net/http's GOAWAY are lost. An idle machine
+// loses none; see examples/zerodrop. A machine that cannot have all responses ready
+// within 100 ms loses what net/http would lose, which proves nothing; with fewer streams
+// it may succeed.
+func TestManyStreamsOnOneConnectionLoseFewerRequests(t *testing.T) {
 	var with, without, late int
-	for told := 0; told < rounds || without < 20 || 2*with >= without; {
+	for counted := 0; counted < rounds || without < 20 || 2*with >= without; {
 		n := max(4, 32>>(late/rounds))
 		r := shutdownUnderLoad(t, load.HTTP2Shared, n)
 		t.Logf("%d streams: %d of %d requests lost, slowest %v", n, r.Losses(), r.Requests, r.Slowest)
 		if r.Losses() > 0 && r.Slowest > 90*time.Millisecond {
 			late++
-			require.LessOrEqual(t, late, 3*rounds, "this machine is too busy to tell")
+			require.LessOrEqual(t, late, 3*rounds, "this machine is too slow for this test")
 			continue
 		}
-		told++
+		counted++
 		with += r.Losses()
 		without += plainUnderLoad(t, load.HTTP2Shared, n).Losses()
-		require.Less(t, told, 10*rounds, "lost: %d, and %d without the library", with, without)
+		require.Less(t, counted, 10*rounds, "lost: %d, and %d without the library", with, without)
 	}
 }

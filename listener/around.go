@@ -6,61 +6,61 @@ import (
 	"reflect"
 )
 
-// Around returns a Listener for outer, which wraps inner: which gets connections
-// from inner's Accept, and hands out what it makes of them. Draining the Listener
-// drains inner while outer goes on, so that nobody is lost in either; then both
-// are closed.
+// Around returns a Listener for outer, which wraps inner: outer takes connections
+// from inner's Accept and returns them, possibly changed. Draining the returned
+// Listener drains inner while outer goes on accepting, so that no connection is lost
+// in either of them. Then both are closed.
 //
-// Several may be around one: cmux and its like make many listeners of one. The
-// first that drains drains them all, for a client cannot tell which it would
-// reach. What inner has handed out and is still inside of one of them, because
-// its client has to send something first, has 50 ms in which nothing comes out.
+// Several Listeners may be around the same inner, as with cmux, which makes many
+// listeners of one. The first Drain drains all of them, because a client cannot choose
+// which of them it reaches. Connections that inner has returned and outer has not, for
+// example because outer waits for the client's first bytes, are waited for until
+// outer has returned nothing for 50 ms.
 //
-// [New] finds inner by itself in most cases.
+// [New] calls Around by itself in most cases.
 func Around(outer net.Listener, inner *Listener) *Listener {
 	l := wrap(outer)
-	l.socket = nil // inner's
-	l.below = inner
+	l.socket = nil // it is inner's
+	l.wraps = inner
 	inner.wrapped.Store(true)
 	return l
 }
 
-// base is the Listener whose socket it is.
+// base returns the Listener that has the socket.
 func (l *Listener) base() *Listener {
-	for l.below != nil {
-		l = l.below
+	for l.wraps != nil {
+		l = l.wraps
 	}
 	return l
 }
 
-// cameOut counts a connection that has come out of all that is around the base.
-func (l *Listener) cameOut() {
-	if l.below == nil || l.wrapped.Load() {
+// countDelivered counts a connection that has left the outermost listener.
+func (l *Listener) countDelivered() {
+	if l.wraps == nil || l.wrapped.Load() {
 		return
 	}
 	base := l.base()
-	base.out.Add(1)
-	base.signal()
+	base.delivered.Add(1)
+	base.wake()
 }
 
-// inside reports whether something around the listener may have connections that
-// it has not handed out.
-func (l *Listener) inside() bool {
-	return l.wrapped.Load() && l.out.Load() < l.handed.Load()
+// hasUndelivered reports whether a listener around this one may hold connections
+// that it has not returned.
+func (l *Listener) hasUndelivered() bool {
+	return l.wrapped.Load() && l.delivered.Load() < l.accepted.Load()
 }
 
-// drainBelow is the drain of a Listener that is around others.
-func (l *Listener) drainBelow(ctx context.Context) error {
+// drainBase drains a Listener that is around another.
+func (l *Listener) drainBase(ctx context.Context) error {
 	err := l.base().Drain(ctx)
-	// The base is closed, and that is what counts. Whatever is around it may say
-	// that it has been so before.
+	// The base is closed. Closing a wrapper may fail because of that.
 	_ = l.Close()
 	return err
 }
 
-// listenerIn looks for the Listener that ln wraps.
-func listenerIn(ln net.Listener) *Listener {
-	for range 10 { // one that wraps itself has no end
+// wrappedListener returns the Listener that ln wraps, or nil.
+func wrappedListener(ln net.Listener) *Listener {
+	for range 10 { // a listener may wrap itself
 		v := reflect.ValueOf(ln)
 		for v.Kind() == reflect.Pointer && !v.IsNil() {
 			v = v.Elem()

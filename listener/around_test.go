@@ -14,7 +14,7 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// counting is what everybody writes who wants to count connections.
+// counting is a wrapper that counts connections, as many programs have it.
 type counting struct {
 	*listener.Listener
 	n atomic.Int64
@@ -28,14 +28,14 @@ func (c *counting) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// private does not say what it wraps.
+// private does not reveal what it wraps.
 type private struct{ inner net.Listener }
 
 func (l private) Accept() (net.Conn, error) { return l.inner.Accept() }
 func (l private) Close() error              { return l.inner.Close() }
 func (l private) Addr() net.Addr            { return l.inner.Addr() }
 
-// limited hands out so many connections at once, as netutil.LimitListener.
+// limited has a limit of open connections, like netutil.LimitListener.
 type limited struct {
 	net.Listener
 	free chan struct{}
@@ -63,19 +63,19 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A wrapper hands out what the Listener below it has accepted. Close on it would
-// reset who is in the queue.
-func TestNobodyIsLostInAWrapper(t *testing.T) {
+// The wrapper has to return what the Listener below it has accepted. Closing it
+// instead would reset the connections in the queue.
+func TestAWrappedListenerDrainsWithoutLosingConnections(t *testing.T) {
 	wrappers := map[string]func(*listener.Listener) *listener.Listener{
 		"embeds a Listener":     func(l *listener.Listener) *listener.Listener { return listener.New(&counting{Listener: l}) },
 		"embeds a net.Listener": func(l *listener.Listener) *listener.Listener { return listener.New(opaque{l}) },
 		"two of them": func(l *listener.Listener) *listener.Listener {
 			return listener.New(opaque{&counting{Listener: l}})
 		},
-		"around one that New has made": func(l *listener.Listener) *listener.Listener {
+		"around one that New has returned": func(l *listener.Listener) *listener.Listener {
 			return listener.New(opaque{listener.New(&counting{Listener: l})})
 		},
-		"does not say what it wraps": func(l *listener.Listener) *listener.Listener {
+		"does not reveal what it wraps": func(l *listener.Listener) *listener.Listener {
 			return listener.Around(private{l}, l)
 		},
 		"at its limit": func(l *listener.Listener) *listener.Listener { return listener.New(limit(l, 1)) },
@@ -96,11 +96,11 @@ func TestNobodyIsLostInAWrapper(t *testing.T) {
 				served, ends := s.wait()
 				require.Equal(t, 50, served)
 				require.ErrorIs(t, ends[0], net.ErrClosed)
-				require.NoError(t, base.Drain(soonContext(t)), "it has drained")
+				require.NoError(t, base.Drain(soonContext(t)), "the base has drained too")
 			})
 		}
 	}
-	t.Run("the control: without Around", func(t *testing.T) {
+	t.Run("control: without Around", func(t *testing.T) {
 		t.Parallel()
 		base := listen(t, "tcp", "127.0.0.1:0")
 		clients := dialMany(t, base.Addr(), 50)
@@ -109,7 +109,7 @@ func TestNobodyIsLostInAWrapper(t *testing.T) {
 	})
 }
 
-func TestATLSListenerDrainsWhatItIsMadeOf(t *testing.T) {
+func TestATLSListenerDrainsTheListenerItWraps(t *testing.T) {
 	base := listen(t, "tcp", "127.0.0.1:0")
 	ln := listener.New(tls.NewListener(base, &tls.Config{MinVersion: tls.VersionTLS13}))
 	require.NoError(t, ln.Drain(soonContext(t)))
@@ -117,8 +117,9 @@ func TestATLSListenerDrainsWhatItIsMadeOf(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-// A mux is what cmux is: it reads from each connection, and hands it to one of two
-// listeners. When its Accept fails, it throws away what it has.
+// A mux works like cmux: it reads from each connection and passes it to one of two
+// listeners. When Accept of the root fails, it closes the connections that it still
+// has.
 type mux struct {
 	root  net.Listener
 	parts [2]muxed
@@ -178,14 +179,14 @@ func (m *mux) serve(sniff func(net.Conn) int) {
 	conns.Wait()
 }
 
-func TestNobodyIsLostInAMux(t *testing.T) {
+func TestAMuxDrainsWithoutLosingConnections(t *testing.T) {
 	base := listen(t, "tcp", "127.0.0.1:0")
 	m := newMux(base)
 	var sorted atomic.Int64
 	var sorting sync.WaitGroup
 	sorting.Go(func() {
 		m.serve(func(net.Conn) int {
-			time.Sleep(30 * time.Millisecond) // until the client has sent something
+			time.Sleep(30 * time.Millisecond) // the client is slow to send its first bytes
 			return int(sorted.Add(1) % 2)
 		})
 	})
@@ -200,12 +201,12 @@ func TestNobodyIsLostInAMux(t *testing.T) {
 	for _, s := range []*server{one, two} {
 		served, ends := s.wait()
 		require.Equal(t, 25, served)
-		require.ErrorIs(t, ends[0], net.ErrClosed, "it is no error of the mux that it has drained")
+		require.ErrorIs(t, ends[0], net.ErrClosed, "the mux reports the drain as a closed listener")
 	}
 }
 
-// The mux has a connection that never says whose it is.
-func TestASilentConnectionInAMuxDoesNotHoldTheDrain(t *testing.T) {
+// The mux waits for the first bytes of a connection that sends none.
+func TestASilentConnectionInAMuxDoesNotDelayTheDrain(t *testing.T) {
 	base := listen(t, "tcp", "127.0.0.1:0")
 	m := newMux(base)
 	silent := make(chan struct{})

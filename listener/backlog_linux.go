@@ -2,8 +2,8 @@ package listener
 
 import "golang.org/x/sys/unix"
 
-// backlog counts the connections that wait to be accepted. For a socket that
-// is not TCP it is 0. (gVisor says 0 always, so it is good for words only.)
+// backlog returns the length of the accept queue of a TCP socket, and 0 for other
+// sockets. gVisor always says 0, so use it in error messages only.
 func backlog(fd int) int {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {

@@ -1,35 +1,14 @@
-// Package listener has a TCP and Unix listener that can be closed without
-// resetting anyone.
+// Package listener provides a TCP and Unix socket listener that can be closed
+// without losing connections.
 //
-// A client is connected as soon as the kernel has finished the handshake, long
-// before the program has called Accept. Until then the connection waits in the
-// listener's queue, often with a request already in its buffer, and closing the
-// listener resets every connection there. A handshake that is only half done
-// ends the same way: the client believes that it is connected, and its first
-// bytes are answered with a reset. Under load a plain Close costs a few
-// requests each time.
+// A client is connected as soon as the kernel has completed the handshake, before
+// the program calls Accept. Until then the connection waits in the listener's accept
+// queue, often with a request already in its receive buffer. Closing the listener
+// resets every connection in that queue. It also resets every client whose handshake
+// is half done. Under load, a plain Close loses a few requests each time.
 //
-// [Listener.Drain] closes a listener in an order that loses none of them:
-//
-//  1. The kernel drops new SYNs: no more handshakes begin.
-//  2. Handshakes that are under way finish. That takes as long as one of the last
-//     minute or two, but at least 100 us. If it may take more than a millisecond,
-//     or one has been seen that does, Drain asks the kernel who is in a handshake,
-//     and waits for them, for 1.5 s at the most.
-//  3. The connections in the kernel's queue are taken from it, and the kernel
-//     refuses everyone from then on.
-//  4. Accept hands them out, and then returns [net.ErrClosed].
-//
-// A client that dials between steps 1 and 3 hears nothing, repeats its SYN after a
-// second, and is then refused or reaches whoever listens on the port next. Without
-// clients on slow networks that is a tenth of a millisecond (BenchmarkWindow),
-// because steps 1 to 3 are one go on one thread.
-//
-// # Use
-//
-// Any server that has an accept loop stops like this. The loop needs no change;
-// what matters is to wait for it before waiting for the connections, because
-// the last ones may just be leaving Accept when Drain returns.
+// [Listener.Drain] closes a listener without these losses. It works with any server
+// that has an accept loop:
 //
 //	var conns, loop sync.WaitGroup
 //	loop.Go(func() {
@@ -43,47 +22,68 @@
 //		}
 //	})
 //	...
-//	err := ln.Drain(ctx) // take nothing new
-//	loop.Wait()          // everything accepted is counted
-//	conns.Wait()         // finish it
+//	err := ln.Drain(ctx) // stop accepting
+//	loop.Wait()          // all accepted connections are in conns
+//	conns.Wait()         // finish them
 //
-// With net/http, wait for Serve to return before calling Server.Shutdown.
+// Wait for the accept loop first: Drain may return while Accept is still returning
+// the last connection. With net/http, wait for Serve to return before calling
+// Server.Shutdown. Packages httpserver and grpcserver do this.
 //
-// # Whose socket it is
+// # Order of events
 //
-// Steps 1 and 3 change the socket, and a socket may have several owners: the parent
-// that passed it on, a systemd socket unit, a child that inherits it. So there
-// are three ways to make a Listener. [Listen] makes a socket of its own and does
-// all four steps. [New] takes a listener that the caller made: Accept empties the
-// queue, while new connections come, and then the listener is closed. [Shared]
-// takes one whose other owner goes on accepting; the queue is that owner's too, so
-// Drain only closes this copy.
+// Drain closes a listener made by [Listen] in four steps:
 //
-// # Wrappers
+//  1. The kernel drops new SYNs, so no new handshake starts.
+//  2. Handshakes in progress complete. Drain allows the longest round-trip time
+//     measured in the last minute or two, and at least 100 us. If that is more than
+//     1 ms, or a handshake in progress takes longer, Drain asks the kernel for the
+//     list of handshakes and waits for them, for up to 1.5 s.
+//  3. The connections are taken from the accept queue, and the kernel refuses all
+//     further ones.
+//  4. Accept returns the connections that were taken, and then [net.ErrClosed].
 //
-// A listener that wraps a Listener drains like that one if it is given to [New],
-// which most servers of this module do by themselves, or to [Around]. This goes
-// for tls.NewListener, netutil.LimitListener, go-proxyproto and cmux, among
-// others. Wrapped around a listener of package net they are like any other.
+// A client that dials between steps 1 and 3 gets no answer. It repeats its SYN after
+// one second, and is then refused or connects to whatever listens on the port by then.
+// Without clients on slow networks, that gap is a tenth of a millisecond (see
+// BenchmarkWindow), because steps 1 to 3 run without interruption on one thread.
 //
-// # What depends on the system
+// # Sockets with several owners
 //
-// Step 1 is a filter on the socket, on Linux, or, where that needs a privilege that
-// the program does not have, a minimal TTL that SYNs do not reach; a connection
-// that was half done is then served a retransmission later. Where a sandbox forbids
-// both, handshakes that are half done in step 3 are reset. So they are with New,
-// for TCP on other systems, and for an abstract Unix socket, as is one that ends in
-// the microseconds before the listener is closed. For a Unix socket made by Listen,
-// on every system, step 1 is the removal of the path, after which another process
-// can bind it at once.
+// Steps 1 and 3 change the socket, which may have other owners: a parent process, a
+// systemd socket unit, or a child process that inherited it. There are therefore
+// three kinds of Listener:
 //
-// Step 2 asks the kernel over a sock_diag netlink socket. Where a sandbox forbids
-// that, it is left out.
+//   - [Listen] and [ListenWith] create a socket of their own. Draining takes all four
+//     steps.
+//   - [New] takes a listener that the caller created. Draining accepts connections
+//     until the queue is empty, and then closes the listener.
+//   - [Shared] takes a listener whose other owner goes on accepting. The connections
+//     in the queue are left to that owner, so draining only closes this copy.
 //
-// With New, Drain looks into the kernel's queue. On Windows, and with a wrapper
-// that does not give access to the socket, nobody can look, so the queue counts as
-// empty when an Accept call has waited for 50 ms and got nothing, or after a
-// second; time in which the process stands still does not count. Wrap the Listener
-// rather than what it is made from: tls.NewListener(ln, config) leaves Drain what
-// it needs.
+// # Wrapped listeners
+//
+// [New] and [Around] make a listener that wraps a Listener drain like that Listener.
+// Examples are tls.NewListener, netutil.LimitListener, go-proxyproto and cmux. Wrap the
+// Listener rather than the listener of package net: a wrapper around the latter hides
+// the socket that Drain needs.
+//
+// # Platforms
+//
+// Step 1 needs Linux. It attaches a filter to the socket. Without the privilege for that
+// it sets a minimum TTL that no SYN reaches; a connection whose handshake was in progress
+// then receives its data only when the client retransmits it. Where a sandbox forbids
+// both, handshakes in progress at step 3 are reset. They are also reset with New, for
+// TCP on other systems, and for an abstract Unix socket; with these, so is a connection
+// that completes in the microseconds before the listener is closed. For a Unix socket
+// made by Listen, step 1 removes the path, on every system. Another process can bind it
+// at once.
+//
+// Step 2 uses a sock_diag netlink socket. Where a sandbox forbids that, Drain does
+// not wait for handshakes.
+//
+// With New, Drain asks the kernel whether the queue is empty. It cannot ask on
+// Windows, or if a wrapper hides the socket. It then treats the queue as empty when
+// Accept has waited for 50 ms without a connection, or after 1 s. Time in which the
+// process does not run is not counted.
 package listener

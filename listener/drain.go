@@ -8,50 +8,49 @@ import (
 )
 
 const (
-	// A handshake needs one more round trip, or, if the client's ACK was lost,
-	// the SYN-ACK that the kernel repeats after 1 s. What has not finished by
-	// then most likely never will: a port scan, a flood of forged SYNs.
+	// A handshake needs one more round trip or, if the client's ACK was lost, the
+	// SYN-ACK that the kernel repeats after 1 s. One that takes longer most likely
+	// never completes: a port scan, a flood of forged SYNs.
 	handshakeLimit = 1500 * time.Millisecond
 
-	// A handshake that is given up by the client is no event for us, so it is
-	// looked for this often; likewise connections that another owner of the
-	// socket takes from the queue. Nothing is looked for while there is none.
-	lookAgain = 10 * time.Millisecond
+	// pollInterval is how often Drain looks for handshakes that the client has
+	// given up, and for connections that another owner has taken from the queue.
+	// Neither is an event for this process. Drain polls only while there are some.
+	pollInterval = 10 * time.Millisecond
 
-	// Between the last SYN and the close of the port is the time of the slowest
-	// handshake of late, or the shortest window. It is as long as that only if
-	// everybody is near: else the kernel is asked who is in a handshake, which takes
-	// it some milliseconds.
-	shortestWindow = 100 * time.Microsecond
-	longestWindow  = time.Millisecond
+	// SYNs are dropped for the longest round-trip time of recent handshakes, and
+	// for minSYNGap at least, before connections are refused. If that exceeds
+	// maxSYNGap, Drain asks the kernel for the handshakes in progress instead,
+	// which takes some milliseconds.
+	minSYNGap = 100 * time.Microsecond
+	maxSYNGap = time.Millisecond
 
-	// Where nobody can look into the queue, Drain counts the turns of this length
-	// that Accept has waited: a process that is stopped, or throttled, for however
-	// long has waited for one of them only.
-	turn = 10 * time.Millisecond
+	// Where Drain cannot look into the queue, it counts intervals of this length in
+	// which Accept has waited. However long the process is stopped or throttled,
+	// that counts as one interval.
+	acceptInterval = 10 * time.Millisecond
 
-	// After so many in vain, one after the other, the queue counts as empty.
-	quietTurns = 5
+	// The queue is treated as empty after quietIntervals in a row without a
+	// connection.
+	quietIntervals = 5
 
-	// After so many in all the drain ends in any case: clients that dial all the
-	// time must not keep it from that.
-	limitTurns = 100
+	// The drain ends after maxIntervals, so that clients that dial all the time
+	// cannot prolong it.
+	maxIntervals = 100
 )
 
-// Drain closes the listener when nobody is left in its queue; see the package
-// comment for the steps. It returns nil once everyone who was connected has been
-// taken by an Accept call, and the listener is closed. It accepts nothing itself:
-// goroutines must go on calling Accept until they get [net.ErrClosed]. If there is
-// no such goroutine, Drain succeeds at once if the queue is empty, and waits
-// for one otherwise.
+// Drain closes the listener when its queue is empty; the package documentation has
+// the steps. It blocks until Accept has taken every connection from the queue. It
+// accepts nothing itself: goroutines must go on calling Accept until that returns
+// [net.ErrClosed]. If there is no such goroutine, Drain returns at once if the queue
+// is empty, and otherwise waits for one.
 //
-// When ctx ends first, the listener is closed at once, and the error says what
-// was left and wraps [context.Cause] of ctx. A Close meanwhile ends Drain with an
-// error that wraps net.ErrClosed.
+// If ctx ends first, Drain closes the listener. Its error says what was left in the
+// queue and wraps [context.Cause] of ctx. A call of Close during the drain ends it with
+// an error that wraps net.ErrClosed.
 //
-// A further call, at the same time or later, waits for the first one and returns
-// its result; its own context ends only its waiting. After Close, Drain returns
-// nil. A [Shared] listener is just closed.
+// A second call waits for the first and returns its result. Its context ends only its
+// own wait. After Close, Drain returns nil. A [Shared] listener is only closed.
 func (l *Listener) Drain(ctx context.Context) error {
 	l.mu.Lock()
 	first := !l.draining
@@ -83,36 +82,36 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.isClosed() {
 		return nil
 	}
-	if l.below != nil {
-		return l.drainBelow(ctx)
+	if l.wraps != nil {
+		return l.drainBase(ctx)
 	}
 	var limit time.Time // of the wait for handshakes; zero if there is none
 	if l.stopNew() {
 		limit = time.Now().Add(handshakeLimit)
 	}
-	vain := 0  // turns since Accept has last returned
-	turns := 0 // turns in all, without those in which nobody accepts
-	due := time.Now().Add(turn)
+	quiet := 0     // intervals since Accept has last returned
+	intervals := 0 // in all, without those in which Accept was not called
+	due := time.Now().Add(acceptInterval)
 	for {
 		left, again := l.left(limit)
 		if left == "" && l.tcp && !isDone(l.stopped) && l.stop(0) {
-			continue // who came in the last moment is to be handed out
+			continue // a connection may have arrived since
 		}
-		blind := left == unknown || left == inside
-		if left == "" || blind && turns >= limitTurns && l.accepting.Load() > 0 {
+		unseen := left == unknown || left == undelivered
+		if left == "" || unseen && intervals >= maxIntervals && l.accepting.Load() > 0 {
 			return l.finish()
 		}
 		select {
-		case <-l.moved:
-			vain = 0
+		case <-l.changed:
+			quiet = 0
 		case <-time.After(again):
-			if !blind || l.accepting.Load() == 0 {
+			if !unseen || l.accepting.Load() == 0 {
 				continue
 			}
-			if vain++; vain == quietTurns {
+			if quiet++; quiet == quietIntervals {
 				select {
-				case <-l.moved: // both were ready, as after a standstill
-					vain = 0
+				case <-l.changed: // both were ready: the process has not run for a while
+					quiet = 0
 				default:
 					return l.finish()
 				}
@@ -120,21 +119,22 @@ func (l *Listener) drain(ctx context.Context) error {
 		case <-l.closed:
 			return l.finish()
 		case <-ctx.Done():
-			_ = l.Close() // that the drain was cut short is the news
+			_ = l.Close() // the other error matters
 			return fmt.Errorf("listener: drain %s: closed with %s: %w", l.Addr(), left, context.Cause(ctx))
 		}
-		// Whoever comes begins the wait for a turn in vain anew, but not this one.
+		// A connection resets quiet but does not restart the interval.
 		if now := time.Now(); !now.Before(due) {
-			turns++
-			if due = due.Add(turn); due.Before(now) {
-				due = now.Add(turn) // what was missed is not made up for
+			intervals++
+			if due = due.Add(acceptInterval); due.Before(now) {
+				due = now.Add(acceptInterval) // missed intervals are not counted
 			}
 		}
 	}
 }
 
-// finish closes the listener, unless Close has come first: a closed socket looks
-// like one with an empty queue, so it would pass for a success.
+// finish closes the listener. It returns an error if Close was called before: a closed
+// socket looks like one with an empty queue, so the drain would appear to have
+// succeeded.
 func (l *Listener) finish() error {
 	first, err := l.close()
 	if !first {
@@ -143,83 +143,81 @@ func (l *Listener) finish() error {
 	return err
 }
 
-// What cannot be counted.
+// What left returns when it does not know the number of connections.
 const (
-	unknown = "a queue that cannot be looked into"
-	inside  = "connections in what the listener is wrapped in"
+	unknown     = "a queue that cannot be inspected"
+	undelivered = "connections inside a listener that wraps it"
 )
 
-// left says what a Close would reset now, in words; "" is nothing. Without any
-// event it is worth asking again after the time that it returns.
+// left describes what a Close would reset now; "" means nothing. If no event comes
+// first, the caller should ask again after the returned time.
 func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 	n, ok := l.queued()
 	if !ok {
-		return unknown, turn
+		return unknown, acceptInterval
 	}
 	if n == 0 {
 		if time.Now().Before(limit) && len(handshakes(l.Addr())) > 0 {
-			return "a handshake half done", lookAgain
+			return "a handshake in progress", pollInterval
 		}
-		// What was no handshake any more may be in the queue by now, so the queue
-		// is the last to be looked at.
+		// A handshake that has completed since may be in the queue, so look there
+		// last.
 		n, _ = l.queued()
 	}
 	switch {
 	case n > 0:
-		return "at least " + connections(n) + " in its queue", lookAgain
-	case l.inside():
-		return inside, turn
+		return "at least " + connections(n) + " in its queue", pollInterval
+	case l.hasUndelivered():
+		return undelivered, acceptInterval
 	}
 	return "", 0
 }
 
 func (l *Listener) queued() (n int, ok bool) {
 	if isDone(l.stopped) {
-		return l.caught.len(), true
+		return l.pending.len(), true
 	}
 	return queued(l.socket)
 }
 
-// stopNew sees to it that no more clients get connected, where no other owner of
-// the socket can be hurt. It reports whether handshakes may be under way that have
-// to be waited for. Where new ones go on beginning, to wait for the present ones
-// gains nothing: over a slow network some are always under way, and on a fast one
-// looking for them takes longer than they do.
+// stopNew keeps new clients from connecting, if the socket has no other owner. It
+// reports whether the caller has to wait for handshakes. If new handshakes go on
+// starting, waiting gains nothing: on a slow network some are always in progress, and
+// on a fast one looking for them takes longer than they do.
 //
-// Nothing has to undo it: the socket is ours alone, and from here on every way
-// ends in closing it.
-func (l *Listener) stopNew() (handshakes bool) {
+// Nothing has to be undone: the socket has no other owner and is closed in any case.
+func (l *Listener) stopNew() (waitForHandshakes bool) {
 	if l.path != nil {
 		l.path.remove()
 	}
 	if !l.tcp {
 		return false
 	}
-	if window, ok := l.window(); ok {
-		return !l.stop(window) && l.dropping.Load()
+	if gap, ok := l.chooseSYNGap(); ok {
+		return !l.stop(gap) && l.dropping.Load()
 	}
 	l.dropping.Store(true) // before any connection can inherit it
 	return stopSYN(l.socket)
 }
 
-// window returns for how long handshakes may go on when no more may begin. It is
-// not ok if one may take longer than a short while.
-func (l *Listener) window() (window time.Duration, ok bool) {
-	window = max(shortestWindow, l.slowest.at(time.Now()))
-	if window > longestWindow {
+// chooseSYNGap returns for how long to drop SYNs before connections are refused. It is not
+// ok if a handshake in progress may take longer than maxSYNGap.
+func (l *Listener) chooseSYNGap() (gap time.Duration, ok bool) {
+	gap = max(minSYNGap, l.rtt.get(time.Now()))
+	if gap > maxSYNGap {
 		return 0, false
 	}
-	begun := handshakes(l.Addr())
-	if len(begun) == 0 {
-		return window, true
+	first := handshakes(l.Addr())
+	if len(first) == 0 {
+		return gap, true
 	}
-	time.Sleep(lookAgain) // nobody is kept waiting yet
+	time.Sleep(pollInterval) // clients can still connect
 	for h := range handshakes(l.Addr()) {
-		if begun[h] {
+		if first[h] {
 			return 0, false
 		}
 	}
-	return window, true
+	return gap, true
 }
 
 func connections(n int) string {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// From linux/inet_diag.h; x/sys/unix does not have them. The ports and
-// addresses are in network byte order.
+// From linux/inet_diag.h; x/sys/unix does not have them. Ports and addresses are
+// in network byte order.
 type (
 	diagSocket struct {
 		SourcePort, DestPort [2]byte
@@ -33,16 +33,16 @@ type (
 	}
 )
 
-// A handshake is one that is half done.
+// A handshake identifies a handshake in progress.
 type handshake = diagSocket
 
-// handshakes returns those that the kernel is in the middle of with clients of
-// the listener at addr. It asks as ss(8) does, which everyone may. If it gets no
-// answer, it knows of none; and in a SYN flood the kernel itself does not (SYN
-// cookies).
+// handshakes returns the handshakes in progress between the kernel and clients of
+// the listener at addr. It asks as ss(8) does, which needs no privilege. It returns
+// none if the kernel does not answer. In a SYN flood the kernel itself does not know
+// (SYN cookies).
 //
-// Others that listen on the same port, at another of our addresses or with
-// SO_REUSEPORT, may be the ones meant; the price is a short wait for nothing.
+// The result may include handshakes of another listener on the same port, at another
+// address of this host or with SO_REUSEPORT. Then Drain waits a little too long.
 func handshakes(addr net.Addr) map[handshake]bool {
 	found := make(map[handshake]bool)
 	tcp, ok := addr.(*net.TCPAddr)
@@ -51,7 +51,7 @@ func handshakes(addr net.Addr) map[handshake]bool {
 	}
 	local := tcp.AddrPort()
 	ip := local.Addr().Unmap()
-	// A socket for all addresses may be one for both families.
+	// A socket for the unspecified address may be dual-stack.
 	if !ip.Is6() || ip.IsUnspecified() {
 		addHandshakes(found, unix.AF_INET, ip, local.Port())
 	}
@@ -66,13 +66,13 @@ func addHandshakes(found map[handshake]bool, family uint8, ip netip.Addr, port u
 	if err != nil {
 		return
 	}
-	defer func() { _ = unix.Close(fd) }() // nothing was written that could be lost
+	defer func() { _ = unix.Close(fd) }() // no data can be lost
 
 	request := diagRequest{
 		Family:   family,
 		Protocol: unix.IPPROTO_TCP,
-		// Request sockets, which are what a handshake is, count as SYN_RECV. So
-		// does a connection between the handshake and the queue: there is no gap.
+		// A handshake in progress is a request socket, which counts as SYN_RECV.
+		// So does a connection that is not in the queue yet: there is no gap.
 		States: 1 << unix.BPF_TCP_SYN_RECV,
 	}
 	binary.BigEndian.PutUint16(request.ID.SourcePort[:], port)
@@ -89,8 +89,8 @@ func addHandshakes(found map[handshake]bool, family uint8, ip netip.Addr, port u
 	}
 	answer := make([]byte, 32<<10)
 	for {
-		// The kernel answers while it is being asked: if nothing is there,
-		// nothing will come.
+		// The kernel answers while it handles the request: if no answer is there
+		// now, none will come.
 		n, _, err := unix.Recvfrom(fd, answer, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -124,8 +124,8 @@ func (m *diagMessage) source() netip.Addr {
 	return netip.AddrFrom16(m.ID.Source).Unmap()
 }
 
-// handshakeRTT is how long the client's last packet took on its way to here and
-// ours before it on its way to there; 0 is unknown.
+// handshakeRTT returns the round-trip time that the kernel measured during the
+// handshake; 0 means unknown.
 func handshakeRTT(conn net.Conn) (rtt time.Duration) {
 	c, ok := conn.(syscall.Conn)
 	if !ok {

@@ -20,8 +20,8 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// With TCP_DEFER_ACCEPT the kernel does not finish a handshake before the
-// client's first bytes have come. The client is connected all the while.
+// With TCP_DEFER_ACCEPT the kernel does not complete a handshake before the client's
+// first bytes arrive. The client considers itself connected all the while.
 func TestDrainWaitsForHandshakes(t *testing.T) {
 	t.Parallel()
 	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0", "tcp": ":0"} {
@@ -29,7 +29,7 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 			t.Run(network+" "+name, func(t *testing.T) {
 				t.Parallel()
 				unlessLate(t, func() (took time.Duration, err error) {
-					ln, c := halfDone(t, network, addr)
+					ln, c := halfOpen(t, network, addr)
 					ctx := watch(soonContext(t))
 					drained := start(func() error {
 						begun := time.Now()
@@ -44,37 +44,37 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 			})
 		}
 	}
-	t.Run("the control: Close resets them", func(t *testing.T) {
+	t.Run("control: Close resets them", func(t *testing.T) {
 		t.Parallel()
-		ln, c := halfDone(t, "tcp4", "127.0.0.1:0")
+		ln, c := halfOpen(t, "tcp4", "127.0.0.1:0")
 		require.NoError(t, ln.Close())
 		_ = c.send()
 		require.ErrorIs(t, c.receive(), syscall.ECONNRESET)
 	})
-	t.Run("but not for ever", func(t *testing.T) {
+	t.Run("but not forever", func(t *testing.T) {
 		t.Parallel()
-		ln, _ := halfDone(t, "tcp4", "127.0.0.1:0")
+		ln, _ := halfOpen(t, "tcp4", "127.0.0.1:0")
 		require.NoError(t, ln.Drain(soonContext(t)))
 	})
 	t.Run("nor longer than its context", func(t *testing.T) {
 		t.Parallel()
 		unlessLate(t, func() (time.Duration, error) {
-			ln, _ := halfDone(t, "tcp4", "127.0.0.1:0")
+			ln, _ := halfOpen(t, "tcp4", "127.0.0.1:0")
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			begun := time.Now()
 			err := ln.Drain(ctx)
 			if err == nil {
-				return time.Since(begun), errors.New("it is a success")
+				return time.Since(begun), errors.New("Drain has succeeded")
 			}
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.ErrorContains(t, err, "a handshake half done")
+			require.ErrorContains(t, err, "a handshake in progress")
 			return 0, nil
 		})
 	})
 	t.Run("nor for those of another address", func(t *testing.T) {
 		t.Parallel()
-		other, _ := halfDone(t, "tcp4", "127.0.0.1:0")
+		other, _ := halfOpen(t, "tcp4", "127.0.0.1:0")
 		ln := listen(t, "tcp4", fmt.Sprintf("127.0.0.1:%d", other.Addr().(*net.TCPAddr).Port)) // which is yet another address
 		require.NotEqual(t, other.Addr().String(), ln.Addr().String())
 		ctx, cancel := context.WithCancel(t.Context())
@@ -83,9 +83,9 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 	})
 }
 
-// halfDone returns a listener that serves, and a client that is connected and whose
-// handshake ends only when it sends something.
-func halfDone(t *testing.T, network, addr string) (*listener.Listener, client) {
+// halfOpen returns a listener that is being served, and a client that considers itself
+// connected and whose handshake completes only when it sends something.
+func halfOpen(t *testing.T, network, addr string) (*listener.Listener, client) {
 	ln := listen(t, network, addr)
 	require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()),
 		unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 120)) // seconds, longer than any test waits
@@ -100,12 +100,12 @@ func halfDone(t *testing.T, network, addr string) (*listener.Listener, client) {
 	return ln, client{conn}
 }
 
-// Drain waits for handshakes for so long.
+// handshakeLimit is how long Drain waits for handshakes.
 const handshakeLimit = 1500 * time.Millisecond
 
-// unlessLate runs a test that returns how long Drain took, and an error if
-// somebody was lost. On a machine that stood still Drain has given him up; then
-// the test runs once more.
+// unlessLate runs a test that returns how long Drain took, and an error if a connection
+// was lost. On a machine that is too slow, Drain may have given the connection up; then
+// the test runs again.
 func unlessLate(t *testing.T, test func() (took time.Duration, err error)) {
 	t.Helper()
 	for round := 1; ; round++ {
@@ -118,11 +118,11 @@ func unlessLate(t *testing.T, test func() (took time.Duration, err error)) {
 	}
 }
 
-// The kernel is client and server over a network of its own with a delay of
-// 100 ms each way. When Dial returns, the last packet of the handshake has left
-// the client and is on its way to the server.
-func TestNobodyIsLostOverAWideAreaNetwork(t *testing.T) {
-	inNetworkOfItsOwn(t, func(t *testing.T) {
+// Client and server are connected by a network with a delay of 100 ms each way. When
+// Dial returns, the last packet of the handshake has left the client and not reached
+// the server.
+func TestDrainOverAWideAreaNetworkLosesNoConnections(t *testing.T) {
+	inNetworkNamespace(t, func(t *testing.T) {
 		host := wideAreaNetwork(t, 100*time.Millisecond)
 		ways := maps.Clone(drains)
 		ways["Close"] = func(_ context.Context, ln *listener.Listener) error { return ln.Close() }
@@ -147,20 +147,21 @@ func TestNobodyIsLostOverAWideAreaNetwork(t *testing.T) {
 					if (n > 0) == (name == "Close") {
 						return
 					}
-					// Close came so late that all had arrived, or this process, which is
-					// the network too, stood still until Drain gave them up.
+					// Either Close came so late that all connections had arrived, or this
+					// process, which is the network too, was not scheduled until Drain gave
+					// them up.
 					if name != "Close" {
 						require.GreaterOrEqual(t, took, handshakeLimit)
 					}
 				}
-				require.Fail(t, "it was never otherwise")
+				require.Fail(t, "each round ended like this")
 			})
 		}
 	})
 }
 
-// inNetworkOfItsOwn runs the test in a process that has its own, empty network.
-func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
+// inNetworkNamespace runs the test in a process with a new, empty network namespace.
+func inNetworkNamespace(t *testing.T, test func(t *testing.T)) {
 	const mark = "LISTENER_TEST_NETWORK"
 	if os.Getenv(mark) == t.Name() {
 		test(t)
@@ -169,7 +170,7 @@ func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.parallel=3")
 	cmd.Env = append(os.Environ(), mark+"="+t.Name(),
-		"GORACE=atexit_sleep_ms=0") // else the race detector sleeps for 1 s
+		"GORACE=atexit_sleep_ms=0") // the race detector sleeps for 1 s by default
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
@@ -177,7 +178,7 @@ func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
 	}
 	output, err := cmd.CombinedOutput()
 	if cmd.Process == nil {
-		t.Skipf("no network namespace to be had: %v", err)
+		t.Skipf("no network namespace available: %v", err)
 	}
 	require.NoError(t, err, "%s", output)
 	if strings.Contains(string(output), "--- SKIP") {
@@ -186,22 +187,22 @@ func inNetworkOfItsOwn(t *testing.T, test func(t *testing.T)) {
 	t.Logf("%s", output)
 }
 
-// wideAreaNetwork returns an address at which this host reaches itself, with a
-// delay. Packets to it leave through a tun device, are kept for a while and come
-// back with source and destination exchanged, which no checksum notices.
+// wideAreaNetwork returns an address at which this host reaches itself, with a delay.
+// Packets to it leave through a tun device and come back after the delay, with source
+// and destination exchanged, which does not change any checksum.
 func wideAreaNetwork(t *testing.T, delay time.Duration) net.IP {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		t.Skipf("no tun device to be had: %v", err)
+		t.Skipf("no tun device available: %v", err)
 	}
 	request, err := unix.NewIfreq("wan")
 	require.NoError(t, err)
 	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
 		unix.Close(fd)
-		t.Skipf("no tun device to be had: %v", err)
+		t.Skipf("no tun device available: %v", err)
 	}
-	tun := os.NewFile(uintptr(fd), "tun") // only now: before, it cannot be polled
+	tun := os.NewFile(uintptr(fd), "tun") // it can be polled only now
 	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"link", "set", "wan", "up"}, {"addr", "add", "10.9.0.1/24", "dev", "wan"}} {
 		if output, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 			tun.Close()

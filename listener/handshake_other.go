@@ -9,8 +9,8 @@ import (
 
 type handshake struct{}
 
-// handshakes would return those that are under way; only Linux says.
+// handshakes would return the handshakes in progress; only Linux lists them.
 func handshakes(net.Addr) map[handshake]bool { return nil }
 
-// handshakeRTT would say how long the client's last packet took; 0 is unknown.
+// handshakeRTT would return the round-trip time of the handshake; 0 means unknown.
 func handshakeRTT(net.Conn) time.Duration { return 0 }

@@ -11,34 +11,34 @@ import (
 )
 
 // A Listener is a [net.Listener] with a Drain method. Listen, ListenWith, New,
-// Around and Shared make one. Its methods may be called by several goroutines at once.
+// Around and Shared return one. Its methods may be called by several goroutines at
+// once.
 type Listener struct {
 	inner  net.Listener
-	socket syscall.RawConn  // nil if inner gives no access to it
-	path   *socketPath      // nil if there is none that is ours to remove
-	ours   bool             // nobody else has the socket: it may be changed
-	tcp    bool             // and it is one of TCP
+	socket syscall.RawConn  // nil if inner does not give access to it
+	path   *socketPath      // nil if there is no path to remove
+	tcp    bool             // made by Listen for TCP, so Drain may change the socket
 	shared bool             // the queue has another owner
-	config net.ListenConfig // for what stop has accepted
+	config net.ListenConfig // for connections that stop has accepted
 
-	// Accept leaves a token here on the way in and on the way out, for Drain to
-	// look again. One token is enough, because Drain looks at states.
-	moved     chan struct{}
-	accepting atomic.Int32 // calls inside inner.Accept
-	dropping  atomic.Bool  // dropSYN may have been called
-	slowest   slowest      // handshakes
+	// changed holds a token when a call of Accept has started or returned, which
+	// makes Drain look again. One token is enough, because Drain looks at states.
+	changed   chan struct{}
+	accepting atomic.Int32 // calls of inner.Accept in progress
+	dropping  atomic.Bool  // SYNs may be dropped
+	rtt       maxRTT       // of handshakes
 
-	stopping atomic.Bool   // the kernel may refuse clients, and inner.Accept calls
-	stopped  chan struct{} // closed when it does, and caught is complete
-	caught   caught
-	deaf     time.Duration // from the last SYN to then, for a benchmark
+	stopping atomic.Bool   // the kernel may refuse connections, and inner.Accept fail
+	stopped  chan struct{} // closed when it does, and pending is complete
+	pending  pending
+	synGap   time.Duration // from the first SYN dropped until connections are refused; for a benchmark
 
-	below   *Listener    // that inner is made around; nil if it is made around none
-	wrapped atomic.Bool  // another one is made around this
-	handed  atomic.Int64 // connections that Accept has returned since it is wrapped
-	out     atomic.Int64 // of them that have come out of what is around it
+	wraps     *Listener    // what inner wraps; nil if that is no Listener
+	wrapped   atomic.Bool  // another Listener is around this one
+	accepted  atomic.Int64 // connections that Accept has returned since then
+	delivered atomic.Int64 // and that the outermost Listener has returned
 
-	mu       sync.Mutex // protects draining and closing done
+	mu       sync.Mutex // protects draining and the closing of closed
 	draining bool
 	closed   chan struct{} // closed by the first Close
 	drained  chan struct{} // closed when err is final
@@ -47,19 +47,20 @@ type Listener struct {
 
 var _ net.Listener = (*Listener)(nil)
 
-// Listen announces on a socket of its own, as [net.Listen] does. The network is
-// "tcp", "tcp4", "tcp6" or "unix". The context is for looking up a host name;
-// once Listen has returned it means nothing.
+// Listen listens on a new socket, like [net.Listen]. The network is "tcp", "tcp4",
+// "tcp6" or "unix". The context is used to resolve a host name; it has no effect once
+// Listen has returned. Listen returns the errors of net.Listen.
 //
-// Unlike with net.Listen, multipath TCP is off, since a multipath socket takes no
-// filter (the kernel says EOPNOTSUPP), and the path of a Unix socket is removed
-// only if it is still this one's: a successor may have bound it anew.
+// There are two differences from net.Listen. Multipath TCP is off, because a multipath
+// socket does not accept a filter (EOPNOTSUPP). The path of a Unix socket is removed
+// only if it still belongs to this socket, because another process may have bound it
+// since.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return ListenWith(ctx, net.ListenConfig{}, network, addr)
 }
 
-// ListenWith is Listen with a [net.ListenConfig], for the options of the socket
-// (SO_REUSEPORT, say) and the keep-alive of its connections.
+// ListenWith is Listen with a [net.ListenConfig], which sets socket options such as
+// SO_REUSEPORT, and the keep-alive of the connections.
 func ListenWith(ctx context.Context, config net.ListenConfig, network, addr string) (*Listener, error) {
 	config.SetMultipathTCP(false)
 	inner, err := config.Listen(ctx, network, addr)
@@ -67,38 +68,37 @@ func ListenWith(ctx context.Context, config net.ListenConfig, network, addr stri
 		return nil, err
 	}
 	l := wrap(inner)
-	l.ours = true
 	_, l.tcp = inner.(*net.TCPListener)
 	l.config = config
 	l.path = pathOf(inner)
 	return l, nil
 }
 
-// New takes over a listener that the caller made. Draining it changes nothing
-// about the socket, which some other process may have as well: connections that
-// arrive while the queue is being emptied are accepted like those before them.
+// New returns a Listener for one that the caller has created. Draining it does not
+// change the socket, which other processes may use too. Connections that arrive while
+// the queue is being emptied are accepted.
 //
-// A *Listener is returned as it is, with the properties it was made with. What
-// wraps one, at any depth, is what [Around] makes of it, if the field in which it
-// keeps what it wraps is named Listener: tls.NewListener, netutil.LimitListener,
-// cmux, go-proxyproto, and whatever embeds a *Listener or a net.Listener. For
-// others call Around.
+// New returns a *Listener unchanged. For a listener that wraps a *Listener, at any
+// depth, it returns [Around] of the two, if the field that holds the wrapped listener
+// is named Listener. This is so for tls.NewListener, netutil.LimitListener, cmux,
+// go-proxyproto, and whatever embeds a *Listener or a net.Listener. For others, call
+// Around.
 func New(ln net.Listener) *Listener {
 	if l, ok := ln.(*Listener); ok {
 		return l
 	}
-	if inner := listenerIn(ln); inner != nil {
+	if inner := wrappedListener(ln); inner != nil {
 		return Around(ln, inner)
 	}
 	return wrap(ln)
 }
 
-// Shared takes over a listener whose socket has another owner, who goes on
-// accepting: systemd, or the process that this one hands over to. Draining it
-// just closes this copy; what waits in the queue is for the other owner. The
-// path of a Unix socket stays, also on Close.
+// Shared returns a Listener for one whose socket has another owner that goes on
+// accepting: systemd, or the process that takes over from this one. Draining it only
+// closes this copy; the other owner accepts the connections in the queue. The path of
+// a Unix socket is not removed, on Close either.
 //
-// If there is no other owner, Drain resets what is in the queue.
+// If there is no other owner, Drain resets the connections in the queue.
 func Shared(ln net.Listener) *Listener {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
@@ -108,22 +108,22 @@ func Shared(ln net.Listener) *Listener {
 	return l
 }
 
-// Accept waits for the next connection and returns it as the listener below
-// made it, for TCP a *net.TCPConn. While the listener drains, Accept goes on
-// returning connections. When it is closed or has drained, the error is
-// [net.ErrClosed] to errors.Is. All other errors are the listener's own;
-// running out of file descriptors, for example, does not end a drain.
+// Accept blocks until there is a connection. It returns the connection that the
+// wrapped listener made, which is a *net.TCPConn for TCP. It goes on returning
+// connections while the listener drains. After Close or the end of a drain, its error
+// matches [net.ErrClosed]. All other errors come from the wrapped listener. They do not
+// end a drain; a lack of file descriptors is one of them.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.accepting.Add(1)
-	l.signal()
+	l.wake()
 	conn, err := l.accept()
 	if err == nil && l.wrapped.Load() {
-		l.handed.Add(1)
+		l.accepted.Add(1)
 	}
 	l.accepting.Add(-1)
-	l.signal()
+	l.wake()
 	if err == nil {
-		l.cameOut()
+		l.countDelivered()
 		return conn, nil
 	}
 	if (l.isClosed() || l.base().isClosed()) && !errors.Is(err, net.ErrClosed) {
@@ -132,11 +132,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return nil, err
 }
 
-// accept takes a connection from the kernel's queue or, when the kernel has been
-// told to refuse clients, from those that were there before.
+// accept takes a connection from the kernel's queue. When the kernel refuses
+// connections, it takes one of those that were accepted before.
 func (l *Listener) accept() (net.Conn, error) {
-	if conn, err := l.fromCaught(); conn != nil || err != nil {
-		return conn, err // there were no descriptors for all
+	if conn, err := l.fromPending(); conn != nil || err != nil {
+		return conn, err // stop has accepted it and then failed, for lack of file descriptors
 	}
 	if !l.stopping.Load() {
 		conn, err := l.inner.Accept()
@@ -145,7 +145,7 @@ func (l *Listener) accept() (net.Conn, error) {
 				undoDropSYN(conn)
 			}
 			if l.tcp {
-				l.slowest.note(conn)
+				l.rtt.measure(conn)
 			}
 			return conn, nil
 		}
@@ -154,17 +154,17 @@ func (l *Listener) accept() (net.Conn, error) {
 		}
 	}
 	<-l.stopped
-	if conn, err := l.fromCaught(); conn != nil || err != nil {
+	if conn, err := l.fromPending(); conn != nil || err != nil {
 		return conn, err
 	}
 	<-l.closed
 	return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// fromCaught returns neither a connection nor an error if there is none.
-func (l *Listener) fromCaught() (net.Conn, error) {
+// fromPending returns neither a connection nor an error if there is none.
+func (l *Listener) fromPending() (net.Conn, error) {
 	for {
-		socket := l.caught.take()
+		socket := l.pending.take()
 		if socket == nil {
 			return nil, nil
 		}
@@ -174,9 +174,9 @@ func (l *Listener) fromCaught() (net.Conn, error) {
 	}
 }
 
-// Close closes the listener at once, without regard to its queue. It does not
-// wait for Accept, and makes a Drain that is under way return. Further calls do
-// nothing and return nil.
+// Close closes the listener at once and resets the connections in its queue. It does
+// not wait for calls of Accept. A Drain in progress returns an error. Further calls
+// do nothing and return nil.
 func (l *Listener) Close() error {
 	_, err := l.close()
 	return err
@@ -188,13 +188,13 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 func wrap(inner net.Listener) *Listener {
 	l := &Listener{
 		inner:   inner,
-		moved:   make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
 	}
 	if c, ok := inner.(syscall.Conn); ok {
-		// An error means that it is closed already, which Accept will say.
+		// An error means that inner is closed; Accept will return it.
 		l.socket, _ = c.SyscallConn()
 	}
 	return l
@@ -212,14 +212,15 @@ func (l *Listener) close() (first bool, err error) {
 			l.path.remove()
 		}
 		err = l.inner.Close()
-		l.caught.close()
+		l.pending.close()
 	}
 	return first, err
 }
 
-func (l *Listener) signal() {
+// wake makes Drain look again.
+func (l *Listener) wake() {
 	select {
-	case l.moved <- struct{}{}:
+	case l.changed <- struct{}{}:
 	default:
 	}
 }

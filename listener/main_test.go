@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
-// soon bounds what ought to happen at once; no test waits for it to pass.
+// soon is a limit for what should happen at once; no test waits for it to pass.
 const soon = 50 * time.Second
 
 func soonContext(t *testing.T) context.Context {
@@ -52,8 +52,8 @@ func netListen(t *testing.T) *net.TCPListener {
 	return ln.(*net.TCPListener)
 }
 
-// socketPath is short: a socket's path may have some 100 characters, and
-// t.TempDir spells the test's name.
+// socketPath does not use t.TempDir, which contains the name of the test: the path of
+// a socket may have only some 100 characters.
 func socketPath(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "")
 	require.NoError(t, err)
@@ -61,8 +61,8 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "s")
 }
 
-// A client has been connected by the kernel and has sent its request. Whether
-// anybody has accepted it, it cannot tell.
+// A client has been connected by the kernel and has sent a request. It cannot tell
+// whether its connection has been accepted.
 type client struct{ conn net.Conn }
 
 func dial(t *testing.T, addr net.Addr) client {
@@ -103,7 +103,7 @@ func (c client) receive() error {
 	return err
 }
 
-// lost counts the clients that get no answer.
+// lost returns how many clients get no answer.
 func lost(clients []client) (n int) {
 	for _, c := range clients {
 		if c.receive() != nil {
@@ -113,12 +113,12 @@ func lost(clients []client) (n int) {
 	return n
 }
 
-// server answers what it accepts, in one or more accept loops.
+// A server answers connections, with one or more accept loops.
 type server struct {
 	loops, conns sync.WaitGroup
 	mu           sync.Mutex
 	served       int
-	ends         []error // what ended each loop
+	ends         []error // what Accept has returned at the end of each loop
 }
 
 func serve(t *testing.T, ln net.Listener, loops int) *server {
@@ -160,7 +160,7 @@ func (s *server) loop(ln net.Listener) error {
 	}
 }
 
-// wait returns when the loops have ended and all connections are finished.
+// wait returns when the loops have returned and all connections are finished.
 func (s *server) wait() (served int, ends []error) {
 	s.loops.Wait()
 	s.conns.Wait()

@@ -15,10 +15,10 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// Time is virtual here: a queue that nobody can look into counts as empty when
-// Accept has waited for a while, and on a machine that stands still it does.
-func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
-	t.Run("hands out who waits in the queue", func(t *testing.T) {
+// These tests use virtual time: Drain treats a queue that it cannot inspect as empty
+// when Accept has waited for a while, which on a slow machine may happen too early.
+func TestDrainOfAListenerWithoutAnAccessibleSocket(t *testing.T) {
+	t.Run("returns the connections in the queue", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			inner := newMemory()
 			ln := listener.New(opaque{inner})
@@ -35,7 +35,7 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 		})
 	})
 	for _, pause := range []time.Duration{3 * time.Millisecond, 19 * time.Millisecond, 49 * time.Millisecond} {
-		t.Run(fmt.Sprintf("also if they come one by one every %v, but not for ever", pause), func(t *testing.T) {
+		t.Run(fmt.Sprintf("also if they arrive one by one every %v, but not forever", pause), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				inner := newMemory()
 				ln := listener.New(opaque{inner})
@@ -49,30 +49,30 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 				}
 				require.NoError(t, <-drained)
 				require.WithinRange(t, time.Now(), begun.Add(time.Second), begun.Add(1100*time.Millisecond))
-				require.LessOrEqual(t, lost(clients), 1, "who dialled when it was over")
+				require.LessOrEqual(t, lost(clients), 1, "the one that dialled after the end")
 				s.wait()
 			})
 		})
 	}
-	t.Run("a process that stands still for long has not waited for long", func(t *testing.T) {
+	t.Run("does not count time in which the process is suspended", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			const still = 3 * time.Second
+			const suspended = 3 * time.Second
 			inner := newMemory()
-			ln := listener.New(opaque{slow{inner, still + 5*time.Millisecond}})
+			ln := listener.New(opaque{slow{inner, suspended + 5*time.Millisecond}})
 			clients := inner.dialMany(1)
 			serve(t, ln, 1)
-			require.NoError(t, ln.Drain(&stalls{Context: soonContext(t), when: 1, long: still}))
+			require.NoError(t, ln.Drain(&stalling{Context: soonContext(t), nth: 1, pause: suspended}))
 			require.Zero(t, lost(clients))
 		})
 	})
-	t.Run("nor if somebody has come by the end of the last turn", func(t *testing.T) {
-		for range 50 { // which of two events Drain sees first is up to chance
+	t.Run("nor if a connection has arrived by the end of the last interval", func(t *testing.T) {
+		for range 50 { // which of two events Drain sees first is random
 			synctest.Test(t, func(t *testing.T) {
 				inner := newMemory()
 				ln := listener.New(opaque{slow{inner, 5 * time.Millisecond}})
 				serve(t, ln, 1)
-				// The first wait is for Accept, which begins; the sixth is the last turn.
-				ctx := &stalls{Context: soonContext(t), when: 6, long: 100 * time.Millisecond}
+				// The first wait is for Accept to start; the sixth is the last interval.
+				ctx := &stalling{Context: soonContext(t), nth: 6, pause: 100 * time.Millisecond}
 				drained := start(func() error { return ln.Drain(ctx) })
 				time.Sleep(138 * time.Millisecond)
 				clients := inner.dialMany(2)
@@ -81,7 +81,7 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 			})
 		}
 	})
-	t.Run("nor has one in which nobody accepts", func(t *testing.T) {
+	t.Run("nor time in which Accept is not called", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			inner := newMemory()
 			ln := listener.New(opaque{slow{inner, time.Millisecond}})
@@ -93,10 +93,10 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 			require.Zero(t, lost(clients))
 		})
 	})
-	t.Run("is no success if it is interrupted", func(t *testing.T) {
+	t.Run("fails if Close interrupts it", func(t *testing.T) {
 		for range 50 {
 			synctest.Test(t, func(t *testing.T) {
-				// Its Accept returns when it is closed, which makes Drain look again.
+				// Accept returns when the listener is closed, which makes Drain look again.
 				ln := listener.New(opaque{newMemory()})
 				serve(t, ln, 4)
 				drained := startDrain(t, ln)
@@ -105,7 +105,7 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 			})
 		}
 	})
-	t.Run("does not close it while nobody accepts", func(t *testing.T) {
+	t.Run("does not close the listener while Accept is not called", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			inner := newMemory()
 			ln := listener.New(opaque{inner})
@@ -118,7 +118,7 @@ func TestDrainOfAListenerThatCannotBeLookedInto(t *testing.T) {
 	})
 }
 
-func TestAListenerThatCannotBeLookedIntoIsBetterWrappedAroundOurs(t *testing.T) {
+func TestDrainingAListenerInsideAWrapperLosesNoConnections(t *testing.T) {
 	inner := listen(t, "tcp", "127.0.0.1:0")
 	clients := dialMany(t, inner.Addr(), 3)
 	serve(t, opaque{inner}, 1)
@@ -126,7 +126,7 @@ func TestAListenerThatCannotBeLookedIntoIsBetterWrappedAroundOurs(t *testing.T) 
 	require.Zero(t, lost(clients))
 }
 
-// opaque gives no access to its socket, and ends with an error of its own.
+// opaque gives no access to its socket, and its Accept has an error of its own.
 type opaque struct{ net.Listener }
 
 func (l opaque) Accept() (net.Conn, error) {
@@ -137,7 +137,7 @@ func (l opaque) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// slow is a listener whose Accept takes a while before it looks.
+// slow is a listener whose Accept starts with a pause.
 type slow struct {
 	net.Listener
 	takes time.Duration
@@ -148,22 +148,22 @@ func (l slow) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// stalls is a context that lets Drain stand still once, for so long, when it is
-// about to wait for the so manieth time.
-type stalls struct {
+// stalling is a context that suspends Drain once, when Drain is about to wait for the
+// nth time.
+type stalling struct {
 	context.Context
-	when, calls int
-	long        time.Duration
+	nth, calls int
+	pause      time.Duration
 }
 
-func (c *stalls) Done() <-chan struct{} {
-	if c.calls++; c.calls == c.when {
-		time.Sleep(c.long)
+func (c *stalling) Done() <-chan struct{} {
+	if c.calls++; c.calls == c.nth {
+		time.Sleep(c.pause)
 	}
 	return c.Context.Done()
 }
 
-// memory is a listener without a socket. Closing it resets who is in its queue.
+// memory is a listener without a socket. Closing it closes the connections in its queue.
 type memory struct {
 	queue  chan net.Conn
 	closed chan struct{}

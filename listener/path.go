@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// A socketPath is where a Unix socket of ours is to be dialled. The kernel keeps
-// the file's inode as long as the socket is open, so the file tells whether the
-// path is still this socket's or a successor's.
+// A socketPath is the path of a Unix socket that this package has bound. The kernel
+// keeps the file's inode as long as the socket is open, so comparing the file shows
+// whether the path still belongs to this socket or to another one bound since.
 type socketPath struct {
 	name string
 	file os.FileInfo
@@ -27,10 +27,10 @@ func pathOf(ln net.Listener) *socketPath {
 	}
 	file, err := os.Lstat(name)
 	if err != nil {
-		return nil // removed already
+		return nil // it has been removed
 	}
-	// net.UnixListener would remove the path when it is closed, whoever has it
-	// by then.
+	// net.UnixListener would remove the path on Close even if another socket has
+	// been bound there since.
 	u.SetUnlinkOnClose(false)
 	return &socketPath{name: name, file: file}
 }
@@ -38,7 +38,7 @@ func pathOf(ln net.Listener) *socketPath {
 func (p *socketPath) remove() {
 	p.once.Do(func() {
 		if now, err := os.Lstat(p.name); err == nil && os.SameFile(p.file, now) {
-			_ = os.Remove(p.name) // as in package net, nobody wants to know
+			_ = os.Remove(p.name) // package net ignores this error too
 		}
 	})
 }

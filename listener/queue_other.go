@@ -4,6 +4,5 @@ package listener
 
 import "syscall"
 
-// queued reports how many connections an Accept call would find. Here nobody
-// can know.
+// queued would return the length of the accept queue; it cannot be known here.
 func queued(syscall.RawConn) (n int, ok bool) { return 0, false }

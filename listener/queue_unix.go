@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queued reports how many connections an Accept call would find, at least. It
-// is not ok if nobody can know.
+// queued returns how many connections are in the socket's accept queue, at least.
+// ok is false if that cannot be known.
 func queued(socket syscall.RawConn) (n int, ok bool) {
 	if socket == nil {
 		return 0, false
@@ -30,7 +30,7 @@ func queued(socket syscall.RawConn) (n int, ok bool) {
 		}
 	})
 	if err != nil {
-		return 0, true // closed: it has no queue any more
+		return 0, true // a closed socket has no queue
 	}
 	return n, ok
 }

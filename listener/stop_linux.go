@@ -9,40 +9,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxCaught is more than any queue has.
-const maxCaught = 1 << 16
+// maxPending is longer than any accept queue.
+const maxPending = 1 << 16
 
-// stop makes the kernel refuse clients and takes over those that are connected, in
-// one go and on one thread: a goroutine that has to be scheduled in between, be it
-// the accept loop's, costs those who dial meanwhile a second. It drops SYNs first,
-// and goes on accepting for so long; 0 is for when they have been dropped before.
+// stop takes the connections from the accept queue and makes the kernel refuse all
+// further ones. It does so on one thread without yielding: while another goroutine is
+// scheduled, such as the accept loop, clients that dial would have their SYN dropped
+// and wait for one second. If gap is not 0, stop first drops SYNs, and goes on
+// accepting for that long. With 0, the caller has dropped them.
 //
-// It reports false, and the kernel refuses nobody, if what waits cannot be
-// accepted now, because there are no descriptors left, say.
-func (l *Listener) stop(window time.Duration) (stopped bool) {
-	l.keepSpare() // before all descriptors are in use
+// It reports false if the queue cannot be emptied now, for lack of file descriptors
+// for example. Then the kernel does not refuse connections.
+func (l *Listener) stop(gap time.Duration) (stopped bool) {
+	l.keepSpare() // before all file descriptors are in use
 	var fds []int
-	_ = l.socket.Control(func(fd uintptr) { // an error: it is closed, as the caller will see
+	_ = l.socket.Control(func(fd uintptr) { // an error means that it is closed, which the caller will see
 		ln := int(fd)
 		var err error
-		var deaf time.Time // since when SYNs are dropped
-		fds, err = take(ln, window, func() bool {
+		var dropped time.Time // since when SYNs are dropped
+		fds, err = take(ln, gap, func() bool {
 			l.dropping.Store(true) // before any connection can inherit it
 			ok := dropSYN(ln)
-			deaf = time.Now()
+			dropped = time.Now()
 			return ok
 		})
 		if err == nil {
-			l.stopping.Store(true) // before Accept calls hear of it
+			l.stopping.Store(true) // before Accept calls fail
 			_ = unix.Shutdown(ln, unix.SHUT_RD)
 			stopped = true
 		}
-		if window > 0 {
-			l.deaf = time.Since(deaf)
+		if gap > 0 {
+			l.synGap = time.Since(dropped)
 		}
 	})
 	for _, fd := range fds {
-		l.caught.add(os.NewFile(uintptr(fd), "")) //nolint:gosec // a file descriptor is no negative number
+		l.pending.add(os.NewFile(uintptr(fd), "")) //nolint:gosec // a file descriptor is not negative
 	}
 	if stopped {
 		close(l.stopped)
@@ -50,25 +51,26 @@ func (l *Listener) stop(window time.Duration) (stopped bool) {
 	return stopped
 }
 
-// take accepts who waits, has drop drop SYNs, and goes on accepting for so long; 0 is
-// for when they have been dropped before.
-func take(ln int, window time.Duration, drop func() bool) (fds []int, err error) {
+// take accepts all connections in the queue, calls drop, which drops SYNs, and goes on
+// accepting for the duration of gap. If gap is 0, it does not call drop.
+func take(ln int, gap time.Duration, drop func() bool) (fds []int, err error) {
 	fds, err = acceptAll(ln, nil)
-	if window == 0 || !drop() {
+	if gap == 0 || !drop() {
 		return fds, err
 	}
-	// Not asleep: who gives up the thread may get it back late. It may be taken away as
-	// well, so the clock comes first: whoever has come by the time it shows is accepted.
-	for end, over := time.Now().Add(window), false; err == nil && !over; {
+	// It does not sleep, because the thread might resume late. The scheduler may still
+	// suspend it at any point, so it reads the clock first: a connection that has arrived
+	// by then is accepted.
+	for end, over := time.Now().Add(gap), false; err == nil && !over; {
 		over = !time.Now().Before(end)
 		fds, err = acceptAll(ln, fds)
 	}
 	return fds, err
 }
 
-// acceptAll appends what waits in the queue.
+// acceptAll appends the connections in the queue to fds.
 func acceptAll(ln int, fds []int) ([]int, error) {
-	for len(fds) < maxCaught {
+	for len(fds) < maxPending {
 		fd, _, err := unix.Accept4(ln, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch {
 		case err == nil:
@@ -83,21 +85,21 @@ func acceptAll(ln int, fds []int) ([]int, error) {
 	return fds, unix.EMFILE
 }
 
-// connOf makes a connection of a socket that was caught. It returns neither one
-// nor an error if the client has gone. If there is no descriptor for it, the
-// socket is kept.
+// connOf makes a connection from a pending socket. It returns neither a connection
+// nor an error if the client has disconnected. Without a free file descriptor it
+// puts the socket back and returns an error.
 func (l *Listener) connOf(socket *os.File) (net.Conn, error) {
-	conn, err := net.FileConn(socket) // which has a descriptor of its own
+	conn, err := net.FileConn(socket) // duplicates the file descriptor
 	if noDescriptor(err) {
-		l.caught.freeSpare()
+		l.pending.freeSpare()
 		conn, err = net.FileConn(socket)
 		defer l.keepSpare()
 	}
 	if noDescriptor(err) {
-		l.caught.takeBack(socket)
+		l.pending.putBack(socket)
 		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: err}
 	}
-	defer l.caught.handedOut()
+	defer l.pending.returned()
 	_ = socket.Close()
 	if err != nil {
 		return nil, nil
@@ -107,7 +109,7 @@ func (l *Listener) connOf(socket *os.File) (net.Conn, error) {
 		return nil, nil
 	}
 	undoDropSYN(conn)
-	if c, ok := conn.(*net.TCPConn); ok { // as Accept does
+	if c, ok := conn.(*net.TCPConn); ok { // as package net does in Accept
 		switch {
 		case l.config.KeepAliveConfig.Enable:
 			_ = c.SetKeepAliveConfig(l.config.KeepAliveConfig)
@@ -126,6 +128,6 @@ func noDescriptor(err error) bool {
 
 func (l *Listener) keepSpare() {
 	if spare, err := os.Open(os.DevNull); err == nil {
-		l.caught.keepSpare(spare)
+		l.pending.keepSpare(spare)
 	}
 }

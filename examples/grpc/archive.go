@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// An archive stands for the database that handlers need to the end.
+// An archive stands for a database that handlers need until they return.
 type archive struct {
 	mu     sync.Mutex // protects what follows
 	lines  []string

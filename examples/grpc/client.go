@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/health" // lets a client see what the servers' health services say
+	_ "google.golang.org/grpc/health" // lets the client watch the health services of the servers
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
@@ -19,29 +19,29 @@ import (
 	"github.com/gracefulgo/shutdown/examples/grpc/chat"
 )
 
-// A healthy server gets the next RPC, one that says NOT_SERVING gets none, and
-// where there is no healthy one an RPC waits for it instead of failing.
+// The client sends RPCs to healthy servers, and none to one that reports NOT_SERVING. If
+// there is no healthy server, an RPC waits for one instead of failing.
 const serviceConfig = `{
 	"loadBalancingConfig": [{"round_robin": {}}],
 	"healthCheckConfig": {"serviceName": ""},
 	"methodConfig": [{"name": [{}], "waitForReady": true}]
 }`
 
-// A client chats and searches at the same time, until it is told to stop.
+// A client chats and searches at the same time.
 type client struct {
 	conn    *grpc.ClientConn
-	servers *manual.Resolver // stands for a discovery service
+	servers *manual.Resolver // stands for service discovery
 	log     func(text string)
 
 	mu     sync.Mutex // protects tally
 	tally  tally
-	joined chan struct{} // gets one when the first line of a chat has been heard
+	joined chan struct{} // a token for each chat whose first line has been received
 }
 
-// A tally is what became of what a client did.
+// A tally counts what a client did and the outcome.
 type tally struct {
-	said, heard          int // lines
-	goodbyes, brokenOff  int // of the chat
+	sent, received       int // lines
+	asked, brokenOff     int // how often the server asked to leave the chat, or the chat broke off
 	searches, unanswered int
 }
 
@@ -62,35 +62,35 @@ func addresses(addrs ...string) (s resolver.State) {
 	return s
 }
 
-// chat takes part in the chat until accept ends. When a server says good-bye it
-// joins again, wherever it is let in. The end of accept cuts no RPC off, here
-// and in search, but the end of work does.
+// chat takes part in the chat until accept ends. When a server asks it to leave, it joins
+// the chat of a healthy server. The end of accept does not cancel an RPC, here and in
+// search, but the end of work does.
 func (c *client) chat(accept, work context.Context) {
 	for accept.Err() == nil {
 		if err := c.join(accept, work); err != nil {
 			c.count(func(t *tally) { t.brokenOff++ })
 			c.log(fmt.Sprintf("the chat broke off: %v", err))
 		}
-		// All clients of a server hear the good-bye at the same time, and
-		// should not come back at the same time.
+		// All clients of a server are asked to leave at the same time, but should not
+		// reconnect at the same time.
 		sleep(accept, rand.N(200*time.Millisecond))
 	}
 }
 
-// join is one stream. It says a line every now and then, and hangs up when the
-// server says good-bye or accept ends. It returns nil if the stream has ended as
-// agreed: then everything that it said has been heard.
+// join is one stream. It sends a line from time to time, and half-closes the stream when
+// the server asks it to leave or accept ends. It returns nil if the stream has ended
+// without an error; then the server has received every line.
 func (c *client) join(accept, work context.Context) error {
 	stream, err := chat.NewChatClient(c.conn).Join(work)
 	if err != nil {
 		return err
 	}
-	talk, hangUp := context.WithCancel(accept)
-	var talking sync.WaitGroup
-	talking.Go(func() { c.talk(talk, stream) })
-	defer talking.Wait()
-	defer hangUp()
-	heard := false
+	talking, leave := context.WithCancel(accept)
+	var talker sync.WaitGroup
+	talker.Go(func() { c.talk(talking, stream) })
+	defer talker.Wait()
+	defer leave()
+	received := false
 	for first := true; ; first = false {
 		event, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -103,15 +103,15 @@ func (c *client) join(accept, work context.Context) error {
 		if from, ok := peer.FromContext(stream.Context()); ok && first {
 			c.log(fmt.Sprintf("joined the chat at %v", from.Addr))
 		}
-		if event.GetGoodbye() {
-			c.count(func(t *tally) { t.goodbyes++ })
-			c.log("the server says good-bye")
-			hangUp()
+		if event.GetClosing() {
+			c.count(func(t *tally) { t.asked++ })
+			c.log("the server asks its clients to leave")
+			leave()
 			continue
 		}
-		c.count(func(t *tally) { t.heard++ })
-		if !heard {
-			heard = true
+		c.count(func(t *tally) { t.received++ })
+		if !received {
+			received = true
 			c.joined <- struct{}{}
 		}
 	}
@@ -120,15 +120,15 @@ func (c *client) join(accept, work context.Context) error {
 func (c *client) talk(ctx context.Context, stream grpc.BidiStreamingClient[chat.Line, chat.Event]) {
 	for n := 1; ctx.Err() == nil; n++ {
 		if err := stream.Send(&chat.Line{Text: fmt.Sprintf("line %d", n)}); err != nil {
-			return // Recv says why
+			return // Recv returns the reason
 		}
-		c.count(func(t *tally) { t.said++ })
+		c.count(func(t *tally) { t.sent++ })
 		sleep(ctx, 10*time.Millisecond)
 	}
-	_ = stream.CloseSend() // never an error
+	_ = stream.CloseSend() // always returns nil
 }
 
-// search searches, again and again, until accept ends.
+// search repeats searches until accept ends.
 func (c *client) search(accept, work context.Context) {
 	for accept.Err() == nil {
 		c.count(func(t *tally) { t.searches++ })
@@ -148,11 +148,11 @@ func (c *client) count(change func(*tally)) {
 }
 
 func (t tally) String() string {
-	return fmt.Sprintf("Lines said %d, heard %d; searches %d, without an answer %d; good-byes %d, chats broken off %d.",
-		t.said, t.heard, t.searches, t.unanswered, t.goodbyes, t.brokenOff)
+	return fmt.Sprintf("Lines sent %d, received %d; searches %d, without an answer %d; asked to leave %d, chats broken off %d.",
+		t.sent, t.received, t.searches, t.unanswered, t.asked, t.brokenOff)
 }
 
-// sleep returns after d, or when ctx ends.
+// sleep returns after d or when ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -13,24 +13,24 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// searchers search at the same time. Each begins a little after the one before,
-// so that there is always a search that has only begun.
+// searchers is how many searches run at the same time. They start one after another, so
+// that there is always one that has just started.
 const searchers = 8
 
-// An outcome is what the demonstration has shown.
+// An outcome is the result of the demonstration.
 type outcome struct {
 	tally
-	health []string      // what server 1 said of itself, in order
-	took   time.Duration // from its SIGTERM to its exit
+	health []string      // the states that server 1 has reported, in order
+	took   time.Duration // from the SIGTERM of server 1 to its exit
 	exits  [2]int        // the servers' exit codes
 }
 
 func (o outcome) String() string {
-	return fmt.Sprintf("%v\nServer 1 was %s, and gone %v after its SIGTERM. Exit codes: %d, %d.",
+	return fmt.Sprintf("%v\nServer 1 was %s, and exited %v after its SIGTERM. Exit codes: %d, %d.",
 		o.tally, strings.Join(o.health, ", then "), o.took.Round(time.Millisecond), o.exits[0], o.exits[1])
 }
 
-// demo has server 2 take over from server 1 while a client chats and searches.
+// demo replaces server 1 by server 2 while a client chats and searches.
 func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var clients sync.WaitGroup
@@ -55,7 +55,7 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	going, stop := context.WithCancel(ctx)
 	defer stop()
 	clients.Go(func() { c.chat(going, ctx) })
-	waitFor(ctx, c.joined) // server 1, the only one that it knows
+	waitFor(ctx, c.joined) // server 1, the only one that the client knows
 	c.servers.UpdateState(addresses(first.addr, second.addr))
 	for range searchers {
 		clients.Go(func() { c.search(going, ctx) })
@@ -81,20 +81,20 @@ func demo(ctx context.Context, w io.Writer, silent bool) (o outcome, err error) 
 	return o, context.Cause(ctx)
 }
 
-// waitFor returns when something has happened, or ctx has ended.
-func waitFor(ctx context.Context, happened <-chan struct{}) {
+// waitFor returns when there is an event or ctx ends.
+func waitFor(ctx context.Context, event <-chan struct{}) {
 	select {
-	case <-happened:
+	case <-event:
 	case <-ctx.Done():
 	}
 }
 
-// watch returns what the health service of a server has said when the server
-// has ended, or ctx. Each time that is one for says.
-func watch(ctx context.Context, out *output, p *process, says chan<- struct{}) (said []string) {
+// watch watches the health service of a server until the server or ctx ends. It returns
+// the states that the service has reported, and sends a token to reports for each.
+func watch(ctx context.Context, out *output, p *process, reports chan<- struct{}) (states []string) {
 	conn, err := grpc.NewClient(p.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return nil // and that is seen
+		return nil // the outcome shows it
 	}
 	defer func() { _ = conn.Close() }()
 	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
@@ -104,13 +104,13 @@ func watch(ctx context.Context, out *output, p *process, says chan<- struct{}) (
 	for {
 		resp, err := stream.Recv()
 		if err != nil {
-			return said
+			return states
 		}
-		said = append(said, resp.GetStatus().String())
+		states = append(states, resp.GetStatus().String())
 		out.line("health", fmt.Sprintf("%s is %v", p.name, resp.GetStatus()))
 		select {
-		case says <- struct{}{}:
-		default: // nobody waits for it
+		case reports <- struct{}{}:
+		default: // only the first two matter
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/gracefulgo/shutdown/examples/grpc/chat"
 )
 
-// TestMain runs the program itself if it has been started as a server.
+// TestMain runs the program if it was started as a server.
 func TestMain(m *testing.M) {
 	if slices.Contains(os.Args, "-server") {
 		main()
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bound is for what a slow machine makes slow; no test waits for it to pass.
+// bound is a limit for a slow machine; no test waits for it to pass.
 const bound = 3 * time.Minute
 
 func run(t *testing.T, silent bool) (o outcome, output string) {
@@ -41,91 +41,90 @@ func run(t *testing.T, silent bool) (o outcome, output string) {
 	return o, out.String()
 }
 
-// tries bounds how often the demonstration is repeated because a machine that
-// stood still has made another one of it. A bug fails each of them.
+// tries is how often the demonstration is repeated because the machine was too slow. A bug
+// fails each of them.
 const tries = 10
 
-func TestAChatEndsWithAGoodByeAndGoesOnElsewhere(t *testing.T) {
+func TestAChatContinuesOnAnotherServer(t *testing.T) {
 	t.Parallel()
-	// Searches that are all over when a server that stood still gets to run again
-	// are not waited for.
+	// If the server was not scheduled for a while, all searches may have ended before it
+	// logs what it waits for.
 	waiting := regexp.MustCompile(`server 1 \| .*shutdown: waiting phase=drain waiting_for="[^=]*grpc /chat\.Chat/Search \((?:oldest )?[0-9.]+m?s\)`)
-	for try := 1; !waiting.MatchString(chatEndsWithAGoodBye(t)); try++ {
+	for try := 1; !waiting.MatchString(chatContinues(t)); try++ {
 		require.Less(t, try, tries, "no search was waited for")
 	}
 }
 
-func chatEndsWithAGoodBye(t *testing.T) (output string) {
+func chatContinues(t *testing.T) (output string) {
 	o, output := run(t, false)
 
 	require.Zero(t, o.brokenOff)
-	require.Positive(t, o.goodbyes)
+	require.Positive(t, o.asked)
 	require.GreaterOrEqual(t, strings.Count(output, "client   | the chat ended with io.EOF"), 2, "on both servers")
 	require.GreaterOrEqual(t, strings.Count(output, "client   | joined the chat"), 2, "on both servers")
-	require.Positive(t, o.said)
-	require.Equal(t, o.said, o.heard, "what has been said is heard")
-	require.Greater(t, o.searches, searchers, "they go on when server 1 goes")
+	require.Positive(t, o.sent)
+	require.Equal(t, o.sent, o.received, "no line is lost")
+	require.Greater(t, o.searches, searchers, "searches go on after server 1 has exited")
 	require.Zero(t, o.unanswered)
 	require.Equal(t, []string{"SERVING", "NOT_SERVING"}, o.health)
 	require.Equal(t, [2]int{0, 0}, o.exits)
 	require.Regexp(t, `server 1 \| .*shutdown: finished`, output)
-	require.NotContains(t, output, errClosed.Error(), "no handler needs the archive when it is closed")
+	require.NotContains(t, output, errClosed.Error(), "no handler uses the archive after it was closed")
 	return output
 }
 
-func TestWithoutAGoodByeTheChatHoldsTheDrainUntilItsContextEnds(t *testing.T) {
+func TestWithoutARequestToLeaveAChatDelaysTheDrainUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
-	// 10 s less a tenth less a fifth is 7.2 s, and RPCs have four fifths of what
-	// the lame duck leaves, which is until 5.86 s. A third of a second later
-	// connections are cut off: for a server or a client that stands still just then
-	// that is too soon.
+	// 10 s less a tenth less a fifth is 7.2 s. RPCs have four fifths of what remains after
+	// the lame duck, so WorkContext ends after 5.86 s. Connections are cut off a third of a
+	// second later, which may be too early on a slow machine.
 	connections := regexp.MustCompile(`server 1 \| .*[0-9]+ connections? cut off`)
 	o, output := run(t, true)
 	for try := 1; connections.MatchString(output); try++ {
-		require.Less(t, try, tries, "each time connections were cut off")
+		require.Less(t, try, tries, "connections were cut off in each round")
 		o, output = run(t, true)
 	}
 
-	require.Zero(t, o.goodbyes)
+	require.Zero(t, o.asked)
 	require.Equal(t, 1, o.brokenOff)
 	require.Contains(t, output, "the chat broke off: rpc error: code = Unavailable desc = the server is shutting down")
-	require.Equal(t, 1, strings.Count(output, "the chat ended with io.EOF"), "on server 2, where the client itself hangs up")
+	require.Equal(t, 1, strings.Count(output, "the chat ended with io.EOF"), "on server 2, where the client leaves")
 	require.Greater(t, o.took, 5500*time.Millisecond)
 	require.Regexp(t, `server 1 \| .*shutdown: waiting phase=drain waiting_for="grpc /chat\.Chat/Join \([0-9.]+s\)`, output)
-	require.Zero(t, o.unanswered, "searches are shorter than that")
+	require.Zero(t, o.unanswered, "searches end before that")
 	require.Equal(t, [2]int{1, 0}, o.exits, "the chat was cut off")
 	require.Regexp(t, `server 1 \| .*ERROR shutdown: timed out .*cut off: grpc /chat\.Chat/Join \([0-9.]+s\)"`, output)
 	require.NotContains(t, output, errClosed.Error())
 }
 
-func TestWhatIsSaidAfterTheGoodByeIsHeard(t *testing.T) {
+func TestALineSentAfterTheRequestToLeaveIsReceived(t *testing.T) {
 	t.Parallel()
 	server, stream := join(t)
 
 	go server.end()
-	require.True(t, hear(t, stream).GetGoodbye())
+	require.True(t, receiveEvent(t, stream).GetClosing())
 	require.NoError(t, stream.Send(&chat.Line{Text: "one more thing"}))
 	require.NoError(t, stream.CloseSend())
 
-	require.Equal(t, "one more thing", hear(t, stream).GetText())
+	require.Equal(t, "one more thing", receiveEvent(t, stream).GetText())
 	_, err := stream.Recv()
 	require.ErrorIs(t, err, io.EOF)
 	require.Zero(t, server.end())
 }
 
-func TestAClientThatStaysAfterTheGoodByeIsHungUpOn(t *testing.T) {
+func TestTheStreamOfAClientThatDoesNotLeaveEnds(t *testing.T) {
 	t.Parallel()
 	server, stream := join(t)
 
 	go server.end()
-	require.True(t, hear(t, stream).GetGoodbye())
+	require.True(t, receiveEvent(t, stream).GetClosing())
 
 	_, err := stream.Recv()
 	require.ErrorIs(t, err, io.EOF)
 	require.Zero(t, server.end())
 }
 
-// join starts a server and returns a stream that has been let into its chat.
+// join starts a server and returns a stream in its chat.
 func join(t *testing.T) (*process, grpc.BidiStreamingClient[chat.Line, chat.Event]) {
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	t.Cleanup(cancel)
@@ -142,11 +141,11 @@ func join(t *testing.T) (*process, grpc.BidiStreamingClient[chat.Line, chat.Even
 	stream, err := chat.NewChatClient(conn).Join(ctx)
 	require.NoError(t, err)
 	require.NoError(t, stream.Send(&chat.Line{Text: "here I am"}))
-	require.Equal(t, "here I am", hear(t, stream).GetText())
+	require.Equal(t, "here I am", receiveEvent(t, stream).GetText())
 	return server, stream
 }
 
-func hear(t *testing.T, stream grpc.BidiStreamingClient[chat.Line, chat.Event]) *chat.Event {
+func receiveEvent(t *testing.T, stream grpc.BidiStreamingClient[chat.Line, chat.Event]) *chat.Event {
 	event, err := stream.Recv()
 	require.NoError(t, err)
 	return event

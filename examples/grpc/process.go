@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// gracePeriod and lameDuck are what whoever deploys the servers tells them. If
-// nobody says good-bye it is the grace period that ends a chat.
+// gracePeriod and lameDuck are the environment that a deployment sets. Without a request
+// to leave, the grace period ends a chat.
 const (
 	gracePeriod       = "SHUTDOWN_GRACE_PERIOD=30s"
 	silentGracePeriod = "SHUTDOWN_GRACE_PERIOD=10s"
@@ -30,8 +30,7 @@ type process struct {
 	once sync.Once
 }
 
-// startServer starts this program as a server, which gets a SIGTERM when ctx
-// ends.
+// startServer starts this program as a server. The server gets SIGTERM when ctx ends.
 func startServer(ctx context.Context, out *output, name string, silent bool) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -66,17 +65,17 @@ func startServer(ctx context.Context, out *output, name string, silent bool) (*p
 	}
 }
 
-// end tells the server to go away, and waits until it has. It returns its exit
-// code, also to a second call, which changes nothing.
+// end sends SIGTERM to the server, waits for its exit, and returns the exit code. A second
+// call returns the same.
 func (p *process) end() (exitCode int) {
 	p.once.Do(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended
-		_ = p.cmd.Wait()                          // the exit code says more
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has exited
+		_ = p.cmd.Wait()                          // the exit code is what matters
 	})
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// An output is where all who take part in the demonstration write their lines.
+// An output takes the lines of the servers and the client.
 type output struct {
 	mu sync.Mutex // protects w
 	w  io.Writer
@@ -88,7 +87,7 @@ func (o *output) line(from, text string) {
 	fmt.Fprintf(o.w, "%-8s | %s\n", from, text)
 }
 
-// A lineWriter takes what is written to it apart into lines.
+// A lineWriter splits what is written to it into lines.
 type lineWriter struct {
 	rest []byte
 	line func(string)

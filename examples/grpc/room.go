@@ -15,45 +15,44 @@ import (
 const (
 	// searching is how long a search takes.
 	searching = 2 * time.Second
-	// patience is for a client that does not hang up when it has heard the
-	// good-bye.
+	// patience is how long the server waits for a client that it has asked to leave.
 	patience = 5 * time.Second
 )
 
-// A room is where all who are connected to this server hear each other.
+// A room sends each line to all clients of this server.
 type room struct {
 	chat.UnimplementedChatServer
 	archive *archive
-	goodbye chan struct{} // closed by sayGoodbye
+	closing chan struct{} // closed by close
 
 	mu      sync.Mutex // protects members
 	members map[member]bool
 }
 
-// A member is somebody's way to hear.
+// A member gets the lines for one client.
 type member chan string
 
-// sayGoodbye is a Drain hook. The handlers could look at AcceptContext instead,
-// but that ends when the lame duck begins, and a client that comes back at once
-// might then meet the same server again.
-func (r *room) sayGoodbye(context.Context) error {
-	close(r.goodbye)
+// close is a Drain hook that asks all clients to leave. The end of AcceptContext would be
+// too early: during the lame duck, a client that reconnects at once may reach the same
+// server.
+func (r *room) close(context.Context) error {
+	close(r.closing)
 	return nil
 }
 
-// Join is the stream that a shutdown has to end. The client is asked to hang up,
-// instead of being hung up on, so that what it has said meanwhile is heard.
+// Join is a stream that has to end during a shutdown. The server asks the client to
+// half-close it, so that no line is lost that the client sends meanwhile.
 func (r *room) Join(stream grpc.BidiStreamingServer[chat.Line, chat.Event]) error {
 	ctx := stream.Context()
 	me := make(member, 1000)
 	r.enter(me)
 	defer r.leave(me)
-	said, hungUp := receive(stream)
-	goodbye := r.goodbye
+	lines, left := receive(stream)
+	closing := r.closing
 	var tooLate <-chan time.Time
 	for {
 		select {
-		case line := <-said:
+		case line := <-lines:
 			if err := r.say(line.GetText()); err != nil {
 				return err
 			}
@@ -61,29 +60,29 @@ func (r *room) Join(stream grpc.BidiStreamingServer[chat.Line, chat.Event]) erro
 			if err := stream.Send(&chat.Event{Text: text}); err != nil {
 				return err
 			}
-		case <-goodbye:
-			if err := stream.Send(&chat.Event{Goodbye: true}); err != nil {
+		case <-closing:
+			if err := stream.Send(&chat.Event{Closing: true}); err != nil {
 				return err
 			}
-			goodbye, tooLate = nil, time.After(patience)
-		case err := <-hungUp:
+			closing, tooLate = nil, time.After(patience)
+		case err := <-left:
 			if err != nil {
 				return err
 			}
 			return sendRest(stream, me)
 		case <-tooLate:
 			return nil
-		case <-ctx.Done(): // the drain is about to end, or the client has gone
+		case <-ctx.Done(): // WorkContext has ended, or the client has disconnected
 			return ctx.Err()
 		}
 	}
 }
 
-// receive passes on what the client says, and when it has hung up, which is no
-// error. Nobody can wait for its goroutine: Recv returns when the stream ends,
-// shortly after the handler has.
-func receive(stream grpc.BidiStreamingServer[chat.Line, chat.Event]) (said <-chan *chat.Line, hungUp <-chan error) {
-	lines, ended := make(chan *chat.Line), make(chan error, 1)
+// receive returns channels for the client's lines and for the end of the stream, which is
+// nil if the client has half-closed it. Its goroutine cannot be waited for: Recv returns when
+// the stream ends, shortly after the handler has returned.
+func receive(stream grpc.BidiStreamingServer[chat.Line, chat.Event]) (lines <-chan *chat.Line, left <-chan error) {
+	received, ended := make(chan *chat.Line), make(chan error, 1)
 	go func() {
 		for {
 			line, err := stream.Recv()
@@ -95,16 +94,16 @@ func receive(stream grpc.BidiStreamingServer[chat.Line, chat.Event]) (said <-cha
 				return
 			}
 			select {
-			case lines <- line:
+			case received <- line:
 			case <-stream.Context().Done():
 				return
 			}
 		}
 	}()
-	return lines, ended
+	return received, ended
 }
 
-// sendRest sends what was said before its client hung up.
+// sendRest sends the lines that came before the client left.
 func sendRest(stream grpc.BidiStreamingServer[chat.Line, chat.Event], me member) error {
 	for {
 		select {
@@ -130,7 +129,7 @@ func (r *room) leave(m member) {
 	delete(r.members, m)
 }
 
-// say makes everybody hear text, the speaker too.
+// say sends text to all members, including the sender.
 func (r *room) say(text string) error {
 	if err := r.archive.add(text); err != nil {
 		return err
@@ -140,17 +139,17 @@ func (r *room) say(text string) error {
 	for m := range r.members {
 		select {
 		case m <- text:
-		default: // it listens too slowly, and misses this
+		default: // this member is too slow and misses the line
 		}
 	}
 	return nil
 }
 
-// Search is an RPC that a shutdown has to wait for.
+// Search is an RPC that a shutdown waits for.
 func (r *room) Search(ctx context.Context, req *chat.SearchRequest) (*chat.SearchReply, error) {
 	select {
 	case <-time.After(searching):
-	case <-ctx.Done(): // the drain is about to end, or the client has gone
+	case <-ctx.Done(): // WorkContext has ended, or the client has disconnected
 		return nil, ctx.Err()
 	}
 	lines, err := r.archive.count(req.GetText())

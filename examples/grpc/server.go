@@ -14,7 +14,7 @@ import (
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// serve is what the main function of a service does. It does not return.
+// serve is the main function of a server. It does not return.
 func serve(addr string, silent bool) {
 	m, err := shutdown.New(shutdown.Config{}) // from here on signals are caught
 	if err != nil {
@@ -30,18 +30,18 @@ func serve(addr string, silent bool) {
 
 func start(m *shutdown.Manager, addr string, silent bool) error {
 	a := &archive{}
-	m.On(shutdown.Close, "archive", a.close) // the last RPC has ended by then
+	m.On(shutdown.Close, "archive", a.close) // runs when all RPCs have ended
 
-	r := &room{archive: a, members: map[member]bool{}, goodbye: make(chan struct{})}
+	r := &room{archive: a, members: map[member]bool{}, closing: make(chan struct{})}
 	if !silent {
-		m.On(shutdown.Drain, "good-bye", r.sayGoodbye)
+		m.On(shutdown.Drain, "chat room", r.close)
 	}
 
 	srv := grpcserver.NewServer(m)
 	chat.RegisterChatServer(srv, r)
 	h := health.NewServer()
 	healthpb.RegisterHealthServer(srv, h)
-	grpcserver.Health(m, h) // clients and load balancers that ask go elsewhere
+	grpcserver.Health(m, h) // clients and load balancers use other servers
 
 	ln, err := listener.Listen(m.AcceptContext(), "tcp", addr)
 	if err != nil {
@@ -54,5 +54,5 @@ func start(m *shutdown.Manager, addr string, silent bool) error {
 	return nil
 }
 
-// listening begins the line by which a server says where it is to be found.
+// listening starts the line with the address of a server.
 const listening = "listening on "

@@ -20,7 +20,7 @@ const roleVariable = "ZERODROP_ROLE"
 func play(role string) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1) // the parent has died, and nobody else would end this
+		os.Exit(1) // the parent has died
 	}()
 	switch role {
 	case "plain":
@@ -28,7 +28,7 @@ func play(role string) {
 	case "shutdown":
 		graceful()
 	case "busy":
-		for { //nolint:staticcheck // to spin is its job
+		for { //nolint:staticcheck // it is meant to spin
 		}
 	}
 }
@@ -36,7 +36,7 @@ func play(role string) {
 // A child is a process that runs this program in a role.
 type child struct {
 	*exec.Cmd
-	ctx    context.Context // kills it when it ends
+	ctx    context.Context // its end kills the process
 	stderr bytes.Buffer
 }
 
@@ -48,15 +48,15 @@ func newChild(ctx context.Context, role string) (*child, error) {
 	c := &child{Cmd: exec.CommandContext(ctx, self), ctx: ctx}
 	c.Env = append(os.Environ(), roleVariable+"="+role)
 	c.Stderr = &c.stderr
-	c.WaitDelay = 20 * time.Second           // for what it wrote
-	if _, err := c.StdinPipe(); err != nil { // open for as long as this process lives
+	c.WaitDelay = 20 * time.Second           // to read its output
+	if _, err := c.StdinPipe(); err != nil { // stays open until this process ends
 		return nil, err
 	}
 	return c, nil
 }
 
-// Wait waits for the child to end, and returns what it wrote on stderr if it
-// did not end well.
+// Wait waits for the child to exit. If its status is not 0, the error has what it wrote
+// on stderr.
 func (c *child) Wait() error {
 	err := c.Cmd.Wait()
 	if err == nil {
@@ -91,14 +91,14 @@ func startService(ctx context.Context, name string) (c *child, addr string, err 
 	return c, strings.TrimSpace(addr), nil
 }
 
-// startBusy starts n processes that only burn time, and returns what ends them.
+// startBusy starts n processes that burn CPU, and returns a function that kills them.
 func startBusy(ctx context.Context, n int) (stop func(), err error) {
 	ctx, kill := context.WithCancel(ctx)
 	var children []*child
 	stop = func() {
 		kill()
 		for _, c := range children {
-			_ = c.Wait() // killed: no news
+			_ = c.Wait() // it says that the process was killed
 		}
 	}
 	for range n {

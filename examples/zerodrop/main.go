@@ -1,17 +1,16 @@
 // Zerodrop counts the requests that a shutdown loses.
 //
-// It runs the same small service again and again as a child process, in turn
-// with http.Server.Shutdown alone and with this library, lets clients hammer it,
-// sends it SIGTERM in the middle of that, and accounts for every request:
-//
 //	go run ./examples/zerodrop
 //
-// It exits with status 1 if the library lost a request, or if the plain server
-// lost none in any mode, because then nothing has been shown.
+// It runs a small service many times as a child process, with http.Server.Shutdown alone
+// and with this library in turn. While clients send requests, it sends the service
+// SIGTERM, and it records the outcome of every request.
 //
-// -mode http2shared, all clients as streams of one connection, is measured only
-// when asked for: how much of it gets through depends on the clients, too. See
-// package httpserver, "What remains".
+// It exits with status 1 if the library lost a request. It also does if the plain server
+// lost none in any mode, because the load then proves nothing.
+//
+// -mode http2shared, in which all clients share one connection, is not measured by
+// default: what it loses also depends on the clients. See "Limits" in package httpserver.
 package main
 
 import (
@@ -31,7 +30,7 @@ import (
 
 func main() {
 	if role := os.Getenv(roleVariable); role != "" {
-		play(role) // a child process of ours
+		play(role) // this is a child process
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -79,8 +78,8 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	flags.SetOutput(usage)
 	flags.IntVar(&p.rounds, "rounds", 20, "shutdowns of each service in each mode")
 	flags.IntVar(&p.clients, "clients", 32, "clients, each sending one request at a time")
-	flags.IntVar(&p.busy, "busy", 0, "busy loops to run beside it, as processes")
-	mode := flags.String("mode", "new,keepalive,http2", "modes: new, keepalive, http2 (a connection a client), http2shared (one connection for all)")
+	flags.IntVar(&p.busy, "busy", 0, "processes that burn CPU meanwhile")
+	mode := flags.String("mode", "new,keepalive,http2", "modes: new, keepalive, http2 (one connection per client), http2shared (one connection for all)")
 	only := flags.String("only", "", "measure only this service: plain or shutdown")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
@@ -107,8 +106,8 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	return p, nil
 }
 
-// measure takes the services and modes in turn, so that whatever else the
-// machine does meets all of them alike.
+// measure runs the services and modes in turn, so that other load on the machine affects
+// all of them.
 func (p plan) measure(ctx context.Context, progress *progress) ([]*row, error) {
 	stop, err := startBusy(ctx, p.busy)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// progress tells a person who waits how far it is: one line that is rewritten on
-// a terminal, a line every few seconds elsewhere.
+// progress shows how far the measurement is: on a terminal in one line that is
+// rewritten, elsewhere with a line every few seconds.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -39,7 +39,7 @@ func (p *progress) show(text string, rows []*row) {
 	fmt.Fprintln(p.w, text)
 }
 
-// print leaves a line standing.
+// print writes a line that stays.
 func (p *progress) print(text string) {
 	p.done()
 	fmt.Fprintln(p.w, text)

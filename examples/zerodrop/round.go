@@ -11,21 +11,20 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// roundLimit is how long a service may live before it is killed. A round takes
-// some 0.2 s.
+// roundLimit is how long a service may run before it is killed. A round takes some 0.2 s.
 const roundLimit = time.Minute
 
-// A round is one life of a service.
+// A round is one run of a service.
 type round struct {
 	load.Result
-	exit   time.Duration // from the last reply to the end of the process
+	exit   time.Duration // from the last response to the end of the process
 	failed error         // why the service did not exit with status 0
 }
 
-// runRound starts the service, ends it in the middle of load, and counts. The
-// error says why there was nothing to count.
+// runRound starts the service, shuts it down under load, and returns the result. An error
+// means that there is no result.
 func runRound(ctx context.Context, service string, mode load.Mode, clients int) (round, error) {
-	ctx, kill := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("killed, for it had not ended after %v", roundLimit))
+	ctx, kill := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("killed: it was still running after %v", roundLimit))
 	defer kill()
 	child, addr, err := startService(ctx, service)
 	if err != nil {
@@ -44,8 +43,8 @@ func runRound(ctx context.Context, service string, mode load.Mode, clients int) 
 	}
 	failed := child.Wait()
 	exited := time.Now()
-	// A client whose SYN was dropped at the very end would wait a second for
-	// the kernel to repeat it, only to be refused.
+	// A client whose SYN was dropped at the end would wait one second until the kernel
+	// repeats it, and then be refused.
 	gone()
 	result := run.Wait()
 	if err != nil {

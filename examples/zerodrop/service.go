@@ -11,17 +11,17 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
-// newServer is what both services have in common: a server whose handler takes
-// 1 to 3 ms and sends back what it was sent.
+// newServer returns the server that both services use. Its handler takes 1 to 3 ms and
+// returns the body of the request.
 func newServer() *http.Server {
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,21 +40,11 @@ func newServer() *http.Server {
 	return srv
 }
 
-// loopback is an address of this host that nobody else uses, on Linux, which has
-// so many. A port of a shared one may be a stranger's as soon as it is closed,
-// and a client that comes late would count as lost what he answers.
-func loopback() string {
-	if runtime.GOOS != "linux" {
-		return "127.0.0.1:0"
-	}
-	return fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254))
-}
-
-// plain is the textbook: wait for the signal, call Shutdown.
+// plain is the usual way: wait for the signal and call Shutdown.
 func plain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ln, err := net.Listen("tcp", loopback())
+	ln, err := net.Listen("tcp", loopback.Addr())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,7 +67,7 @@ func plain() {
 // graceful is the same with the library.
 func graceful() {
 	m, err := shutdown.New(shutdown.Config{
-		LameDuck: -1, // nobody routes requests here, so nobody needs time to stop that
+		LameDuck: -1, // no load balancer needs time to stop sending requests
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -89,7 +79,7 @@ func graceful() {
 }
 
 func start(m *shutdown.Manager) error {
-	ln, err := listener.Listen(context.Background(), "tcp", loopback())
+	ln, err := listener.Listen(context.Background(), "tcp", loopback.Addr())
 	if err != nil {
 		return err
 	}

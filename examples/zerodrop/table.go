@@ -43,7 +43,7 @@ func printTable(w io.Writer, rows []*row) {
 
 func milliseconds(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// verdict says what the table means, and whether that is as it should be.
+// verdict returns a summary of the table and whether the library passes.
 func verdict(rows []*row) (text string, ok bool) {
 	var plain, library row
 	for _, r := range rows {
@@ -61,7 +61,7 @@ func verdict(rows []*row) (text string, ok bool) {
 	if lost := plain.Losses(); plain.rounds > 0 {
 		say("http.Server.Shutdown alone lost %d of %d requests, %.1f a shutdown.", lost, plain.Requests, float64(lost)/float64(plain.rounds))
 		if lost == 0 {
-			say("So the load was too light to show anything.")
+			say("So the load was too light to prove anything.")
 			ok = false
 		}
 	}
@@ -71,7 +71,7 @@ func verdict(rows []*row) (text string, ok bool) {
 			ok = false
 		}
 		if library.failed > 0 {
-			say("%d of them did not end with status 0.", library.failed)
+			say("%d of them did not exit with status 0.", library.failed)
 			ok = false
 		}
 	}

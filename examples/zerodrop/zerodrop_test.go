@@ -52,7 +52,7 @@ func TestTheLibraryLosesNothing(t *testing.T) {
 	}
 }
 
-func TestTheVerdictIsBadIfTheLibraryLosesOrPlainDoesNot(t *testing.T) {
+func TestTheVerdictIsNegativeIfTheLibraryLosesOrPlainDoesNot(t *testing.T) {
 	result := func(lost int) load.Result {
 		return load.Result{Requests: 100, Lost: map[string]int{"RST": lost}}
 	}
@@ -76,16 +76,16 @@ func TestTheVerdictIsBadIfTheLibraryLosesOrPlainDoesNot(t *testing.T) {
 			text:    "With the library 1 of 100 were lost",
 		},
 		{
-			name:    "nobody loses",
+			name:    "none loses",
 			plain:   &row{rounds: 2, Result: result(0)},
 			library: &row{rounds: 2, Result: result(0)},
 			text:    "too light",
 		},
 		{
-			name:    "the library does not end well",
+			name:    "the library exits with another status",
 			plain:   &row{rounds: 2, Result: result(5)},
 			library: &row{rounds: 2, Result: result(0), failed: 1},
-			text:    "1 of them did not end with status 0",
+			text:    "1 of them did not exit with status 0",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

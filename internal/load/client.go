@@ -17,16 +17,15 @@ import (
 	"time"
 )
 
-// dialGrace is how long a dial may go on after the end of the run. The handshake
-// may be over, and the dialling goroutine not have noticed: that connection
-// counts.
+// dialGrace is how long a dial may go on after the end of the run. The handshake may have
+// completed before the dialling goroutine has noticed; such a connection counts.
 const dialGrace = 50 * time.Millisecond
 
-func (c Clients) transport(ctx context.Context, r *Run, dialed *atomic.Pointer[heardConn]) *http.Transport {
+func (c Clients) transport(ctx context.Context, r *Run, dialed *atomic.Pointer[monitoredConn]) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.Timeout}
 	t := &http.Transport{
-		// Not under the request's context: the end of a run is to give up
-		// dials only.
+		// It does not use the request's context: the end of a run cancels only
+		// dials.
 		DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 			dialing, cancel := context.WithCancel(context.Background())
 			defer cancel()
@@ -39,11 +38,11 @@ func (c Clients) transport(ctx context.Context, r *Run, dialed *atomic.Pointer[h
 			if err != nil {
 				return nil, &dialError{err}
 			}
-			heard := &heardConn{Conn: conn, silence: &r.pace.silence, spoke: began, heardAt: time.Now()}
-			dialed.Store(heard)
-			return heard, nil
+			monitored := &monitoredConn{Conn: conn, silence: &r.pace.silence, lastWrite: began, lastRead: time.Now()}
+			dialed.Store(monitored)
+			return monitored, nil
 		},
-		TLSClientConfig:    c.TLS.Clone(), // net/http changes it
+		TLSClientConfig:    c.TLS.Clone(), // net/http modifies it
 		DisableCompression: true,
 		DisableKeepAlives:  c.Mode == NewConn,
 		Protocols:          new(http.Protocols),
@@ -64,25 +63,25 @@ type client struct {
 	url       string
 	timeout   time.Duration
 	pause     time.Duration
-	gone      int // a status; 0 is none
+	gone      int // a status; 0 means none
 	run       *Run
-	after     *client // whose connection this client shares; nil if it has its own
+	shares    *client // whose connection this client uses; nil if it has its own
 	transport *http.Transport
-	answering atomic.Bool // the present request's answer has begun
+	answering atomic.Bool // the response to the current request has started
 	answered  atomic.Int64
 	lost      atomic.Int64
-	conn      atomic.Pointer[heardConn] // of the present request; nil without one
-	dialed    atomic.Pointer[heardConn] // the last one, of which the handshake of TLS may go on
-	result    Result                    // the client's own until ended is closed
-	ended     chan struct{}             // closed when the client has ended
+	conn      atomic.Pointer[monitoredConn] // of the current request; nil if it has none
+	dialed    atomic.Pointer[monitoredConn] // the last one; its TLS handshake may be in progress
+	result    Result                        // written by the client until ended is closed
+	ended     chan struct{}                 // closed when the client has ended
 }
 
 func (c *client) loop(ctx context.Context) {
 	defer close(c.ended)
-	if c.after != nil {
-		// A transport dials for each request that finds no connection. Only
-		// once there is one do all the others share it.
-		_ = c.after.warm(ctx, 1)
+	if c.shares != nil {
+		// A transport dials for each request that finds no connection. The clients
+		// can share one only when it exists.
+		_ = c.shares.warm(ctx, 1)
 	}
 	for ctx.Err() == nil {
 		if gone := c.request(); gone {
@@ -97,8 +96,8 @@ func (c *client) loop(ctx context.Context) {
 	}
 }
 
-// request sends one request and records what became of it. It reports whether
-// the client has ended, because nothing listens any more.
+// request sends one request and records the outcome. It reports whether the client has
+// to end, because nothing listens any more.
 func (c *client) request() (gone bool) {
 	began := time.Now()
 	c.conn.Store(nil)
@@ -119,7 +118,7 @@ func (c *client) request() (gone bool) {
 		c.result.Refused++
 		return true
 	case errors.As(err, &dial) && errors.Is(err, context.Canceled):
-		return true // given up at the end of the run
+		return true // cancelled at the end of the run
 	default:
 		c.lose(err, later)
 	}
@@ -131,7 +130,7 @@ func (c *client) lose(err error, later bool) {
 	c.result.Lose(k, later)
 	conn := c.conn.Load()
 	if conn == nil {
-		conn = c.dialed.Load() // it ended during the handshake of TLS
+		conn = c.dialed.Load() // it ended during the TLS handshake
 	}
 	if conn != nil && slices.Contains(connectionLost, k) && !c.answering.Load() {
 		c.result.IdleBefore = append(c.result.IdleBefore, conn.idleBefore())
@@ -139,13 +138,13 @@ func (c *client) lose(err error, later bool) {
 	c.lost.Add(1)
 }
 
-// isGone reports whether err is the status that means a refused dial.
+// isGone reports whether err is the status of a proxy whose dial was refused.
 func (c *client) isGone(err error) bool {
 	var status statusError
 	return c.gone != 0 && errors.As(err, &status) && int(status) == c.gone
 }
 
-// warm waits until the client has had n answers.
+// warm waits until the client has had n responses.
 func (c *client) warm(ctx context.Context, n int) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -169,28 +168,28 @@ func (c *client) roundTrip() error {
 	err := c.send(ctx)
 	var dial *dialError
 	if errors.Is(err, context.Canceled) && !errors.As(err, &dial) {
-		return context.DeadlineExceeded // nobody else cancels it
+		return context.DeadlineExceeded // only the timer cancels it
 	}
 	return err
 }
 
-// untilAnswerIsDue returns the context of a request, which ends when the answer
-// has had its time. That begins when there is a connection: the dial has its
-// own. With one limit for both, a machine that stands still lets both end at
-// once, and a dial that nobody answers looks like a server that is silent.
+// untilAnswerIsDue returns the context of a request, which ends when the response times
+// out. The time starts when there is a connection; the dial has its own timeout. With one
+// timeout for both, a suspended machine would make a dial without an answer look like a
+// silent server.
 func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	due := time.AfterFunc(math.MaxInt64, cancel) // not yet: a goroutine may stand still before a Stop
+	due := time.AfterFunc(math.MaxInt64, cancel) // no timeout yet; Stop could come too late
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { due.Stop() }, // also when net/http tries again
+		GetConn: func(string) { due.Stop() }, // also called when net/http retries
 		GotConn: func(info httptrace.GotConnInfo) {
-			if conn := heardConnOf(info.Conn); conn != nil {
+			if conn := monitoredConnOf(info.Conn); conn != nil {
 				conn.begin()
 				c.conn.Store(conn)
 			}
 			due.Reset(c.timeout)
 		},
-		GotFirstResponseByte: func() { c.answering.Store(true) }, // bytes of a TLS alert are none
+		GotFirstResponseByte: func() { c.answering.Store(true) }, // not called for a TLS alert
 	})
 	return ctx, func() {
 		due.Stop()
@@ -199,12 +198,12 @@ func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
 }
 
 func (c *client) send(ctx context.Context) error {
-	body := "<" + strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests) + ">" // no body begins or ends another
+	body := "<" + strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests) + ">" // no body is a prefix or suffix of another
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
-	req.GetBody = nil // with it net/http sends the request again when a connection is lost
+	req.GetBody = nil // with it net/http would retry the request when a connection is lost
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return err
@@ -222,10 +221,10 @@ func (c *client) send(ctx context.Context) error {
 	return nil
 }
 
-// maxAnswer is how much of an answer a client takes, in bytes.
+// maxAnswer is how many bytes of a response a client reads.
 const maxAnswer = 1 << 20
 
-// encloses reports whether the answer begins and ends with the body.
+// encloses reports whether the response starts and ends with the body.
 func encloses(answer, body string) bool {
 	return len(answer) >= 2*len(body) && strings.HasPrefix(answer, body) && strings.HasSuffix(answer, body)
 }

@@ -49,7 +49,7 @@ func TestClientsSpeakTLSInEveryMode(t *testing.T) {
 	}
 }
 
-func TestStreamsIsHowManyClientsShareAConnection(t *testing.T) {
+func TestStreamsIsTheNumberOfClientsThatShareAConnection(t *testing.T) {
 	var mu sync.Mutex
 	conns := make(map[string]bool) // protected by mu
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +67,7 @@ func TestStreamsIsHowManyClientsShareAConnection(t *testing.T) {
 	require.Len(t, conns, 2)
 }
 
-func TestClientsTakePathsInTurn(t *testing.T) {
+func TestClientsUsePathsInTurn(t *testing.T) {
 	var mu sync.Mutex
 	callers := make(map[string]map[string]bool) // by path; protected by mu
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +90,7 @@ func TestClientsTakePathsInTurn(t *testing.T) {
 	require.Equal(t, map[string]map[string]bool{"/a": {"<0": true, "<2": true}, "/b": {"<1": true, "<3": true}}, callers)
 }
 
-func TestClientsPauseBetweenAnAnswerAndTheNextRequest(t *testing.T) {
+func TestClientsPauseBetweenAResponseAndTheNextRequest(t *testing.T) {
 	const pause = 20 * time.Millisecond
 	var answered time.Time // of the only client
 	var pauses []time.Duration
@@ -108,10 +108,10 @@ func TestClientsPauseBetweenAnAnswerAndTheNextRequest(t *testing.T) {
 	run.Wait()
 
 	require.GreaterOrEqual(t, len(pauses), 3)
-	require.GreaterOrEqual(t, slices.Min(pauses), pause-5*time.Millisecond) // an answer leaves before its handler ends
+	require.GreaterOrEqual(t, slices.Min(pauses), pause-5*time.Millisecond) // the response is sent before its handler returns
 }
 
-func TestRequestsAfterMarkAreCountedApart(t *testing.T) {
+func TestRequestsAfterMarkAreCountedSeparately(t *testing.T) {
 	broken := make(chan struct{})
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -134,7 +134,7 @@ func TestRequestsAfterMarkAreCountedApart(t *testing.T) {
 
 	require.Positive(t, result.Later)
 	require.GreaterOrEqual(t, result.Requests-result.Later, 2*fewClients)
-	require.GreaterOrEqual(t, result.LaterLost, fewClients) // of each client one may have begun before Mark
+	require.GreaterOrEqual(t, result.LaterLost, fewClients) // each client may have started one before Mark
 	require.LessOrEqual(t, result.LaterLost, result.Losses())
 }
 
@@ -146,7 +146,7 @@ func TestWithoutMarkNoRequestIsLater(t *testing.T) {
 	require.Zero(t, run.Wait().Later)
 }
 
-func TestALongAnswerCountsOnlyIfItIsComplete(t *testing.T) {
+func TestALongResponseCountsOnlyIfItIsComplete(t *testing.T) {
 	answer := func(end bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
@@ -163,12 +163,12 @@ func TestALongAnswerCountsOnlyIfItIsComplete(t *testing.T) {
 		stop()
 		require.Empty(t, run.Wait().Lost)
 	})
-	t.Run("cut off", func(t *testing.T) {
+	t.Run("truncated", func(t *testing.T) {
 		requireOnlyKind(t, "other: wrong answer", loseSome(t, load.Clients{N: 2, Addr: serve(t, answer(false), nil).addr}))
 	})
 }
 
-func TestTheStatusOfARefusedProxyEndsAClient(t *testing.T) {
+func TestTheStatusOfAProxyThatWasRefusedEndsAClient(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(521) }, nil)
 	run, _ := start(t, load.Clients{Mode: load.KeepAlive, N: 3, Addr: srv.addr, Gone: 521})
 	result := run.Wait()
@@ -176,9 +176,9 @@ func TestTheStatusOfARefusedProxyEndsAClient(t *testing.T) {
 	require.Zero(t, result.Requests)
 }
 
-// The server closes each connection when a second request comes: that one is
-// lost, and its connection was idle for as long as the client paused.
-func TestForHowLongAConnectionWasIdleBeforeALossIsKnown(t *testing.T) {
+// The server closes each connection when a second request arrives. That request is lost,
+// and its connection was idle for as long as the client paused.
+func TestTheIdleTimeBeforeALossIsMeasured(t *testing.T) {
 	const pause = 30 * time.Millisecond
 	addr := accept(t, func(conn net.Conn) {
 		requests := bufio.NewReader(conn)
@@ -195,7 +195,7 @@ func TestForHowLongAConnectionWasIdleBeforeALossIsKnown(t *testing.T) {
 	require.GreaterOrEqual(t, slices.Min(result.IdleBefore), pause-time.Millisecond)
 }
 
-func TestALossInTheMiddleOfAnAnswerIsNoIdleConnections(t *testing.T) {
+func TestALossDuringAResponseHasNoIdleTime(t *testing.T) {
 	addr := accept(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
@@ -206,7 +206,7 @@ func TestALossInTheMiddleOfAnAnswerIsNoIdleConnections(t *testing.T) {
 	require.Empty(t, result.IdleBefore)
 }
 
-func TestALossInTheHandshakeOfTLSIsThatOfAnIdleConnectionIfTheClientWasLate(t *testing.T) {
+func TestALossDuringTheTLSHandshakeHasAnIdleTime(t *testing.T) {
 	addr := accept(t, func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) })
 	result := loseSome(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: addr, TLS: &tls.Config{ServerName: "any"}})
 	require.Positive(t, result.Losses())

@@ -1,17 +1,15 @@
-// Package load hammers an HTTP server from many clients and accounts for every
-// request, so that a shutdown can be judged by what it lost.
+// Package load sends requests to an HTTP server from many clients and records the
+// outcome of each, to count what a shutdown loses.
 //
-// The clients are closed loops: each sends its next request when the last one
-// has been answered. A request is a POST whose body cannot be sent a second
-// time, so net/http has no way to hide a loss by a retry. Its answer counts only
-// if it is the body, or begins and ends with the body, so that an answer which
-// was cut off never passes for a complete one.
+// Each client is a closed loop: it sends the next request when the last one has been
+// answered. A request is a POST whose body cannot be sent twice, so net/http cannot hide a
+// loss with a retry. A response counts only if it is the body, or starts and ends with
+// the body, so that a truncated response does not count.
 //
-// A request is lost if it had a connection, or its dial ended in anything but a
-// refusal, and no full and right answer came. A refused dial is no loss: it
-// tells the client, before anything was sent, that the server has gone. It is
-// also where a client ends. A dial that was reset is a loss of a kind of its
-// own, [DialReset].
+// A request is lost if it gets no complete and correct response although it had a
+// connection or its dial was not refused. A refused dial is no loss: it tells the client
+// that the server is gone before anything was sent. It ends the client. A dial that was
+// reset is a loss of its own kind, [DialReset].
 package load
 
 import (
@@ -23,15 +21,15 @@ import (
 	"time"
 )
 
-// Mode is how clients use connections.
+// A Mode is how clients use connections.
 type Mode int
 
 // The modes.
 const (
 	NewConn     Mode = iota // a new connection for each request
-	KeepAlive               // a connection a client, used again and again
-	HTTP2                   // an HTTP/2 connection a client, one request at a time
-	HTTP2Shared             // clients are streams of the same HTTP/2 connection
+	KeepAlive               // one connection per client
+	HTTP2                   // one HTTP/2 connection per client, with one request at a time
+	HTTP2Shared             // clients share an HTTP/2 connection, each with one stream
 )
 
 func (m Mode) String() string {
@@ -48,37 +46,36 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", int(m))
 }
 
-// Clients says who calls what. Without TLS, HTTP/2 is spoken in clear text with
-// prior knowledge; the server needs UnencryptedHTTP2 in its Protocols.
+// Clients is the configuration of a load. Without TLS, HTTP/2 is cleartext with prior
+// knowledge; the server needs UnencryptedHTTP2 in its Protocols.
 type Clients struct {
 	Mode    Mode
-	N       int           // how many clients; 0 means 32
+	N       int           // number of clients; 0 means 32
 	Addr    string        // the server's host:port
-	Paths   []string      // client i calls number i modulo their count; the handlers answer 200 and the body; none means "/"
-	Timeout time.Duration // for a dial, and then for the answer; 0 means 10 s
-	Pause   time.Duration // of a client, between an answer and its next request
-	Streams int           // with HTTP2Shared: how many clients share a connection; 0 means all
-	TLS     *tls.Config   // nil means clear text
+	Paths   []string      // client i uses path i modulo their number; the handlers answer 200 with the body; none means "/"
+	Timeout time.Duration // of a dial, and then of the response; 0 means 10 s
+	Pause   time.Duration // of a client, between a response and its next request
+	Streams int           // with HTTP2Shared: number of clients that share a connection; 0 means all
+	TLS     *tls.Config   // nil means no TLS
 
-	// Gone is the status by which a proxy in front says that its own dial was
-	// refused. To a client it is what a refused dial is. 0 means none.
+	// Gone is the status with which a proxy reports that its dial of the server was
+	// refused. It counts as a refused dial. 0 means none.
 	Gone int
 }
 
-// Run is a load under way.
+// A Run is a load in progress.
 type Run struct {
 	clients []*client
 	done    chan struct{} // closed when result is complete
 	pace    pace
 	marked  atomic.Int64 // the time of Mark in Unix nanoseconds; 0 before
-	heldUp  atomic.Int64 // dials
+	heldUp  atomic.Int64 // see Result.HeldUp
 	result  Result
 }
 
-// Start starts the clients and returns at once. They go on until each has met a
-// refused dial or ctx has ended. The end of ctx gives up dials that nobody
-// answers, which lose nothing, but no request that has a connection: that is
-// answered, or lost.
+// Start starts the clients and returns at once. Each runs until its dial is refused or ctx
+// ends. The end of ctx cancels dials, which loses nothing. It does not cancel requests
+// that have a connection.
 func (c Clients) Start(ctx context.Context) *Run {
 	if c.N == 0 {
 		c.N = 32
@@ -108,8 +105,8 @@ func (c Clients) Start(ctx context.Context) *Run {
 			ended:   make(chan struct{}),
 		}
 		if c.Mode == HTTP2Shared && id%c.Streams > 0 {
-			one.after = r.clients[id-id%c.Streams]
-			one.transport = one.after.transport
+			one.shares = r.clients[id-id%c.Streams]
+			one.transport = one.shares.transport
 		} else {
 			one.transport = c.transport(ctx, r, &one.dialed)
 		}
@@ -122,11 +119,11 @@ func (c Clients) Start(ctx context.Context) *Run {
 	return r
 }
 
-// Mark divides the requests: Result.Later counts those that begin from now on.
-// Call it when the server is told to stop.
+// Mark divides the requests: Result.Later counts those that start from now on. Call it
+// when the shutdown starts.
 func (r *Run) Mark() { r.marked.Store(time.Now().UnixNano()) }
 
-// Count returns how many requests have been answered so far.
+// Count returns the number of requests that have been answered so far.
 func (r *Run) Count() int {
 	n := 0
 	for _, c := range r.clients {
@@ -135,7 +132,7 @@ func (r *Run) Count() int {
 	return n
 }
 
-// Began returns how many clients have had a connection for a request.
+// Began returns the number of clients that have had a connection for a request.
 func (r *Run) Began() int {
 	n := 0
 	for _, c := range r.clients {
@@ -146,7 +143,7 @@ func (r *Run) Began() int {
 	return n
 }
 
-// Lost returns how many requests have been lost so far.
+// Lost returns the number of requests that have been lost so far.
 func (r *Run) Lost() int {
 	n := 0
 	for _, c := range r.clients {
@@ -155,8 +152,8 @@ func (r *Run) Lost() int {
 	return n
 }
 
-// Warm waits until each client has had n answers. It returns an error if one of
-// them ends before that, or ctx does. How slow they have been is forgotten.
+// Warm waits until each client has had n responses. It returns an error if a client or
+// ctx ends before that. It resets Result.Slowest and Result.Silence.
 func (r *Run) Warm(ctx context.Context, n int) error {
 	for _, c := range r.clients {
 		if err := c.warm(ctx, n); err != nil {
@@ -168,10 +165,9 @@ func (r *Run) Warm(ctx context.Context, n int) error {
 	return nil
 }
 
-// Wait waits for all clients to end and returns what became of the requests.
-// Connections stay open until then, also those of clients that have ended, as
-// they do in the pool of a program that goes on. It may be called more than
-// once.
+// Wait waits for all clients to end and returns the result. Until then all connections
+// stay open, also those of clients that have ended, as in the pool of a program that goes
+// on. It may be called more than once.
 func (r *Run) Wait() Result {
 	<-r.done
 	var sum Result

@@ -12,9 +12,9 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-func TestTheEndOfTheContextGivesUpDials(t *testing.T) {
-	run, stop := start(t, load.Clients{N: 2, Addr: deaf(t)})
-	time.Sleep(20 * time.Millisecond) // whether a dial is under way cannot be seen; either way nothing is lost
+func TestTheEndOfTheContextCancelsDials(t *testing.T) {
+	run, stop := start(t, load.Clients{N: 2, Addr: unresponsive(t)})
+	time.Sleep(20 * time.Millisecond) // whether or not a dial is in progress, nothing is lost
 	stop()
 
 	result := run.Wait()
@@ -23,20 +23,20 @@ func TestTheEndOfTheContextGivesUpDials(t *testing.T) {
 	require.Equal(t, load.Result{}, result)
 }
 
-func TestADialThatNobodyAnswersForHalfASecondIsHeldUp(t *testing.T) {
-	run, stop := start(t, load.Clients{N: 2, Addr: deaf(t), Timeout: 600 * time.Millisecond})
+func TestADialWithoutAnAnswerForHalfASecondIsHeldUp(t *testing.T) {
+	run, stop := start(t, load.Clients{N: 2, Addr: unresponsive(t), Timeout: 600 * time.Millisecond})
 	require.Eventually(t, func() bool { return run.Lost() >= 2 }, soon, time.Millisecond)
 	stop()
 	require.GreaterOrEqual(t, run.Wait().HeldUp, 2)
 }
 
-func TestADialThatNobodyAnswersIsLost(t *testing.T) {
-	requireOnlyKind(t, "dial timeout", loseSome(t, load.Clients{N: 2, Addr: deaf(t), Timeout: 50 * time.Millisecond}))
+func TestADialWithoutAnAnswerIsLost(t *testing.T) {
+	requireOnlyKind(t, "dial timeout", loseSome(t, load.Clients{N: 2, Addr: unresponsive(t), Timeout: 50 * time.Millisecond}))
 }
 
-// deaf returns the address of a listener whose queue is full: the kernel drops
-// every further SYN.
-func deaf(t *testing.T) (addr string) {
+// unresponsive returns the address of a listener whose queue is full, so that the kernel
+// drops every SYN.
+func unresponsive(t *testing.T) (addr string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
@@ -49,8 +49,8 @@ func deaf(t *testing.T) (addr string) {
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	// Of a listener the kernel says here how many connections are in its queue
-	// and for how many there is room; one more than that is taken.
+	// For a listener, these are the length of its queue and its limit. The kernel accepts
+	// one connection more than the limit.
 	require.Eventually(t, func() bool {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		return err == nil && info.Unacked > info.Sacked

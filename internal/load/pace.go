@@ -8,94 +8,95 @@ import (
 	"time"
 )
 
-// A heardConn knows for how long its client may have been silent, as the server
-// sees it: from before a write, or the dial, to after the next one, or the end.
-// All that a busy machine does to the client in between is in it.
-type heardConn struct {
+// A monitoredConn measures how long its client may have been silent, as seen by the
+// server: from before a write or the dial to after the next write or the end. This
+// includes delays of a slow machine.
+type monitoredConn struct {
 	net.Conn
 	silence *longest // of all connections
 
-	mu      sync.Mutex // protects what follows
-	spoke   time.Time  // when the last write began
-	heardAt time.Time  // when the last answer ended, or until there was one, when the last bytes came
-	used    bool       // there was one
-	wrote   bool       // something of the present request
-	idle    time.Duration
+	mu        sync.Mutex // protects what follows
+	lastWrite time.Time  // when the last write started
+	lastRead  time.Time  // when the last response ended or, before the first one, when bytes arrived
+	used      bool       // there was a response
+	wrote     bool       // part of the current request
+	idle      time.Duration
 }
 
-func (c *heardConn) Write(p []byte) (int, error) {
+func (c *monitoredConn) Write(p []byte) (int, error) {
 	began := time.Now()
 	c.mu.Lock()
 	if !c.wrote {
-		c.wrote, c.idle = true, began.Sub(c.heardAt)
+		c.wrote, c.idle = true, began.Sub(c.lastRead)
 	}
 	c.mu.Unlock()
 	n, err := c.Conn.Write(p)
-	c.heard(began)
+	c.wroteOrEnded(began)
 	return n, err
 }
 
-func (c *heardConn) Read(p []byte) (int, error) {
+func (c *monitoredConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
-		c.heard(time.Now())
+		c.wroteOrEnded(time.Now())
 	}
 	if n > 0 {
 		c.mu.Lock()
 		if !c.used {
-			c.heardAt = time.Now()
+			c.lastRead = time.Now()
 		}
 		c.mu.Unlock()
 	}
 	return n, err
 }
 
-// answered is for each answer. What comes later belongs to none: on HTTP/2 a GOAWAY
-// does.
-func (c *heardConn) answered() {
+// answered is called for each response. Later bytes do not belong to a response; they may
+// be a GOAWAY, for example.
+func (c *monitoredConn) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.heardAt, c.used = time.Now(), true
+	c.lastRead, c.used = time.Now(), true
 }
 
-// begin is for each request on the connection.
-func (c *heardConn) begin() {
+// begin is called for each request on the connection.
+func (c *monitoredConn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wrote = false
 }
 
-// idleBefore is for how long the connection had been idle when the present
-// request was written, or, if nothing of it was, for how long it has been.
-func (c *heardConn) idleBefore() time.Duration {
+// idleBefore returns how long the connection had been idle when the current request was
+// written. If it has not been written, it returns how long the connection has been idle.
+func (c *monitoredConn) idleBefore() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wrote {
 		return c.idle
 	}
-	return time.Since(c.heardAt)
+	return time.Since(c.lastRead)
 }
 
-// heardConnOf is what is below c, which may be a tls.Conn; nil if it is none of ours.
-func heardConnOf(c net.Conn) *heardConn {
+// monitoredConnOf returns the monitoredConn that c is or, as a tls.Conn, wraps; nil if
+// there is none.
+func monitoredConnOf(c net.Conn) *monitoredConn {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	h, _ := c.(*heardConn)
-	return h
+	m, _ := c.(*monitoredConn)
+	return m
 }
 
-func (c *heardConn) heard(began time.Time) {
+func (c *monitoredConn) wroteOrEnded(began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.silence.add(time.Since(c.spoke))
-	c.spoke = began
+	c.silence.add(time.Since(c.lastWrite))
+	c.lastWrite = began
 }
 
-// pace is how slow the clients of a run are.
+// pace measures how slow the clients of a run are.
 type pace struct{ silence, slowest longest }
 
-// longest is the longest of durations.
+// longest is the maximum of durations.
 type longest struct{ ns atomic.Int64 }
 
 func (l *longest) get() time.Duration { return time.Duration(l.ns.Load()) }

@@ -16,26 +16,26 @@ import (
 	"time"
 )
 
-// Result is what became of the requests of one run, or of several.
+// A Result has the outcomes of the requests of one run or of several.
 type Result struct {
-	Requests  int            // sent: answered or lost
+	Requests  int            // that were sent; each was answered or lost
 	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, unsent, a status such as 503, timeout, DialReset, dial timeout, other: ...
-	Later     int            // of the requests, those that began after Mark
-	LaterLost int            // of the losses, those that began after Mark
-	Refused   int            // clients that ended at a refused dial
-	HeldUp    int            // dials that took over 0.5 s, or that nobody had answered when the run ended
-	LastReply time.Time      // the latest full and right answer
+	Later     int            // of the requests, those that started after Mark
+	LaterLost int            // of the losses, those that started after Mark
+	Refused   int            // clients that ended because of a refused dial
+	HeldUp    int            // dials that took over 0.5 s or had no answer when the run ended
+	LastReply time.Time      // when the last complete and correct response came
 
-	// IdleBefore has, for each request that was lost because its connection ended
-	// before an answer began, for how long that had been idle when the request was
-	// written, as far as the client knows. A server may close an idle connection
-	// in that very moment.
+	// IdleBefore has an element for each request that was lost because its connection
+	// ended before a response: how long the connection had been idle when the request
+	// was written, as far as the client knows. A server may close an idle connection in
+	// that moment.
 	IdleBefore []time.Duration
 
-	// What a machine that stands still is known by; counted after Warm, if that
-	// was called.
-	Slowest time.Duration // of the requests that were answered
-	Silence time.Duration // the longest for which no client's write was seen on a connection that it had, or was about to have
+	// These show whether the machine was too slow. They are measured from Warm on, if
+	// that was called.
+	Slowest time.Duration // the longest time of a request that was answered
+	Silence time.Duration // the longest time without a write on a connection, including the dial
 }
 
 // Add adds another result to r.
@@ -59,7 +59,7 @@ func (r *Result) Add(other Result) {
 	}
 }
 
-// Losses returns how many requests were lost, of all kinds.
+// Losses returns the number of lost requests of all kinds.
 func (r Result) Losses() int {
 	sum := 0
 	for _, n := range r.Lost {
@@ -68,8 +68,8 @@ func (r Result) Losses() int {
 	return sum
 }
 
-// Kinds lists the losses by kind, the most frequent first: "RST 121, EOF 59".
-// Without losses it is empty.
+// Kinds lists the losses by kind, the most frequent first: "RST 121, EOF 59". It is
+// empty without losses.
 func (r Result) Kinds() string {
 	kinds := slices.SortedFunc(maps.Keys(r.Lost), func(a, b string) int {
 		return cmp.Or(cmp.Compare(r.Lost[b], r.Lost[a]), cmp.Compare(a, b))
@@ -80,8 +80,8 @@ func (r Result) Kinds() string {
 	return strings.Join(kinds, ", ")
 }
 
-// Answer counts a request that has just been answered; later says that it began
-// after Mark.
+// Answer counts a request that has just been answered; later means that it started after
+// Mark.
 func (r *Result) Answer(later bool) {
 	one := Result{Requests: 1, LastReply: time.Now()}
 	if later {
@@ -90,7 +90,7 @@ func (r *Result) Answer(later bool) {
 	r.Add(one)
 }
 
-// Lose counts a request that was lost; later says that it began after Mark.
+// Lose counts a request that was lost; later means that it started after Mark.
 func (r *Result) Lose(kind string, later bool) {
 	one := Result{Requests: 1, Lost: map[string]int{kind: 1}}
 	if later {
@@ -99,16 +99,15 @@ func (r *Result) Lose(kind string, later bool) {
 	r.Add(one)
 }
 
-// DialReset is the kind of a loss in which the dial itself was reset: the client
-// never had a connection.
+// DialReset is the kind of a loss in which the dial was reset, so that the client never
+// had a connection.
 const DialReset = "dial RST"
 
-// connectionLost are the kinds of losses in which the connection ended before the
-// answer began.
+// connectionLost are the kinds of losses in which the connection ended before a response.
 var connectionLost = []string{"RST", "EOF", "EPIPE", "unsent", "EOF after GOAWAY"}
 
-// heldUp is how long a dial takes that somebody answers. A SYN that was dropped
-// is repeated after a second.
+// heldUp is longer than a dial takes that is answered at once. A SYN that was dropped is
+// repeated after one second.
 const heldUp = 500 * time.Millisecond
 
 var errWrongAnswer = errors.New("wrong answer")
@@ -117,7 +116,7 @@ type statusError int
 
 func (e statusError) Error() string { return strconv.Itoa(int(e)) }
 
-// dialError sets a dial that failed apart from what happens on a connection.
+// dialError distinguishes the errors of a dial from those of a connection.
 type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }
@@ -133,9 +132,9 @@ func kind(err error) string {
 	switch {
 	case errors.As(err, &status):
 		return status.Error()
-	// net/http exports neither its GOAWAY errors nor its "server closed idle
-	// connection", so these are known by their text. A GOAWAY error may wrap
-	// the EOF that came after it, and is the better explanation.
+	// net/http does not export its GOAWAY errors and its "server closed idle
+	// connection", so they are recognized by their text. A GOAWAY error may wrap the EOF
+	// that came after it, and explains more.
 	case strings.Contains(text, "GOAWAY and closed the connection"):
 		return "EOF after GOAWAY"
 	case strings.Contains(text, "GOAWAY"):
@@ -149,13 +148,13 @@ func kind(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(text, "server closed idle connection"):
 		return "EOF"
 	case strings.Contains(text, "cannot rewind body after connection loss"), strings.Contains(text, "http2: client conn "):
-		// An HTTP/2 connection that stopped taking requests after one had been
-		// assigned to it. Nothing was sent, but net/http has closed the body
-		// and cannot go on without GetBody.
+		// The HTTP/2 connection stopped accepting requests after one had been
+		// assigned to it. Nothing was sent, but net/http has closed the body and cannot
+		// retry without GetBody.
 		return "unsent"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.As(err, &dial) {
-			// Nothing answers and nothing refuses: a listener that is deaf.
+			// The SYN is neither answered nor refused.
 			return "dial timeout"
 		}
 		return "timeout"
@@ -163,8 +162,8 @@ func kind(err error) string {
 	return "other: " + anonymous(err)
 }
 
-// anonymous is the error's text without addresses, ports and stream numbers,
-// so that errors of one kind are counted together.
+// anonymous returns the text of an error without addresses, ports and stream numbers, so
+// that errors of the same kind are counted together.
 func anonymous(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -29,5 +29,5 @@ func TestResultsAddUp(t *testing.T) {
 	}, sum)
 	require.Equal(t, 9, sum.Losses())
 	require.Equal(t, "EOF 5, 503 2, RST 2", sum.Kinds())
-	require.Equal(t, 3, one.Losses(), "adding changed the summand")
+	require.Equal(t, 3, one.Losses(), "Add must not change its argument")
 }

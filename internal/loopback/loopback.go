@@ -1,4 +1,4 @@
-// Package loopback has addresses for the listeners of this module's tests.
+// Package loopback returns addresses for the listeners of tests.
 package loopback
 
 import (
@@ -7,10 +7,9 @@ import (
 	"runtime"
 )
 
-// Host is an address of this host, on Linux, which has so many, one that nobody
-// else uses. On a shared one a port that has been closed may be a stranger's at
-// once, and who dials it to see whether it is closed, or repeats a SYN, is
-// answered.
+// Host returns a loopback address. On Linux, which has many, it is one that no other
+// program uses. On a shared address, another program may bind a port as soon as it is
+// closed. It would then answer a dial that should be refused, or a repeated SYN.
 func Host() string {
 	if runtime.GOOS != "linux" {
 		return "127.0.0.1"
@@ -18,5 +17,6 @@ func Host() string {
 	return fmt.Sprintf("127.%d.%d.%d", 1+rand.N(254), rand.N(256), 1+rand.N(254))
 }
 
-// Addr is a port of a Host, which the kernel chooses.
+// Addr returns an address for a listener, with a new Host and a port that the kernel
+// chooses.
 func Addr() string { return Host() + ":0" }

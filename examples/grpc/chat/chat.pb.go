@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Line is what somebody says.
+// Line is what a client says.
 type Line struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
@@ -66,12 +66,12 @@ func (x *Line) GetText() string {
 	return ""
 }
 
-// Event is what everybody in the room gets.
+// Event is sent to every client in the room.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Text  string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// goodbye: this server goes away. Hang up, and come back elsewhere.
-	Goodbye       bool `protobuf:"varint,2,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	// closing: this server shuts down. Half-close the stream and join another server.
+	Closing       bool `protobuf:"varint,2,opt,name=closing,proto3" json:"closing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,9 +113,9 @@ func (x *Event) GetText() string {
 	return ""
 }
 
-func (x *Event) GetGoodbye() bool {
+func (x *Event) GetClosing() bool {
 	if x != nil {
-		return x.Goodbye
+		return x.Closing
 	}
 	return false
 }
@@ -218,7 +218,7 @@ const file_chat_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"5\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
-	"\agoodbye\x18\x02 \x01(\bR\agoodbye\"#\n" +
+	"\aclosing\x18\x02 \x01(\bR\aclosing\"#\n" +
 	"\rSearchRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"#\n" +
 	"\vSearchReply\x12\x14\n" +

@@ -27,12 +27,11 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type ChatClient interface {
-	// Join takes part in the chat. A client ends by half-closing the stream; when
-	// the server wants it to end it sends an Event with goodbye set, and waits for
-	// the client to half-close.
+	// Join takes part in the chat. The client half-closes the stream to leave. When
+	// the server shuts down, it sends an Event with closing set and waits for the
+	// client to leave.
 	Join(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Line, Event], error)
-	// Search counts the lines that have been said and contain a text. It takes
-	// its time.
+	// Search counts the lines that contain a text. It takes a while.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchReply, error)
 }
 
@@ -71,12 +70,11 @@ func (c *chatClient) Search(ctx context.Context, in *SearchRequest, opts ...grpc
 // All implementations must embed UnimplementedChatServer
 // for forward compatibility.
 type ChatServer interface {
-	// Join takes part in the chat. A client ends by half-closing the stream; when
-	// the server wants it to end it sends an Event with goodbye set, and waits for
-	// the client to half-close.
+	// Join takes part in the chat. The client half-closes the stream to leave. When
+	// the server shuts down, it sends an Event with closing set and waits for the
+	// client to leave.
 	Join(grpc.BidiStreamingServer[Line, Event]) error
-	// Search counts the lines that have been said and contain a text. It takes
-	// its time.
+	// Search counts the lines that contain a text. It takes a while.
 	Search(context.Context, *SearchRequest) (*SearchReply, error)
 	mustEmbedUnimplementedChatServer()
 }

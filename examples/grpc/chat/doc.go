@@ -1,6 +1,6 @@
-// Package chat is what chat.proto describes.
+// Package chat is generated from chat.proto.
 //
-// To generate it anew: protoc of protobuf 3.21, and
+// To generate it, use protoc of protobuf 3.21 and
 //
 //	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
 //	go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2

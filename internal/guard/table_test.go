@@ -40,7 +40,7 @@ const linger = 40 * time.Millisecond
 
 // onIdleConnections reports whether all losses of a round were on connections that had
 // been idle for so long that the server may have been closing them: the limit that
-// package httpserver documents ("What remains"). A stall of the clients adds to the
+// package httpserver documents ("Limits"). A stall of the clients adds to the
 // time that a connection was idle, because they see late that an answer has arrived.
 func (o outcome) onIdleConnections() bool {
 	n := 0

@@ -61,8 +61,8 @@ func TestABestEffortHookDoesNotCount(t *testing.T) {
 				require.Greater(t, had, 22*time.Second, "the database has its time")
 				step := r.Steps[3]
 				require.Equal(t, "traces", step.Name)
-				warned := log.lines("level=WARN msg=\"shutdown: failed, which does not count (best effort)\"")
-				failed := slices.DeleteFunc(log.lines("level=ERROR msg=\"shutdown: failed\""), func(line string) bool {
+				warned := log.Lines("level=WARN msg=\"shutdown: failed, which does not count (best effort)\"")
+				failed := slices.DeleteFunc(log.Lines("level=ERROR msg=\"shutdown: failed\""), func(line string) bool {
 					return strings.Contains(line, "late boom") // of the hook that was left behind
 				})
 				switch {
@@ -76,7 +76,7 @@ func TestABestEffortHookDoesNotCount(t *testing.T) {
 					require.Contains(t, warned[0], test.reason)
 					require.Contains(t, r.String(), "(best effort)")
 					require.Empty(t, failed)
-					require.Len(t, log.lines("level=INFO msg=\"shutdown: finished\""), 1)
+					require.Len(t, log.Lines("level=INFO msg=\"shutdown: finished\""), 1)
 				default:
 					require.False(t, step.BestEffort)
 					require.Len(t, failed, 1)
@@ -102,7 +102,7 @@ func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
 		require.NoError(t, m.Wait())
 		require.Equal(t, []string{"db"}, d.all())
 		require.LessOrEqual(t, m.Report().Took, 27*time.Second)
-		require.Len(t, log.lines("level=WARN"), 1)
+		require.Len(t, log.Lines("level=WARN"), 1)
 		time.Sleep(3 * time.Hour)
 	})
 }

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 	for name, force := range map[string]bool{"by the deadline": false, "by force": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log testLog
+				var log testlog.Buffer
 				m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				require.NoError(t, err)
 				m.On(Drain, "a server that still accepts", func(context.Context) error {
@@ -72,7 +74,7 @@ func TestAnErrorMayDoAnything(t *testing.T) {
 			}
 			t.Run(name+", "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&testLog{}, nil))})
+					m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&testlog.Buffer{}, nil))})
 					require.NoError(t, err)
 					closed := false
 					m.On(Close, "db", func(context.Context) error { closed = true; return nil })

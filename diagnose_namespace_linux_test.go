@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // Each set-up runs in a PID namespace of its own, as in a container. What is
@@ -224,7 +225,7 @@ func TestATerminalIsNotAccused(t *testing.T) {
 }
 
 func TestInATestNothingIsFound(t *testing.T) {
-	log := &logBuffer{}
+	log := &testlog.Buffer{}
 	m, err := shutdown.New(shutdown.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
 	m.Begin(nil)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown/internal/diagnose"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsFound(t *testing.T) {
@@ -84,7 +85,7 @@ func (i *ignoring) ignored(sig os.Signal) bool { return slices.Contains(i.those,
 // requireLogged returns the findings that New has logged.
 func requireLogged(t *testing.T, cfg Config, e env) (findings []string) {
 	t.Helper()
-	log := &testLog{}
+	log := &testlog.Buffer{}
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 	m, err := newManager(cfg, e)
 	require.NoError(t, err)

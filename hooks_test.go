@@ -85,7 +85,7 @@ func TestAHookThatComesAfterTheEndStillRuns(t *testing.T) {
 			require.Equal(t, 500*time.Millisecond, <-took)
 		}
 		synctest.Wait()
-		require.Len(t, log.lines("and it fails"), 3)
+		require.Len(t, log.Lines("and it fails"), 3)
 	})
 }
 

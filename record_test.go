@@ -1,7 +1,6 @@
 package shutdown
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown/internal/postmortem"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // A fakeDisk is one on which things go wrong.
@@ -91,24 +91,6 @@ func (d *fakeDisk) fail(err error) {
 	d.err = err
 }
 
-// A log is one that a test can read while it is written.
-type testLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *testLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *testLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // aRun is a process in a container, the nth there.
 func aRun(n int) postmortem.Run {
 	return postmortem.Run{Host: "orders-0", BootID: "boot", PID: 1, Start: uint64(1000 * n)}
@@ -123,9 +105,9 @@ func recordEnv(me postmortem.Run) (env, *fakeDisk) {
 	return e, d
 }
 
-func recording(t *testing.T, path string, e env) (*Manager, *testLog) {
+func recording(t *testing.T, path string, e env) (*Manager, *testlog.Buffer) {
 	t.Helper()
-	log := &testLog{}
+	log := &testlog.Buffer{}
 	m, err := newManager(Config{
 		GracePeriod: 30 * time.Second, LameDuck: -1, Record: path,
 		Signals: map[os.Signal]Action{}, Logger: slog.New(slog.NewTextHandler(log, nil)),

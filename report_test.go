@@ -17,10 +17,11 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/internal/prestop"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // eventful is a shutdown in which something of everything happens.
-func eventful(t *testing.T, then func(m *shutdown.Manager, log *logBuffer)) {
+func eventful(t *testing.T, then func(m *shutdown.Manager, log *testlog.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{LameDuck: 5 * time.Second})
@@ -42,7 +43,7 @@ func eventful(t *testing.T, then func(m *shutdown.Manager, log *logBuffer)) {
 }
 
 func TestTheReportDrawsTheTimeline(t *testing.T) {
-	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
+	eventful(t, func(m *shutdown.Manager, _ *testlog.Buffer) {
 		_ = m.Wait()
 		require.Equal(t, strings.TrimSpace(`
 shutdown: timed out after 23.1s, cause: signal SIGINT
@@ -61,7 +62,7 @@ close                                                                   ====    
 }
 
 func TestTheReportIsLiveWhileTheShutdownRuns(t *testing.T) {
-	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
+	eventful(t, func(m *shutdown.Manager, _ *testlog.Buffer) {
 		time.Sleep(100 * time.Millisecond)
 		r := m.Report()
 		require.Equal(t, shutdown.Leave, r.Phase)
@@ -104,7 +105,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 			require.Contains(t, text, "cause: c \ufffdx\n")
 		}
 		require.Contains(t, draining.String(), "pending: close "+shown)
-		require.Contains(t, log.lines(`msg="shutdown: waiting"`)[0], "t "+shown)
+		require.Contains(t, log.Lines(`msg="shutdown: waiting"`)[0], "t "+shown)
 		require.ErrorContains(t, err, "1 task cut off: t "+shown)
 
 		// To programs it is what it was, but for what is no UTF-8.
@@ -118,7 +119,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 }
 
 func TestTheReportSurvivesJSON(t *testing.T) {
-	eventful(t, func(m *shutdown.Manager, _ *logBuffer) {
+	eventful(t, func(m *shutdown.Manager, _ *testlog.Buffer) {
 		_ = m.Wait()
 		text, err := json.Marshal(m.Report())
 		require.NoError(t, err)
@@ -160,7 +161,7 @@ func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(prestop.Cause("10.1.2.3"))
 		require.NoError(t, m.Wait())
-		require.Len(t, log.lines(`msg="shutdown: started" cause="preStop from 10.1.2.3"`), 1)
+		require.Len(t, log.Lines(`msg="shutdown: started" cause="preStop from 10.1.2.3"`), 1)
 		text, err := json.Marshal(m.Report())
 		require.NoError(t, err)
 		var back shutdown.Report
@@ -183,9 +184,9 @@ func TestAReportBeforeTheBeginningKnowsTheBudget(t *testing.T) {
 }
 
 func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
-	eventful(t, func(m *shutdown.Manager, log *logBuffer) {
+	eventful(t, func(m *shutdown.Manager, log *testlog.Buffer) {
 		_ = m.Wait()
-		started := log.lines(`msg="shutdown: started"`)
+		started := log.Lines(`msg="shutdown: started"`)
 		require.Len(t, started, 1)
 		for _, want := range []string{
 			"cause=\"signal SIGINT\"", "uptime_seconds=60", "grace_period_seconds=30", "grace_source=Config.GracePeriod", "lame_duck_seconds=5",
@@ -195,26 +196,26 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 			require.Contains(t, started[0], want)
 		}
 		require.NotContains(t, started[0], "advice", "nothing is guessed")
-		waiting := log.lines(`msg="shutdown: waiting"`)
+		waiting := log.Lines(`msg="shutdown: waiting"`)
 		require.Len(t, waiting, 23)
 		require.Contains(t, waiting[0], `phase=leave waiting_for="the end of the lame duck" in_flight=1 took_seconds=1 left_seconds=4`)
 		require.Contains(t, waiting[9], `phase=drain waiting_for="GET /orders/{id} (1m10s), drain hook \"http :8080\" (5s)"`, "oldest first")
 		require.Contains(t, waiting[9], "took_seconds=10 left_seconds=11.6", "to the end of Drain")
 		require.Contains(t, waiting[22], "took_seconds=23 left_seconds=4", "to the end of Close")
 		require.Contains(t, waiting[22], `phase=close waiting_for="close hook \"db\" (900ms)"`)
-		left := log.lines(`msg="shutdown: drain ends with work left"`)
+		left := log.Lines(`msg="shutdown: drain ends with work left"`)
 		require.Len(t, left, 1)
-		stacks := log.lines(`msg="shutdown: stack"`)
+		stacks := log.Lines(`msg="shutdown: stack"`)
 		for len(stacks) > 1 && !strings.Contains(stacks[0], "report_test.go") {
 			require.Contains(t, stacks[0], "(*Manager).call", "only a hook that begins at that moment may come first")
 			stacks = stacks[1:]
 		}
 		require.Contains(t, stacks[0], "report_test.go", "the stack of the hook that hangs")
-		cut := log.lines(`msg="shutdown: cut off"`)
+		cut := log.Lines(`msg="shutdown: cut off"`)
 		require.Len(t, cut, 1)
 		require.Contains(t, cut[0], `level=ERROR`)
 		require.Contains(t, cut[0], `cut_off="GET /orders/{id} (1m19.6s)"`)
-		last := log.lines(`msg="shutdown: timed out"`)
+		last := log.Lines(`msg="shutdown: timed out"`)
 		require.Len(t, last, 1)
 		for _, want := range []string{
 			`report.leave="5s: consul 300ms"`, `report.drain="16.6s: http :8080 16.6s left behind"`,
@@ -222,7 +223,7 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 		} {
 			require.Contains(t, last[0], want)
 		}
-		require.Empty(t, log.lines(`msg="shutdown: finished"`))
+		require.Empty(t, log.Lines(`msg="shutdown: finished"`))
 	})
 }
 
@@ -231,8 +232,8 @@ func TestFinishedAndTimedOutReadApart(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(nil)
 		require.NoError(t, m.Wait())
-		require.Len(t, log.lines(`msg="shutdown: finished"`), 1)
-		require.Empty(t, log.lines("timed out"))
+		require.Len(t, log.Lines(`msg="shutdown: finished"`), 1)
+		require.Empty(t, log.Lines("timed out"))
 	})
 }
 
@@ -251,11 +252,11 @@ func TestLogLinesAreBoundedHoweverMuchIsInFlight(t *testing.T) {
 		m.Begin(errors.New(long))
 		_ = m.Wait()
 		close(release)
-		waiting := log.lines(`msg="shutdown: waiting"`)
+		waiting := log.Lines(`msg="shutdown: waiting"`)
 		require.Contains(t, waiting[len(waiting)/2], "and ")
 		require.Contains(t, waiting[len(waiting)/2], " more")
-		require.Len(t, log.lines(`msg="shutdown: timed out"`), 1)
-		for _, line := range log.lines("") {
+		require.Len(t, log.Lines(`msg="shutdown: timed out"`), 1)
+		for _, line := range log.Lines("") {
 			require.Less(t, len(line), 8<<10)
 		}
 	})

@@ -1,7 +1,6 @@
 package shutdown_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -19,45 +18,18 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/internal/testclock"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // noSignals keeps os/signal out of tests: inside a synctest bubble it would end
 // the process.
 var noSignals = map[os.Signal]shutdown.Action{}
 
-// A logBuffer is a log that a test can read while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *logBuffer) lines(with string) []string {
-	var found []string
-	for _, line := range strings.Split(b.String(), "\n") {
-		if strings.Contains(line, with) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
 // newManager has a grace period of 30 s unless cfg says otherwise: a timeout of
 // 27 s, of which Close has 5.4 s, and Leave 10.8 s if it hangs.
-func newManager(t testing.TB, cfg shutdown.Config) (*shutdown.Manager, *logBuffer) {
+func newManager(t testing.TB, cfg shutdown.Config) (*shutdown.Manager, *testlog.Buffer) {
 	t.Helper()
-	log := &logBuffer{}
+	log := &testlog.Buffer{}
 	if cfg.Signals == nil {
 		cfg.Signals = noSignals
 	}
@@ -246,7 +218,7 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 			require.InDelta(t, 27*time.Second, m.Report().Took, float64(50*time.Millisecond))
 			require.LessOrEqual(t, m.Report().Took, 27*time.Second)
 			requireStuckNamed(t, m, err, file)
-			require.Len(t, log.lines(`msg="shutdown: timed out"`), 1)
+			require.Len(t, log.Lines(`msg="shutdown: timed out"`), 1)
 		})
 	}
 }

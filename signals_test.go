@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // fakeSignals stands in for os/signal, which does not work in virtual time.
@@ -156,7 +158,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 	for name, terminal := range map[string]bool{"terminal": true, "none": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log testLog
+				var log testlog.Buffer
 				e := fakeEnv()
 				e.grace.Terminal = func() bool { return terminal }
 				m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
@@ -186,7 +188,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 
 func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log testLog
+		var log testlog.Buffer
 		e := fakeEnv()
 		e.grace.Terminal = func() bool { return true }
 		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)
@@ -205,7 +207,7 @@ func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 
 func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log testLog
+		var log testlog.Buffer
 		e := fakeEnv()
 		e.grace.Terminal = func() bool { return true }
 		m, err := newManager(Config{Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&log, nil))}, e)

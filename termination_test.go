@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown/internal/postmortem"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // terminating runs do with a Manager that has an empty termination log, as the
@@ -173,7 +174,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e, _ := recordEnv(aRun(1))
 				e.grace.Lookup, e.postmortem.TerminationLog = fakeEnv(test.vars...).grace.Lookup, termination
-				log := &testLog{}
+				log := &testlog.Buffer{}
 				m, err := newManager(Config{
 					GracePeriod: test.cfg, LameDuck: -1, Record: path, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil)),
 				}, e)
@@ -215,7 +216,7 @@ func TestATimeoutUnderAGuessSaysWhatToSet(t *testing.T) {
 	for name, cfg := range map[string]time.Duration{"guessed": 0, "told": 30 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e, log := fakeEnv(), &testLog{}
+				e, log := fakeEnv(), &testlog.Buffer{}
 				e.postmortem.Self, e.postmortem.Disk = func() postmortem.Run { return aRun(1) }, postmortem.ProcessDisk
 				m, err := newManager(Config{GracePeriod: cfg, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}, e)
 				require.NoError(t, err)

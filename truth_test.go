@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 var update = flag.Bool("update", false, "write the tables in testdata anew")
@@ -178,7 +179,7 @@ func tryWork(t *testing.T, work string, r returned, when moment) (exit int, last
 	if r.name != "nil" && r.cancellation && err == nil {
 		text := r.err(m.AcceptContext()).Error()
 		require.Condition(t, func() bool {
-			for _, line := range log.lines(`msg="shutdown: worker stopped"`) {
+			for _, line := range log.Lines(`msg="shutdown: worker stopped"`) {
 				if strings.Contains(line, strings.Split(text, "\n")[0]) {
 					return true
 				}
@@ -193,7 +194,7 @@ func tryWork(t *testing.T, work string, r returned, when moment) (exit int, last
 }
 
 // requireAgreement checks that Wait's error, the Report and the log say the same.
-func requireAgreement(t *testing.T, m *shutdown.Manager, log *logBuffer, err error) {
+func requireAgreement(t *testing.T, m *shutdown.Manager, log *testlog.Buffer, err error) {
 	t.Helper()
 	r := m.Report()
 	if len(r.CutOff) > 0 {
@@ -205,12 +206,12 @@ func requireAgreement(t *testing.T, m *shutdown.Manager, log *logBuffer, err err
 		}
 		require.Contains(t, err.Error(), "cut off: "+r.CutOff[0].Name)
 		require.Contains(t, r.String(), "cut off: 1 task: "+r.CutOff[0].Name)
-		require.Len(t, log.lines(`level=ERROR msg="shutdown: cut off"`), 1)
+		require.Len(t, log.Lines(`level=ERROR msg="shutdown: cut off"`), 1)
 	}
 	if err == nil {
-		require.Empty(t, log.lines("level=ERROR"))
+		require.Empty(t, log.Lines("level=ERROR"))
 		require.Empty(t, r.CutOff)
 	} else {
-		require.Greater(t, len(log.lines("level=ERROR")), 1, "when it happens, and at the end")
+		require.Greater(t, len(log.Lines("level=ERROR")), 1, "when it happens, and at the end")
 	}
 }

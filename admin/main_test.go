@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/admin"
 	"github.com/gracefulgo/shutdown/internal/leaks"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // childEnv is the environment variable with the name of the scenario that a re-executed
@@ -145,27 +145,9 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// A logBuffer can be read while it is written.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // captureLog redirects the output of log and log/slog until the test ends.
-func captureLog(t *testing.T) *logBuffer {
-	b := &logBuffer{}
+func captureLog(t *testing.T) *testlog.Buffer {
+	b := &testlog.Buffer{}
 	log.SetOutput(b)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	return b

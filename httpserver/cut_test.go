@@ -1,14 +1,12 @@
 package httpserver_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -17,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 func TestAHandlerThatDoesNotReturnIsCutOffAndReported(t *testing.T) {
@@ -128,7 +127,7 @@ func TestARequestThatPanicsIsNoLongerInFlight(t *testing.T) {
 				}
 				panic("what net/http logs")
 			})
-			var logged lockedBuffer
+			var logged testlog.Buffer
 			srv.ErrorLog = log.New(&logged, "", 0)
 			url := proto.serve(t, srv, func(ln net.Listener) { startOn(t, m, srv, ln) })
 			c := proto.client(t)
@@ -145,21 +144,4 @@ func TestARequestThatPanicsIsNoLongerInFlight(t *testing.T) {
 			require.NotContains(t, logged.String(), "abort")
 		})
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // The name is made when the request ends or when it is needed: at the start of the
@@ -49,7 +50,7 @@ func TestARequestThatReturnsAfterItWasCutOffIsReportedByName(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log lockedBuffer
+				var log testlog.Buffer
 				cfg := short
 				cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				m, network := manager(t, cfg), newPipeNet()

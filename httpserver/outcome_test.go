@@ -24,6 +24,7 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 var update = flag.Bool("update", false, "write the tables in testdata")
@@ -73,7 +74,7 @@ func compare(t *testing.T, name string, got []byte) {
 }
 
 func try(t *testing.T, k kind, proto protocol, by string) (got string, exit int, last, text string) {
-	var log lockedBuffer
+	var log testlog.Buffer
 	cfg := short
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	m, network := manager(t, cfg), newPipeNet()
@@ -148,7 +149,7 @@ func butHooks(err error) string {
 
 // requireOutcome checks that the error of Wait, the exit code, the Report and the log name
 // what has been cut off and nothing else.
-func requireOutcome(t *testing.T, m *shutdown.Manager, log *lockedBuffer, err error, by string, cutOff []string) {
+func requireOutcome(t *testing.T, m *shutdown.Manager, log *testlog.Buffer, err error, by string, cutOff []string) {
 	t.Helper()
 	r := m.Report()
 	var names []string
@@ -204,7 +205,7 @@ func TestRequestsAreCutOffOnSockets(t *testing.T) {
 	for _, by := range []string{inTime, deadline, forced} {
 		t.Run("ended by "+by, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log testlog.Buffer
 			cfg := shutdown.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}
 			if by == deadline {
 				cfg.Timeout, cfg.Reserve = soon, soon-cutAfter

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // TestMain runs the program instead of the tests if a test has started it.
@@ -135,7 +137,7 @@ type worker struct {
 	addr    string
 	path    string
 	record  string
-	output  *buffer
+	output  *testlog.Buffer
 	ended   chan struct{}
 	waitErr error
 }
@@ -154,7 +156,7 @@ func startWorkerWith(t *testing.T, dir string, q *testQueue, grace time.Duration
 	}
 	require.NoError(t, err)
 	w := &worker{
-		t: t, addr: free.Addr().String(), path: filepath.Join(dir, "results"), record: filepath.Join(dir, "record"), output: &buffer{}, ended: make(chan struct{}),
+		t: t, addr: free.Addr().String(), path: filepath.Join(dir, "results"), record: filepath.Join(dir, "record"), output: &testlog.Buffer{}, ended: make(chan struct{}),
 	}
 	require.NoError(t, free.Close())
 	w.cmd = exec.Command(os.Args[0], "-addr", w.addr, "-queue", q.addr, "-results", w.path,
@@ -317,22 +319,4 @@ func (q *testQueue) requireAcknowledged(t *testing.T, onDisk []string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(q.acknowledged()) >= len(onDisk) }, patience, time.Millisecond)
 	require.ElementsMatch(t, onDisk, q.acknowledged())
-}
-
-// A buffer can be read while it is being written.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

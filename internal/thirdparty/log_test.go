@@ -2,20 +2,12 @@ package thirdparty
 
 import (
 	"strings"
-	"sync"
+
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // A logBuffer keeps the log.
-type logBuffer struct {
-	mu   sync.Mutex // protects text
-	text strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
+type logBuffer struct{ testlog.Buffer }
 
 // has reports whether a line contains all parts.
 func (b *logBuffer) has(parts ...string) bool {
@@ -29,10 +21,4 @@ func (b *logBuffer) has(parts ...string) bool {
 		}
 	}
 	return false
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,32 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown/internal/diagnose"
-	"github.com/gracefulgo/shutdown/internal/grace"
+	"github.com/gracefulgo/shutdown/internal/testenv"
 )
 
-// fakeEnv is a process with these variables, and with files whose names begin
-// with a slash.
+// fakeEnv is a process with these variables and files; see testenv.New.
 func fakeEnv(vars ...string) env {
-	return env{process: diagnose.Process{PID: 42}, grace: grace.Env{
-		Terminal: func() bool { return false },
-		Lookup: func(key string) (string, bool) {
-			for _, v := range vars {
-				if k, value, ok := strings.Cut(v, "="); ok && k == key {
-					return value, true
-				}
-			}
-			return "", false
-		},
-		Exists: func(path string) bool {
-			for _, v := range vars {
-				if v == path {
-					return true
-				}
-			}
-			return false
-		},
-		PID: 42,
-	}}
+	return env{process: diagnose.Process{PID: 42}, grace: testenv.New(vars...)}
 }
 
 const s = time.Second

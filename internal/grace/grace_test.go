@@ -1,4 +1,4 @@
-package grace
+package grace_test
 
 import (
 	"strings"
@@ -6,76 +6,54 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-)
 
-// fakeEnv is a process with these variables, and with files whose names begin
-// with a slash.
-func fakeEnv(vars ...string) Env {
-	return Env{
-		Terminal: func() bool { return false },
-		Lookup: func(key string) (string, bool) {
-			for _, v := range vars {
-				if k, value, ok := strings.Cut(v, "="); ok && k == key {
-					return value, true
-				}
-			}
-			return "", false
-		},
-		Exists: func(path string) bool {
-			for _, v := range vars {
-				if v == path {
-					return true
-				}
-			}
-			return false
-		},
-		PID: 42,
-	}
-}
+	"github.com/gracefulgo/shutdown/internal/grace"
+	"github.com/gracefulgo/shutdown/internal/testenv"
+)
 
 const s = time.Second
 
 func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
 	for name, test := range map[string]struct {
 		env     []string
-		cfg     Config
+		cfg     grace.Config
 		grace   time.Duration
 		source  string
 		guessed bool
 		timeout time.Duration
 	}{
-		"nothing known":           {nil, Config{}, 30 * s, "no platform", true, 27 * s},
-		"the environment":         {[]string{"SHUTDOWN_GRACE_PERIOD=20s", "KUBERNETES_SERVICE_HOST=x"}, Config{GracePeriod: 40 * s}, 20 * s, "SHUTDOWN_GRACE_PERIOD", false, 18 * s},
-		"a bare number":           {[]string{"SHUTDOWN_GRACE_PERIOD=60"}, Config{}, 60 * s, "SHUTDOWN_GRACE_PERIOD", false, 55 * s},
-		"the program":             {[]string{"KUBERNETES_SERVICE_HOST=x"}, Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
-		"malformed":               {[]string{"SHUTDOWN_GRACE_PERIOD=soon"}, Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
-		"negative":                {[]string{"SHUTDOWN_GRACE_PERIOD=-3"}, Config{}, 30 * s, "no platform", true, 27 * s},
-		"zero":                    {[]string{"SHUTDOWN_GRACE_PERIOD=0"}, Config{}, 30 * s, "no platform", true, 27 * s},
-		"Kubernetes":              {[]string{"KUBERNETES_SERVICE_HOST=x"}, Config{}, 30 * s, "Kubernetes", true, 27 * s},
-		"ECS":                     {[]string{"ECS_CONTAINER_METADATA_URI_V4=x"}, Config{}, 30 * s, "ECS", true, 27 * s},
-		"Cloud Run":               {[]string{"K_SERVICE=x"}, Config{}, 10 * s, "Cloud Run", true, 9 * s},
-		"Knative is no Cloud Run": {[]string{"K_SERVICE=x", "KUBERNETES_SERVICE_HOST=x"}, Config{}, 30 * s, "Kubernetes", true, 27 * s},
-		"Fly":                     {[]string{"FLY_MACHINE_ID=x"}, Config{}, 5 * s, "Fly", true, 4500 * time.Millisecond},
-		"Nomad":                   {[]string{"NOMAD_ALLOC_ID=x", "/.dockerenv"}, Config{}, 5 * s, "Nomad", true, 4500 * time.Millisecond},
-		"systemd":                 {[]string{"SYSTEMD_EXEC_PID=42"}, Config{}, 90 * s, "a systemd unit", true, 85 * s},
-		"a child of systemd's":    {[]string{"SYSTEMD_EXEC_PID=41"}, Config{}, 30 * s, "no platform", true, 27 * s},
-		"docker":                  {[]string{"/.dockerenv"}, Config{}, 10 * s, "a container", true, 9 * s},
-		"podman":                  {[]string{"container=podman"}, Config{}, 10 * s, "a container", true, 9 * s},
-		"preStop of others":       {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{}, 20 * s, "less 10s of SHUTDOWN_PRESTOP", false, 18 * s},
-		"preStop too long":        {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=30"}, Config{}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 27 * s},
-		"a set timeout":           {[]string{"SHUTDOWN_GRACE_PERIOD=30"}, Config{Timeout: 7 * s}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 7 * s},
-		"a timeout that the deployer's grace forbids": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, 10 * s, "SHUTDOWN_GRACE_PERIOD", false, 9 * s},
-		"a timeout that only a guess forbids":         {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, 10 * s, "a container", true, 20 * s},
+		"nothing known":           {nil, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"the environment":         {[]string{"SHUTDOWN_GRACE_PERIOD=20s", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{GracePeriod: 40 * s}, 20 * s, "SHUTDOWN_GRACE_PERIOD", false, 18 * s},
+		"a bare number":           {[]string{"SHUTDOWN_GRACE_PERIOD=60"}, grace.Config{}, 60 * s, "SHUTDOWN_GRACE_PERIOD", false, 55 * s},
+		"the program":             {[]string{"KUBERNETES_SERVICE_HOST=x"}, grace.Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
+		"malformed":               {[]string{"SHUTDOWN_GRACE_PERIOD=soon"}, grace.Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
+		"negative":                {[]string{"SHUTDOWN_GRACE_PERIOD=-3"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"zero":                    {[]string{"SHUTDOWN_GRACE_PERIOD=0"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"Kubernetes":              {[]string{"KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
+		"ECS":                     {[]string{"ECS_CONTAINER_METADATA_URI_V4=x"}, grace.Config{}, 30 * s, "ECS", true, 27 * s},
+		"Cloud Run":               {[]string{"K_SERVICE=x"}, grace.Config{}, 10 * s, "Cloud Run", true, 9 * s},
+		"Knative is no Cloud Run": {[]string{"K_SERVICE=x", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
+		"Fly":                     {[]string{"FLY_MACHINE_ID=x"}, grace.Config{}, 5 * s, "Fly", true, 4500 * time.Millisecond},
+		"Nomad":                   {[]string{"NOMAD_ALLOC_ID=x", "/.dockerenv"}, grace.Config{}, 5 * s, "Nomad", true, 4500 * time.Millisecond},
+		"systemd":                 {[]string{"SYSTEMD_EXEC_PID=42"}, grace.Config{}, 90 * s, "a systemd unit", true, 85 * s},
+		"a child of systemd's":    {[]string{"SYSTEMD_EXEC_PID=41"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"docker":                  {[]string{"/.dockerenv"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
+		"podman":                  {[]string{"container=podman"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
+		"preStop of others":       {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{}, 20 * s, "less 10s of SHUTDOWN_PRESTOP", false, 18 * s},
+		"preStop too long":        {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=30"}, grace.Config{}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 27 * s},
+		"a set timeout":           {[]string{"SHUTDOWN_GRACE_PERIOD=30"}, grace.Config{Timeout: 7 * s}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 7 * s},
+		"a timeout that the deployer's grace forbids": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, 10 * s, "SHUTDOWN_GRACE_PERIOD", false, 9 * s},
+		"a timeout that only a guess forbids":         {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, 10 * s, "a container", true, 20 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := New(test.cfg, fakeEnv(test.env...))
+			b, err := grace.New(test.cfg, testenv.New(test.env...))
 			require.NoError(t, err)
 			require.Equal(t, test.grace, b.Grace)
 			require.Contains(t, b.Source, test.source)
-			require.Equal(t, test.guessed, Guessed(b.Source))
+			require.Equal(t, test.guessed, grace.Guessed(b.Source))
 			require.Equal(t, test.guessed, strings.HasPrefix(b.Source, "guessed"))
 			require.Equal(t, test.timeout, b.Timeout)
-			require.Less(t, b.lameDuck+b.Reserve, b.Timeout)
+			require.Less(t, b.LameDuck(true)+b.Reserve, b.Timeout)
 		})
 	}
 }
@@ -83,22 +61,22 @@ func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
 func TestWhatTheEnvironmentGetsWrongIsAWarningAndNeverAnError(t *testing.T) {
 	for name, test := range map[string]struct {
 		env []string
-		cfg Config
+		cfg grace.Config
 	}{
-		`SHUTDOWN_GRACE_PERIOD: "soon" is no duration`:                                                      {[]string{"SHUTDOWN_GRACE_PERIOD=soon"}, Config{}},
-		`SHUTDOWN_LAME_DUCK: "-1s" is no duration`:                                                          {[]string{"SHUTDOWN_LAME_DUCK=-1s"}, Config{}},
-		`SHUTDOWN_PRESTOP: "1 h" is no duration`:                                                            {[]string{"SHUTDOWN_PRESTOP=1 h"}, Config{}},
-		"SHUTDOWN_PRESTOP: 40s is not shorter":                                                              {[]string{"SHUTDOWN_PRESTOP=40"}, Config{}},
-		"SHUTDOWN_GRACE_PERIOD: 20s, and not 30s":                                                           {[]string{"SHUTDOWN_GRACE_PERIOD=20"}, Config{GracePeriod: 30 * s}},
-		"SHUTDOWN_LAME_DUCK: 2s, and not 3s":                                                                {[]string{"SHUTDOWN_LAME_DUCK=2"}, Config{LameDuck: 3 * s}},
-		"Config.Timeout: 20s is not shorter than the grace period of 10s (SHUTDOWN_GRACE_PERIOD): using 9s": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}},
-		"Config.Reserve: 10s is not shorter than the timeout of 9s":                                         {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Reserve: 10 * s}},
-		"lame duck: 1m0s does not fit":                                                                      {[]string{"SHUTDOWN_LAME_DUCK=60"}, Config{}},
+		`SHUTDOWN_GRACE_PERIOD: "soon" is no duration`:                                                      {[]string{"SHUTDOWN_GRACE_PERIOD=soon"}, grace.Config{}},
+		`SHUTDOWN_LAME_DUCK: "-1s" is no duration`:                                                          {[]string{"SHUTDOWN_LAME_DUCK=-1s"}, grace.Config{}},
+		`SHUTDOWN_PRESTOP: "1 h" is no duration`:                                                            {[]string{"SHUTDOWN_PRESTOP=1 h"}, grace.Config{}},
+		"SHUTDOWN_PRESTOP: 40s is not shorter":                                                              {[]string{"SHUTDOWN_PRESTOP=40"}, grace.Config{}},
+		"SHUTDOWN_GRACE_PERIOD: 20s, and not 30s":                                                           {[]string{"SHUTDOWN_GRACE_PERIOD=20"}, grace.Config{GracePeriod: 30 * s}},
+		"SHUTDOWN_LAME_DUCK: 2s, and not 3s":                                                                {[]string{"SHUTDOWN_LAME_DUCK=2"}, grace.Config{LameDuck: 3 * s}},
+		"Config.Timeout: 20s is not shorter than the grace period of 10s (SHUTDOWN_GRACE_PERIOD): using 9s": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}},
+		"Config.Reserve: 10s is not shorter than the timeout of 9s":                                         {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Reserve: 10 * s}},
+		"lame duck: 1m0s does not fit":                                                                      {[]string{"SHUTDOWN_LAME_DUCK=60"}, grace.Config{}},
 	} {
-		b, err := New(test.cfg, fakeEnv(test.env...))
+		b, err := grace.New(test.cfg, testenv.New(test.env...))
 		require.NoError(t, err)
 		require.Contains(t, strings.Join(b.Warnings, "\n"), name)
-		require.Less(t, b.lameDuck+b.Reserve, b.Timeout, "%s: it fits all the same", name)
+		require.Less(t, b.LameDuck(true)+b.Reserve, b.Timeout, "%s: it fits all the same", name)
 		require.Positive(t, b.Reserve)
 	}
 }
@@ -107,36 +85,39 @@ func TestLameDuckIsForServersInKubernetesUnlessSomebodyAsksForIt(t *testing.T) {
 	k8s := "KUBERNETES_SERVICE_HOST=10.0.0.1"
 	for name, test := range map[string]struct {
 		env      []string
-		cfg      Config
+		cfg      grace.Config
 		lameDuck time.Duration
 		always   bool
 	}{
-		"elsewhere":                              {nil, Config{}, 0, true},
-		"Kubernetes":                             {[]string{k8s}, Config{}, 5 * s, false},
-		"a short grace":                          {[]string{k8s, "SHUTDOWN_GRACE_PERIOD=10"}, Config{}, 2250 * time.Millisecond, false},
-		"set":                                    {nil, Config{LameDuck: 3 * s}, 3 * s, true},
-		"none":                                   {[]string{k8s}, Config{LameDuck: -1}, 0, true},
-		"set by the deployer":                    {[]string{"SHUTDOWN_LAME_DUCK=7"}, Config{LameDuck: 3 * s}, 7 * s, true},
-		"none for the deployer":                  {[]string{k8s, "SHUTDOWN_LAME_DUCK=0"}, Config{LameDuck: 3 * s}, 0, true},
-		"a preStop has served on already":        {[]string{k8s, "SHUTDOWN_PRESTOP=3"}, Config{}, 2 * s, false},
-		"a preStop did all of it":                {[]string{k8s, "SHUTDOWN_PRESTOP=10"}, Config{}, 0, false},
-		"longer than the default reserve allows": {nil, Config{Timeout: 20 * s, LameDuck: 18 * s}, 18 * s, true},
+		"elsewhere":                              {nil, grace.Config{}, 0, true},
+		"Kubernetes":                             {[]string{k8s}, grace.Config{}, 5 * s, false},
+		"a short grace":                          {[]string{k8s, "SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{}, 2250 * time.Millisecond, false},
+		"set":                                    {nil, grace.Config{LameDuck: 3 * s}, 3 * s, true},
+		"none":                                   {[]string{k8s}, grace.Config{LameDuck: -1}, 0, true},
+		"set by the deployer":                    {[]string{"SHUTDOWN_LAME_DUCK=7"}, grace.Config{LameDuck: 3 * s}, 7 * s, true},
+		"none for the deployer":                  {[]string{k8s, "SHUTDOWN_LAME_DUCK=0"}, grace.Config{LameDuck: 3 * s}, 0, true},
+		"a preStop has served on already":        {[]string{k8s, "SHUTDOWN_PRESTOP=3"}, grace.Config{}, 2 * s, false},
+		"a preStop did all of it":                {[]string{k8s, "SHUTDOWN_PRESTOP=10"}, grace.Config{}, 0, false},
+		"longer than the default reserve allows": {nil, grace.Config{Timeout: 20 * s, LameDuck: 18 * s}, 18 * s, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := New(test.cfg, fakeEnv(test.env...))
+			b, err := grace.New(test.cfg, testenv.New(test.env...))
 			require.NoError(t, err)
-			require.Equal(t, test.lameDuck, b.lameDuck)
-			require.Equal(t, !test.always, b.ifServing)
-			require.Less(t, b.lameDuck+b.Reserve, b.Timeout)
+			require.Equal(t, test.lameDuck, b.LameDuck(true))
+			if !test.always {
+				test.lameDuck = 0
+			}
+			require.Equal(t, test.lameDuck, b.LameDuck(false), "without a server")
+			require.Less(t, b.LameDuck(true)+b.Reserve, b.Timeout)
 		})
 	}
 }
 
 func TestATerminalIsAGuessOnlyWhereNobodyHasChosenATime(t *testing.T) {
-	for name, cfg := range map[string]Config{"Timeout": {Timeout: 20 * s}, "LameDuck": {LameDuck: 10 * s}, "Reserve": {Reserve: 8 * s}, "nothing": {}} {
-		e := fakeEnv()
+	for name, cfg := range map[string]grace.Config{"Timeout": {Timeout: 20 * s}, "LameDuck": {LameDuck: 10 * s}, "Reserve": {Reserve: 8 * s}, "nothing": {}} {
+		e := testenv.New()
 		e.Terminal = func() bool { return true }
-		b, err := New(cfg, e)
+		b, err := grace.New(cfg, e)
 		require.NoError(t, err)
 		require.Empty(t, b.Warnings, name)
 		require.Equal(t, name == "nothing", b.Grace == 10*s, name)

@@ -104,6 +104,18 @@ func (p *program) takes(d time.Duration, name string) func(context.Context) erro
 	}
 }
 
+// hang is a hook that returns only after the shutdown. It writes into the journal when
+// it starts and when its context ends.
+func (p *program) hang(name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		p.note("%s", name)
+		<-ctx.Done()
+		p.note("%s: %v", name, context.Cause(ctx))
+		<-p.ended
+		return nil
+	}
+}
+
 // begin begins the shutdown, and returns.
 func (p *program) begin(cause error, force bool) {
 	if p.Begin(cause, force) {

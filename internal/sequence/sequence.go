@@ -194,7 +194,7 @@ func (s *Sequence) Begin(cause error, force bool) (first bool) {
 }
 
 // Force cuts a shutdown short that has begun. Only the first call has an effect, and
-// none has after the end. It does not block.
+// none has before the beginning or after the end. It does not block.
 func (s *Sequence) Force(cause error) {
 	s.mu.Lock()
 	s.forceLocked(cause)
@@ -203,7 +203,7 @@ func (s *Sequence) Force(cause error) {
 }
 
 func (s *Sequence) forceLocked(cause error) {
-	if s.forced == nil && s.Phase() != Done {
+	if now := s.Phase(); s.forced == nil && now != Running && now != Done {
 		s.forced, s.forcedAt = &ForcedError{cause}, time.Now()
 		s.config.Forced(cause)
 		s.config.Changed()

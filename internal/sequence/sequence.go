@@ -130,6 +130,7 @@ type Sequence struct {
 	forced   *ForcedError // nil unless the end was forced
 	forcedAt time.Time
 	cutAt    time.Time // when WorkContext ended by the deadline or by force
+	cutCause error     // of that end; known before work is marked as cut off
 	took     time.Duration
 	hooks    []*hook         // that have not run yet, as registered
 	active   []*hook         // that run now
@@ -226,7 +227,7 @@ func (s *Sequence) endIfForced() {
 func (s *Sequence) cutOff(cause error) {
 	s.workEnds.Do(func() {
 		s.mu.Lock()
-		s.cutAt = time.Now()
+		s.cutAt, s.cutCause = time.Now(), cause
 		s.mu.Unlock()
 		s.config.CutOff()
 		s.endWork(cause)

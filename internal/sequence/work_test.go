@@ -109,6 +109,25 @@ func TestWorkIsCutOffBeforeWorkContextEndsAndNamedAfterIt(t *testing.T) {
 	}
 }
 
+// The goroutine that cuts the work off is preempted when it has marked the last piece,
+// which then returns.
+func TestTheCauseIsKnownAsSoonAsWorkIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		returned, asked := make(chan struct{}), make(chan struct{})
+		var told error
+		p := newProgram(thirty, func(_ *program, c *sequence.Config) {
+			c.Drain = func(context.Context) error { <-returned; return nil }
+			c.CutOff = func() { close(returned); <-asked }
+			c.CutOffError = func(cause error) error { told = cause; close(asked); return nil }
+		})
+		p.begin(nil, false)
+		time.Sleep(time.Second)
+		p.Force(errImpatient)
+		<-p.ended
+		requireForced(t, told)
+	})
+}
+
 func TestRunDoesNotReturnBeforeTheWorkThatWasCutOffIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		named := false

@@ -77,7 +77,9 @@ func journalCallbacks(p *program, c *sequence.Config) {
 	c.CutOffError = func(cause error) error { p.note("drained: %v", cause); return nil }
 	c.Began = func(_ time.Time, cause error, _ sequence.Plan) { p.note("began: %v", cause) }
 	c.Forced = func(cause error) { p.note("forced: %v", cause) }
-	c.Failed = func(s sequence.Step, counts bool) { p.note("failed: %v %s: %v, counts %t", s.Phase, s.Name, s.Err, counts) }
+	c.Failed = func(s sequence.Step, counts bool) {
+		p.note("failed: %v %s: %v, counts %t", s.Phase, s.Name, s.Err, counts)
+	}
 	c.Overdue = func(phase sequence.Phase) { p.note("overdue: %v", phase) }
 }
 

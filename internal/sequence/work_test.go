@@ -23,21 +23,20 @@ func TestWorkContextEndsAPartOfDrainBeforeItsEnd(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			plan := thirty
-			plan.LameDuck = plan.DrainEnd - drain
+			plan.DrainEnd = drain
 			p := newProgram(plan, workUntil(time.Hour), journalCallbacks)
 			p.begin(nil, false)
 			<-p.Work().Done()
-			require.Equal(t, plan.LameDuck+want, p.now())
+			require.Equal(t, want, p.now())
 			require.ErrorIs(t, context.Cause(p.Work()), sequence.ErrTimeout)
 			<-p.ended
-			require.Equal(t, p.made.Add(plan.LameDuck+want), p.Snapshot().CutAt)
+			require.Equal(t, p.made.Add(want), p.Snapshot().CutAt)
 			require.Equal(t, []string{
-				"0s began: <nil>", fmt.Sprint(plan.LameDuck, " drain"),
-				fmt.Sprint(plan.LameDuck+want, " cut off"),
-				fmt.Sprint(plan.LameDuck+want, " work ended: shutdown: timed out: the drain is about to end"),
-				"20s drained: shutdown: timed out: the drain is about to end", "20s overdue: drain",
+				"0s began: <nil>", "0s drain",
+				fmt.Sprint(want, " cut off"), fmt.Sprint(want, " work ended: shutdown: timed out: the drain is about to end"),
+				fmt.Sprint(drain, " drained: shutdown: timed out: the drain is about to end"), fmt.Sprint(drain, " overdue: drain"),
 			}, p.all())
-			require.Equal(t, 20*time.Second, p.Snapshot().Took)
+			require.Equal(t, drain, p.Snapshot().Took)
 		})
 	}
 }

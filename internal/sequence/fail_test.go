@@ -225,11 +225,11 @@ func TestAnAbandonedHookIsBestEffortOnlyWhileItRunsABestEffortFunction(t *testin
 	}
 }
 
-func TestWhatIsNotABestEffortFunctionAnyMoreCounts(t *testing.T) {
+func TestAHookThatFailsBesideABestEffortFunctionCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProgram(thirty)
 		p.On(sequence.Drain, "fails", func(ctx context.Context) error {
-			defer sequence.InBestEffort(ctx)()
+			sequence.InBestEffort(ctx) // which goes on, on another goroutine
 			return errBoom
 		})
 		p.shutDown()

@@ -231,6 +231,11 @@ func TestAProcessThatIsFrozenAgainInCloseRunsTheRestAtOnce(t *testing.T) {
 		require.ElementsMatch(t, []string{"2m0s fifth has 0s", "2m0s sixth: shutdown: timed out"}, p.all()[2:])
 		require.NoError(t, p.step(t, sequence.Close, "fifth").Err)
 		require.NoError(t, p.step(t, sequence.Close, "sixth").Err)
+		var order []string
+		for _, s := range p.Snapshot().Steps[7:] {
+			order = append(order, s.Name)
+		}
+		require.Equal(t, []string{"fifth", "sixth", "hangs"}, order)
 		hangs := p.step(t, sequence.Close, "hangs")
 		require.True(t, hangs.Abandoned)
 		require.Equal(t, 20*time.Millisecond, hangs.Took)

@@ -127,6 +127,48 @@ func TestALateHookRunsAtOnceIfItsPhaseHasBegunAndElseInTurn(t *testing.T) {
 	}
 }
 
+func TestALateHookHasUntilTheEndOfThePhaseInWhichItIsRegistered(t *testing.T) {
+	for at, want := range map[time.Duration]time.Duration{time.Second: 9 * time.Second, 3 * time.Second: 19 * time.Second, 5 * time.Second: 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newProgram(thirty)
+			for _, phase := range threePhases {
+				p.On(phase, "holds "+phase.String(), p.takes(2*time.Second, "held"))
+			}
+			p.begin(nil, false)
+			time.Sleep(at)
+			ends := make(chan time.Duration)
+			p.On(sequence.Leave, "late", func(ctx context.Context) error {
+				deadline, _ := ctx.Deadline()
+				ends <- deadline.Sub(p.made)
+				return nil
+			})
+			require.Equal(t, want, <-ends)
+			<-p.ended
+		})
+	}
+}
+
+// All hooks of the phase have returned. It goes on, with the lame duck or with work in
+// flight, when another hook is registered.
+func TestAPhaseDoesNotEndBeforeItsLateHooks(t *testing.T) {
+	for phase, next := range map[sequence.Phase]sequence.Phase{sequence.Leave: sequence.Drain, sequence.Drain: sequence.Close} {
+		synctest.Test(t, func(t *testing.T) {
+			plan := thirty
+			work := 2 * time.Second
+			if phase == sequence.Leave {
+				plan.LameDuck, work = work, 0
+			}
+			p := newProgram(plan, workUntil(work))
+			p.On(next, "next", p.takes(0, "next"))
+			p.begin(nil, false)
+			time.Sleep(time.Second)
+			p.On(phase, "late", p.takes(3*time.Second, "late"))
+			<-p.ended
+			require.Equal(t, []string{"1s late", "4s next"}, p.all())
+		})
+	}
+}
+
 // The last Close hook has returned, and a late one of Drain still runs.
 func TestCloseWaitsForLateHooksAndTakesFurtherCloseHooksMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

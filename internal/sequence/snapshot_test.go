@@ -165,15 +165,21 @@ func TestASnapshotBetweenBeginAndRunHasAllHooksPending(t *testing.T) {
 	})
 }
 
-func TestTheTimeThatIsLeftIsNotNegativeInAPlan(t *testing.T) {
+func TestAHookThatIsPendingWhenTheTimeIsUpHasNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newProgram(sequence.Plan{DrainEnd: secs(1), CloseEnd: secs(1), Timeout: secs(1)})
+		p := newProgram(thirty, func(_ *program, c *sequence.Config) {
+			c.Drain = func(context.Context) error { time.Sleep(secs(40)); return nil } // it is late: the process was frozen
+		})
 		for i := range 3 {
 			p.On(sequence.Close, fmt.Sprint(i), nothing)
 		}
+		p.begin(nil, false)
+		time.Sleep(secs(35))
+		require.Len(t, p.Snapshot().Pending, 3)
 		for _, h := range p.Snapshot().Pending {
-			require.Equal(t, secs(1), h.At)
-			require.Equal(t, secs(1), h.Ends)
+			require.Equal(t, secs(35), h.At)
+			require.Equal(t, secs(35), h.Ends)
 		}
+		<-p.ended
 	})
 }

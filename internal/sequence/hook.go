@@ -151,7 +151,7 @@ func (s *Sequence) abandonedLocked() error {
 func (s *Sequence) runAfterEnd(h *hook) {
 	ctx, cancel := context.WithTimeoutCause(s.config.Base, afterEnd, ErrTimeout)
 	defer cancel()
-	step := Step{Phase: h.phase, Name: h.name}
+	step := Step{Phase: h.phase, Name: h.name, Err: ErrGoexit}
 	defer func() {
 		if r := recover(); r != nil {
 			step.judge(NewPanicError(r))

@@ -83,7 +83,10 @@ func (s *Sequence) drain(hard context.Context) error {
 	if s.config.Drain(hard) != nil {
 		s.cutOff(errDrainEnds) // done long ago, unless this process was frozen
 	}
-	return s.config.CutOffError(context.Cause(s.work))
+	s.mu.Lock()
+	cause := s.cutCause // which the context may not have yet
+	s.mu.Unlock()
+	return s.config.CutOffError(cause)
 }
 
 // runConcurrent runs the hooks of Leave or Drain, and those that come late, until all

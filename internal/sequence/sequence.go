@@ -88,11 +88,13 @@ func (p Plan) leaveEnd() time.Duration { return max(p.LameDuck, p.DrainEnd/2) }
 type Config struct {
 	Base context.Context // all other contexts are derived from it
 
-	// Plan is called once, when the shutdown begins. serves says whether there is a
-	// Drain hook: only then does a lame duck make sense.
+	// Plan is called with the lock held: when the shutdown begins, and without a cause
+	// for a Snapshot before that. serves says whether there is a Drain hook: only then
+	// does a lame duck make sense.
 	Plan func(serves bool, cause error) Plan
 
-	// The work in flight. These four are called without the lock.
+	// The work in flight. These four are called without the lock; CutOff and WorkEnded
+	// must not call Force.
 	Drain       func(ctx context.Context) error // waits until there is none, and admits none after that; fails if ctx ends first
 	CutOff      func()                          // marks all of it, and all that comes later, as cut off; WorkContext ends right after
 	WorkEnded   func(cause error)               // WorkContext has ended by the deadline or by force
@@ -103,7 +105,7 @@ type Config struct {
 	Began   func(at time.Time, cause error, plan Plan)
 	Forced  func(cause error)
 	Failed  func(s Step, counts bool) // a hook failed; it does not count after the end
-	Changed func()                    // what Snapshot returns has changed
+	Changed func()                    // what Snapshot returns has changed, apart from its Plan and Pending
 
 	// Overdue is called without the lock, before what has not returned at the end of
 	// Leave or Drain is abandoned.
@@ -130,6 +132,7 @@ type Sequence struct {
 	forced   *ForcedError // nil unless the end was forced
 	forcedAt time.Time
 	cutAt    time.Time // when WorkContext ended by the deadline or by force
+	cutCause error     // of that end; known before work is marked as cut off
 	took     time.Duration
 	hooks    []*hook         // that have not run yet, as registered
 	active   []*hook         // that run now
@@ -194,7 +197,7 @@ func (s *Sequence) Begin(cause error, force bool) (first bool) {
 }
 
 // Force cuts a shutdown short that has begun. Only the first call has an effect, and
-// none has after the end. It does not block.
+// none has before the beginning or after the end. It does not block.
 func (s *Sequence) Force(cause error) {
 	s.mu.Lock()
 	s.forceLocked(cause)
@@ -203,7 +206,7 @@ func (s *Sequence) Force(cause error) {
 }
 
 func (s *Sequence) forceLocked(cause error) {
-	if s.forced == nil && s.Phase() != Done {
+	if now := s.Phase(); s.forced == nil && now != Running && now != Done {
 		s.forced, s.forcedAt = &ForcedError{cause}, time.Now()
 		s.config.Forced(cause)
 		s.config.Changed()
@@ -226,17 +229,19 @@ func (s *Sequence) endIfForced() {
 func (s *Sequence) cutOff(cause error) {
 	s.workEnds.Do(func() {
 		s.mu.Lock()
-		s.cutAt = time.Now()
+		s.cutAt, s.cutCause = time.Now(), cause
 		s.mu.Unlock()
 		s.config.CutOff()
 		s.endWork(cause)
 		s.config.WorkEnded(cause)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.config.Changed()
 	})
 }
 
 // IfRunning calls f and returns true, unless the shutdown has begun. It cannot begin
-// before f has returned.
+// before f has returned. f must not block and must not call the Sequence.
 func (s *Sequence) IfRunning(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -97,13 +97,11 @@ func (v *Snapshot) plan() {
 		step := &v.Steps[i]
 		switch {
 		case !step.Running || step.Name == "":
-		case step.Phase == Leave:
-			step.Ends = v.Plan.leaveEnd()
-		case step.Phase == Drain:
-			step.Ends = v.Plan.DrainEnd
 		case step.Phase == Close:
 			step.Ends = step.At + closeSlot(v.Plan.Timeout-step.At, behind)
 			next = step.Ends
+		default: // it may have been registered after its phase
+			step.Ends = v.Ends
 		}
 	}
 	for i := range v.Pending {

@@ -37,10 +37,10 @@ func TestABestEffortHookDoesNotCount(t *testing.T) {
 		"succeeds":               {func(context.Context) error { return nil }, 0, 0, ""},
 		"fails":                  {func(context.Context) error { return boom }, 0, 0, "connection refused"},
 		"waits for its ctx":      {func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, 1800 * time.Millisecond, 0, "timed out"},
-		"ignores its ctx":        {func(context.Context) error { time.Sleep(time.Hour); return nil }, 2 * time.Second, 0, "left behind"},
+		"ignores its ctx":        {func(context.Context) error { time.Sleep(time.Hour); return nil }, 2 * time.Second, 0, "abandoned"},
 		"panics":                 {func(context.Context) error { panic("boom") }, 0, 1, "panic: boom"},
 		"calls Goexit":           {func(context.Context) error { runtime.Goexit(); return nil }, 0, 1, "Goexit"},
-		"panics when it is late": {func(context.Context) error { time.Sleep(3 * time.Second); panic("late boom") }, 2 * time.Second, 0, "left behind"},
+		"panics when it is late": {func(context.Context) error { time.Sleep(3 * time.Second); panic("late boom") }, 2 * time.Second, 0, "abandoned"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestABestEffortHookDoesNotCount(t *testing.T) {
 				require.Equal(t, "traces", step.Name)
 				warned := log.Lines("level=WARN msg=\"shutdown: failed, which does not count (best effort)\"")
 				failed := slices.DeleteFunc(log.Lines("level=ERROR msg=\"shutdown: failed\""), func(line string) bool {
-					return strings.Contains(line, "late boom") // of the hook that was left behind
+					return strings.Contains(line, "late boom") // of the hook that was abandoned
 				})
 				switch {
 				case test.reason == "":
@@ -107,7 +107,7 @@ func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
 	})
 }
 
-// What is left behind outside of the best-effort part counts.
+// What is abandoned outside of the best-effort part counts.
 func TestAHookThatHangsBehindItsBestEffortIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})

@@ -139,7 +139,7 @@ func (e effort) runTracked(ctx context.Context) {
 		case <-e.abandoned:
 			m, ok := FromContext(ctx)
 			if _, panicked := err.(*sequence.PanicError); ok && panicked { //nolint:errorlint // of this very function
-				m.logFailure(fmt.Errorf("shutdown: a best-effort stop that was left behind: %w", err))
+				m.logFailure(fmt.Errorf("shutdown: a best-effort stop that was abandoned: %w", err))
 			}
 		}
 	}()

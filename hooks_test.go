@@ -127,7 +127,7 @@ func TestManyHangingCloseHooksShareWhatThereIs(t *testing.T) {
 	})
 }
 
-func TestAHookThatUnwindsWhenItsContextEndsIsNotLeftBehind(t *testing.T) {
+func TestAHookThatUnwindsWhenItsContextEndsIsNotAbandoned(t *testing.T) {
 	for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
 		synctest.Test(t, func(t *testing.T) {
 			m, _ := newManager(t, shutdown.Config{})
@@ -139,9 +139,9 @@ func TestAHookThatUnwindsWhenItsContextEndsIsNotLeftBehind(t *testing.T) {
 			m.Begin(nil)
 			err := m.Wait()
 			require.ErrorIs(t, err, shutdown.ErrTimeout)
-			require.NotContains(t, err.Error(), "left behind")
+			require.NotContains(t, err.Error(), "abandoned")
 			for _, s := range m.Report().Steps {
-				require.False(t, s.LeftBehind)
+				require.False(t, s.Abandoned)
 			}
 		})
 	}

@@ -44,10 +44,10 @@ type Step struct {
 	Name       string
 	At         time.Duration // since Begun
 	Took       time.Duration
-	Ends       time.Duration // of a hook that runs or is pending: when it is left behind at the latest, since Begun; zero after Force
+	Ends       time.Duration // of a hook that runs or is pending: when it is abandoned at the latest, since Begun; zero after Force
 	Err        error
 	Running    bool
-	LeftBehind bool   // it had not returned when its time was up
+	Abandoned  bool   // it had not returned when its time was up
 	BestEffort bool   // Err does not count; see BestEffort
 	Kind       string // "job", or "start" for the function given to Run; else empty
 }
@@ -82,7 +82,7 @@ func steps(list []sequence.Step) (steps []Step) {
 	for _, s := range list {
 		steps = append(steps, Step{
 			Phase: Phase(s.Phase), Kind: s.Kind, Name: s.Name, At: s.At, Took: s.Took, Ends: s.Ends,
-			Err: s.Err, Running: s.Running, LeftBehind: s.Abandoned, BestEffort: s.BestEffort,
+			Err: s.Err, Running: s.Running, Abandoned: s.Abandoned, BestEffort: s.BestEffort,
 		})
 	}
 	return steps
@@ -139,7 +139,7 @@ type jsonStep struct {
 	Ends       seconds `json:"ends_seconds,omitzero"`
 	Err        string  `json:"error,omitempty"`
 	Running    bool    `json:"running,omitempty"`
-	LeftBehind bool    `json:"left_behind,omitempty"`
+	Abandoned  bool    `json:"abandoned,omitempty"`
 	BestEffort bool    `json:"best_effort,omitempty"`
 }
 
@@ -222,7 +222,7 @@ func toJSON(steps []Step) (list []jsonStep) {
 		if s.Phase == Running { // which it does not do: it has failed
 			phase, kind = "", cmp.Or(s.Kind, "worker")
 		}
-		list = append(list, jsonStep{phase, kind, s.Name, seconds(s.At), seconds(s.Took), seconds(s.Ends), clip.ErrorText(s.Err), s.Running, s.LeftBehind, s.BestEffort})
+		list = append(list, jsonStep{phase, kind, s.Name, seconds(s.At), seconds(s.Took), seconds(s.Ends), clip.ErrorText(s.Err), s.Running, s.Abandoned, s.BestEffort})
 	}
 	return list
 }
@@ -235,7 +235,7 @@ func fromJSON(list []jsonStep) (steps []Step, err error) {
 		}
 		steps = append(steps, Step{
 			phase, j.Name, time.Duration(j.At), time.Duration(j.Took), time.Duration(j.Ends), textError(j.Err),
-			j.Running, j.LeftBehind, j.BestEffort, strings.TrimPrefix(j.Kind, "worker"),
+			j.Running, j.Abandoned, j.BestEffort, strings.TrimPrefix(j.Kind, "worker"),
 		})
 	}
 	return steps, nil

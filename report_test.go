@@ -54,7 +54,7 @@ in flight when drain ended: 1 task: GET /orders/{id} (1m23.1s)
 leave                        ===========                                :          :    : 5s
   consul                     #                                          :          :    : 300ms
 drain                                  ==================================          :    : 16.6s shutdown: timed out: 1 task cut off: GET /orders/{id} (1m19.6s)
-  http :8080                           ##################################          :    : 16.6s left behind
+  http :8080                           ##################################          :    : 16.6s abandoned
 close                                                                   ====       :    : 1.5s
   metrics                                                               ##         :    : 500ms connection refused
   db                                                                    :###       :    : 1s`), strings.Replace(m.Report().String(), "T----K", "T-----K", 1))
@@ -218,7 +218,7 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 		last := log.Lines(`msg="shutdown: timed out"`)
 		require.Len(t, last, 1)
 		for _, want := range []string{
-			`report.leave="5s: consul 300ms"`, `report.drain="16.6s: http :8080 16.6s left behind"`,
+			`report.leave="5s: consul 300ms"`, `report.drain="16.6s: http :8080 16.6s abandoned"`,
 			`report.close="1.5s: metrics 500ms connection refused, db 1s"`, `report.unfinished="1 task: GET /orders/{id} (1m23.1s)"`, `report.cut_off="1 task: GET /orders/{id} (1m19.6s)"`,
 		} {
 			require.Contains(t, last[0], want)

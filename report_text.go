@@ -34,7 +34,7 @@ func (r Report) Result() string {
 
 // timedOut reports whether work was cut off or a hook abandoned for lack of time.
 func (r Report) timedOut() bool {
-	return r.Forced == nil && (len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.LeftBehind && !s.BestEffort }))
+	return r.Forced == nil && (len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Abandoned && !s.BestEffort }))
 }
 
 const (
@@ -155,10 +155,10 @@ func (r Report) inWords(p Phase) string {
 func (s Step) outcome() string {
 	took := clip.Round(s.Took).String()
 	switch {
-	case s.LeftBehind && s.BestEffort:
-		return took + " left behind (best effort)"
-	case s.LeftBehind:
-		return took + " left behind"
+	case s.Abandoned && s.BestEffort:
+		return took + " abandoned (best effort)"
+	case s.Abandoned:
+		return took + " abandoned"
 	case s.Running:
 		return took + " running"
 	case s.BestEffort:

@@ -167,7 +167,7 @@ func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
 		"a cancellation": {func(m *Manager) error { return m.AcceptContext().Err() }, 0, ""},
 		"something else": {func(*Manager) error { return errors.New("connection refused") }, 1, "shutdown: start: connection refused"},
 		"late":           {func(m *Manager) error { <-m.WorkContext().Done(); return nil }, 1, "1 task cut off: start"},
-		"never":          {func(*Manager) error { time.Sleep(time.Hour); return nil }, 1, "shutdown: start: did not return in time and was left behind"},
+		"never":          {func(*Manager) error { time.Sleep(time.Hour); return nil }, 1, "shutdown: start: did not return in time and was abandoned"},
 		"never, and forced": {func(m *Manager) error {
 			m.Signal(os.Interrupt)
 			time.Sleep(time.Second)

@@ -227,7 +227,7 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 // for its log.
 func exit(m *shutdown.Manager) {
 	code := shutdown.ExitCode(m.Wait())
-	if hooksToRun.Load() > 0 && !slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool { return s.LeftBehind }) {
+	if hooksToRun.Load() > 0 && !slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool { return s.Abandoned }) {
 		record("Wait has returned before the hooks have")
 	}
 	hooksRan.Wait()
@@ -400,7 +400,7 @@ func inTime(ctx context.Context) string {
 	}
 	switch {
 	case started == 0:
-		return ", left behind"
+		return ", abandoned"
 	case deadline.After(r.Begun.Add(started)):
 		return ", in time"
 	case started-before > 100*time.Millisecond: // it takes no time: the Manager itself was not scheduled

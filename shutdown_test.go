@@ -188,7 +188,7 @@ func requireStuckNamed(t testing.TB, m *shutdown.Manager, err error, file string
 	require.True(t, errors.Is(err, shutdown.ErrTimeout) || errors.Is(err, shutdown.ErrForced), "%v", err)
 	var left []string
 	for _, s := range m.Report().Steps {
-		if s.LeftBehind {
+		if s.Abandoned {
 			left = append(left, s.Name)
 		}
 	}

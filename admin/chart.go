@@ -131,8 +131,8 @@ func (sc scale) groups() []group {
 func (sc scale) ran(s shutdown.Step) row {
 	run := row{Name: shown(s.Name, maxName), Note: human(s.Took), State: "ok"}
 	switch {
-	case s.LeftBehind:
-		run.State, run.Note = "bad", run.Note+", left behind"
+	case s.Abandoned:
+		run.State, run.Note = "bad", run.Note+", abandoned"
 	case s.Running:
 		run.State = "running"
 	case s.Err != nil:

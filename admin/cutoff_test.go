@@ -197,10 +197,10 @@ func TestTheStatusPageMarksAFailedBestEffortHookAndDoesNotCountItAsAnError(t *te
 		tolerated        any
 	}{
 		"an error":                  {shutdown.BestEffort(2*time.Second, refused), "traces 1 s, failed (best effort) collector: refused", "warn", "Finished The", "finished", true},
-		"it hangs":                  {shutdown.BestEffort(2*time.Second, sleep(3*time.Second)), "traces 2 s, left behind (best effort)", "warn", "Finished The", "finished", true},
+		"it hangs":                  {shutdown.BestEffort(2*time.Second, sleep(3*time.Second)), "traces 2 s, abandoned (best effort)", "warn", "Finished The", "finished", true},
 		"an error, not best effort": {refused, "traces 1 s, failed collector: refused", "bad", "Finished with errors", "finished with errors", nil},
 		"no error":                  {shutdown.BestEffort(2*time.Second, sleep(time.Second)), "traces 1 s ", "ok", "Finished The", "finished", nil},
-		"it hangs, not best effort": {sleep(time.Minute), "traces 27 s, left behind", "bad", "Timed out", "timed out", nil},
+		"it hangs, not best effort": {sleep(time.Minute), "traces 27 s, abandoned", "bad", "Timed out", "timed out", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -74,7 +74,7 @@ func TestTheStatusPageShowsThePlannedTimesAndThenTheActualTimes(t *testing.T) {
 		}
 		time.Sleep(15100 * time.Millisecond)
 		for _, want := range []string{
-			"Closing Waiting for metrics.", "http :8080 16.6 s, left behind",
+			"Closing Waiting for metrics.", "http :8080 16.6 s, abandoned",
 			"metrics 500 ms of 4.9 s db at least 500 ms",
 			"In flight when Drain ended 1 GET /orders/{id} 23.1 s",
 		} {
@@ -213,7 +213,7 @@ func TestTheDocumentationListsEveryFieldOfTheJSON(t *testing.T) {
 			list(status(t, h))
 			time.Sleep(time.Second)
 		}
-		for _, key := range []string{"forced", "cut_off_at", "ends_seconds", "kind", "error", "running", "left_behind", "best_effort"} {
+		for _, key := range []string{"forced", "cut_off_at", "ends_seconds", "kind", "error", "running", "abandoned", "best_effort"} {
 			require.True(t, found[key], "%s: the test is to cover all fields", key)
 		}
 		for key := range found {

@@ -201,7 +201,7 @@
 //	              running; absent after Manager.Force
 //	error         what it returned
 //	running       it has not returned yet
-//	left_behind   it was abandoned: it had not returned when its time was up
+//	abandoned   it was abandoned: it had not returned when its time was up
 //	best_effort   its error does not count
 //
 // and each task has a name, and since, the time at which it was admitted. A task can be

@@ -109,7 +109,7 @@ func TestADeregistrationThatNeverSucceedsIsReportedAndTheShutdownContinues(t *te
 		// The Timeout is 27 s, of which 5.4 s are reserved for Close. Leave may use
 		// half of the rest, and its hooks' context ends a tenth before that.
 		require.WithinDuration(t, begin.Add(10800*time.Millisecond), time.Now(), 1200*time.Millisecond)
-		require.False(t, step(t, m).LeftBehind)
+		require.False(t, step(t, m).Abandoned)
 		require.ErrorIs(t, step(t, m).Err, errRefused)
 		require.Equal(t, 1, shutdown.ExitCode(err))
 	})
@@ -153,7 +153,7 @@ func TestADeregistrationThatIgnoresItsContextIsAbandonedAndTheShutdownContinues(
 		require.ErrorIs(t, err, shutdown.ErrTimeout)
 		require.True(t, done())
 		require.Less(t, time.Since(begin), 12*time.Second)
-		require.True(t, step(t, m).LeftBehind)
+		require.True(t, step(t, m).Abandoned)
 		close(free)
 	})
 }

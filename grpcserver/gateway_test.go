@@ -138,7 +138,7 @@ func drainWithHangingGateway(t *testing.T) (err error) {
 	for _, s := range m.Report().Steps {
 		if strings.HasPrefix(s.Name, "grpc ") {
 			err = s.Err
-			if s.LeftBehind {
+			if s.Abandoned {
 				err = errors.New("abandoned")
 			}
 		}

@@ -92,7 +92,7 @@ func drainWithBlockedWrites(t *testing.T) error {
 	require.NoError(t, call(t, client(t, ln.Addr().String())))
 	err := end(t, m)
 	for _, s := range m.Report().Steps {
-		if s.LeftBehind {
+		if s.Abandoned {
 			return fmt.Errorf("%s was abandoned", s.Name)
 		}
 	}

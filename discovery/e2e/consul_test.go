@@ -91,7 +91,7 @@ func TestConsulKilledBeforeTheShutdownIsReportedAndDelaysOnlyLeave(t *testing.T)
 		require.True(t, done())
 		require.Less(t, time.Since(begin), m.Report().Timeout)
 		require.ErrorContains(t, leaveStep(t, m).Err, "connection refused")
-		require.False(t, leaveStep(t, m).LeftBehind)
+		require.False(t, leaveStep(t, m).Abandoned)
 	})
 }
 

@@ -70,7 +70,7 @@ func TestEtcdStoppedBeforeTheShutdownIsReportedAndDelaysOnlyLeave(t *testing.T) 
 		require.True(t, done())
 		require.Less(t, time.Since(begin), m.Report().Timeout)
 		require.ErrorContains(t, leaveStep(t, m).Err, "revoke its lease")
-		require.False(t, leaveStep(t, m).LeftBehind)
+		require.False(t, leaveStep(t, m).Abandoned)
 	})
 }
 
@@ -96,7 +96,7 @@ func TestEtcdAClientClosedTooEarlyIsReportedAndDelaysOnlyLeave(t *testing.T) {
 		require.ErrorContains(t, err, "revoke its lease")
 		require.True(t, done())
 		require.Less(t, time.Since(begin), m.Report().Timeout)
-		require.False(t, leaveStep(t, m).LeftBehind)
+		require.False(t, leaveStep(t, m).Abandoned)
 	})
 }
 

@@ -109,12 +109,12 @@ func stepsAgree(o Outcome, end *End) (wrong []string) {
 		switch {
 		case s.Running:
 			say("%s is still running in the final Report", s.Name)
-		case s.LeftBehind:
+		case s.Abandoned:
 			if s.Phase == shutdown.Close && !s.BestEffort && o.closeFits() {
-				say("%s was left behind, although Close has its reserve", s.Name)
+				say("%s was abandoned, although Close has its reserve", s.Name)
 			}
 			if hasEnded && stepEnd.Sub(ended.At) > o.journalLead() {
-				say("%s ended %v before it was reported as left behind", s.Name, stepEnd.Sub(ended.At))
+				say("%s ended %v before it was reported as abandoned", s.Name, stepEnd.Sub(ended.At))
 			}
 		case strings.HasSuffix(s.Name, ", hijacked connections"): // registered by the server
 		case !hasEnded:
@@ -219,7 +219,7 @@ func unfinishedAgrees(o Outcome, end *End) (wrong []string) {
 	}
 	late := len(end.Report.Unfinished) > 0 || len(end.Report.CutOff) > 0
 	for _, s := range end.Report.Steps {
-		late = late || s.LeftBehind && !s.BestEffort
+		late = late || s.Abandoned && !s.BestEffort
 	}
 	if late && end.Report.Forced == nil && end.Result != "timed out" {
 		say("work was left, and the result is %q", end.Result)

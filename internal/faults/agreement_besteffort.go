@@ -23,7 +23,7 @@ func bestEffortAgrees(o Outcome, end *End) (wrong []string) {
 		h, bestEffort := limits[s.Name]
 		quoted := fmt.Sprintf("%q", s.Name)
 		started, hasStarted := o.first(hookStarted, s.Name)
-		switch counts := (h.Does == hookPanics || h.Does == hookGoexits) && !s.LeftBehind; {
+		switch counts := (h.Does == hookPanics || h.Does == hookGoexits) && !s.Abandoned; {
 		case !bestEffort && s.BestEffort:
 			say("%s is no best effort, and the Report says so", s.Name)
 		case !bestEffort:
@@ -39,7 +39,7 @@ func bestEffortAgrees(o Outcome, end *End) (wrong []string) {
 		case counts:
 		case !s.BestEffort && hasStarted && started.At.Before(end.Report.Begun.Add(s.At+s.Took)):
 			say("%s is a best effort, and the Report does not say so: %v", s.Name, s.Err)
-		case !s.BestEffort: // it was left behind before it started
+		case !s.BestEffort: // it was abandoned before it started
 		case strings.Contains(end.Error, quoted):
 			say("%s is a best effort, and Wait's error has it: %q", s.Name, end.Error)
 		case o.Plan.Logger == "" && !o.logged("WARN", quoted):
@@ -63,7 +63,7 @@ func (o Outcome) logged(level, what string) bool {
 func resultAgrees(_ Outcome, end *End) (wrong []string) {
 	r := end.Report
 	failed := slices.ContainsFunc(r.Steps, func(s shutdown.Step) bool { return s.Err != nil && !s.BestEffort })
-	late := len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s shutdown.Step) bool { return s.LeftBehind && !s.BestEffort })
+	late := len(r.CutOff) > 0 || slices.ContainsFunc(r.Steps, func(s shutdown.Step) bool { return s.Abandoned && !s.BestEffort })
 	cause := r.Cause != nil && !isRequest(r.Cause.Error())
 	want := "finished"
 	switch {

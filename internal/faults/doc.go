@@ -47,7 +47,7 @@
 // httpserver lingers, and lose a request, as documented there. That is the only
 // excuse for a lost request of a drain that was not cut short. It takes a single
 // stall longer than the linger, and it covers one loss for each client, by the
-// close of its connection. A hook of a forced end that the Report marks LeftBehind
+// close of its connection. A hook of a forced end that the Report marks Abandoned
 // may not have run, because it had only milliseconds in a process that was starved
 // of CPU. The table counts such runs; the suite fails if there is more than one of
 // either kind and they are more than 1 % of the runs.

@@ -161,13 +161,13 @@ func hooksRanOnce(o Outcome) (wrong []string) {
 const forcedTime = 150 * time.Millisecond
 
 // neverScheduled reports whether a hook was started in a forced end, had only
-// milliseconds, and was left behind according to the Report. In a process that is
+// milliseconds, and was abandoned according to the Report. In a process that is
 // starved of CPU its goroutine may not run before the process exits. The library
 // cannot change that: it does not know whether the goroutine runs.
 func (o Outcome) neverScheduled(name string) bool {
 	end, _ := o.end()
 	return o.forced() && slices.ContainsFunc(end.Report.Steps, func(s shutdown.Step) bool {
-		return s.Name == name && s.LeftBehind && s.Took < forcedTime
+		return s.Name == name && s.Abandoned && s.Took < forcedTime
 	})
 }
 

@@ -66,11 +66,11 @@ func TestEachViolationIsFound(t *testing.T) {
 		{"a hook that is registered just before the end of Close does not run", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(295), Kind: hookRegistered, Name: "late"})
 		}, "hooks", "late ran 0 times"},
-		{"a hook that is left behind at the deadline does not run", func(o *Outcome) {
+		{"a hook that is abandoned at the deadline does not run", func(o *Outcome) {
 			remove(o, hookStarted, "b")
 			remove(o, hookEnded, "b")
 			failed(o, "timed out")
-			end(o).Report.Steps[5].LeftBehind = true
+			end(o).Report.Steps[5].Abandoned = true
 		}, "hooks", "b ran 0 times"},
 		{"a hook runs twice", func(o *Outcome) {
 			o.Journal = append(o.Journal, Event{At: at(260), Kind: hookStarted, Name: "b"})
@@ -157,14 +157,14 @@ func TestEachViolationIsFound(t *testing.T) {
 			failed(o, "finished with errors")
 			end(o).Report.Steps[1].Err = errors.New("no")
 		}, "agreement", "a succeeded"},
-		{"a hook that succeeded was left behind in the Report", func(o *Outcome) {
+		{"a hook that succeeded was abandoned in the Report", func(o *Outcome) {
 			failed(o, "timed out")
-			end(o).Report.Steps[1].LeftBehind, end(o).Report.Steps[1].Err = true, errors.New("no")
+			end(o).Report.Steps[1].Abandoned, end(o).Report.Steps[1].Err = true, errors.New("no")
 			end(o).Report.Steps[1].Took = 150 * time.Millisecond
-		}, "agreement", "before it was reported as left behind"},
-		{"a Close hook is left behind although it has a reserve", func(o *Outcome) {
+		}, "agreement", "before it was reported as abandoned"},
+		{"a Close hook is abandoned although it has a reserve", func(o *Outcome) {
 			failed(o, "timed out")
-			end(o).Report.Steps[5].LeftBehind = true
+			end(o).Report.Steps[5].Abandoned = true
 		}, "agreement", "Close has its reserve"},
 		{"a hook that hangs has ended in the Report", func(o *Outcome) { remove(o, hookEnded, "b") }, "agreement", "b has not ended"},
 		{"a hook is still running in the Report", func(o *Outcome) { end(o).Report.Steps[1].Running = true }, "agreement", "still running"},
@@ -375,9 +375,9 @@ func TestEachViolationIsFound(t *testing.T) {
 		}, "agreement", "and Wait's error has it"},
 		{"a best effort changes the result", func(o *Outcome) { failedBestEffort(o); failed(o, "finished with errors") }, "agreement", `should be "finished"`},
 		{"a best effort changes the exit code", func(o *Outcome) { failedBestEffort(o); end(o).ExitCode, o.ExitCode = 1, 1 }, "agreement", "and the exit code 1"},
-		{"a best effort that is left behind times out", func(o *Outcome) {
+		{"a best effort that is abandoned times out", func(o *Outcome) {
 			failedBestEffort(o)
-			end(o).Report.Steps[5].LeftBehind = true
+			end(o).Report.Steps[5].Abandoned = true
 			failed(o, "timed out")
 		}, "agreement", `should be "finished"`},
 		{"a best effort is not logged as WARN", func(o *Outcome) { failedBestEffort(o); o.Log = o.Log[:2] }, "agreement", "there is no WARN"},
@@ -448,11 +448,11 @@ func TestExpectedOutcomesViolateNoInvariant(t *testing.T) {
 			o.Stall, o.Load.Silence, o.Load.Lost = time.Second, time.Second, map[string]int{"EOF": 4}
 		},
 		"a broken logger writes no last line": func(o *Outcome) { o.Plan.Logger, o.Log = loggerBlocks, nil },
-		"a hook of a forced end is left behind before it runs": func(o *Outcome) {
+		"a hook of a forced end is abandoned before it runs": func(o *Outcome) {
 			forcedInClose(o)
 			remove(o, hookStarted, "a")
 			remove(o, hookEnded, "a")
-			end(o).Report.Steps[1].LeftBehind, end(o).Report.Steps[1].Err = true, errors.New("left behind")
+			end(o).Report.Steps[1].Abandoned, end(o).Report.Steps[1].Err = true, errors.New("abandoned")
 		},
 		"a record is late on a busy machine": func(o *Outcome) {
 			o.Stall, o.Record, o.LogText = time.Second, Record{}, "the end could not be written in time"

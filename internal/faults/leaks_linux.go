@@ -10,12 +10,12 @@ import (
 )
 
 // mustNotLeak reports whether no goroutine and no descriptor may be left: no work and
-// no hook was left behind, and no fault outlives the shutdown. In a storm of signals
+// no hook was abandoned, and no fault outlives the shutdown. In a storm of signals
 // there is no time to look.
 func (s *service) mustNotLeak(end *End) bool {
 	r := end.Report
 	for _, step := range r.Steps {
-		if step.LeftBehind || isServer(step) && step.Err != nil {
+		if step.Abandoned || isServer(step) && step.Err != nil {
 			return false
 		}
 	}

@@ -227,7 +227,7 @@ func hungStart(o *Outcome) {
 	note(o, 1, Event{Kind: workStarted, Name: startName})
 	timedOut(o, startName)
 	end(o).Report.Unfinished = []shutdown.Task{{Name: startName}}
-	end(o).Error += "\nshutdown: start: did not return in time and was left behind"
+	end(o).Error += "\nshutdown: start: did not return in time and was abandoned"
 }
 
 // failedBestEffort makes a hook with BestEffort fail.

@@ -133,7 +133,7 @@ func (t *Table) Print(w io.Writer, took, stall time.Duration) {
 	}
 	fmt.Fprintf(tab, "\nrequests of the load lost, most of them in forced ends: %d in %d seeds\n", t.lost, t.lostIn)
 	fmt.Fprintf(tab, "of these excused because the clients were not scheduled: %d seeds %s\n", len(t.excused), seedList(t.excused))
-	fmt.Fprintf(tab, "hooks of a forced end that were left behind before they ran: %d seeds %s\n", len(t.starved), seedList(t.starved))
+	fmt.Fprintf(tab, "hooks of a forced end that were abandoned before they ran: %d seeds %s\n", len(t.starved), seedList(t.starved))
 	fmt.Fprintf(tab, "records that were late in a forced end, at the deadline or on a busy machine: %d\n", t.lateRecord)
 	fmt.Fprintf(tab, "latest return of Wait, from the deadline: %v (seed %d)\n", t.latest.Round(time.Millisecond), t.latestSeed)
 	fmt.Fprintf(tab, "runs in which the machine was too busy for the checks of what is short of time: %d\n", t.busy)

@@ -154,8 +154,8 @@ func TestCallbacksComeInOrderAndTheirTimesAreTheSequences(t *testing.T) {
 			"3s hangs: shutdown: forced: impatient",
 			"3.1s drain", "3.1s drained: shutdown: forced: impatient",
 			"3.1s overdue: drain",
-			"3.1s failed: drain fails: did not return in time and was left behind, counts true",
-			"3.1s failed: drain hangs: did not return in time and was left behind, counts true",
+			"3.1s failed: drain fails: did not return in time and was abandoned, counts true",
+			"3.1s failed: drain hangs: did not return in time and was abandoned, counts true",
 			"5.1s failed: close fails: boom, counts true",
 		}, p.all())
 	})

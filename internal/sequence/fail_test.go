@@ -141,7 +141,7 @@ func TestAHookThatDoesNotReturnIsAbandonedAMomentAfterTheEndOfItsContext(t *test
 
 			require.Equal(t, sequence.ErrTimeout, cause)
 			require.Contains(t, p.all(), fmt.Sprint(end-time.Second, " context ended"))
-			require.Contains(t, p.all(), fmt.Sprintf("%v failed: %v hangs: did not return in time and was left behind, counts true", end, phase))
+			require.Contains(t, p.all(), fmt.Sprintf("%v failed: %v hangs: did not return in time and was abandoned, counts true", end, phase))
 			step := p.step(t, phase, "hangs")
 			require.True(t, step.Abandoned)
 			require.Equal(t, sequence.ErrAbandoned, step.Err)

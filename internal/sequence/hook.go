@@ -176,7 +176,7 @@ var (
 // An abandonedError wraps ErrTimeout, or ErrForced if the end was forced.
 type abandonedError struct{ why error }
 
-func (abandonedError) Error() string   { return "did not return in time and was left behind" }
+func (abandonedError) Error() string   { return "did not return in time and was abandoned" }
 func (e abandonedError) Unwrap() error { return e.why }
 
 // A BestEffortError is an error that does not count.

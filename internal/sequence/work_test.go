@@ -175,7 +175,7 @@ func TestTheWorkIsWaitedForUntilTheEndOfDrainAlsoIfADrainHookHangs(t *testing.T)
 		require.Equal(t, []string{
 			"0s began: <nil>", "0s http", "18s cut off", "18s work ended: shutdown: timed out: the drain is about to end",
 			"19s http: shutdown: timed out", "20s drain", "20s drained: shutdown: timed out: the drain is about to end", "20s overdue: drain",
-			"20s failed: drain http: did not return in time and was left behind, counts true",
+			"20s failed: drain http: did not return in time and was abandoned, counts true",
 		}, p.all())
 	})
 }

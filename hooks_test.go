@@ -184,7 +184,7 @@ func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 	}
 }
 
-func TestAHookThatForceLeavesBehindIsNoTimeout(t *testing.T) {
+func TestAHookThatForceAbandonsIsNoTimeout(t *testing.T) {
 	for name, force := range map[string]bool{"forced": true, "timed out": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

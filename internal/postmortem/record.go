@@ -102,7 +102,7 @@ type Record[R any] struct {
 	// Of the Keeper's goroutine.
 	lock       io.Closer // nil until the record is ours
 	hasLooked  bool      // looked is closed
-	ended      bool      // the record has its end, and the lock is released
+	ended      bool      // the record has its end, or could not be given it, and the lock is released
 	warnedOnce bool      // nothing has worked since the last warning
 
 	mu   sync.Mutex // protects what follows
@@ -146,16 +146,16 @@ func (r *Record[R]) write() {
 	if err == nil {
 		err = r.env.Disk.Write(r.Path, text)
 	}
-	if err != nil {
+	if err == nil {
+		r.warnedOnce = false
+	} else {
 		r.warnOnce(err)
 		if state.Running || state.Ended {
 			// What is there now would be read as the end of this run. To remove it takes
 			// no space.
 			_ = os.Remove(r.Path)
 		}
-		return
 	}
-	r.warnedOnce = false
 	if state.Ended {
 		r.ended = true
 		r.lock.Close()

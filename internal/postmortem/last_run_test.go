@@ -135,6 +135,32 @@ func TestTheRecordIsTakenOverWhenTheOldOneHasEnded(t *testing.T) {
 	}
 }
 
+func TestALockThatAnotherInstanceHasIsTriedAgainOnceASecond(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		one := start(path, aRun(1))
+		one.settle(t)
+		other := start(path, aRun(2))
+		other.settle(t)
+		for range 10 { // each is a try of its own
+			other.enter(t, drain)
+		}
+		before, _ := other.counts()
+		require.Equal(t, 11, before)
+		time.Sleep(10*time.Second + time.Millisecond)
+		other.settle(t)
+		tries, _ := other.counts()
+		require.LessOrEqual(t, tries-before, 10)
+		require.Positive(t, tries-before)
+		other.end(t)
+		one.end(t)
+		before, _ = other.counts()
+		time.Sleep(10 * time.Second)
+		tries, _ = other.counts()
+		require.Equal(t, before, tries, "nothing is tried after the end")
+	})
+}
+
 func TestWhoHasWrittenTheRecordIsTold(t *testing.T) {
 	me := aRun(2)
 	rebooted, reused := aRun(1), me

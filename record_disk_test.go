@@ -2,8 +2,6 @@ package shutdown
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,79 +130,15 @@ func TestAFullDiskIsAWarningAndAccusesNobody(t *testing.T) {
 		m, _ = recording(t, path, e)
 		_, ok = m.LastRun()
 		require.False(t, ok)
-		m.On(Close, "close", func(context.Context) error { settled(t, m); d.fail(syscall.ENOSPC); return nil })
+		m.On(Close, "close", func(context.Context) error {
+			settled(t, m)
+			require.Equal(t, Close, readRecord(t, path).Report.Phase)
+			d.fail(syscall.ENOSPC)
+			return nil
+		})
 		end(t, m)
 		require.NoFileExists(t, path)
 	})
-}
-
-func TestARecordThatCannotBeWrittenIsAWarning(t *testing.T) {
-	for name, path := range map[string]string{
-		"no directory": filepath.Join(t.TempDir(), "missing", "record"),
-		"a directory":  t.TempDir(),
-	} {
-		t.Run(name, func(t *testing.T) {
-			m, log := recording(t, path, processEnv())
-			_, ok := m.LastRun()
-			require.False(t, ok)
-			end(t, m)
-			settled(t, m)
-			require.Contains(t, log.String(), "Config.Record")
-			require.Contains(t, log.String(), path)
-			if name == "a directory" {
-				require.DirExists(t, path)
-			}
-		})
-	}
-}
-
-func TestARecordThatIsDamagedIsAWarningAndReplaced(t *testing.T) {
-	whole, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Report: Report{Phase: Drain}})
-	require.NoError(t, err)
-	for name, text := range map[string]string{
-		"empty":         "",
-		"zeros":         "\x00\x00\x00\x00",
-		"cut off":       string(whole[:len(whole)/2]),
-		"unknown phase": strings.Replace(string(whole), `"drain"`, `"dance"`, 1),
-		"a later one":   strings.Replace(string(whole), `"format":1`, `"format":2`, 1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "record")
-			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-			e, _ := recordEnv(aRun(1))
-			m, log := recording(t, path, e)
-			_, ok := m.LastRun()
-			require.False(t, ok)
-			settled(t, m)
-			require.Contains(t, log.String(), "cannot be read")
-			require.Equal(t, Running, readRecord(t, path).Report.Phase)
-			end(t, m)
-			settled(t, m)
-		})
-	}
-}
-
-func TestWhatIsNoRecordIsSomebodysDataAndStays(t *testing.T) {
-	for name, text := range map[string]string{
-		"a database": "SQLite format 3\x00",
-		"JSON":       `{"orders": [17]}`,
-		"large":      strings.Repeat("x", postmortem.MaxRecord+1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "orders")
-			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-			e, _ := recordEnv(aRun(1))
-			m, log := recording(t, path, e)
-			_, ok := m.LastRun()
-			require.False(t, ok)
-			end(t, m)
-			settled(t, m)
-			require.Contains(t, log.String(), "Config.Record: not written")
-			there, err := os.ReadFile(path)
-			require.NoError(t, err)
-			require.Equal(t, sha256.Sum256([]byte(text)), sha256.Sum256(there)) // not a diff of megabytes
-		})
-	}
 }
 
 // What a record cannot take, the next start could not read, and then none
@@ -246,32 +180,6 @@ func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
 		require.Contains(t, log.String(), "the last run was killed in drain")
 		require.NotContains(t, log.String(), "not written")
 	})
-}
-
-func TestWhatIsNoFileIsNotReplaced(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "record")
-	require.NoError(t, os.Symlink(os.DevNull, path)) // which reads as an empty file
-	m, log := recording(t, path, processEnv())
-	_, ok := m.LastRun()
-	require.False(t, ok)
-	end(t, m)
-	settled(t, m)
-	require.Contains(t, log.String(), "no regular file")
-	to, err := os.Readlink(path)
-	require.NoError(t, err)
-	require.Equal(t, os.DevNull, to)
-}
-
-func TestTheRecordStaysWhereItWasWhenTheProgramChangesItsDirectory(t *testing.T) {
-	t.Chdir(t.TempDir())
-	path, err := filepath.Abs("record")
-	require.NoError(t, err)
-	m, _ := recording(t, "record", processEnv())
-	t.Chdir(t.TempDir())
-	end(t, m)
-	settled(t, m)
-	require.Equal(t, Done, readRecord(t, path).Report.Phase)
-	require.NoFileExists(t, "record")
 }
 
 func TestAnErrorThatCannotBePrintedCostsNoRecord(t *testing.T) {

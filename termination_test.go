@@ -81,67 +81,6 @@ func TestTheTerminationLogFitsWhateverHappens(t *testing.T) {
 	})
 }
 
-func TestAMessageOfTheProgramsOwnStays(t *testing.T) {
-	const message = "no licence"
-	t.Run("from before", func(t *testing.T) {
-		terminating(t, message, func(m *Manager, log func() string) {
-			end(t, m)
-			require.Equal(t, message, log())
-		})
-	})
-	t.Run("written meanwhile", func(t *testing.T) {
-		terminating(t, "", func(m *Manager, log func() string) {
-			m.On(Close, "last", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
-			m.On(Close, "writer", func(context.Context) error {
-				require.NotEmpty(t, log())
-				return os.WriteFile(m.env.postmortem.TerminationLog, []byte(message), 0o600)
-			})
-			end(t, m)
-			require.Equal(t, message, log())
-		})
-	})
-	t.Run("appended", func(t *testing.T) {
-		terminating(t, "", func(m *Manager, log func() string) {
-			m.On(Close, "last", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
-			m.On(Close, "writer", func(context.Context) error {
-				return os.WriteFile(m.env.postmortem.TerminationLog, []byte(log()+message), 0o600)
-			})
-			end(t, m)
-			require.Contains(t, log(), message)
-		})
-	})
-}
-
-func TestWhatARunBeforeLeftInTheSameContainerIsReplaced(t *testing.T) {
-	terminating(t, "shutdown: in drain, 22s after signal SIGTERM\n"+strings.Repeat("x", 2000), func(m *Manager, log func() string) {
-		m.On(Close, "last", func(context.Context) error { return nil })
-		end(t, m)
-		require.Equal(t, m.Report().String(), log())
-	})
-}
-
-func TestWithoutATerminationLogThereIsNone(t *testing.T) {
-	for name, path := range map[string]string{
-		"missing":     filepath.Join(t.TempDir(), "termination-log"),
-		"a directory": t.TempDir(),
-		"read-only":   "/proc/version",
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e, _ := recordEnv(aRun(1))
-				e.postmortem.TerminationLog = path
-				m, log := recording(t, "", e)
-				m.On(Close, "last", func(context.Context) error { return nil })
-				end(t, m)
-				require.NotContains(t, log.String(), "post-mortem")
-			})
-			if name == "missing" {
-				require.NoFileExists(t, path)
-			}
-		})
-	}
-}
-
 func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 	for name, test := range map[string]struct {
 		after      time.Duration

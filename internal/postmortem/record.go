@@ -100,10 +100,11 @@ type Record[R any] struct {
 	looked chan struct{} // closed when the last run's record has been looked at, or cannot be
 
 	// Of the Keeper's goroutine.
-	lock       io.Closer // nil until the record is ours
-	hasLooked  bool      // looked is closed
-	ended      bool      // the record has its end, and the lock is released
-	warnedOnce bool      // nothing has worked since the last warning
+	lock       io.Closer   // nil until the record is ours
+	retry      *time.Timer // nil unless another instance has the lock
+	hasLooked  bool        // looked is closed
+	ended      bool        // the record has its end, or could not be given it, and the lock is released
+	warnedOnce bool        // nothing has worked since the last warning
 
 	mu   sync.Mutex // protects what follows
 	last *R
@@ -146,16 +147,16 @@ func (r *Record[R]) write() {
 	if err == nil {
 		err = r.env.Disk.Write(r.Path, text)
 	}
-	if err != nil {
+	if err == nil {
+		r.warnedOnce = false
+	} else {
 		r.warnOnce(err)
 		if state.Running || state.Ended {
 			// What is there now would be read as the end of this run. To remove it takes
 			// no space.
 			_ = os.Remove(r.Path)
 		}
-		return
 	}
-	r.warnedOnce = false
 	if state.Ended {
 		r.ended = true
 		r.lock.Close()
@@ -180,7 +181,10 @@ func (r *Record[R]) open() bool {
 	}
 	if errors.Is(err, ErrLocked) {
 		err = errors.New("another instance uses it, and nothing is recorded until that has ended")
-		time.AfterFunc(Retry, r.Touch)
+		if r.retry != nil {
+			r.retry.Stop() // this was another try
+		}
+		r.retry = time.AfterFunc(Retry, r.Touch)
 	}
 	r.warnOnce(err)
 	return false

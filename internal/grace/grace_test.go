@@ -193,7 +193,7 @@ func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
 	terminal := testenv.New()
 	terminal.Terminal = func() bool { return true }
 	for name, test := range map[string]struct {
-		env                 Env
+		env                 grace.Env
 		guessed, mayBeWrong bool
 	}{
 		"told":        {testenv.New("SHUTDOWN_GRACE_PERIOD=30"), false, false},
@@ -203,11 +203,11 @@ func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
 	} {
 		b, err := grace.New(grace.Config{}, test.env)
 		require.NoError(t, err)
-		require.Equal(t, test.guessed, Guessed(b.Source), name)
-		require.Equal(t, test.mayBeWrong, MayBeWrong(b.Source), name)
+		require.Equal(t, test.guessed, grace.Guessed(b.Source), name)
+		require.Equal(t, test.mayBeWrong, grace.MayBeWrong(b.Source), name)
 	}
-	require.False(t, Guessed("Config.GracePeriod"))
-	require.False(t, MayBeWrong("Config.GracePeriod"))
+	require.False(t, grace.Guessed("Config.GracePeriod"))
+	require.False(t, grace.MayBeWrong("Config.GracePeriod"))
 }
 
 func TestTheEnvironmentOfAProcessIsItsOwn(t *testing.T) {

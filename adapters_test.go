@@ -26,7 +26,7 @@ func TestCloserClosesAndReportsTheError(t *testing.T) {
 	require.Error(t, shutdown.Closer(nil)(t.Context()))
 }
 
-func TestABestEffortHookDoesNotCount(t *testing.T) {
+func TestErrorsOfBestEffortHooksDoNotFailTheShutdown(t *testing.T) {
 	boom := errors.New("collector: connection refused")
 	for name, test := range map[string]struct {
 		stop   func(context.Context) error
@@ -92,7 +92,7 @@ func TestABestEffortHookDoesNotCount(t *testing.T) {
 }
 
 // A slot that is shorter than the limit ends it: also that does not count.
-func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
+func TestABestEffortHookHasAtMostTheTimeOfItsHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		var d diary
@@ -108,7 +108,7 @@ func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
 }
 
 // What is abandoned outside of the best-effort part counts.
-func TestAHookThatHangsBehindItsBestEffortIsAFailure(t *testing.T) {
+func TestAHookThatHangsAfterItsBestEffortPartFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.On(shutdown.Close, "both", func(ctx context.Context) error {
@@ -123,7 +123,7 @@ func TestAHookThatHangsBehindItsBestEffortIsAFailure(t *testing.T) {
 	})
 }
 
-func TestBestEffortPanicsOnNonsense(t *testing.T) {
+func TestBestEffortPanicsOnInvalidArguments(t *testing.T) {
 	require.PanicsWithValue(t, "shutdown: BestEffort(0s): the limit must be positive", func() { shutdown.BestEffort(0, closeNothing) })
 	require.PanicsWithValue(t, "shutdown: BestEffort(1s): stop is nil", func() { shutdown.BestEffort(time.Second, nil) })
 }

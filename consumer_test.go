@@ -12,7 +12,7 @@ import (
 
 // What a program gets that requires the root module and nothing else, outside of
 // our workspace.
-func TestAConsumerOfTheRootGetsNothingHeavy(t *testing.T) {
+func TestAProgramThatImportsTheRootRequiresFewModules(t *testing.T) {
 	t.Parallel()
 	here, err := os.Getwd()
 	require.NoError(t, err)

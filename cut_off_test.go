@@ -14,7 +14,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
+func TestWorkAdmittedAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 	for name, force := range map[string]bool{"by the deadline": false, "by force": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 
 // Errors are the program's own code: what they do must not keep the shutdown from
 // its end.
-func TestAnErrorMayDoAnything(t *testing.T) {
+func TestAnErrorWhoseMethodsBlockOrPanicDoesNotStopTheShutdown(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  func(m *Manager) error
 		exit int
@@ -101,7 +101,7 @@ type wrapping struct{ inner error }
 func (*wrapping) Error() string   { return "wrapping" }
 func (w *wrapping) Unwrap() error { return w.inner }
 
-func TestCancellationsAreToldFromOtherErrors(t *testing.T) {
+func TestCancellationsAreDistinguishedFromOtherErrors(t *testing.T) {
 	cause := errors.New("disk full")
 	other := errors.New("other")
 	for name, test := range map[string]struct {
@@ -153,7 +153,7 @@ func (listWithNil) Error() string   { return "x" }
 func (listWithNil) Unwrap() []error { return []error{context.Canceled, nil} }
 
 // A Report that is asked for in this very moment knows when it was, or nothing.
-func TestAReportThatNamesWhatWasCutOffKnowsWhen(t *testing.T) {
+func TestAReportThatListsCutOffTasksSaysWhenTheyWereCutOff(t *testing.T) {
 	for range 20 {
 		m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)

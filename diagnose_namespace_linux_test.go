@@ -22,7 +22,7 @@ import (
 // found is held against what happens: PID 1 gets SIGTERM, and the clean-up runs
 // or does not.
 
-func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
+func TestAStartThatKeepsSignalsFromArrivingIsReported(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		command []string
@@ -76,7 +76,7 @@ func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
 	}
 }
 
-func TestSignalsThatArriveAreNoFinding(t *testing.T) {
+func TestAStartThatDeliversSignalsIsNotReported(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string][]string{
 		"exec form":              {"./app"},
@@ -110,7 +110,7 @@ func TestSignalsThatArriveAreNoFinding(t *testing.T) {
 	}
 }
 
-func TestASignalThatIsIgnoredFromTheStartIsFound(t *testing.T) {
+func TestASignalIgnoredFromTheStartIsReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose HUP", sh(`trap '' HUP; exec "$APP"`))
 	p.out.await("ready")
@@ -126,7 +126,7 @@ func TestASignalThatIsIgnoredFromTheStartIsFound(t *testing.T) {
 	p.requireExit(0)
 }
 
-func TestATimeoutWithoutAMarginIsFound(t *testing.T) {
+func TestATimeoutWithoutAMarginIsReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose a margin", []string{"./app"})
 	p.out.await("ready")
@@ -137,7 +137,7 @@ func TestATimeoutWithoutAMarginIsFound(t *testing.T) {
 }
 
 // Here it is not PID 1 that is signalled, or not PID 1 alone, or nobody will.
-func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
+func TestNothingIsReportedUnderASupervisorOrACIRunner(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string][]string{
 		"s6":                      {"s6-svscan", "services"},
@@ -154,7 +154,7 @@ func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatDockerExecStartsIsNotAskedAboutItsShell(t *testing.T) {
+func TestTheShellOfDockerExecIsNotReported(t *testing.T) {
 	t.Parallel()
 	container := inNamespace(t, "diagnose", []string{"./start.sh"})
 	container.out.await("ready")
@@ -170,7 +170,7 @@ func TestWhatDockerExecStartsIsNotAskedAboutItsShell(t *testing.T) {
 
 // A development container's PID 1 may be a shell that only waits. What docker
 // exec leaves in the background there is its child, and none of its doing.
-func TestWhatDockerExecLeavesToAShellIsNotAskedAboutIt(t *testing.T) {
+func TestPID1IsNotReportedForAProcessThatDockerExecLeftToIt(t *testing.T) {
 	t.Parallel()
 	container := inNamespace(t, "diagnose", []string{"./start.sh"})
 	container.out.await("ready")
@@ -185,14 +185,14 @@ func TestWhatDockerExecLeavesToAShellIsNotAskedAboutIt(t *testing.T) {
 }
 
 // A shell may start the program first, and set its trap a moment later.
-func TestAShellThatHasNotCaughtTermYetIsNotAccused(t *testing.T) {
+func TestAShellThatMaySetItsTrapLaterIsNotReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose at once", []string{"./trap3.sh"})
 	p.out.await("ready")
 	require.Empty(t, p.findings())
 }
 
-func TestATerminalIsNotAccused(t *testing.T) {
+func TestAnInteractiveShellIsNotReported(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string][]string{
 		"docker run -it":        {"bash", "--norc", "-i"},
@@ -224,7 +224,7 @@ func TestATerminalIsNotAccused(t *testing.T) {
 	}
 }
 
-func TestInATestNothingIsFound(t *testing.T) {
+func TestNothingIsReportedInATest(t *testing.T) {
 	log := &testlog.Buffer{}
 	m, err := shutdown.New(shutdown.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
@@ -233,7 +233,7 @@ func TestInATestNothingIsFound(t *testing.T) {
 	require.Empty(t, warnings(log.String()))
 }
 
-func TestAProcThatHidesOthersIsNoError(t *testing.T) {
+func TestNothingIsReportedIfProcHidesOtherProcesses(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose as nobody", []string{"./start.sh"})
 	p.out.await("ready")
@@ -252,7 +252,7 @@ func awaitExec(name string) string {
 	return `until read -r comm <"/proc/$!/comm" && [ "$comm" = ` + name + ` ]; do :; done`
 }
 
-func TestAChildThatPID1WasGivenIsFound(t *testing.T) {
+func TestAnInheritedChildOfPID1IsReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose", sh(`sleep 1000 & `+awaitExec("sleep")+`; exec "$APP"`))
 	p.out.await("ready")
@@ -268,7 +268,7 @@ func TestAChildThatPID1WasGivenIsFound(t *testing.T) {
 	require.Empty(t, p.findings(), "that one is to go on as long as there is output")
 }
 
-func TestPID1ThatDoesNotReapIsToldSo(t *testing.T) {
+func TestAPID1ThatDoesNotReapItsChildrenIsReported(t *testing.T) {
 	t.Parallel()
 	const want = "this program is PID 1 and does not reap its children: sleep (pid "
 	p := inNamespace(t, "diagnose with an orphan", []string{"./app"})

@@ -18,7 +18,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsFound(t *testing.T) {
+func TestATimeoutTooCloseToTheGracePeriodIsReported(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  []string
 		cfg  Config
@@ -48,7 +48,7 @@ func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsFound(t *testing.T) {
 	}
 }
 
-func TestASignalOfTheTableThatWasIgnoredAtTheStartIsFound(t *testing.T) {
+func TestASignalInTheTableThatWasIgnoredAtTheStartIsReported(t *testing.T) {
 	for name, test := range map[string]struct {
 		ignored []os.Signal
 		table   map[os.Signal]Action
@@ -101,7 +101,7 @@ func requireLogged(t *testing.T, cfg Config, e env) (findings []string) {
 	return findings
 }
 
-func TestWithoutTermInTheTableNobodyIsAskedWhoPassesItOn(t *testing.T) {
+func TestParentProcessesAreCheckedOnlyIfSIGTERMIsInTheTable(t *testing.T) {
 	const status = "Name:\tx\nState:\tS (sleeping)\nPid:\t%d\nPPid:\t%d\nSigIgn:\t0\nSigCgt:\t0\n"
 	for want, table := range map[int]map[os.Signal]Action{
 		0: {syscall.SIGHUP: Graceful},

@@ -76,7 +76,7 @@ func handle(ctx context.Context, _ string) error {
 
 func insert(string) error { time.Sleep(time.Second); return nil }
 
-func TestTheConsumerAndTheJobOfTheDocumentationTellTheTruth(t *testing.T) {
+func TestTheWorkerAndTheJobInTheDocumentationBehaveAsDescribed(t *testing.T) {
 	for name, test := range map[string]struct {
 		handles, stop time.Duration
 		start         func(m *shutdown.Manager)
@@ -119,8 +119,8 @@ func TestTheConsumerAndTheJobOfTheDocumentationTellTheTruth(t *testing.T) {
 	}
 }
 
-// TestTheDocumentationHasTheCodeThatIsTested keeps the two the same.
-func TestTheDocumentationHasTheCodeThatIsTested(t *testing.T) {
+// TestTheCodeInTheDocumentationIsTheTestedCode keeps the two the same.
+func TestTheCodeInTheDocumentationIsTheTestedCode(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	require.NoError(t, err)
 	var text strings.Builder // of the documentation, without its comment signs

@@ -21,7 +21,7 @@ func fakeEnv(vars ...string) env {
 
 const s = time.Second
 
-func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
+func TestAnInvalidConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"Config.GracePeriod: -1s is negative":                                                                   {GracePeriod: -s},
 		"Config.Timeout: -1s is negative":                                                                       {Timeout: -s},

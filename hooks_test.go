@@ -14,7 +14,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-func TestRemoveTakesAHookOutAgain(t *testing.T) {
+func TestRemoveUnregistersAHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		var d diary
@@ -29,7 +29,7 @@ func TestRemoveTakesAHookOutAgain(t *testing.T) {
 	})
 }
 
-func TestOnPanicsOnNonsense(t *testing.T) {
+func TestOnPanicsOnInvalidArguments(t *testing.T) {
 	m, _ := newManager(t, shutdown.Config{})
 	nothing := func(context.Context) error { return nil }
 	for _, p := range []shutdown.Phase{shutdown.Running, shutdown.Done, -1, 17} {
@@ -68,7 +68,7 @@ func TestAHookForAPhaseThatIsOverRunsAtOnceAndIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestAHookThatComesAfterTheEndStillRuns(t *testing.T) {
+func TestAHookRegisteredAfterTheEndStillRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(nil)
@@ -89,7 +89,7 @@ func TestAHookThatComesAfterTheEndStillRuns(t *testing.T) {
 	})
 }
 
-func TestACloseHookHasAllThatIsLeftLessAFloorForThoseAfterIt(t *testing.T) {
+func TestACloseHookHasTheTimeLeftLessAMinimumForEachHookAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		var ends []time.Duration
@@ -111,7 +111,7 @@ func TestACloseHookHasAllThatIsLeftLessAFloorForThoseAfterIt(t *testing.T) {
 	})
 }
 
-func TestManyHangingCloseHooksShareWhatThereIs(t *testing.T) {
+func TestManyHangingCloseHooksShareTheTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		release := make(chan struct{})
@@ -127,7 +127,7 @@ func TestManyHangingCloseHooksShareWhatThereIs(t *testing.T) {
 	})
 }
 
-func TestAHookThatUnwindsWhenItsContextEndsIsNotAbandoned(t *testing.T) {
+func TestAHookThatReturnsSoonAfterItsContextEndsIsNotAbandoned(t *testing.T) {
 	for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
 		synctest.Test(t, func(t *testing.T) {
 			m, _ := newManager(t, shutdown.Config{})
@@ -147,7 +147,7 @@ func TestAHookThatUnwindsWhenItsContextEndsIsNotAbandoned(t *testing.T) {
 	}
 }
 
-func TestAPanicWithAnErrorIsThatError(t *testing.T) {
+func TestAPanicWithAnErrorWrapsThatError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		boom := errors.New("boom")
@@ -184,7 +184,7 @@ func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 	}
 }
 
-func TestAHookThatForceAbandonsIsNoTimeout(t *testing.T) {
+func TestAHookAbandonedByForceIsNotATimeout(t *testing.T) {
 	for name, force := range map[string]bool{"forced": true, "timed out": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

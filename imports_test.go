@@ -12,7 +12,7 @@ import (
 
 // What the root module makes its users require: all else that is heavier has a
 // module of its own.
-func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
+func TestTheRootModuleRequiresOnlyAllowedModules(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./...").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	may := map[string]bool{"github.com/gracefulgo/shutdown": true, "golang.org/x/sync": true, "golang.org/x/sys": true}

@@ -185,7 +185,7 @@ func hungHandlers(t *testing.T, m *shutdown.Manager) {
 	m.Begin(nil)
 }
 
-func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
+func TestEveryLogLineIsReadableForOperatorsAndMachines(t *testing.T) {
 	for name, test := range loggedRuns {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

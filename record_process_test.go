@@ -31,7 +31,7 @@ const (
 	stayInEnv = "SHUTDOWN_TEST_STAY_IN"
 )
 
-func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
+func TestAKillInAnyPhaseIsReportedByTheNextStart(t *testing.T) {
 	t.Parallel()
 	for phase, waitsFor := range map[shutdown.Phase]string{
 		shutdown.Running: "",
@@ -115,7 +115,7 @@ func staysIn(r shutdown.Report, p shutdown.Phase) bool {
 	return p == shutdown.Running || p == shutdown.Done
 }
 
-func TestASecondProcessLeavesTheRecordOfTheFirstAlone(t *testing.T) {
+func TestASecondProcessLeavesTheRecordOfTheFirstUnchanged(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	first := startRecording(t, "stays in a phase", path, "running")
@@ -133,7 +133,7 @@ func TestASecondProcessLeavesTheRecordOfTheFirstAlone(t *testing.T) {
 	require.Equal(t, string(before), string(after))
 }
 
-func TestKillsAtRandomMomentsNeverLeaveARecordThatCannotBeRead(t *testing.T) {
+func TestKillsAtRandomMomentsNeverLeaveAnUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	for chain := range 4 { // 100 kills
 		t.Run(fmt.Sprint(chain), func(t *testing.T) {

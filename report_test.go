@@ -118,7 +118,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 	})
 }
 
-func TestTheReportSurvivesJSON(t *testing.T) {
+func TestAReportReadFromJSONIsTheSame(t *testing.T) {
 	eventful(t, func(m *shutdown.Manager, _ *testlog.Buffer) {
 		_ = m.Wait()
 		text, err := json.Marshal(m.Report())
@@ -141,7 +141,7 @@ func TestTheReportSurvivesJSON(t *testing.T) {
 	})
 }
 
-func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
+func TestAFinishedReportReadFromJSONIsFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.Signal(os.Interrupt)
@@ -156,7 +156,7 @@ func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
 	})
 }
 
-func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
+func TestAPreStopCauseReadFromJSONIsARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(prestop.Cause("10.1.2.3"))
@@ -172,7 +172,7 @@ func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
 	})
 }
 
-func TestAReportBeforeTheBeginningKnowsTheBudget(t *testing.T) {
+func TestAReportBeforeTheShutdownHasTheBudget(t *testing.T) {
 	m, _ := newManager(t, shutdown.Config{})
 	m.On(shutdown.Close, "db", func(context.Context) error { return nil })
 	r := m.Report()
@@ -227,7 +227,7 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 	})
 }
 
-func TestFinishedAndTimedOutReadApart(t *testing.T) {
+func TestACleanEndIsNotLoggedAsTimedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(nil)
@@ -262,7 +262,7 @@ func TestLogLinesAreBoundedHoweverMuchIsInFlight(t *testing.T) {
 	})
 }
 
-func TestALogThatDoesNotWorkCostsNoDeadlineAndNoHook(t *testing.T) {
+func TestABrokenLoggerDelaysNoDeadlineAndSkipsNoHook(t *testing.T) {
 	hang := make(chan struct{})
 	for name, handle := range map[string]func(){
 		"blocks":       func() { <-hang },

@@ -66,7 +66,7 @@ func TestRunStartsWaitsAndMakesItsManagerTheDefault(t *testing.T) {
 	require.Equal(t, time.Minute+time.Second, took)
 }
 
-func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
+func TestAnErrorOfStartIsTheCauseAndSkipsTheLameDuck(t *testing.T) {
 	refused := errors.New("connection refused")
 	closed := false
 	took, log, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
@@ -86,7 +86,7 @@ func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
 
 // Run comes to call Wait only when a start that has failed has begun the shutdown:
 // before that it would be one of a program that serves.
-func TestRunIsToldOfAFailedStartWhenTheShutdownHasBegun(t *testing.T) {
+func TestRunSeesAFailedStartOnlyAfterTheShutdownHasBegun(t *testing.T) {
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
 	told := make(chan Phase, 1)
@@ -119,7 +119,7 @@ func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 	})
 }
 
-func TestAPanicInStartGoesOnAfterTheShutdown(t *testing.T) {
+func TestAPanicInStartContinuesAfterTheShutdown(t *testing.T) {
 	closed := false
 	resetDefault(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestAPanicInStartGoesOnAfterTheShutdown(t *testing.T) {
 	})
 }
 
-func TestAGoexitInStartGoesOnAfterTheShutdown(t *testing.T) {
+func TestAGoexitInStartContinuesAfterTheShutdown(t *testing.T) {
 	resetDefault(t)
 	synctest.Test(t, func(t *testing.T) {
 		returned, closed := false, false
@@ -157,7 +157,7 @@ func TestAGoexitInStartGoesOnAfterTheShutdown(t *testing.T) {
 	})
 }
 
-func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
+func TestStartIsJudgedAsAWorkerAfterTheBeginning(t *testing.T) {
 	for name, test := range map[string]struct {
 		end  func(m *Manager) error
 		code int
@@ -200,7 +200,7 @@ func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRunFailsWithoutCallingStart(t *testing.T) {
 	resetDefault(t)
 	never := func(*Manager) error { panic("it is not called") }
 	var log bytes.Buffer
@@ -217,7 +217,7 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorContains(t, Run(runConfig(io.Discard), never), "there is a default Manager already", "once")
 }
 
-func TestASignalThatComesBeforeStartIsAShutdownWithoutIt(t *testing.T) {
+func TestRunDoesNotCallStartIfASignalHasArrived(t *testing.T) {
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
 	m.Signal(syscall.SIGTERM)
@@ -225,7 +225,7 @@ func TestASignalThatComesBeforeStartIsAShutdownWithoutIt(t *testing.T) {
 	require.NoError(t, m.runStart(func(*Manager) error { panic("it is not called") }))
 }
 
-func TestRunReturnsWithoutASignalAlsoIfStartHangs(t *testing.T) {
+func TestRunReturnsAndRaisesNoSignalIfStartHangs(t *testing.T) {
 	for name, run := range map[string]bool{"Run": true, "nobody calls Wait": false} {
 		t.Run(name, func(t *testing.T) {
 			signalled(t, nil, func(m *Manager, f *fakeSignals) {
@@ -248,7 +248,7 @@ func TestRunReturnsWithoutASignalAlsoIfStartHangs(t *testing.T) {
 
 // The user's card: shutdown.Track around request handlers, in a pod with its
 // lame duck and at a terminal with Ctrl-C.
-func TestTrackUnderRunRefusesNothingBeforeTheDrainHasEnded(t *testing.T) {
+func TestTrackUnderRunAdmitsWorkUntilTheDrainHasEnded(t *testing.T) {
 	for name, test := range map[string]struct {
 		env      map[string]string
 		sig      os.Signal

@@ -223,7 +223,7 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 	}
 }
 
-func TestOnlyTheFirstBeginCounts(t *testing.T) {
+func TestOnlyTheFirstBeginHasAnEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		first := errors.New("first")
@@ -253,7 +253,7 @@ func TestWaitDoesNotBeginTheShutdown(t *testing.T) {
 	})
 }
 
-func TestTheTwoContextsSayWhenAndWhy(t *testing.T) {
+func TestAcceptContextAndWorkContextEndWithTheirCauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		_, _ = m.Track("never ends")
@@ -303,7 +303,7 @@ func TestReachedIsClosedWhenThePhaseBegins(t *testing.T) {
 	})
 }
 
-func TestWorkContextLivesOnInCloseIfTheDrainEndedInTime(t *testing.T) {
+func TestWorkContextEndsAfterCloseIfTheDrainEndedInTime(t *testing.T) {
 	for name, cutOff := range map[string]bool{"in time": false, "cut off": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -335,7 +335,7 @@ func TestWorkContextLivesOnInCloseIfTheDrainEndedInTime(t *testing.T) {
 
 // The first line comes before the first hook: a hook that ends the process must
 // not be all that there is to see.
-func TestTheFirstLineIsWrittenBeforeTheFirstHook(t *testing.T) {
+func TestTheFirstLogLineIsWrittenBeforeTheFirstHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		var before string
@@ -346,7 +346,7 @@ func TestTheFirstLineIsWrittenBeforeTheFirstHook(t *testing.T) {
 	})
 }
 
-func TestJobs(t *testing.T) {
+func TestJobsEndTheProgramWhenTheLastReturnsOrOneFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(m *shutdown.Manager)
 		took time.Duration
@@ -430,7 +430,7 @@ func TestForceCutsLeaveAndDrainShortAndLeavesCloseItsReserve(t *testing.T) {
 	}
 }
 
-func TestForceIsOverAtOnceIfNothingHangs(t *testing.T) {
+func TestForceEndsAtOnceIfNothingHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{LameDuck: 10 * time.Second})
 		m.On(shutdown.Drain, "http", func(ctx context.Context) error { <-ctx.Done(); return nil })
@@ -444,7 +444,7 @@ func TestForceIsOverAtOnceIfNothingHangs(t *testing.T) {
 	})
 }
 
-func TestLameDuckKeepsServingUntilItIsOver(t *testing.T) {
+func TestTheServiceServesUntilTheEndOfTheLameDuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{LameDuck: 5 * time.Second})
 		var drained time.Duration
@@ -459,7 +459,7 @@ func TestLameDuckKeepsServingUntilItIsOver(t *testing.T) {
 	})
 }
 
-func TestALeaveHookThatHangsDoesNotEatDrain(t *testing.T) {
+func TestALeaveHookThatHangsLeavesDrainItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{LameDuck: 2 * time.Second})
 		var drained time.Duration
@@ -519,7 +519,7 @@ func TestAWorkerThatFailsBeginsTheShutdown(t *testing.T) {
 	})
 }
 
-func TestWhatAWorkerReturnsAfterTheBeginning(t *testing.T) {
+func TestAWorkerMayReturnNilOrACancellationAfterTheBeginning(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
 		code int
@@ -545,7 +545,7 @@ func TestWhatAWorkerReturnsAfterTheBeginning(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatReturnsNilIsNoEvent(t *testing.T) {
+func TestAWorkerThatReturnsNilDoesNotBeginTheShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.Go("migration", func(context.Context) error { return nil })
@@ -583,7 +583,7 @@ func TestManagersAreIndependent(t *testing.T) {
 	})
 }
 
-func TestEveryMethodMayBeCalledFromInside(t *testing.T) {
+func TestEveryMethodMayBeCalledFromHooksAndWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		everything := func(ctx context.Context) error {

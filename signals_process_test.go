@@ -23,7 +23,7 @@ const (
 	samePress    = 50 * time.Millisecond
 )
 
-func TestATermThatComesAgainChangesNothing(t *testing.T) {
+func TestASecondSIGTERMChangesNothing(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGTERM)
@@ -37,7 +37,7 @@ func TestATermThatComesAgainChangesNothing(t *testing.T) {
 
 // The control for all tests here: it is the Manager that keeps the process
 // alive, and not the way in which it is started.
-func TestWithoutAManagerTheFirstTermKills(t *testing.T) {
+func TestWithoutAManagerASIGTERMKills(t *testing.T) {
 	t.Parallel()
 	p := start(t, "no manager")
 	p.out.await("ready")
@@ -76,7 +76,7 @@ func TestTwoInterruptsOfOneCtrlCCountOnce(t *testing.T) {
 	t.Skip("the machine is too slow to press twice at once")
 }
 
-func TestAThirdInterruptKillsAlsoIfACloseHookHangs(t *testing.T) {
+func TestAThirdInterruptKillsEvenIfACloseHookHangs(t *testing.T) {
 	t.Parallel()
 	p := start(t, "close hook hangs")
 	p.signal(syscall.SIGINT)
@@ -88,7 +88,7 @@ func TestAThirdInterruptKillsAlsoIfACloseHookHangs(t *testing.T) {
 	p.requireKilledBy(syscall.SIGINT)
 }
 
-func TestOneInterruptAfterATermForcesTheEnd(t *testing.T) {
+func TestOneInterruptAfterASIGTERMForcesTheEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGTERM)
@@ -100,7 +100,7 @@ func TestOneInterruptAfterATermForcesTheEnd(t *testing.T) {
 }
 
 // The user's card, with real signals: shutdown.Track under Run.
-func TestTrackUnderRunInAPodAndAtATerminal(t *testing.T) {
+func TestTrackAdmitsWorkUntilTheDrainHasEndedInAPodAndAtATerminal(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, env, refused string
@@ -125,7 +125,7 @@ func TestTrackUnderRunInAPodAndAtATerminal(t *testing.T) {
 	}
 }
 
-func TestATableCanMakeTermImmediate(t *testing.T) {
+func TestTheSignalTableCanMakeSIGTERMImmediate(t *testing.T) {
 	t.Parallel()
 	p := start(t, "term is immediate")
 	p.signal(syscall.SIGTERM)
@@ -134,7 +134,7 @@ func TestATableCanMakeTermImmediate(t *testing.T) {
 	require.NotContains(t, p.events(), "task")
 }
 
-func TestAnImmediateSignalDoesNotSpoilAGracefulEnd(t *testing.T) {
+func TestImmediateDoesNotCutAGracefulShutdownShort(t *testing.T) {
 	t.Parallel()
 	p := start(t, "term is immediate")
 	p.signal(syscall.SIGHUP)
@@ -145,7 +145,7 @@ func TestAnImmediateSignalDoesNotSpoilAGracefulEnd(t *testing.T) {
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 }
 
-func TestATermDuringStartUpIsNotLost(t *testing.T) {
+func TestASIGTERMDuringStartUpIsNotLost(t *testing.T) {
 	t.Parallel()
 	p := start(t, "start-up goes on")
 	p.signal(syscall.SIGTERM)
@@ -181,7 +181,7 @@ func TestASignalThatWasNotIgnoredIsCaught(t *testing.T) { // the control for the
 	p.requireExit(0)
 }
 
-func TestOneMoreTermEndsAMainThatHangsAfterWait(t *testing.T) {
+func TestOneMoreSIGTERMEndsAMainThatHangsAfterWait(t *testing.T) {
 	t.Parallel()
 	p := start(t, "hangs after Wait")
 	p.signal(syscall.SIGTERM)
@@ -191,7 +191,7 @@ func TestOneMoreTermEndsAMainThatHangsAfterWait(t *testing.T) {
 	require.Equal(t, []string{"close hook"}, p.events())
 }
 
-func TestTheFirstTermEndsAMainThatHangsBeforeWait(t *testing.T) {
+func TestASIGTERMEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
 	requireLastWords(t, func() *process {
 		p := start(t, "hangs before Wait")
@@ -221,7 +221,7 @@ func requireLastWords(t *testing.T, killed func() *process) {
 
 // Kubernetes runs preStop, which may begin the shutdown, and then sends SIGTERM
 // once: if that changes nothing, only SIGKILL is left.
-func TestATermThatDidNotBeginTheShutdownEndsAMainThatHangsBeforeWaitToo(t *testing.T) {
+func TestASIGTERMAfterPreStopEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
 	requireLastWords(t, func() *process {
 		p := start(t, "hangs before Wait, after preStop")
@@ -234,7 +234,7 @@ func TestATermThatDidNotBeginTheShutdownEndsAMainThatHangsBeforeWaitToo(t *testi
 }
 
 // app | head -1
-func TestADeadLogPipeDoesNotKillTheDrain(t *testing.T) {
+func TestABrokenLogPipeDoesNotEndTheProcessDuringTheDrain(t *testing.T) {
 	t.Parallel()
 	p := startIntoDeadPipe(t, "logs into a pipe")
 	p.send(syscall.SIGTERM)
@@ -244,7 +244,7 @@ func TestADeadLogPipeDoesNotKillTheDrain(t *testing.T) {
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "stderr: broken pipe", "stdout: broken pipe", "close hook"}, p.events())
 }
 
-func TestWithoutAManagerADeadLogPipeKills(t *testing.T) { // the control for the test above
+func TestWithoutAManagerABrokenLogPipeEndsTheProcess(t *testing.T) { // the control for the test above
 	t.Parallel()
 	p := startIntoDeadPipe(t, "logs into a pipe, no manager")
 	p.send(syscall.SIGTERM)
@@ -254,7 +254,7 @@ func TestWithoutAManagerADeadLogPipeKills(t *testing.T) { // the control for the
 
 // What AcceptContext wakes may be quicker than the goroutine that began the
 // shutdown.
-func TestADeadLogPipeDoesNotKillAWorkerThatIsQuick(t *testing.T) {
+func TestABrokenLogPipeDoesNotEndTheProcessWhenAWorkerWritesAtOnce(t *testing.T) {
 	t.Parallel()
 	p := startIntoDeadPipe(t, "logs into a pipe at once")
 	p.send(syscall.SIGTERM)
@@ -262,7 +262,7 @@ func TestADeadLogPipeDoesNotKillAWorkerThatIsQuick(t *testing.T) {
 	require.Equal(t, []string{"close hook"}, p.events())
 }
 
-func TestALoggerThatBlocksCostsNoHook(t *testing.T) {
+func TestALoggerThatBlocksSkipsNoHook(t *testing.T) {
 	t.Parallel()
 	p := start(t, "logger blocks")
 	p.signal(syscall.SIGTERM)
@@ -287,7 +287,7 @@ func TestAProgramThatTimedOutExitsWithItsOwnStatus(t *testing.T) {
 	}
 }
 
-func TestALoggerThatBlocksDoesNotHoldUpAForcedEnd(t *testing.T) {
+func TestALoggerThatBlocksDoesNotDelayAForcedEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "logger blocks, term is immediate")
 	p.signal(syscall.SIGTERM)
@@ -298,7 +298,7 @@ func TestALoggerThatBlocksDoesNotHoldUpAForcedEnd(t *testing.T) {
 
 // What Begin gets from a function that returns a *myError which is nil: to
 // print it is to panic, and that on a goroutine of the Manager's.
-func TestACauseThatPanicsWhenPrintedCostsNoHook(t *testing.T) {
+func TestACauseThatPanicsWhenPrintedSkipsNoHook(t *testing.T) {
 	t.Parallel()
 	p := start(t, "cause panics")
 	p.out.await("ready")
@@ -306,7 +306,7 @@ func TestACauseThatPanicsWhenPrintedCostsNoHook(t *testing.T) {
 	require.Equal(t, []string{"close hook"}, p.events())
 }
 
-func TestALoggerThatPanicsCostsNoHook(t *testing.T) {
+func TestALoggerThatPanicsSkipsNoHook(t *testing.T) {
 	t.Parallel()
 	p := start(t, "logger panics")
 	p.signal(syscall.SIGTERM)
@@ -324,7 +324,7 @@ func (p *process) spoilt(end time.Duration) bool {
 	return p.stoppedAt.Sub(p.begun) >= end || strings.Contains(strings.Join(p.events(), "\n"), stalled)
 }
 
-func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
+func TestAProcessStoppedPastItsDeadlineStillRunsItsCloseHooks(t *testing.T) {
 	t.Parallel()
 	names := []string{"stopped by its action", "stopped in leave", "stopped in drain"}
 	names = append(names, names...)
@@ -357,7 +357,7 @@ func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
 	require.Fail(t, "the machine has spoilt ten rounds", "%q", names)
 }
 
-func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *testing.T) {
+func TestAProcessStoppedDuringCloseStillRunsTheOtherCloseHooksInOrder(t *testing.T) {
 	t.Parallel()
 	for name, code := range map[string]int{"stopped in close": 1, "stopped in close, forced": 128 + int(syscall.SIGTERM)} {
 		t.Run(name, func(t *testing.T) {
@@ -381,7 +381,7 @@ func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *tes
 	}
 }
 
-func TestWithoutSignalsNewLeavesTheProcessAlone(t *testing.T) {
+func TestNewWithoutSignalsCatchesNoneAndStartsNoGoroutine(t *testing.T) {
 	t.Parallel()
 	p := start(t, "no signals")
 	p.out.await("0 goroutines more")
@@ -390,7 +390,7 @@ func TestWithoutSignalsNewLeavesTheProcessAlone(t *testing.T) {
 	require.Empty(t, p.events())
 }
 
-func TestWithSignalsNewStartsGoroutines(t *testing.T) { // the control for the test above
+func TestNewWithSignalsStartsGoroutines(t *testing.T) { // the control for the test above
 	t.Parallel()
 	p := start(t, "term only")
 	p.out.await("goroutines more")

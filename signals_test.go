@@ -95,7 +95,7 @@ func signalled(t *testing.T, table map[os.Signal]Action, do func(m *Manager, f *
 	})
 }
 
-func TestASignalThatIsIgnoredAtTheStartStaysIgnored(t *testing.T) {
+func TestASignalThatIsIgnoredAtTheStartIsNotCaught(t *testing.T) {
 	signalled(t, map[os.Signal]Action{syscall.SIGQUIT: Graceful, syscall.SIGTERM: Graceful}, func(m *Manager, f *fakeSignals) {
 		require.False(t, f.isCaught(syscall.SIGQUIT))
 		require.True(t, f.isCaught(syscall.SIGTERM))
@@ -154,7 +154,7 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 	})
 }
 
-func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
+func TestAtATerminalTheLogSaysWhatCtrlCDoes(t *testing.T) {
 	for name, terminal := range map[string]bool{"terminal": true, "none": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 	}
 }
 
-func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
+func TestAtATerminalCtrlCAfterAnotherCauseIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log testlog.Buffer
 		e := fakeEnv()
@@ -205,7 +205,7 @@ func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 	})
 }
 
-func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {
+func TestAtATerminalASIGTERMSaysNothingOfCtrlC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log testlog.Buffer
 		e := fakeEnv()
@@ -230,7 +230,7 @@ func TestEachSignalRunsItsActionOnce(t *testing.T) {
 	})
 }
 
-func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
+func TestAThirdInterruptIsLeftToTheOperatingSystem(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		release := make(chan struct{})
 		defer close(release)
@@ -248,7 +248,7 @@ func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
 	})
 }
 
-func TestARepeatedTermChangesNothingAndImmediateCutsNoGracefulShutdownShort(t *testing.T) {
+func TestARepeatedSIGTERMDoesNotCutAGracefulShutdownShort(t *testing.T) {
 	signalled(t, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, func(m *Manager, f *fakeSignals) {
 		done, _ := m.Track("work")
 		f.send(syscall.SIGHUP)
@@ -269,7 +269,7 @@ func TestARepeatedTermChangesNothingAndImmediateCutsNoGracefulShutdownShort(t *t
 	})
 }
 
-func TestAMainThatNeverWaitsDiesOfTheSignalAtTheTimeout(t *testing.T) {
+func TestAMainThatNeverCallsWaitIsEndedByTheSignalAtTheTimeout(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		closed := time.Time{}
 		m.On(Close, "db", func(context.Context) error { closed = time.Now(); return nil })
@@ -282,7 +282,7 @@ func TestAMainThatNeverWaitsDiesOfTheSignalAtTheTimeout(t *testing.T) {
 	})
 }
 
-func TestAMainThatIsStillStartingUpHasUntilTheTimeoutToWait(t *testing.T) {
+func TestAMainThatIsStillStartingHasUntilTheTimeoutToCallWait(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		f.send(syscall.SIGTERM)
 		time.Sleep(20 * time.Second)
@@ -297,7 +297,7 @@ func TestAMainThatIsStillStartingUpHasUntilTheTimeoutToWait(t *testing.T) {
 	})
 }
 
-func TestOneMoreSignalBehindWaitIsRaisedIfMainIsStillThere(t *testing.T) {
+func TestASignalAfterWaitIsRaisedIfMainHasNotReturned(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		f.send(syscall.SIGTERM)
 		require.NoError(t, m.Wait())
@@ -314,7 +314,7 @@ func TestOneMoreSignalBehindWaitIsRaisedIfMainIsStillThere(t *testing.T) {
 // shutdown until the signals are given back. Here it waits for a lock that long,
 // in real time: in a bubble nothing may wait for a mutex. Several, because half of
 // them once did it right by chance.
-func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
+func TestASignalAfterWaitIsNotLostIfItIsReadLate(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for range 20 {
@@ -337,7 +337,7 @@ func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
 	}
 }
 
-func TestBrokenPipesAreCaughtFromTheBeginningOn(t *testing.T) {
+func TestSIGPIPEIsCaughtFromTheBeginningOfTheShutdown(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		require.False(t, f.isCaught(syscall.SIGPIPE))
 		m.On(Close, "look", func(context.Context) error {
@@ -364,7 +364,7 @@ func TestAnActionThatPanicsDoesNotStopTheNext(t *testing.T) {
 	})
 }
 
-func TestSignalStandsInForOne(t *testing.T) {
+func TestSignalDoesWhatTheArrivalOfASignalDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := newManager(Config{Signals: map[os.Signal]Action{}, Logger: slog.New(slog.DiscardHandler)}, fakeEnv())
 		require.NoError(t, err)

@@ -64,7 +64,7 @@ func TestAtARealTerminalTheLogSaysWhatCtrlCDoes(t *testing.T) {
 }
 
 // The control: a pipe, and /dev/null, which is a device but no terminal.
-func TestWithoutATerminalNobodyIsToldOfCtrlC(t *testing.T) {
+func TestWithoutATerminalTheLogSaysNothingOfCtrlC(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGINT)

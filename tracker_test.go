@@ -69,7 +69,7 @@ func TestDrainClosesTheTrackerAlsoWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestDrainsAtTheSameTimeAllWait(t *testing.T) {
+func TestConcurrentDrainsAllWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr shutdown.Tracker
 		done, _ := tr.Track("work")
@@ -89,7 +89,7 @@ func TestDrainsAtTheSameTimeAllWait(t *testing.T) {
 	})
 }
 
-func TestASecondDoneDoesNotEndSomebodyElsesTask(t *testing.T) {
+func TestASecondDoneDoesNotEndAnotherTask(t *testing.T) {
 	var tr shutdown.Tracker
 	// More tasks than there are places, so that places are used again.
 	var old []func()
@@ -155,7 +155,7 @@ func lateWork(rounds int, tracker func(over *atomic.Bool) (track func() (done fu
 	return lateTasks.Load()
 }
 
-func TestNoTaskRunsBehindTheEndOfADrain(t *testing.T) {
+func TestNoTaskRunsAfterTheEndOfADrain(t *testing.T) {
 	require.Zero(t, lateWork(5000, func(*atomic.Bool) (func() (func(), bool), func()) {
 		var tr shutdown.Tracker
 		return func() (func(), bool) { return tr.Track("work") }, func() { _ = tr.Drain(context.Background()) }
@@ -164,7 +164,7 @@ func TestNoTaskRunsBehindTheEndOfADrain(t *testing.T) {
 
 // The negative control: asking first and counting afterwards, as many servers
 // do it, lets work in behind the wait.
-func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
+func TestCheckThenAddAdmitsTasksAfterTheEndOfAWait(t *testing.T) {
 	require.NotZero(t, lateWork(1, func(over *atomic.Bool) (func() (func(), bool), func()) {
 		var closing atomic.Bool
 		var inFlight atomic.Int64

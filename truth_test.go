@@ -82,9 +82,9 @@ var moments = []moment{
 	}},
 }
 
-// TestWhatWorkReturnsAndWhatIsMadeOfIt is a table in testdata/truth.txt. The exit
+// TestTheResultFollowsFromWhatWorkReturnsAndWhen is a table in testdata/truth.txt. The exit
 // codes are not taken from there, but follow from the rules below.
-func TestWhatWorkReturnsAndWhatIsMadeOfIt(t *testing.T) {
+func TestTheResultFollowsFromWhatWorkReturnsAndWhen(t *testing.T) {
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WORK\tRETURNS\tWHEN\tEXIT\tLAST LINE\tWAIT RETURNS")

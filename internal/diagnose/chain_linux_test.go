@@ -49,7 +49,7 @@ func fakeProc(chain ...string) Process {
 	return e
 }
 
-func TestWhoSwallowsTermIsAccused(t *testing.T) {
+func TestAProcessThatSwallowsSIGTERMIsReported(t *testing.T) {
 	const exec = ": end the script with `exec ./app`, or use the exec form of CMD"
 	for want, chain := range map[string][]string{
 		"PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on" + exec:                                                            {"/bin/sh ./start.sh", "./app"},
@@ -73,7 +73,7 @@ func TestWhoSwallowsTermIsAccused(t *testing.T) {
 	}
 }
 
-func TestWhoDoesNotSwallowTermOrMayNotIsNotAccused(t *testing.T) {
+func TestAProcessThatMayPassSIGTERMOnIsNotReported(t *testing.T) {
 	for name, chain := range map[string][]string{
 		"PID 1 ourselves":                          {"./app"},
 		"PID 1 ourselves, and named like it":       {"sh -c ./app"},
@@ -110,7 +110,7 @@ func TestWhoDoesNotSwallowTermOrMayNotIsNotAccused(t *testing.T) {
 	}
 }
 
-func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
+func TestAShellThatProcHidesIsNotReported(t *testing.T) {
 	chain := []string{"/bin/sh ./start.sh", "/bin/sh ./app.sh", "./app"}
 	_, ok := fakeProc(chain...).SwallowsTerm()
 	require.True(t, ok, "the control")
@@ -138,7 +138,7 @@ func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
 }
 
 // ./app & ./wait-for-db; trap 'kill -TERM $pid' TERM; wait
-func TestAShellThatRunsSomethingElseMeanwhileIsAccusedOfThatOnly(t *testing.T) {
+func TestTheFindingNamesTheCommandThatAShellRunsBeforeItsTrap(t *testing.T) {
 	const status = "State:\tS (sleeping)\nPid:\t%d\nPPid:\t1\nSigIgn:\t%016x\nSigCgt:\t0\n"
 	const background, foreground = 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1), 0
 	const plain = "PID 1 is sh start.sh, which does not pass SIGTERM on: end the script with"
@@ -165,7 +165,7 @@ func TestAShellThatRunsSomethingElseMeanwhileIsAccusedOfThatOnly(t *testing.T) {
 	}
 }
 
-func TestAZombieThatIsThereForAMomentIsNothing(t *testing.T) {
+func TestOnlyAZombieThatStaysIsReported(t *testing.T) {
 	const status = "Name:\tsleep\nState:\t%s\nPid:\t7\nPPid:\t%d\nSigCgt:\t0\n"
 	for name, test := range map[string]struct {
 		later string

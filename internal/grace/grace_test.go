@@ -13,7 +13,7 @@ import (
 
 const s = time.Second
 
-func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
+func TestTheGracePeriodIsTakenFromTheMostReliableSource(t *testing.T) {
 	for name, test := range map[string]struct {
 		env     []string
 		cfg     grace.Config
@@ -58,7 +58,7 @@ func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
 	}
 }
 
-func TestWhatTheEnvironmentGetsWrongIsAWarningAndNeverAnError(t *testing.T) {
+func TestAnInvalidEnvironmentIsAWarningAndNeverAnError(t *testing.T) {
 	for name, test := range map[string]struct {
 		env []string
 		cfg grace.Config
@@ -81,7 +81,7 @@ func TestWhatTheEnvironmentGetsWrongIsAWarningAndNeverAnError(t *testing.T) {
 	}
 }
 
-func TestLameDuckIsForServersInKubernetesUnlessSomebodyAsksForIt(t *testing.T) {
+func TestALameDuckIsTheDefaultOnlyForServersInKubernetes(t *testing.T) {
 	k8s := "KUBERNETES_SERVICE_HOST=10.0.0.1"
 	for name, test := range map[string]struct {
 		env      []string
@@ -113,7 +113,7 @@ func TestLameDuckIsForServersInKubernetesUnlessSomebodyAsksForIt(t *testing.T) {
 	}
 }
 
-func TestATerminalIsAGuessOnlyWhereNobodyHasChosenATime(t *testing.T) {
+func TestTheTerminalIsAGuessOnlyIfNoTimeIsSet(t *testing.T) {
 	for name, cfg := range map[string]grace.Config{"Timeout": {Timeout: 20 * s}, "LameDuck": {LameDuck: 10 * s}, "Reserve": {Reserve: 8 * s}, "nothing": {}} {
 		e := testenv.New()
 		e.Terminal = func() bool { return true }

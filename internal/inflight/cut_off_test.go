@@ -12,7 +12,7 @@ import (
 
 // Work ends, begins and is cut off at the same time. What had ended before is not
 // on the list, what ends or begins after is, and nothing is on it twice.
-func TestCuttingOffIsOneStepForAllWork(t *testing.T) {
+func TestAllWorkIsCutOffInOneStep(t *testing.T) {
 	for range 20 {
 		var tracker Tracker
 		const workers = 8
@@ -83,7 +83,7 @@ func (n namer) TaskName() string { return string(n) }
 
 // A name that is made when it is asked for can be made for as long as the work has
 // not ended; and the list names what has returned since.
-func TestWhatWasCutOffIsNamedAfterItHasReturned(t *testing.T) {
+func TestCutOffTasksAreNamedAfterTheyHaveReturned(t *testing.T) {
 	var tracker Tracker
 	task, _ := tracker.Begin("", &lateName{})
 	tracker.CutOff()
@@ -94,7 +94,7 @@ func TestWhatWasCutOffIsNamedAfterItHasReturned(t *testing.T) {
 }
 
 // Each has a line of its own in the log, when it happens.
-func TestWhatIsLetInTooLateIsListedApartFromWhatWasInFlight(t *testing.T) {
+func TestTasksAdmittedAfterTheCutOffAreListedSeparately(t *testing.T) {
 	var tracker Tracker
 	named := func(tasks []Item) (list []string) {
 		for _, task := range tasks {

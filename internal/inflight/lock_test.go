@@ -14,7 +14,7 @@ import (
 // in turn: a sync.Mutex does that when a goroutine has waited for more than 1 ms
 // and has found it taken once more. If Track let go of the lock between asking
 // whether the Tracker is closed and counting the task, Drain would close it there.
-func TestATaskIsCountedInTheStepInWhichItIsAdmitted(t *testing.T) {
+func TestATaskIsAdmittedAndCountedInOneStep(t *testing.T) {
 	for range 20 { // in some Track wakes up too late to find the lock taken once more
 		var tr Tracker
 		held := &tr.shards[1].mu // of the first task; Drain takes those before it

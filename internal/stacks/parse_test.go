@@ -102,7 +102,7 @@ func dumped(function string, elided int, rest string) string {
 	return "goroutine 2 [chan receive, 9 minutes]:\n" + inner + fmt.Sprintf("...%d frames elided...\n", elided) + rest + "\n"
 }
 
-func TestTheDumpHasWhatTheProfileLacks(t *testing.T) {
+func TestTheDumpAddsTheFramesThatTheProfileLacks(t *testing.T) {
 	const cutOff = "0x1"
 	deep := strings.Split(strings.Repeat("deep ", 60), " ")[:60]
 	profile := entry(4, cutOff, append([]string{"runtime.x"}, deep...)...) +
@@ -137,7 +137,7 @@ func TestTheDumpAddsNoGoroutines(t *testing.T) {
 	require.Equal(t, 4, groups[0].Goroutines)
 }
 
-func TestAStackOfAnyLengthHasRoom(t *testing.T) {
+func TestAStackIsNeverLongerThanTheLimit(t *testing.T) {
 	for frames := range 12 {
 		var functions []string
 		for i := range frames {

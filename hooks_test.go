@@ -204,3 +204,14 @@ func TestAHookAbandonedByForceIsNotATimeout(t *testing.T) {
 		})
 	}
 }
+
+type closer struct{ err error }
+
+func (c closer) Close() error { return c.err }
+
+func TestCloserClosesAndReportsTheError(t *testing.T) {
+	boom := errors.New("boom")
+	require.NoError(t, shutdown.Closer(closer{})(t.Context()))
+	require.ErrorIs(t, shutdown.Closer(closer{boom})(t.Context()), boom)
+	require.Error(t, shutdown.Closer(nil)(t.Context()))
+}

@@ -6,19 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gracefulgo/shutdown"
 )
@@ -222,85 +217,6 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 	exit(m)
 }
 
-// exit ends the child as any main does, but that what a test reads is all there:
-// the Manager waits a moment, and no longer, for hooks that it leaves behind and
-// for its log.
-func exit(m *shutdown.Manager) {
-	code := shutdown.ExitCode(m.Wait())
-	if hooksToRun.Load() > 0 && !slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool { return s.Abandoned }) {
-		record("Wait has returned before the hooks have")
-	}
-	hooksRan.Wait()
-	shutdown.AwaitLog(m)
-	os.Exit(code)
-}
-
-// For those of addHooks.
-var (
-	hooksRan   sync.WaitGroup
-	hooksToRun atomic.Int64
-)
-
-// readyInWait says so when main waits: if it came to that later than to its end,
-// it would be a main that hangs.
-func readyInWait(m *shutdown.Manager) {
-	go func() {
-		<-m.Waiting()
-		say("ready")
-	}()
-}
-
-// exitSlowly leaves time to a signal that is raised by mistake.
-func exitSlowly(m *shutdown.Manager, await func()) {
-	readyInWait(m)
-	code := shutdown.ExitCode(m.Wait())
-	await()
-	time.Sleep(200 * time.Millisecond)
-	os.Exit(code)
-}
-
-func newChildManager(cfg shutdown.Config) *shutdown.Manager {
-	if cfg.Signals == nil {
-		cfg.Signals = shutdown.DefaultSignals()
-	}
-	cfg.Signals = announced(cfg.Signals)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	m, err := shutdown.New(cfg)
-	if err != nil {
-		panic(err)
-	}
-	return m
-}
-
-// announced tells the parent when an Action has run: a signal that is sent
-// before the last of its kind was taken is lost, in any program.
-func announced(table map[os.Signal]shutdown.Action) map[os.Signal]shutdown.Action {
-	wrapped := make(map[os.Signal]shutdown.Action)
-	for sig, action := range table {
-		wrapped[sig] = func(m *shutdown.Manager, sig os.Signal) {
-			action(m, sig)
-			say(got(sig))
-		}
-	}
-	return wrapped
-}
-
-func got(sig os.Signal) string { return "got " + unix.SignalName(sig.(syscall.Signal)) }
-
-func addHooks(m *shutdown.Manager, phases ...shutdown.Phase) {
-	for _, p := range phases {
-		run := hook(p.String() + " hook")
-		hooksRan.Add(1)
-		hooksToRun.Add(1)
-		m.On(p, p.String()+" hook", func(ctx context.Context) error {
-			defer func() { hooksToRun.Add(-1); hooksRan.Done() }()
-			return run(ctx)
-		})
-	}
-}
-
 // trackUntilRefused is a service that counts its requests with the package's Track.
 func trackUntilRefused(m *shutdown.Manager) error {
 	if m != shutdown.Default() {
@@ -334,23 +250,6 @@ func trackUntilRefused(m *shutdown.Manager) error {
 	return nil
 }
 
-func hook(event string) func(context.Context) error {
-	return func(context.Context) error {
-		record(event)
-		say(event)
-		return nil
-	}
-}
-
-var taskBegun = make(chan struct{})
-
-func taskUntilStdinEnds(context.Context) error {
-	close(taskBegun)
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	record("task")
-	return nil
-}
-
 func countGoroutines(signals map[os.Signal]shutdown.Action) {
 	before := runtime.NumGoroutine()
 	m, err := shutdown.New(shutdown.Config{GracePeriod: time.Minute, Signals: announced(signals)})
@@ -362,55 +261,6 @@ func countGoroutines(signals map[os.Signal]shutdown.Action) {
 	say("ready")
 	exit(m)
 }
-
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-// say tells the parent; record writes to a file, which no dead pipe loses.
-func say(line string) { _, _ = fmt.Println(line) }
-
-func record(event string) {
-	f, err := os.OpenFile("events", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		panic(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString(event + "\n"); err != nil {
-		panic(err)
-	}
-}
-
-// inTime says whether a Close hook was given time when it was started. It may be
-// over when a busy machine comes to run it.
-func inTime(ctx context.Context) string {
-	m, _ := shutdown.FromContext(ctx)
-	deadline, _ := ctx.Deadline()
-	r := m.Report()
-	var started, before time.Duration // when this hook was, and when what was before it had ended
-	for _, s := range r.Steps {
-		switch {
-		case s.Phase == shutdown.Close && s.Running && s.Name != "":
-			started = s.At
-		case !s.Running:
-			before = max(before, s.At+s.Took)
-		}
-	}
-	switch {
-	case started == 0:
-		return ", abandoned"
-	case deadline.After(r.Begun.Add(started)):
-		return ", in time"
-	case started-before > 100*time.Millisecond: // it takes no time: the Manager itself was not scheduled
-		return stalled
-	}
-	return ", too late"
-}
-
-// stalled is in an event that says nothing, because the machine stood still.
-const stalled = ", once more"
 
 // stop is what SIGSTOP does at just this point. The parent lets us go on.
 func stop() {
@@ -424,9 +274,6 @@ func errno(err error) string {
 	}
 	return fmt.Sprint(err)
 }
-
-// sleepOn is not select{}, in which the runtime may see a deadlock.
-func sleepOn() { time.Sleep(time.Hour) }
 
 type blockingLog struct{ slog.Handler }
 

@@ -82,7 +82,7 @@ var moments = []moment{
 	}},
 }
 
-// TestTheResultFollowsFromWhatWorkReturnsAndWhen is a table in testdata/truth.txt. The exit
+// TestTheResultFollowsFromWhatWorkReturnsAndWhen is a table in testdata/work_results.txt. The exit
 // codes are not taken from there, but follow from the rules below.
 func TestTheResultFollowsFromWhatWorkReturnsAndWhen(t *testing.T) {
 	var table bytes.Buffer
@@ -107,7 +107,7 @@ func TestTheResultFollowsFromWhatWorkReturnsAndWhen(t *testing.T) {
 		}
 	}
 	require.NoError(t, w.Flush())
-	compare(t, "truth.txt", table.Bytes())
+	compare(t, "work_results.txt", table.Bytes())
 }
 
 func compare(t *testing.T, name string, got []byte) {

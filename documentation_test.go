@@ -2,7 +2,6 @@ package shutdown_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -129,7 +128,7 @@ func TestTheCodeInTheDocumentationIsTheTestedCode(t *testing.T) {
 		text.WriteString(line)
 	}
 	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, "example_work_test.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(files, "documentation_test.go", nil, parser.ParseComments)
 	require.NoError(t, err)
 	found := 0
 	for _, d := range file.Decls {
@@ -147,28 +146,15 @@ func TestTheCodeInTheDocumentationIsTheTestedCode(t *testing.T) {
 	require.Equal(t, 2, found)
 }
 
-func ExampleManager_Job() {
-	m, _ := shutdown.New(quiet)
-	m.Job("import", func(context.Context) error {
-		return errors.New("row 17: bad date")
-	})
-	err := m.Wait() // returns when the last job has
-	fmt.Println(err)
-	fmt.Println(shutdown.ExitCode(err))
-	// Output:
-	// shutdown: job "import": row 17: bad date
-	// 1
-}
-
-func ExampleBestEffort() {
-	m, _ := shutdown.New(quiet)
-	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
-	m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, func(context.Context) error {
-		return errors.New("collector: connection refused")
-	}))
-	m.Begin(nil) // in a program: a signal
-	fmt.Println(shutdown.ExitCode(m.Wait()))
-	// Output:
-	// close the database
-	// 0
+// The program in the README is one that compiles, and runs.
+func TestTheProgramInTheReadmeIsTheMinimalExample(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(readme), "```go\n")
+	require.True(t, ok)
+	program, _, ok := strings.Cut(rest, "```\n")
+	require.True(t, ok)
+	example, err := os.ReadFile("examples/minimal/main.go")
+	require.NoError(t, err)
+	require.Contains(t, string(example), program)
 }

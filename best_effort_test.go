@@ -73,14 +73,15 @@ func TestErrorsOfBestEffortHooksDoNotFailTheShutdown(t *testing.T) {
 				}
 				time.Sleep(2 * time.Hour)
 				if name == "panics when it is late" {
-					require.Contains(t, log.String(), "late boom", "nobody waits for it, and yet it is not lost")
+					require.Contains(t, log.String(), "late boom", "it is not waited for, but logged")
 				}
 			})
 		})
 	}
 }
 
-// A slot that is shorter than the limit ends it: also that does not count.
+// If the time of the hook is shorter than the limit, stop is abandoned at its end. That is no
+// failure either.
 func TestABestEffortHookHasAtMostTheTimeOfItsHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
@@ -96,7 +97,7 @@ func TestABestEffortHookHasAtMostTheTimeOfItsHook(t *testing.T) {
 	})
 }
 
-// What is abandoned outside of the best-effort part counts.
+// A hook that is abandoned outside of its best-effort part has failed.
 func TestAHookThatHangsAfterItsBestEffortPartFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})

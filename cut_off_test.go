@@ -26,7 +26,7 @@ func TestWorkAdmittedAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 					<-m.WorkContext().Done()
 					late, ok := m.Track("late")
 					require.True(t, ok)
-					late() // at once, and yet nobody knows whether it was done in full
+					late() // at once, but the work may not have been finished
 					return nil
 				})
 				m.Begin(nil)
@@ -47,7 +47,7 @@ func TestWorkAdmittedAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 	}
 }
 
-// A Report that is asked for in this very moment knows when it was, or nothing.
+// A Report that is taken at the moment of the cut has both CutOff and CutOffAt, or neither.
 func TestAReportThatListsCutOffTasksSaysWhenTheyWereCutOff(t *testing.T) {
 	for range 20 {
 		m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.DiscardHandler)})

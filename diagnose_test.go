@@ -24,16 +24,16 @@ func TestATimeoutTooCloseToTheGracePeriodIsReported(t *testing.T) {
 		cfg  Config
 		want string // in the finding; "" for none
 	}{
-		"nothing set":                     {nil, Config{}, ""},
-		"a tenth of little":               {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, Config{}, ""},
-		"a second is enough":              {nil, Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
-		"a twentieth is enough":           {nil, Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
-		"100 ms of 30 s":                  {nil, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
-		"of what preStop leaves":          {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
-		"of a guess":                      {[]string{"/.dockerenv"}, Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
-		"longer than a guess":             {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
-		"corrected, with a warning":       {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, ""},
-		"what is longer than it is known": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, Config{Timeout: 20 * s}, ""},
+		"nothing set":                         {nil, Config{}, ""},
+		"a tenth of a short period":           {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, Config{}, ""},
+		"a margin of a second":                {nil, Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
+		"a margin of a twentieth":             {nil, Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
+		"a margin of 100 ms":                  {nil, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
+		"of the rest after preStop":           {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
+		"of a guessed period":                 {[]string{"/.dockerenv"}, Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
+		"longer than a guessed period":        {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
+		"corrected, with a warning":           {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, ""},
+		"shorter than the period that is set": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, Config{Timeout: 20 * s}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.cfg.Signals = map[os.Signal]Action{}
@@ -54,11 +54,11 @@ func TestASignalInTheTableThatWasIgnoredAtTheStartIsReported(t *testing.T) {
 		table   map[os.Signal]Action
 		want    []string
 	}{
-		"none":                        {nil, map[os.Signal]Action{syscall.SIGHUP: Graceful}, nil},
-		"nohup":                       {[]os.Signal{syscall.SIGHUP}, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, []string{"SIGHUP was ignored"}},
-		"nohup, and nobody wants HUP": {[]os.Signal{syscall.SIGHUP}, DefaultSignals(), nil},
-		"a script's background":       {[]os.Signal{os.Interrupt}, DefaultSignals(), nil},
-		"SIGINT is all there is":      {[]os.Signal{os.Interrupt}, map[os.Signal]Action{os.Interrupt: Graceful}, []string{"SIGINT was ignored"}},
+		"none":                           {nil, map[os.Signal]Action{syscall.SIGHUP: Graceful}, nil},
+		"nohup":                          {[]os.Signal{syscall.SIGHUP}, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, []string{"SIGHUP was ignored"}},
+		"nohup, HUP is not in the table": {[]os.Signal{syscall.SIGHUP}, DefaultSignals(), nil},
+		"in the background of a script":  {[]os.Signal{os.Interrupt}, DefaultSignals(), nil},
+		"only SIGINT is in the table":    {[]os.Signal{os.Interrupt}, map[os.Signal]Action{os.Interrupt: Graceful}, []string{"SIGINT was ignored"}},
 		"several": {[]os.Signal{syscall.SIGHUP, os.Interrupt}, map[os.Signal]Action{syscall.SIGHUP: Graceful, os.Interrupt: Graceful},
 			[]string{"SIGHUP was ignored", "SIGINT was ignored"}},
 	} {
@@ -77,10 +77,10 @@ func TestASignalInTheTableThatWasIgnoredAtTheStartIsReported(t *testing.T) {
 
 type ignoring struct {
 	fakeSignals
-	those []os.Signal
+	list []os.Signal
 }
 
-func (i *ignoring) ignored(sig os.Signal) bool { return slices.Contains(i.those, sig) }
+func (i *ignoring) ignored(sig os.Signal) bool { return slices.Contains(i.list, sig) }
 
 // requireLogged returns the findings that New has logged.
 func requireLogged(t *testing.T, cfg Config, e env) (findings []string) {
@@ -94,7 +94,7 @@ func requireLogged(t *testing.T, cfg Config, e env) (findings []string) {
 	settled(t, m)
 	for line := range strings.Lines(log.String()) {
 		_, msg, warned := strings.Cut(strings.TrimSpace(line), "level=WARN msg=")
-		if warned && !strings.Contains(msg, ": using ") && !strings.Contains(msg, "the process was not scheduled for a while") { // no findings
+		if warned && !strings.Contains(msg, ": using ") && !strings.Contains(msg, "the process was not scheduled for a while") { // these are not findings
 			findings = append(findings, msg)
 		}
 	}

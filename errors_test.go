@@ -14,18 +14,16 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// Errors are the program's own code: what they do must not keep the shutdown from
-// its end.
+// The methods of an error are the program's own code. Whatever they do, the shutdown ends.
 func TestAnErrorWhoseMethodsBlockOrPanicDoesNotStopTheShutdown(t *testing.T) {
 	for name, test := range map[string]struct {
-		err  func(m *Manager) error
-		exit int
+		err func(m *Manager) error
 	}{
-		"Error calls the Manager":      {func(m *Manager) error { return funcError{func() string { return fmt.Sprint(m.Report().Phase) }} }, 1},
-		"Error forces the end":         {func(m *Manager) error { return funcError{func() string { m.Force(nil); return "x" }} }, 1},
-		"Error blocks":                 {func(*Manager) error { return funcError{func() string { time.Sleep(time.Hour); return "x" }} }, 1},
-		"Error panics":                 {func(*Manager) error { return funcError{nil} }, 1},
-		"Unwrap panics on a typed nil": {func(*Manager) error { var e *wrapping; return e }, 1},
+		"Error calls the Manager":      {func(m *Manager) error { return funcError{func() string { return fmt.Sprint(m.Report().Phase) }} }},
+		"Error forces the end":         {func(m *Manager) error { return funcError{func() string { m.Force(nil); return "x" }} }},
+		"Error blocks":                 {func(*Manager) error { return funcError{func() string { time.Sleep(time.Hour); return "x" }} }},
+		"Error panics":                 {func(*Manager) error { return funcError{nil} }},
+		"Unwrap panics on a typed nil": {func(*Manager) error { var e *wrapping; return e }},
 	} {
 		for kind, start := range map[string]func(m *Manager, err error){
 			"worker":     func(m *Manager, err error) { m.Go("w", func(ctx context.Context) error { <-ctx.Done(); return err }) },
@@ -82,11 +80,11 @@ func TestCancellationsAreDistinguishedFromOtherErrors(t *testing.T) {
 		"two verbs, and another":  {fmt.Errorf("%w: %w", other, context.Canceled), false},
 		"another":                 {other, false},
 		"deadline exceeded":       {context.DeadlineExceeded, false},
-		"says that it is":         {claims{}, false},
+		"only its Is says so":     {claimsToBeCanceled{}, false},
 		"cannot be compared":      {uncomparable{"x"}, false},
-		"wraps nothing":           {hollow{}, false},
-		"wraps an empty list":     {hollowList{}, false},
-		"wraps a list with a nil": {listWithNil{}, false},
+		"wraps nothing":           {unwrapsToNil{}, false},
+		"wraps an empty list":     {unwrapsToEmptyList{}, false},
+		"wraps a list with a nil": {unwrapsToListWithNil{}, false},
 	} {
 		require.Equal(t, test.want, isCancellation(test.err, cause), name)
 	}
@@ -94,26 +92,26 @@ func TestCancellationsAreDistinguishedFromOtherErrors(t *testing.T) {
 	require.False(t, isCancellation(uncomparable{"x"}, uncomparable{"x"}), "and no panic")
 }
 
-type claims struct{}
+type claimsToBeCanceled struct{}
 
-func (claims) Error() string        { return "rpc error: code = Canceled" }
-func (claims) Is(target error) bool { return target == context.Canceled }
+func (claimsToBeCanceled) Error() string        { return "rpc error: code = Canceled" }
+func (claimsToBeCanceled) Is(target error) bool { return target == context.Canceled }
 
 type uncomparable []string
 
 func (uncomparable) Error() string { return "x" }
 
-type hollow struct{}
+type unwrapsToNil struct{}
 
-func (hollow) Error() string { return "x" }
-func (hollow) Unwrap() error { return nil }
+func (unwrapsToNil) Error() string { return "x" }
+func (unwrapsToNil) Unwrap() error { return nil }
 
-type hollowList struct{}
+type unwrapsToEmptyList struct{}
 
-func (hollowList) Error() string   { return "x" }
-func (hollowList) Unwrap() []error { return nil }
+func (unwrapsToEmptyList) Error() string   { return "x" }
+func (unwrapsToEmptyList) Unwrap() []error { return nil }
 
-type listWithNil struct{}
+type unwrapsToListWithNil struct{}
 
-func (listWithNil) Error() string   { return "x" }
-func (listWithNil) Unwrap() []error { return []error{context.Canceled, nil} }
+func (unwrapsToListWithNil) Error() string   { return "x" }
+func (unwrapsToListWithNil) Unwrap() []error { return []error{context.Canceled, nil} }

@@ -104,7 +104,8 @@ func TestACloseHookHasTheTimeLeftLessAMinimumForEachHookAfterIt(t *testing.T) {
 		}
 		m.Begin(nil)
 		require.NoError(t, m.Wait())
-		// 26.98 s less 3 floors, each less its moment to return.
+		// 26.98 s, less 500 ms for each of the 3 hooks after it, less the second that it has to
+		// return after the end of its context.
 		require.Equal(t, 25480*time.Millisecond-time.Second, ends[0])
 		require.Less(t, 400*time.Millisecond, ends[1])
 		require.Less(t, m.Report().Took, 27*time.Second)
@@ -131,7 +132,7 @@ func TestAHookThatReturnsSoonAfterItsContextEndsIsNotAbandoned(t *testing.T) {
 	for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
 		synctest.Test(t, func(t *testing.T) {
 			m, _ := newManager(t, shutdown.Config{})
-			m.On(p, "polite", func(ctx context.Context) error {
+			m.On(p, "returns late", func(ctx context.Context) error {
 				<-ctx.Done()
 				time.Sleep(900 * time.Millisecond)
 				return context.Cause(ctx)
@@ -162,8 +163,7 @@ func TestAPanicWithAnErrorWrapsThatError(t *testing.T) {
 	})
 }
 
-// The end of Close and the registration of a hook meet at every possible
-// moment: none may be lost, none may run twice.
+// Hooks are registered while Close ends. None may be lost, and none may run twice.
 func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 	for range 300 {
 		m, _ := newManager(t, shutdown.Config{})

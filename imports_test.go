@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the root module makes its users require: all else that is heavier has a
-// module of its own.
+// Packages with heavier dependencies are modules of their own, so that users of the root do
+// not require them.
 func TestTheRootModuleRequiresOnlyAllowedModules(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./...").CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -21,8 +21,8 @@ func TestTheRootModuleRequiresOnlyAllowedModules(t *testing.T) {
 	}
 }
 
-// A room imports only rooms below it. The public packages know the root, and of each
-// other only the servers know the listener; the root knows none of them.
+// A package imports only packages below it. The root imports no public package. Of the public
+// packages, only the servers import another one, the listener.
 func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
@@ -59,8 +59,7 @@ func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 	}
 }
 
-// What a program gets that requires the root module and nothing else, outside of
-// our workspace.
+// The program is built outside of the workspace and requires only the root module.
 func TestAProgramThatImportsTheRootRequiresFewModules(t *testing.T) {
 	t.Parallel()
 	here, err := os.Getwd()
@@ -70,7 +69,7 @@ func TestAProgramThatImportsTheRootRequiresFewModules(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	write("go.mod", "module example.com/consumer\n\ngo 1.25.0\n\nrequire github.com/gracefulgo/shutdown v0.0.0\n\nreplace github.com/gracefulgo/shutdown => "+here+"\n")
-	sums, err := os.ReadFile("go.sum") // what is in the cache of modules needs no network then
+	sums, err := os.ReadFile("go.sum") // so that modules in the module cache need no network
 	require.NoError(t, err)
 	write("go.sum", string(sums))
 	write("main.go", `package main

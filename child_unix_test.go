@@ -19,9 +19,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// exit ends the child as any main does, but that what a test reads is all there:
-// the Manager waits a moment, and no longer, for hooks that it leaves behind and
-// for its log.
+// exit ends the child as any main does, but waits for all that a test reads. The Manager itself
+// waits only a moment for hooks that it abandons and for its log.
 func exit(m *shutdown.Manager) {
 	code := shutdown.ExitCode(m.Wait())
 	if hooksToRun.Load() > 0 && !slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool { return s.Abandoned }) {
@@ -32,14 +31,14 @@ func exit(m *shutdown.Manager) {
 	os.Exit(code)
 }
 
-// For those of addHooks.
+// The hooks of addHooks.
 var (
 	hooksRan   sync.WaitGroup
 	hooksToRun atomic.Int64
 )
 
-// readyInWait says so when main waits: if it came to that later than to its end,
-// it would be a main that hangs.
+// readyInWait says "ready" when main has called Wait. If the shutdown ended before that, main
+// would count as hanging.
 func readyInWait(m *shutdown.Manager) {
 	go func() {
 		<-m.Waiting()
@@ -47,7 +46,7 @@ func readyInWait(m *shutdown.Manager) {
 	}()
 }
 
-// exitSlowly leaves time to a signal that is raised by mistake.
+// exitSlowly leaves time for a signal that the Manager may raise by mistake.
 func exitSlowly(m *shutdown.Manager, await func()) {
 	readyInWait(m)
 	code := shutdown.ExitCode(m.Wait())
@@ -71,8 +70,8 @@ func newChildManager(cfg shutdown.Config) *shutdown.Manager {
 	return m
 }
 
-// announced tells the parent when an Action has run: a signal that is sent
-// before the last of its kind was taken is lost, in any program.
+// announced tells the parent when an Action has run. A signal that is sent before the previous
+// one of its kind was read is lost, in any program.
 func announced(table map[os.Signal]shutdown.Action) map[os.Signal]shutdown.Action {
 	wrapped := make(map[os.Signal]shutdown.Action)
 	for sig, action := range table {
@@ -121,7 +120,7 @@ func must(err error) {
 	}
 }
 
-// say tells the parent; record writes to a file, which no dead pipe loses.
+// say tells the parent; record writes to a file, which works with a broken pipe too.
 func say(line string) { _, _ = fmt.Println(line) }
 
 func record(event string) {
@@ -135,13 +134,13 @@ func record(event string) {
 	}
 }
 
-// inTime says whether a Close hook was given time when it was started. It may be
-// over when a busy machine comes to run it.
+// inTime says whether a Close hook was given time when it was started. On a busy machine its time
+// may be up before it runs.
 func inTime(ctx context.Context) string {
 	m, _ := shutdown.FromContext(ctx)
 	deadline, _ := ctx.Deadline()
 	r := m.Report()
-	var started, before time.Duration // when this hook was, and when what was before it had ended
+	var started, before time.Duration // when this hook was started, and when the one before it had ended
 	for _, s := range r.Steps {
 		switch {
 		case s.Phase == shutdown.Close && s.Running && s.Name != "":
@@ -155,14 +154,14 @@ func inTime(ctx context.Context) string {
 		return ", abandoned"
 	case deadline.After(r.Begun.Add(started)):
 		return ", in time"
-	case started-before > 100*time.Millisecond: // it takes no time: the Manager itself was not scheduled
+	case started-before > 100*time.Millisecond: // which takes no time: the Manager itself was not scheduled
 		return stalled
 	}
 	return ", too late"
 }
 
-// stalled is in an event that says nothing, because the machine stood still.
-const stalled = ", once more"
+// stalled marks an event that proves nothing, because the process was not scheduled.
+const stalled = ", not scheduled"
 
-// sleepOn is not select{}, in which the runtime may see a deadlock.
+// sleepOn sleeps. With select{} the runtime might report a deadlock.
 func sleepOn() { time.Sleep(time.Hour) }

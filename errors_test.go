@@ -16,14 +16,12 @@ import (
 
 // The methods of an error are the program's own code. Whatever they do, the shutdown ends.
 func TestAnErrorWhoseMethodsBlockOrPanicDoesNotStopTheShutdown(t *testing.T) {
-	for name, test := range map[string]struct {
-		err func(m *Manager) error
-	}{
-		"Error calls the Manager":      {func(m *Manager) error { return funcError{func() string { return fmt.Sprint(m.Report().Phase) }} }},
-		"Error forces the end":         {func(m *Manager) error { return funcError{func() string { m.Force(nil); return "x" }} }},
-		"Error blocks":                 {func(*Manager) error { return funcError{func() string { time.Sleep(time.Hour); return "x" }} }},
-		"Error panics":                 {func(*Manager) error { return funcError{nil} }},
-		"Unwrap panics on a typed nil": {func(*Manager) error { var e *wrapping; return e }},
+	for name, newError := range map[string]func(m *Manager) error{
+		"Error calls the Manager":      func(m *Manager) error { return funcError{func() string { return fmt.Sprint(m.Report().Phase) }} },
+		"Error forces the end":         func(m *Manager) error { return funcError{func() string { m.Force(nil); return "x" }} },
+		"Error blocks":                 func(*Manager) error { return funcError{func() string { time.Sleep(time.Hour); return "x" }} },
+		"Error panics":                 func(*Manager) error { return funcError{nil} },
+		"Unwrap panics on a typed nil": func(*Manager) error { var e *wrapping; return e },
 	} {
 		for kind, start := range map[string]func(m *Manager, err error){
 			"worker":     func(m *Manager, err error) { m.Go("w", func(ctx context.Context) error { <-ctx.Done(); return err }) },
@@ -42,7 +40,7 @@ func TestAnErrorWhoseMethodsBlockOrPanicDoesNotStopTheShutdown(t *testing.T) {
 					require.NoError(t, err)
 					closed := false
 					m.On(Close, "db", func(context.Context) error { closed = true; return nil })
-					start(m, test.err(m))
+					start(m, newError(m))
 					began := time.Now()
 					m.Begin(nil)
 					err = m.Wait()

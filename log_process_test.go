@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// app | head -1
+// As in app | head -1, when head has ended.
 func TestABrokenLogPipeDoesNotEndTheProcessDuringTheDrain(t *testing.T) {
 	t.Parallel()
-	p := startIntoDeadPipe(t, "logs into a pipe")
+	p := startIntoBrokenPipe(t, "logs into a pipe")
 	p.send(syscall.SIGTERM)
 	p.awaitEvent("drain hook")
 	p.finishTask()
@@ -22,17 +22,17 @@ func TestABrokenLogPipeDoesNotEndTheProcessDuringTheDrain(t *testing.T) {
 
 func TestWithoutAManagerABrokenLogPipeEndsTheProcess(t *testing.T) { // the control for the test above
 	t.Parallel()
-	p := startIntoDeadPipe(t, "logs into a pipe, no manager")
+	p := startIntoBrokenPipe(t, "logs into a pipe, no manager")
 	p.send(syscall.SIGTERM)
 	p.requireKilledBy(syscall.SIGPIPE)
 	require.Empty(t, p.events())
 }
 
-// What AcceptContext wakes may be quicker than the goroutine that began the
-// shutdown.
+// A goroutine that waits for AcceptContext may run before the one that has begun the shutdown
+// continues.
 func TestABrokenLogPipeDoesNotEndTheProcessWhenAWorkerWritesAtOnce(t *testing.T) {
 	t.Parallel()
-	p := startIntoDeadPipe(t, "logs into a pipe at once")
+	p := startIntoBrokenPipe(t, "logs into a pipe at once")
 	p.send(syscall.SIGTERM)
 	p.requireExit(0)
 	require.Equal(t, []string{"close hook"}, p.events())
@@ -48,8 +48,8 @@ func TestALoggerThatBlocksSkipsNoHook(t *testing.T) {
 	require.ElementsMatch(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 }
 
-// When the log has used up all that was left of the time, the Manager must
-// still know that Wait was called. Several, because it once knew by chance.
+// Even if the log has used up the rest of the time, the Manager must know that Wait was called.
+// There are several children because the bug did not show each time.
 func TestAProgramThatTimedOutExitsWithItsOwnStatus(t *testing.T) {
 	t.Parallel()
 	several := startSeveral(t, "logger blocks and a hook hangs")
@@ -72,8 +72,8 @@ func TestALoggerThatBlocksDoesNotDelayAForcedEnd(t *testing.T) {
 	require.Contains(t, p.events(), "close hook")
 }
 
-// What Begin gets from a function that returns a *myError which is nil: to
-// print it is to panic, and that on a goroutine of the Manager's.
+// Begin gets such a cause from a function that returns a nil *myError. Printing it panics, on a
+// goroutine of the Manager.
 func TestACauseThatPanicsWhenPrintedSkipsNoHook(t *testing.T) {
 	t.Parallel()
 	p := start(t, "cause panics")

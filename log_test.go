@@ -100,7 +100,7 @@ func TestABrokenLoggerDelaysNoDeadlineAndSkipsNoHook(t *testing.T) {
 	hang := make(chan struct{})
 	for name, handle := range map[string]func(){
 		"blocks":       func() { <-hang },
-		"panics":       func() { panic("no log today") },
+		"panics":       func() { panic("broken") },
 		"calls Goexit": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,8 +127,7 @@ func (b brokenLog) Handle(context.Context, slog.Record) error { b.handle(); retu
 func (b brokenLog) WithAttrs([]slog.Attr) slog.Handler        { return b }
 func (b brokenLog) WithGroup(string) slog.Handler             { return b }
 
-// The first line comes before the first hook: a hook that ends the process must
-// not be all that there is to see.
+// So the line is in the log even if the first hook ends the process.
 func TestTheFirstLogLineIsWrittenBeforeTheFirstHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})

@@ -17,7 +17,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// eventful is a shutdown in which something of everything happens.
+// eventful runs a shutdown in which hooks succeed, fail and hang and work is cut off.
 func eventful(t *testing.T, then func(m *shutdown.Manager, log *testlog.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestTheReportIsLiveWhileTheShutdownRuns(t *testing.T) {
 	})
 }
 
-// A name that a client chose, on a terminal or in a log.
+// Clients choose names, which are then printed to terminals and logs.
 func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
@@ -97,7 +97,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 			for _, control := range []string{"\r", "\x1b", "\x07", "\u202e", "\xff"} {
 				require.NotContains(t, text, control)
 			}
-			require.NotContains(t, text, "\nshutdown: finished", "no line of theirs")
+			require.NotContains(t, text, "\nshutdown: finished", "no forged line")
 			require.Contains(t, text, ": 1 task: t "+shown)
 			require.Contains(t, text, "cause: c \ufffdx\n")
 		}
@@ -105,7 +105,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 		require.Contains(t, log.Lines(`msg="shutdown: waiting"`)[0], "t "+shown)
 		require.ErrorContains(t, err, "1 task cut off: t "+shown)
 
-		// To programs it is what it was, but for what is no UTF-8.
+		// JSON keeps all of a name that is valid UTF-8.
 		text, err := json.Marshal(m.Report())
 		require.NoError(t, err)
 		var back shutdown.Report

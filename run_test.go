@@ -23,8 +23,7 @@ func runConfig(log io.Writer) Config {
 	return Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}
 }
 
-// runIt is Run in virtual time. It returns what Run returned, how long after the
-// beginning of the test that was, and the log.
+// runIt calls Run in virtual time. It returns how long Run took, the log, and Run's error.
 func runIt(t *testing.T, cfg func(*Config), start func(*Manager) error) (took time.Duration, log string, err error) {
 	t.Helper()
 	resetDefault(t)
@@ -48,7 +47,7 @@ func TestRunStartsWaitsAndMakesItsManagerTheDefault(t *testing.T) {
 	var order []string
 	took, _, err := runIt(t, nil, func(m *Manager) error {
 		require.Same(t, m, Default())
-		require.Equal(t, "start", m.Tasks()[0].Name, "it is in flight")
+		require.Equal(t, "start", m.Tasks()[0].Name, "start is in flight")
 		On(Close, "db", func(context.Context) error { order = append(order, "db"); return nil })
 		done, ok := Track("GET /")
 		require.True(t, ok)
@@ -77,28 +76,28 @@ func TestAnErrorOfStartIsTheCauseAndSkipsTheLameDuck(t *testing.T) {
 	require.ErrorIs(t, err, refused)
 	require.EqualError(t, err, "shutdown: start: connection refused")
 	require.Equal(t, 1, ExitCode(err))
-	require.True(t, closed, "what was open is closed")
+	require.True(t, closed, "what start has opened is closed")
 	require.Zero(t, took)
-	require.Contains(t, log, `level=ERROR msg="shutdown: started" cause="shutdown: start: connection refused"`, "at once")
+	require.Contains(t, log, `level=ERROR msg="shutdown: started" cause="shutdown: start: connection refused"`, "logged at once")
 	require.Contains(t, log, `level=ERROR msg="shutdown: finished with errors"`)
 	require.Contains(t, log, `report.workers="start 0s connection refused"`)
 }
 
-// Run comes to call Wait only when a start that has failed has begun the shutdown:
-// before that it would be one of a program that serves.
+// Run may call Wait only after the failure has begun the shutdown. If it had called Wait before,
+// the failure would be that of a program that serves, and there would be a lame duck.
 func TestRunSeesAFailedStartOnlyAfterTheShutdownHasBegun(t *testing.T) {
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
-	told := make(chan Phase, 1)
+	seen := make(chan Phase, 1)
 	m.startWorker(&worker{
-		name: kindStart, kind: kindStart, ended: func(error) { told <- m.Phase() },
+		name: kindStart, kind: kindStart, ended: func(error) { seen <- m.Phase() },
 		run: func(context.Context) error { return io.ErrUnexpectedEOF },
 	})
-	require.NotEqual(t, Running, <-told, "it may have gone on from Leave")
+	require.NotEqual(t, Running, <-seen, "it may be later than Leave")
 	require.ErrorIs(t, m.Wait(), io.ErrUnexpectedEOF)
 }
 
-// The controls of the test above: a lame duck that is not skipped.
+// The controls for TestAnErrorOfStartIsTheCauseAndSkipsTheLameDuck.
 func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 	t.Run("in start", func(t *testing.T) {
 		took, _, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
@@ -109,7 +108,7 @@ func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Second, took)
 	})
-	t.Run("a worker that fails when the service serves", func(t *testing.T) {
+	t.Run("a worker fails after the start", func(t *testing.T) {
 		took, _, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
 			m.Go("consumer", func(context.Context) error { time.Sleep(time.Second); return io.ErrUnexpectedEOF })
 			return nil
@@ -207,7 +206,7 @@ func TestRunFailsWithoutCallingStart(t *testing.T) {
 	require.EqualError(t, Run(runConfig(&log), nil), "shutdown: Run: start is nil")
 	require.Contains(t, log.String(), `level=ERROR msg="shutdown: not started" error="shutdown: Run: start is nil"`, "main may only look at the exit code")
 	require.ErrorContains(t, Run(Config{GracePeriod: -1}, never), "Config.GracePeriod: -1ns is negative")
-	require.Nil(t, defaultManager, "it has left nothing")
+	require.Nil(t, defaultManager, "there is no default Manager")
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
 	SetDefault(m)
@@ -246,8 +245,7 @@ func TestRunReturnsAndRaisesNoSignalIfStartHangs(t *testing.T) {
 	}
 }
 
-// The user's card: shutdown.Track around request handlers, in a pod with its
-// lame duck and at a terminal with Ctrl-C.
+// Track around request handlers: in a pod, which has a lame duck, and at a terminal.
 func TestTrackUnderRunAdmitsWorkUntilTheDrainHasEnded(t *testing.T) {
 	for name, test := range map[string]struct {
 		env      map[string]string
@@ -277,7 +275,7 @@ func TestTrackUnderRunAdmitsWorkUntilTheDrainHasEnded(t *testing.T) {
 						admitted++
 						time.Sleep(10 * time.Millisecond)
 						done()
-						synctest.Wait() // so that the last one can be the last
+						synctest.Wait() // lets the drain see that nothing is in flight
 					}
 				}()
 				time.AfterFunc(time.Second, func() { m.Signal(test.sig) })

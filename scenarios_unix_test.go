@@ -18,17 +18,17 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// The children of signals_process_test.go, and what all children use.
+// The main programs of signals_process_test.go, log_process_test.go and stopped_process_test.go.
 
-// A shutdown that hangs ends at shortTimeout, for which a test has to wait;
-// shortGrace is when a platform would kill, and so the latest that a test
-// allows.
+// A shutdown that hangs ends at shortTimeout, for which the test has to wait. shortGrace is when
+// a platform would kill the child, and the latest end that a test accepts.
 const (
 	shortTimeout = 1200 * time.Millisecond
 	shortGrace   = 15 * time.Second
 )
 
-// What is stopped in the middle of its shutdown has time to come that far.
+// stopTimeout is the timeout of children that are stopped during their shutdown. It is long enough
+// to get there on a busy machine.
 const stopTimeout = 4 * time.Second
 
 func init() {
@@ -110,7 +110,7 @@ func init() {
 			<-m.AcceptContext().Done()
 			record("AcceptContext is done: " + context.Cause(m.AcceptContext()).Error())
 			m.Go("consumer", func(context.Context) error { record("consumer ran"); return nil })
-			<-closed // the shutdown does not wait for the start-up to end
+			<-closed // the shutdown does not wait for the end of the start-up
 			time.Sleep(100 * time.Millisecond)
 			record("start-up has ended")
 			exit(m)
@@ -135,12 +135,12 @@ func init() {
 				shutdown.Graceful(m, sig)
 				close(term)
 			}}, text)
-			cfg.Timeout = 6 * time.Second // the signal has to come before that
+			cfg.Timeout = 6 * time.Second // the signal has to arrive before that
 			m := newChildManager(cfg)
 			m.On(shutdown.Close, "first", func(context.Context) error { <-term; record("close hook"); return nil })
 			m.Begin(nil) // as preStop does
 			say("ready")
-			must(syscall.Kill(os.Getpid(), syscall.SIGTERM)) // not by the parent, which may be slow
+			must(syscall.Kill(os.Getpid(), syscall.SIGTERM)) // not sent by the parent, which may be slow
 			sleepOn()
 		},
 
@@ -158,7 +158,7 @@ func init() {
 		"logs into a pipe at once": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
 			m.On(shutdown.Close, "first", hook("close hook"))
-			for range 50_000 { // to end as many contexts takes a while
+			for range 50_000 { // it takes a while to end so many contexts
 				_, cancel := context.WithCancel(m.AcceptContext())
 				defer cancel()
 			}
@@ -200,8 +200,8 @@ func init() {
 	})
 }
 
-// serve is a program with a hook in each phase and one task, which goes on
-// until the parent says so: nothing here depends on how fast the machine is.
+// serve is a program with a hook in each phase and one task, which ends when the parent closes
+// stdin, so that nothing depends on the speed of the machine.
 func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 	m := newChildManager(cfg)
 	addHooks(m, shutdown.Leave, shutdown.Drain, shutdown.Close)
@@ -217,7 +217,7 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 	exit(m)
 }
 
-// trackUntilRefused is a service that counts its requests with the package's Track.
+// trackUntilRefused is a service that counts its requests with the function Track.
 func trackUntilRefused(m *shutdown.Manager) error {
 	if m != shutdown.Default() {
 		return errors.New("there are two Managers")
@@ -234,7 +234,7 @@ func trackUntilRefused(m *shutdown.Manager) error {
 		defer close(ended)
 		inPhase := make(map[shutdown.Phase]int)
 		for {
-			phase := m.Phase() // before, so that it is not later than what Track has seen
+			phase := m.Phase() // read first, so that it is not later than the phase that Track has seen
 			done, ok := shutdown.Track("GET /")
 			if !ok {
 				record(fmt.Sprintf("refused after the drain: %t, lame duck %v", drained.Load(), m.Report().LameDuck))
@@ -262,7 +262,7 @@ func countGoroutines(signals map[os.Signal]shutdown.Action) {
 	exit(m)
 }
 
-// stop is what SIGSTOP does at just this point. The parent lets us go on.
+// stop stops this process, as a SIGSTOP at this point would. The parent lets it continue.
 func stop() {
 	say("stops")
 	must(syscall.Kill(os.Getpid(), syscall.SIGSTOP))
@@ -280,7 +280,7 @@ type blockingLog struct{ slog.Handler }
 func (blockingLog) Enabled(context.Context, slog.Level) bool  { return true }
 func (blockingLog) Handle(context.Context, slog.Record) error { sleepOn(); return nil }
 
-// A brokenError cannot be printed if it is nil.
+// A brokenError panics when it is printed and nil.
 type brokenError struct{ text string }
 
 func (e *brokenError) Error() string { return e.text }
@@ -290,7 +290,7 @@ type panickingLog struct{ slog.Handler }
 func (panickingLog) Enabled(context.Context, slog.Level) bool  { return true }
 func (panickingLog) Handle(context.Context, slog.Record) error { panic("the log is broken") }
 
-// doNotFinish is stopped in the hook of phase in, if there is one.
+// doNotFinish is stopped in a hook of phase in, if given.
 func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
 	cfg.Timeout = stopTimeout
 	m := newChildManager(cfg)
@@ -303,14 +303,14 @@ func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
 	exitSlowly(m, func() { hooksRan.Wait(); shutdown.AwaitLog(m) })
 }
 
-// stopInClose is stopped while its first Close hook runs.
+// stopInClose is stopped in the first of its Close hooks.
 func stopInClose(cfg shutdown.Config) {
 	cfg.Timeout, cfg.Reserve = stopTimeout, stopTimeout/2
 	m := newChildManager(cfg)
 	for _, name := range []string{"first", "second"} {
 		m.On(shutdown.Close, name, func(ctx context.Context) error {
 			record(name + " begins" + inTime(ctx))
-			time.Sleep(50 * time.Millisecond) // a hook of the same time would begin now
+			time.Sleep(50 * time.Millisecond) // a hook that runs at the same time would begin now
 			record(name + " ends")
 			return nil
 		})

@@ -15,8 +15,8 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// What a person who presses Ctrl-C twice on purpose leaves in between, and what
-// a terminal that sends one Ctrl-C twice does.
+// The pause of a person who presses Ctrl-C twice on purpose, and that of a terminal that sends
+// one Ctrl-C twice.
 const (
 	pressedAgain = 700 * time.Millisecond
 	samePress    = 50 * time.Millisecond
@@ -34,8 +34,8 @@ func TestASecondSIGTERMChangesNothing(t *testing.T) {
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 }
 
-// The control for all tests here: it is the Manager that keeps the process
-// alive, and not the way in which it is started.
+// The control for all tests here: the Manager keeps the process alive, not the way in which the
+// process is started.
 func TestWithoutAManagerASIGTERMKills(t *testing.T) {
 	t.Parallel()
 	p := start(t, "no manager")
@@ -64,7 +64,7 @@ func TestTwoInterruptsOfOneCtrlCCountOnce(t *testing.T) {
 		time.Sleep(samePress)
 		p.signal(syscall.SIGINT)
 		if time.Since(p.begun) > 450*time.Millisecond {
-			continue // the machine is busy: that may have been two
+			continue // the machine is busy: that may count as two presses
 		}
 		p.out.await("drain hook")
 		p.finishTask()
@@ -72,7 +72,7 @@ func TestTwoInterruptsOfOneCtrlCCountOnce(t *testing.T) {
 		require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 		return
 	}
-	t.Skip("the machine is too slow to press twice at once")
+	t.Skip("the machine is too slow to send two signals within half a second")
 }
 
 func TestAThirdInterruptKillsEvenIfACloseHookHangs(t *testing.T) {
@@ -98,7 +98,6 @@ func TestOneInterruptAfterASIGTERMForcesTheEnd(t *testing.T) {
 	p.log.await(`msg="shutdown: forced"`)
 }
 
-// The user's card, with real signals: shutdown.Track under Run.
 func TestTrackAdmitsWorkUntilTheDrainHasEndedInAPodAndAtATerminal(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -128,7 +127,7 @@ func TestTheSignalTableCanMakeSIGTERMImmediate(t *testing.T) {
 	t.Parallel()
 	p := start(t, "term is immediate")
 	p.signal(syscall.SIGTERM)
-	p.requireExit(128 + int(syscall.SIGTERM)) // the task would go on until it is told to end
+	p.requireExit(128 + int(syscall.SIGTERM)) // the task has not ended
 	require.Contains(t, p.events(), "close hook")
 	require.NotContains(t, p.events(), "task")
 }
@@ -163,7 +162,7 @@ func TestASignalThatWasIgnoredAtTheStartStaysIgnored(t *testing.T) {
 	})
 	p.out.await("ready")
 	p.send(syscall.SIGHUP)
-	p.signal(syscall.SIGUSR1) // SIGHUP has a lower number: had it had an effect, it would have come first
+	p.signal(syscall.SIGUSR1) // SIGHUP has a lower number, so its effect would come first
 	p.out.await("phase running")
 	p.signal(syscall.SIGTERM)
 	p.finishTask()
@@ -192,20 +191,20 @@ func TestOneMoreSIGTERMEndsAMainThatHangsAfterWait(t *testing.T) {
 
 func TestASIGTERMEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
-	requireLastWords(t, func() *process {
+	requireHookAndLastLine(t, func() *process {
 		p := start(t, "hangs before Wait")
 		p.signal(syscall.SIGTERM)
 		took := p.requireKilledBy(syscall.SIGTERM)
-		require.GreaterOrEqual(t, took, shortTimeout, "a start-up that goes on is no hang")
+		require.GreaterOrEqual(t, took, shortTimeout, "main may still be starting before that")
 		require.Less(t, took, shortGrace)
 		return p
 	})
 }
 
-// requireLastWords is for children that are killed at the timeout. By then they
-// have a second for the hook, and 100 ms for the last line of the log: on a
-// machine that stands still as long, another one has to show it.
-func requireLastWords(t *testing.T, killed func() *process) {
+// requireHookAndLastLine is for children that are killed at the timeout. They have a second for
+// the hook and 100 ms for the last log line. On a machine that is busy for so long, another child
+// is tried.
+func requireHookAndLastLine(t *testing.T, killed func() *process) {
 	t.Helper()
 	var p *process
 	for range 5 {
@@ -218,11 +217,11 @@ func requireLastWords(t *testing.T, killed func() *process) {
 	require.Contains(t, p.log.String(), "nobody has called Wait")
 }
 
-// Kubernetes runs preStop, which may begin the shutdown, and then sends SIGTERM
-// once: if that changes nothing, only SIGKILL is left.
+// Kubernetes runs preStop, which may begin the shutdown, and then sends one SIGTERM. If that has
+// no effect, only SIGKILL ends the process.
 func TestASIGTERMAfterPreStopEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
-	requireLastWords(t, func() *process {
+	requireHookAndLastLine(t, func() *process {
 		p := start(t, "hangs before Wait, after preStop")
 		p.out.await("ready")
 		p.begun = time.Now()

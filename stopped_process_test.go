@@ -12,9 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spoilt reports whether the machine has spoilt what a child was to show: it
-// stopped itself later than the phase for that may end, or was not scheduled when
-// it had gone on.
+// spoilt reports whether a child proves nothing because the machine was busy: it stopped itself
+// when the phase might have ended already, or was not scheduled after it continued.
 func (p *process) spoilt(end time.Duration) bool {
 	return p.stoppedAt.Sub(p.begun) >= end || strings.Contains(strings.Join(p.events(), "\n"), stalled)
 }
@@ -32,7 +31,7 @@ func TestAProcessStoppedPastItsDeadlineStillRunsItsCloseHooks(t *testing.T) {
 			p.out.await("ready")
 			p.send(syscall.SIGTERM)
 		}
-		thaw(stopTimeout+2500*time.Millisecond, several...) // for a tick of the log to be more than 2 s late
+		continueAfter(stopTimeout+2500*time.Millisecond, several...) // so that a tick of the log is more than 2 s late
 		var again []string
 		for i, p := range several {
 			p.requireExit(1)
@@ -49,7 +48,7 @@ func TestAProcessStoppedPastItsDeadlineStillRunsItsCloseHooks(t *testing.T) {
 			return
 		}
 	}
-	require.Fail(t, "the machine has spoilt ten rounds", "%q", names)
+	require.Fail(t, "the machine was too busy in ten rounds", "%q", names)
 }
 
 func TestAProcessStoppedDuringCloseStillRunsTheOtherCloseHooksInOrder(t *testing.T) {
@@ -61,10 +60,10 @@ func TestAProcessStoppedDuringCloseStillRunsTheOtherCloseHooksInOrder(t *testing
 			for range 10 {
 				p = start(t, name)
 				p.out.await("ready")
-				p.send(syscall.SIGTERM) // and not signal: it may stop before it says that it got that
-				thaw(stopTimeout+300*time.Millisecond, p)
+				p.send(syscall.SIGTERM) // not signal: it may stop before it confirms the signal
+				continueAfter(stopTimeout+300*time.Millisecond, p)
 				p.requireExit(code)
-				// The rest has half a second. On a busy machine 50 ms may take that long.
+				// The other hooks have half a second. On a busy machine 50 ms may take that long.
 				late := regexp.MustCompile(`close hook \\"(second|first)\\": did not return in time`).MatchString(p.log.String())
 				if !late && !p.spoilt(stopTimeout/5) { // with Force the first hook of three has a second
 					break

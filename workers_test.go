@@ -29,23 +29,23 @@ func TestJobsEndTheProgramWhenTheLastReturnsOrOneFails(t *testing.T) {
 			m.Job("import", func(context.Context) error { time.Sleep(time.Minute); return errors.New("row 17: bad date") })
 			m.Job("index", func(ctx context.Context) error { <-ctx.Done(); return nil })
 		}, time.Minute, "shutdown: job \"import\": row 17: bad date"},
-		"what is over before Wait": {func(m *shutdown.Manager) {
+		"a job that ends before Wait": {func(m *shutdown.Manager) {
 			m.Job("import", func(context.Context) error { return nil })
 			time.Sleep(time.Minute)
 			require.Equal(t, shutdown.Running, m.Phase())
 		}, time.Minute, ""},
-		"one that comes after the beginning": {func(m *shutdown.Manager) {
+		"one that is given after the beginning": {func(m *shutdown.Manager) {
 			m.Begin(nil)
 			m.Job("import", func(context.Context) error { panic("it is not called") })
 		}, 0, "shutdown: job \"import\": not started: the shutdown had begun"},
 		"a panic": {func(m *shutdown.Manager) {
 			m.Job("import", func(context.Context) error { panic("boom") })
 		}, 0, "shutdown: job \"import\": panic: boom"},
-		"a job that was told to stop and is done": {func(m *shutdown.Manager) {
+		"one that is told to stop and returns nil": {func(m *shutdown.Manager) {
 			m.Job("import", func(ctx context.Context) error { <-ctx.Done(); return nil })
 			m.Signal(os.Interrupt)
 		}, 0, ""},
-		"a job that was told to stop and is not": {func(m *shutdown.Manager) {
+		"one that is told to stop and returns an error": {func(m *shutdown.Manager) {
 			m.Job("import", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 			m.Signal(os.Interrupt)
 		}, 0, "shutdown: job \"import\": did not finish: context canceled"},
@@ -83,7 +83,7 @@ func TestAWorkerThatFailsBeginsTheShutdown(t *testing.T) {
 		var failed *shutdown.HookError
 		require.ErrorAs(t, err, &failed)
 		require.Equal(t, shutdown.HookError{Phase: shutdown.Running, Name: "consumer", Err: boom}, *failed)
-		require.Equal(t, 1, strings.Count(err.Error(), "boom"), "said once")
+		require.Equal(t, 1, strings.Count(err.Error(), "boom"), "once")
 	})
 }
 
@@ -107,7 +107,7 @@ func TestAWorkerMayReturnNilOrACancellationAfterTheBeginning(t *testing.T) {
 				m.Begin(nil)
 				err := m.Wait()
 				require.Equal(t, test.code, shutdown.ExitCode(err))
-				require.Equal(t, time.Second, m.Report().Took, "it was waited for")
+				require.Equal(t, time.Second, m.Report().Took, "it is waited for")
 			})
 		})
 	}

@@ -3,7 +3,6 @@ package shutdown
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
+func TestWorkAdmittedAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 	for name, force := range map[string]bool{"by the deadline": false, "by force": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -27,7 +26,7 @@ func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 					<-m.WorkContext().Done()
 					late, ok := m.Track("late")
 					require.True(t, ok)
-					late() // at once, and yet nobody knows whether it was done in full
+					late() // at once, but the work may not have been finished
 					return nil
 				})
 				m.Begin(nil)
@@ -48,112 +47,8 @@ func TestWorkThatIsLetInAfterTheEndOfWorkContextIsCutOff(t *testing.T) {
 	}
 }
 
-// Errors are the program's own code: what they do must not keep the shutdown from
-// its end.
-func TestAnErrorMayDoAnything(t *testing.T) {
-	for name, test := range map[string]struct {
-		err  func(m *Manager) error
-		exit int
-	}{
-		"Error calls the Manager":      {func(m *Manager) error { return funcError{func() string { return fmt.Sprint(m.Report().Phase) }} }, 1},
-		"Error forces the end":         {func(m *Manager) error { return funcError{func() string { m.Force(nil); return "x" }} }, 1},
-		"Error blocks":                 {func(*Manager) error { return funcError{func() string { time.Sleep(time.Hour); return "x" }} }, 1},
-		"Error panics":                 {func(*Manager) error { return funcError{nil} }, 1},
-		"Unwrap panics on a typed nil": {func(*Manager) error { var e *wrapping; return e }, 1},
-	} {
-		for kind, start := range map[string]func(m *Manager, err error){
-			"worker":     func(m *Manager, err error) { m.Go("w", func(ctx context.Context) error { <-ctx.Done(); return err }) },
-			"hook":       func(m *Manager, err error) { m.On(Drain, "h", func(context.Context) error { return err }) },
-			"close hook": func(m *Manager, err error) { m.On(Close, "h", func(context.Context) error { return err }) },
-			"cause":      func(m *Manager, err error) { m.Begin(err) },
-			"force":      func(m *Manager, err error) { m.Force(err) },
-			"job":        func(m *Manager, err error) { m.Job("j", func(ctx context.Context) error { <-ctx.Done(); return err }) },
-		} {
-			if kind == "job" && name == "Error blocks" {
-				continue // its text is made when the job returns, on its own goroutine
-			}
-			t.Run(name+", "+kind, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(&testlog.Buffer{}, nil))})
-					require.NoError(t, err)
-					closed := false
-					m.On(Close, "db", func(context.Context) error { closed = true; return nil })
-					start(m, test.err(m))
-					began := time.Now()
-					m.Begin(nil)
-					err = m.Wait()
-					require.LessOrEqual(t, time.Since(began), 27*time.Second)
-					require.True(t, closed)
-					require.Error(t, err)
-					time.Sleep(100 * time.Hour)
-				})
-			})
-		}
-	}
-}
-
-type funcError struct{ text func() string }
-
-func (e funcError) Error() string { return e.text() }
-
-type wrapping struct{ inner error }
-
-func (*wrapping) Error() string   { return "wrapping" }
-func (w *wrapping) Unwrap() error { return w.inner }
-
-func TestCancellationsAreToldFromOtherErrors(t *testing.T) {
-	cause := errors.New("disk full")
-	other := errors.New("other")
-	for name, test := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"context.Canceled":        {context.Canceled, true},
-		"the cause":               {cause, true},
-		"wrapped":                 {fmt.Errorf("row 17: %w", context.Canceled), true},
-		"joined":                  {errors.Join(context.Canceled, fmt.Errorf("x: %w", cause)), true},
-		"joined with another":     {errors.Join(context.Canceled, other), false},
-		"two verbs, and another":  {fmt.Errorf("%w: %w", other, context.Canceled), false},
-		"another":                 {other, false},
-		"deadline exceeded":       {context.DeadlineExceeded, false},
-		"says that it is":         {claims{}, false},
-		"cannot be compared":      {uncomparable{"x"}, false},
-		"wraps nothing":           {hollow{}, false},
-		"wraps an empty list":     {hollowList{}, false},
-		"wraps a list with a nil": {listWithNil{}, false},
-	} {
-		require.Equal(t, test.want, isCancellation(test.err, cause), name)
-	}
-	require.True(t, isCancellation(SignalError{}, SignalError{}))
-	require.False(t, isCancellation(uncomparable{"x"}, uncomparable{"x"}), "and no panic")
-}
-
-type claims struct{}
-
-func (claims) Error() string        { return "rpc error: code = Canceled" }
-func (claims) Is(target error) bool { return target == context.Canceled }
-
-type uncomparable []string
-
-func (uncomparable) Error() string { return "x" }
-
-type hollow struct{}
-
-func (hollow) Error() string { return "x" }
-func (hollow) Unwrap() error { return nil }
-
-type hollowList struct{}
-
-func (hollowList) Error() string   { return "x" }
-func (hollowList) Unwrap() []error { return nil }
-
-type listWithNil struct{}
-
-func (listWithNil) Error() string   { return "x" }
-func (listWithNil) Unwrap() []error { return []error{context.Canceled, nil} }
-
-// A Report that is asked for in this very moment knows when it was, or nothing.
-func TestAReportThatNamesWhatWasCutOffKnowsWhen(t *testing.T) {
+// A Report that is taken at the moment of the cut has both CutOff and CutOffAt, or neither.
+func TestAReportThatListsCutOffTasksSaysWhenTheyWereCutOff(t *testing.T) {
 	for range 20 {
 		m, err := New(Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)

@@ -53,7 +53,7 @@ func TestSetDefaultPanicsOnceTheDefaultIsInUse(t *testing.T) {
 	require.NoError(t, err)
 	require.Panics(t, func() { SetDefault(nil) })
 	SetDefault(m)
-	SetDefault(m) // nobody has used it yet
+	SetDefault(m) // not used yet
 	_ = Default()
 	require.Panics(t, func() { SetDefault(m) })
 }

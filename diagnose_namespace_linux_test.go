@@ -18,11 +18,10 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// Each set-up runs in a PID namespace of its own, as in a container. What is
-// found is held against what happens: PID 1 gets SIGTERM, and the clean-up runs
-// or does not.
+// Each command runs in a PID namespace of its own, as in a container. The findings of New are
+// compared with what happens: PID 1 gets SIGTERM, and the Close hook runs or does not.
 
-func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
+func TestAStartThatKeepsSignalsFromArrivingIsReported(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		command []string
@@ -37,7 +36,7 @@ func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
 		"nested":                  {sh(`sh -c '"$APP"; true'; true`), `; nor does sh -c "$APP"; true below that pass it on`},
 		"shell form of a script":  {sh(`./start.sh; true`), "; nor does /bin/sh ./start.sh below that pass it on"},
 		"a package runner":        {[]string{"./npm", "start", "--", "sh", "-c", `"$APP"; true`}, "PID 1 is ./npm start"},
-		"a trap that comes late":  {sh(`"$APP" & pid=$!; sleep 1000; trap 'kill -TERM $pid' TERM; wait $pid`), ", which does not pass SIGTERM on while it runs "},
+		"a trap that is set late": {sh(`"$APP" & pid=$!; sleep 1000; trap 'kill -TERM $pid' TERM; wait $pid`), ", which does not pass SIGTERM on while it runs "},
 		"two commands, no trap":   {sh(`"$APP" & sleep 1000 & ` + awaitExec("sleep") + `; wait`), "..., which does not pass SIGTERM on: end"},
 		"go run":                  {[]string{"go", "run", "main.go"}, "PID 1 is go run main.go, which does not pass SIGTERM on: build the program"},
 		"flock":                   {[]string{"flock", "lock", "./exec.sh"}, "PID 1 is flock lock ./exec.sh, which does not pass SIGTERM on: start the program itself"},
@@ -59,43 +58,43 @@ func TestSignalsThatDoNotArriveAreFound(t *testing.T) {
 			p.log.await("level=WARN msg=\"shutdown: PID 1 is ")
 
 			p.send(syscall.SIGTERM)
-			nothing := cleanUp + 500*time.Millisecond // happens, for as long as one waits
+			wait := cleanUp + 500*time.Millisecond // the Close hook would have run by then
 			if strings.Contains(test.want, "below it") {
-				nothing = patience // it is killed, and may have been told before: tini -g does
+				wait = patience // until it is killed; with tini -g it may get SIGTERM before
 			}
 			select {
 			case <-p.ended:
-				require.NotContains(t, p.events(), "cleaned up", "what was found is not so")
-			case <-time.After(nothing):
+				require.NotContains(t, p.events(), "cleaned up", "the finding is wrong")
+			case <-time.After(wait):
 				require.NotContains(t, test.want, "below it")
-				require.Empty(t, p.events(), "what was found is not so")
-				_ = p.cmd.Process.Kill() // a runner may be about to end
+				require.Empty(t, p.events(), "the finding is wrong")
+				_ = p.cmd.Process.Kill() // a package runner may be about to end
 				<-p.ended
 			}
 		})
 	}
 }
 
-func TestSignalsThatArriveAreNoFinding(t *testing.T) {
+func TestAStartThatDeliversSignalsIsNotReported(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string][]string{
-		"exec form":              {"./app"},
-		"script with exec":       {"./exec.sh"},
-		"shell form with exec":   sh(`exec "$APP"`),
-		"nested, with exec":      sh(`exec sh -c 'exec "$APP"'`),
-		"bash execs by itself":   {"bash", "-c", `"$APP"`},
-		"tini":                   {"tini", "--", "./app"},
-		"tini -g":                {"tini", "-g", "--", "./app"},
-		"docker --init":          {"./docker-init", "--", "./app"},
-		"dumb-init":              {"dumb-init", "./app"},
-		"dumb-init -c":           {"dumb-init", "-c", "./app"},
-		"catatonit":              {"catatonit", "./app"},
-		"tini, script and exec":  {"tini", "./exec.sh"},
-		"npm and exec":           {"./npm", "start", "--", "sh", "-c", `exec "$APP"`},
-		"trap":                   {"./trap.sh"},
-		"a trap that comes late": {"./trap2.sh"},
-		"tini and trap":          {"tini", "./trap2.sh"},
-		"timeout":                {"timeout", "1h", "./app"},
+		"exec form":               {"./app"},
+		"script with exec":        {"./exec.sh"},
+		"shell form with exec":    sh(`exec "$APP"`),
+		"nested, with exec":       sh(`exec sh -c 'exec "$APP"'`),
+		"bash execs by itself":    {"bash", "-c", `"$APP"`},
+		"tini":                    {"tini", "--", "./app"},
+		"tini -g":                 {"tini", "-g", "--", "./app"},
+		"docker --init":           {"./docker-init", "--", "./app"},
+		"dumb-init":               {"dumb-init", "./app"},
+		"dumb-init -c":            {"dumb-init", "-c", "./app"},
+		"catatonit":               {"catatonit", "./app"},
+		"tini, script and exec":   {"tini", "./exec.sh"},
+		"npm and exec":            {"./npm", "start", "--", "sh", "-c", `exec "$APP"`},
+		"trap":                    {"./trap.sh"},
+		"a trap that is set late": {"./trap2.sh"},
+		"tini and trap":           {"tini", "./trap2.sh"},
+		"timeout":                 {"timeout", "1h", "./app"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,13 +103,13 @@ func TestSignalsThatArriveAreNoFinding(t *testing.T) {
 			require.Empty(t, p.findings())
 			p.send(syscall.SIGTERM)
 			p.requireExit(0)
-			require.Equal(t, []string{"told", "cleaned up"}, p.events())
+			require.Equal(t, []string{"got SIGTERM", "cleaned up"}, p.events())
 			require.Empty(t, p.warnings())
 		})
 	}
 }
 
-func TestASignalThatIsIgnoredFromTheStartIsFound(t *testing.T) {
+func TestASignalIgnoredFromTheStartIsReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose HUP", sh(`trap '' HUP; exec "$APP"`))
 	p.out.await("ready")
@@ -126,7 +125,7 @@ func TestASignalThatIsIgnoredFromTheStartIsFound(t *testing.T) {
 	p.requireExit(0)
 }
 
-func TestATimeoutWithoutAMarginIsFound(t *testing.T) {
+func TestATimeoutWithoutAMarginIsReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose a margin", []string{"./app"})
 	p.out.await("ready")
@@ -136,8 +135,8 @@ func TestATimeoutWithoutAMarginIsFound(t *testing.T) {
 	p.requireExit(0)
 }
 
-// Here it is not PID 1 that is signalled, or not PID 1 alone, or nobody will.
-func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
+// Here the signal does not go to PID 1, or not to PID 1 alone, or there is none.
+func TestNothingIsReportedUnderASupervisorOrACIRunner(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string][]string{
 		"s6":                      {"s6-svscan", "services"},
@@ -154,7 +153,7 @@ func TestWhereSignalsTakeAnotherWayNothingIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatDockerExecStartsIsNotAskedAboutItsShell(t *testing.T) {
+func TestTheShellOfDockerExecIsNotReported(t *testing.T) {
 	t.Parallel()
 	container := inNamespace(t, "diagnose", []string{"./start.sh"})
 	container.out.await("ready")
@@ -163,14 +162,14 @@ func TestWhatDockerExecStartsIsNotAskedAboutItsShell(t *testing.T) {
 		cmd.Args = append([]string{"sh", "-c", `exec nsenter --target "$0" --pid --mount "$@"`, strconv.Itoa(container.cmd.Process.Pid)}, cmd.Args[4:]...)
 		cmd.SysProcAttr = nil
 	})
-	t.Cleanup(func() { _ = container.cmd.Process.Kill() }) // the whole of it, before p is waited for
+	t.Cleanup(func() { _ = container.cmd.Process.Kill() }) // ends the whole namespace before p is waited for
 	p.out.await("ready")
 	require.Empty(t, p.findings())
 }
 
-// A development container's PID 1 may be a shell that only waits. What docker
-// exec leaves in the background there is its child, and none of its doing.
-func TestWhatDockerExecLeavesToAShellIsNotAskedAboutIt(t *testing.T) {
+// PID 1 of a development container may be a shell that only waits. A process that docker exec
+// leaves in the background becomes its child, but the shell has not started it.
+func TestPID1IsNotReportedForAProcessThatDockerExecLeftToIt(t *testing.T) {
 	t.Parallel()
 	container := inNamespace(t, "diagnose", []string{"./start.sh"})
 	container.out.await("ready")
@@ -179,20 +178,20 @@ func TestWhatDockerExecLeavesToAShellIsNotAskedAboutIt(t *testing.T) {
 		cmd.Args = []string{"sh", "-c", `exec nsenter --target "$0" --pid --mount setsid --fork "$APP"`, strconv.Itoa(container.cmd.Process.Pid)}
 		cmd.SysProcAttr = nil
 	})
-	t.Cleanup(func() { _ = container.cmd.Process.Kill() }) // the whole of it, before p is waited for
+	t.Cleanup(func() { _ = container.cmd.Process.Kill() }) // ends the whole namespace before p is waited for
 	p.out.await("ready")
 	require.Empty(t, p.findings())
 }
 
 // A shell may start the program first, and set its trap a moment later.
-func TestAShellThatHasNotCaughtTermYetIsNotAccused(t *testing.T) {
+func TestAShellThatMaySetItsTrapLaterIsNotReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose at once", []string{"./trap3.sh"})
 	p.out.await("ready")
 	require.Empty(t, p.findings())
 }
 
-func TestATerminalIsNotAccused(t *testing.T) {
+func TestAnInteractiveShellIsNotReported(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string][]string{
 		"docker run -it":        {"bash", "--norc", "-i"},
@@ -217,14 +216,14 @@ func TestATerminalIsNotAccused(t *testing.T) {
 			require.NoError(t, err)
 			p.out.await("ready")
 			require.Empty(t, p.findings())
-			_, err = terminal.Write([]byte{3}) // Ctrl-C is what arrives
+			_, err = terminal.Write([]byte{3}) // Ctrl-C, which does arrive
 			require.NoError(t, err)
 			p.awaitEvent("cleaned up")
 		})
 	}
 }
 
-func TestInATestNothingIsFound(t *testing.T) {
+func TestNothingIsReportedInATest(t *testing.T) {
 	log := &testlog.Buffer{}
 	m, err := shutdown.New(shutdown.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
@@ -233,7 +232,7 @@ func TestInATestNothingIsFound(t *testing.T) {
 	require.Empty(t, warnings(log.String()))
 }
 
-func TestAProcThatHidesOthersIsNoError(t *testing.T) {
+func TestNothingIsReportedIfProcHidesOtherProcesses(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose as nobody", []string{"./start.sh"})
 	p.out.await("ready")
@@ -247,12 +246,13 @@ func TestAProcThatHidesOthersIsNoError(t *testing.T) {
 	require.Empty(t, p.warnings())
 }
 
-// awaitExec is for a shell whose child in the background is still the shell.
+// awaitExec is shell code that waits until the child in the background has called exec. Before
+// that it is still the shell.
 func awaitExec(name string) string {
 	return `until read -r comm <"/proc/$!/comm" && [ "$comm" = ` + name + ` ]; do :; done`
 }
 
-func TestAChildThatPID1WasGivenIsFound(t *testing.T) {
+func TestAnInheritedChildOfPID1IsReported(t *testing.T) {
 	t.Parallel()
 	p := inNamespace(t, "diagnose", sh(`sleep 1000 & `+awaitExec("sleep")+`; exec "$APP"`))
 	p.out.await("ready")
@@ -265,15 +265,15 @@ func TestAChildThatPID1WasGivenIsFound(t *testing.T) {
 
 	p = inNamespace(t, "diagnose", []string{"bash", "-c", `exec > >(cat); ` + awaitExec("cat") + `; exec "$APP"`})
 	p.out.await("ready")
-	require.Empty(t, p.findings(), "that one is to go on as long as there is output")
+	require.Empty(t, p.findings(), "it reads the output of the program, so it has to end after it")
 }
 
-func TestPID1ThatDoesNotReapIsToldSo(t *testing.T) {
+func TestAPID1ThatDoesNotReapItsChildrenIsReported(t *testing.T) {
 	t.Parallel()
 	const want = "this program is PID 1 and does not reap its children: sleep (pid "
 	p := inNamespace(t, "diagnose with an orphan", []string{"./app"})
 	p.out.await("ready")
-	require.NotContains(t, p.log.String(), want, "New looked before that")
+	require.NotContains(t, p.log.String(), want, "New has looked before the child ended")
 	p.send(syscall.SIGTERM)
 	p.requireExit(0)
 	require.Contains(t, p.log.String(), want, "at the end")

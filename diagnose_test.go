@@ -36,10 +36,10 @@ func TestASignalOfTheTableThatWasIgnoredAtTheStartIsLogged(t *testing.T) {
 
 type ignoring struct {
 	fakeSignals
-	those []os.Signal
+	list []os.Signal
 }
 
-func (i *ignoring) ignored(sig os.Signal) bool { return slices.Contains(i.those, sig) }
+func (i *ignoring) ignored(sig os.Signal) bool { return slices.Contains(i.list, sig) }
 
 // requireLogged returns the findings that New has logged.
 func requireLogged(t *testing.T, cfg Config, e env) (findings []string) {
@@ -53,14 +53,14 @@ func requireLogged(t *testing.T, cfg Config, e env) (findings []string) {
 	settled(t, m)
 	for line := range strings.Lines(log.String()) {
 		_, msg, warned := strings.Cut(strings.TrimSpace(line), "level=WARN msg=")
-		if warned && !strings.Contains(msg, ": using ") && !strings.Contains(msg, "the process was not scheduled for a while") { // no findings
+		if warned && !strings.Contains(msg, ": using ") && !strings.Contains(msg, "the process was not scheduled for a while") { // these are not findings
 			findings = append(findings, msg)
 		}
 	}
 	return findings
 }
 
-func TestWithoutTermInTheTableNobodyIsAskedWhoPassesItOn(t *testing.T) {
+func TestParentProcessesAreCheckedOnlyIfSIGTERMIsInTheTable(t *testing.T) {
 	const status = "Name:\tx\nState:\tS (sleeping)\nPid:\t%d\nPPid:\t%d\nSigIgn:\t0\nSigCgt:\t0\n"
 	for want, table := range map[int]map[os.Signal]Action{
 		0: {syscall.SIGHUP: Graceful},

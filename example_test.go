@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/gracefulgo/shutdown"
 )
@@ -98,4 +99,30 @@ func ExampleConfig_signals() {
 	})
 	fmt.Println(m, err)
 	// Output: <nil> shutdown: Config.Signals: SIGKILL cannot be caught by any program
+}
+
+func ExampleManager_Job() {
+	m, _ := shutdown.New(quiet)
+	m.Job("import", func(context.Context) error {
+		return errors.New("row 17: bad date")
+	})
+	err := m.Wait() // returns when the last job has
+	fmt.Println(err)
+	fmt.Println(shutdown.ExitCode(err))
+	// Output:
+	// shutdown: job "import": row 17: bad date
+	// 1
+}
+
+func ExampleBestEffort() {
+	m, _ := shutdown.New(quiet)
+	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
+	m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, func(context.Context) error {
+		return errors.New("collector: connection refused")
+	}))
+	m.Begin(nil) // in a program: a signal
+	fmt.Println(shutdown.ExitCode(m.Wait()))
+	// Output:
+	// close the database
+	// 0
 }

@@ -12,20 +12,20 @@ func NewInPod(cfg Config, path string) (*Manager, error) {
 	return newManager(cfg, e)
 }
 
-// AwaitRecord waits until m knows what the record says and has written its own.
-// LastRun does not wait for a disk, or a machine, that is as slow as it likes.
+// AwaitRecord waits until m has read the record of the last run and has written its own.
+// LastRun waits for at most 250 ms.
 func AwaitRecord(m *Manager) {
 	for m.message.Saving() || m.record != nil && m.record.Saving() {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// AwaitLog waits until what m has to log is written. At the end of a shutdown m
-// waits 100 ms for a log that is late, or less.
+// AwaitLog waits until all log lines of m are written. At the end of a shutdown m waits for at
+// most 100 ms.
 func AwaitLog(m *Manager) { m.log.Flush(time.Minute) }
 
-// NewOverwriting is New on a disk that has nothing atomic about it: a record is
-// overwritten in place, piece by piece, as a slow disk does.
+// NewOverwriting is New with a record that is overwritten in place, slowly and piece by piece,
+// and not replaced atomically.
 func NewOverwriting(cfg Config) (*Manager, error) {
 	e := processEnv()
 	e.postmortem.Disk.Write = func(path string, text []byte) error {

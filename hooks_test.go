@@ -14,7 +14,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-func TestRemoveTakesAHookOutAgain(t *testing.T) {
+func TestRemoveUnregistersAHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		var d diary
@@ -29,7 +29,7 @@ func TestRemoveTakesAHookOutAgain(t *testing.T) {
 	})
 }
 
-func TestOnPanicsOnNonsense(t *testing.T) {
+func TestOnPanicsOnInvalidArguments(t *testing.T) {
 	m, _ := newManager(t, shutdown.Config{})
 	nothing := func(context.Context) error { return nil }
 	for _, p := range []shutdown.Phase{shutdown.Running, shutdown.Done, -1, 17} {
@@ -68,7 +68,7 @@ func TestAHookForAPhaseThatIsOverRunsAtOnceAndIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestAHookThatComesAfterTheEndStillRuns(t *testing.T) {
+func TestAHookRegisteredAfterTheEndStillRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(nil)
@@ -89,7 +89,7 @@ func TestAHookThatComesAfterTheEndStillRuns(t *testing.T) {
 	})
 }
 
-func TestACloseHookHasAllThatIsLeftLessAFloorForThoseAfterIt(t *testing.T) {
+func TestACloseHookHasTheTimeLeftLessAMinimumForEachHookAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		var ends []time.Duration
@@ -104,14 +104,15 @@ func TestACloseHookHasAllThatIsLeftLessAFloorForThoseAfterIt(t *testing.T) {
 		}
 		m.Begin(nil)
 		require.NoError(t, m.Wait())
-		// 26.98 s less 3 floors, each less its moment to return.
+		// 26.98 s, less 500 ms for each of the 3 hooks after it, less the second that it has to
+		// return after the end of its context.
 		require.Equal(t, 25480*time.Millisecond-time.Second, ends[0])
 		require.Less(t, 400*time.Millisecond, ends[1])
 		require.Less(t, m.Report().Took, 27*time.Second)
 	})
 }
 
-func TestManyHangingCloseHooksShareWhatThereIs(t *testing.T) {
+func TestManyHangingCloseHooksShareTheTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		release := make(chan struct{})
@@ -127,11 +128,11 @@ func TestManyHangingCloseHooksShareWhatThereIs(t *testing.T) {
 	})
 }
 
-func TestAHookThatUnwindsWhenItsContextEndsIsNotAbandoned(t *testing.T) {
+func TestAHookThatReturnsSoonAfterItsContextEndsIsNotAbandoned(t *testing.T) {
 	for _, p := range []shutdown.Phase{shutdown.Leave, shutdown.Drain, shutdown.Close} {
 		synctest.Test(t, func(t *testing.T) {
 			m, _ := newManager(t, shutdown.Config{})
-			m.On(p, "polite", func(ctx context.Context) error {
+			m.On(p, "returns late", func(ctx context.Context) error {
 				<-ctx.Done()
 				time.Sleep(900 * time.Millisecond)
 				return context.Cause(ctx)
@@ -147,7 +148,7 @@ func TestAHookThatUnwindsWhenItsContextEndsIsNotAbandoned(t *testing.T) {
 	}
 }
 
-func TestAPanicWithAnErrorIsThatError(t *testing.T) {
+func TestAPanicWithAnErrorWrapsThatError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		boom := errors.New("boom")
@@ -162,8 +163,7 @@ func TestAPanicWithAnErrorIsThatError(t *testing.T) {
 	})
 }
 
-// The end of Close and the registration of a hook meet at every possible
-// moment: none may be lost, none may run twice.
+// Hooks are registered while Close ends. None may be lost, and none may run twice.
 func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 	for range 300 {
 		m, _ := newManager(t, shutdown.Config{})
@@ -184,7 +184,7 @@ func TestHooksThatRaceWithTheEndRunExactlyOnce(t *testing.T) {
 	}
 }
 
-func TestAHookThatForceAbandonsIsNoTimeout(t *testing.T) {
+func TestAHookAbandonedByForceIsNotATimeout(t *testing.T) {
 	for name, force := range map[string]bool{"forced": true, "timed out": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -203,4 +203,15 @@ func TestAHookThatForceAbandonsIsNoTimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+type closer struct{ err error }
+
+func (c closer) Close() error { return c.err }
+
+func TestCloserClosesAndReportsTheError(t *testing.T) {
+	boom := errors.New("boom")
+	require.NoError(t, shutdown.Closer(closer{})(t.Context()))
+	require.ErrorIs(t, shutdown.Closer(closer{boom})(t.Context()), boom)
+	require.Error(t, shutdown.Closer(nil)(t.Context()))
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the root module makes its users require: all else that is heavier has a
-// module of its own.
-func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
+// Packages with heavier dependencies are modules of their own, so that users of the root do
+// not require them.
+func TestTheRootModuleRequiresOnlyAllowedModules(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./...").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	may := map[string]bool{"github.com/gracefulgo/shutdown": true, "golang.org/x/sync": true, "golang.org/x/sys": true}
@@ -21,8 +21,8 @@ func TestThePackagesNeedOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// A room imports only rooms below it. The public packages know the root, and of each
-// other only the servers know the listener; the root knows none of them.
+// A package imports only packages below it. The root imports no public package. Of the public
+// packages, only the servers import another one, the listener.
 func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
@@ -59,21 +59,50 @@ func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 	}
 }
 
-// The files of the root and how long they may be: one Manager, and a file for each of
-// its nouns.
-func TestTheRootPackageStaysSmall(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+// The program is built outside of the workspace and requires only the root module.
+func TestAProgramThatImportsTheRootRequiresFewModules(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
 	require.NoError(t, err)
-	names := []string{"shutdown.go", "hooks.go", "tracker.go", "workers.go", "signals.go", "report.go", "report_text.go", "report_log.go", "report_record.go", "default.go", "doc.go"}
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(f)
-		require.NoError(t, err)
-		require.LessOrEqual(t, strings.Count(string(text), "\n"), 300, "%s: lines", f)
-		if f != "signals_unix.go" && f != "signals_other.go" {
-			require.Contains(t, names, f)
-		}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
+	write("go.mod", "module example.com/consumer\n\ngo 1.25.0\n\nrequire github.com/gracefulgo/shutdown v0.0.0\n\nreplace github.com/gracefulgo/shutdown => "+here+"\n")
+	sums, err := os.ReadFile("go.sum") // so that modules in the module cache need no network
+	require.NoError(t, err)
+	write("go.sum", string(sums))
+	write("main.go", `package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/httpserver"
+)
+
+func main() {
+	if _, err := httpserver.Start(shutdown.Default(), &http.Server{Addr: "127.0.0.1:0"}); err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(shutdown.ExitCode(shutdown.Wait()))
+}
+`)
+	run := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	run("build", "-o", filepath.Join(dir, "consumer"), ".")
+	modules := run("list", "-m", "all")
+	require.Contains(t, modules, "github.com/gracefulgo/shutdown")
+	for _, heavy := range []string{"google.golang.org/", "grpc", "etcd", "consul", "kratos", "prometheus"} {
+		require.NotContains(t, modules, heavy)
+	}
+	require.LessOrEqual(t, len(strings.Split(strings.TrimSpace(modules), "\n")), 15, "%s", modules)
 }

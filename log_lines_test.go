@@ -26,11 +26,10 @@ import (
 	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
-// maxLine is what no log line is longer than.
+// maxLine bounds the length of a log line.
 const maxLine = 8 << 10
 
-// A logCheck is a handler that passes each line on to one for text and one for
-// JSON, and checks what machines rely on.
+// A logCheck writes each line as text and as JSON, and checks its attributes.
 type logCheck struct {
 	mu         sync.Mutex
 	text, json bytes.Buffer
@@ -51,8 +50,8 @@ func (c *logCheck) Handle(ctx context.Context, r slog.Record) error {
 	)
 }
 
-// check is rule 21: a string, a bool, an integer, a time, or seconds as a number
-// under a name that says so.
+// check allows strings, bools, integers, times, and numbers of seconds under a name that ends
+// in _seconds.
 func (c *logCheck) check(msg string, a slog.Attr) {
 	v := a.Value.Resolve()
 	switch v.Kind() {
@@ -81,12 +80,12 @@ func (c *logCheck) lines(t *testing.T) (lines []map[string]any) {
 	return lines
 }
 
-// panics is the signal whose Action does. Nobody sends it.
+// panics is the signal whose Action panics. It is passed to Manager.Signal and never sent.
 const panics = syscall.SIGALRM
 
 var oneOfMany = regexp.MustCompile(`\b1 (tasks|connections|hooks|processes|lines|goroutines)\b`)
 
-// Each is a whole run of a program.
+// Each is a run of a program from its start to its end.
 var loggedRuns = map[string]struct {
 	errors int // ERROR lines before the last: one for each cause
 	run    func(t *testing.T, m *shutdown.Manager)
@@ -137,7 +136,7 @@ var loggedRuns = map[string]struct {
 		require.InDelta(t, 60, stacks[0]["goroutines"], 0, "equal stacks are one line, and what is stuck comes first: %v", stacks[0])
 		require.Contains(t, stacks[0]["stack"], "hungHandlers")
 	}},
-	"work that is let in too late": {errors: 1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
+	"work that is admitted too late": {errors: 1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
 		m.On(shutdown.Drain, "server", func(context.Context) error {
 			<-m.WorkContext().Done()
 			done, _ := m.Track("late")
@@ -146,7 +145,7 @@ var loggedRuns = map[string]struct {
 		})
 		m.Begin(nil)
 	}},
-	"text from elsewhere": {errors: -1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
+	"hostile text": {errors: -1, result: "timed out", run: func(_ *testing.T, m *shutdown.Manager) {
 		hostile := strings.Repeat("\"\\\x00\xff\n\u202e\u2028 ü", 3_000)
 		for i := range 500 {
 			_, _ = m.Track(fmt.Sprint(i) + hostile[:3000])
@@ -185,7 +184,7 @@ func hungHandlers(t *testing.T, m *shutdown.Manager) {
 	m.Begin(nil)
 }
 
-func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
+func TestEveryLogLineIsReadableForOperatorsAndMachines(t *testing.T) {
 	for name, test := range loggedRuns {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -234,8 +233,8 @@ func TestEveryLogLineIsForAnOperatorAndForAMachine(t *testing.T) {
 	}
 }
 
-// requireSameNames checks that what stands in the last line and in the JSON of
-// the Report has the same name and unit in both.
+// requireSameNames requires that attributes of the last line have the same name and unit in the
+// JSON of the Report.
 func requireSameNames(t *testing.T, m *shutdown.Manager, last map[string]any) {
 	t.Helper()
 	text, err := json.Marshal(m.Report())
@@ -244,9 +243,9 @@ func requireSameNames(t *testing.T, m *shutdown.Manager, last map[string]any) {
 	require.NoError(t, json.Unmarshal(text, &report))
 	logged, ok := last["report"].(map[string]any)
 	require.True(t, ok)
-	words := map[string]bool{"leave": true, "drain": true, "close": true, "workers": true} // what JSON has as steps
+	asSteps := map[string]bool{"leave": true, "drain": true, "close": true, "workers": true} // in JSON
 	for name, value := range logged {
-		if words[name] {
+		if asSteps[name] {
 			continue
 		}
 		require.Contains(t, report, name)

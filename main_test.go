@@ -18,20 +18,20 @@ import (
 const childEnv = "SHUTDOWN_TEST_CHILD"
 
 // childScenarios are the main programs of tests that need a process of their
-// own. Each ends the process itself.
+// own. Each ends its process itself.
 var childScenarios = map[string]func(){}
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(childEnv)
 	if name == "" {
-		// Under nohup, or in the background of a script, the tests' children
-		// would inherit what is ignored; what is caught they do not.
+		// Children would inherit signals that are ignored, as they are under nohup and in
+		// the background of a script. They do not inherit signals that are caught.
 		for _, sig := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
 			if signal.Ignored(sig) {
 				signal.Notify(make(chan os.Signal, 1), sig)
 			}
 		}
-		time.Local = time.UTC                                // in which tests read times from a log
+		time.Local = time.UTC                                // because tests compare times in the log
 		goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) // which exits
 	}
 	scenario, ok := childScenarios[name]

@@ -22,15 +22,14 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// scripts are beside each set-up, whose command may use $APP, this test binary.
+// scripts are written into the directory of each child. $APP is this test binary.
 var scripts = map[string]string{
 	"start.sh": "#!/bin/sh\n\"$APP\"\necho done\n",
 	"exec.sh":  "#!/bin/sh\nexec \"$APP\"\n",
-	// Two ways to do it right without exec. The second starts first, and only
-	// then has its handler.
+	// Two correct ways without exec. The second starts the program before it sets its trap.
 	"trap.sh":  "#!/bin/sh\ntrap 'kill -TERM $pid' TERM\n\"$APP\" & pid=$!\nwait $pid\nwait $pid\n",
 	"trap2.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
-	// This one takes its time.
+	// This one sets its trap after a while.
 	"trap3.sh": "#!/bin/sh\n\"$APP\" & pid=$!\ni=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done\ntrap 'kill -TERM $pid' TERM\nwait $pid\nwait $pid\n",
 	"main.go":  "package main\nimport (\"os\"; \"syscall\")\nfunc main() { panic(syscall.Exec(os.Getenv(\"APP\"), []string{\"app\"}, os.Environ())) }\n",
 	"run":      "#!/bin/sh\nexec 2>&1\nexec \"$APP\"\n",
@@ -38,7 +37,7 @@ var scripts = map[string]string{
 
 func sh(script string) []string { return []string{"sh", "-c", script} }
 
-// inNamespace starts command as PID 1.
+// inNamespace starts command as PID 1 of a new PID namespace, with a /proc of its own.
 func inNamespace(t testing.TB, scenario string, command []string, change ...func(*exec.Cmd)) *process {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -63,7 +62,7 @@ func inNamespace(t testing.TB, scenario string, command []string, change ...func
 		cache, err := goCache()
 		require.NoError(t, err)
 		cmd.Env = append(cmd.Env, "APP="+app, "EVENTS="+cmd.Dir, "HOME="+os.Getenv("HOME"), "GOFLAGS=-mod=mod", "GOCACHE="+cache)
-		if slices.Contains(command, "go") { // to build takes as long as it likes; what was built is kept
+		if slices.Contains(command, "go") { // now, because a build may take long; the next one uses the cache
 			warm := exec.Command("go", "run", "main.go")
 			warm.Dir, warm.Env = cmd.Dir, append(slices.Clone(cmd.Env), "APP=/bin/true")
 			out, err := warm.CombinedOutput()
@@ -89,7 +88,7 @@ func (p *process) findings() (found []string) {
 	return found
 }
 
-// findingWriter says what New warns of.
+// A findingWriter is given the log, and prints the warnings in it to stdout.
 type findingWriter struct{}
 
 func (findingWriter) Write(line []byte) (int, error) {
@@ -102,7 +101,7 @@ func (findingWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// cleanUpEnv is how long a child needs to end, if that is not cleanUp.
+// cleanUp is how long the Close hook of a child takes, unless cleanUpEnv says otherwise.
 const (
 	cleanUpEnv = "SHUTDOWN_TEST_CLEAN_UP"
 	cleanUp    = 300 * time.Millisecond
@@ -112,7 +111,7 @@ func init() {
 	for name, before := range map[string]func(){
 		"diagnose":                         awaitAncestors,
 		"diagnose as nobody":               func() { awaitAncestors(); becomeNobody() },
-		"diagnose with a child of its own": func() { must(itsChild.Start()) },
+		"diagnose with a child of its own": func() { must(ownChild.Start()) },
 		"diagnose with an orphan":          func() {},
 		"diagnose at once":                 func() {},
 		"diagnose HUP":                     awaitAncestors,
@@ -137,9 +136,9 @@ func init() {
 				orphan()
 			}
 			shutdown.AwaitLog(m)
-			m.On(shutdown.Leave, "told", func(context.Context) error {
+			m.On(shutdown.Leave, "got SIGTERM", func(context.Context) error {
 				must(os.Chdir(os.Getenv("EVENTS")))
-				record("told")
+				record("got SIGTERM")
 				return nil
 			})
 			m.On(shutdown.Close, "clean up", func(context.Context) error {
@@ -161,16 +160,16 @@ func init() {
 	}
 }
 
-// itsChild is not collected, and with it what the runtime knows of the child.
-var itsChild = exec.Command("sleep", "1000")
+// ownChild is never garbage collected. With it the pidfd would go by which New knows the child.
+var ownChild = exec.Command("sleep", "1000")
 
-// awaitAncestors waits until whoever is above us waits: a shell that runs is not
-// accused.
+// awaitAncestors waits until all processes above this one are asleep, because New does not
+// report a shell that is running.
 func awaitAncestors() {
 	for pid := os.Getppid(); pid > 0; {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err != nil {
-			return // it has gone
+			return // it has ended
 		}
 		status := string(text)
 		if !strings.Contains(status, "State:\tS") {
@@ -184,15 +183,15 @@ func awaitAncestors() {
 	}
 }
 
-// becomeNobody leaves root's groups, too: a /proc with hidepid shows them all.
+// becomeNobody gives up root's groups too: to them a /proc with hidepid shows all processes.
 func becomeNobody() {
 	must(syscall.Setgroups(nil))
 	must(syscall.Setgid(65534))
 	must(syscall.Setuid(65534))
 }
 
-// standIn is a program that passes SIGTERM on to the command behind its --, and
-// waits for it: npm does, with any of its versions from 6 on.
+// standIn passes SIGTERM on to the command after its --, and waits for it, as npm does from
+// version 6 on.
 func standIn() {
 	args := os.Args
 	for args[0] != "--" {
@@ -208,7 +207,7 @@ func standIn() {
 	os.Exit(max(0, cmd.ProcessState.ExitCode()))
 }
 
-// orphan leaves a process to PID 1, and returns when it has ended.
+// orphan starts a process that becomes a child of PID 1, and returns when it has ended.
 func orphan() {
 	out, err := exec.Command("sh", "-c", "sleep 0.1 >/dev/null & echo $!").Output()
 	must(err)

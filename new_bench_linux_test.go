@@ -12,22 +12,21 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// BenchmarkNewBelowThreeShells is how long New takes, which looks at PID 1 and at
-// what is between it and the program. The least of 1,000 is what it takes if
-// nothing comes in between.
+// BenchmarkNewBelowThreeShells measures New, which looks at PID 1 and at the processes between
+// it and the program. us-least is the shortest of 1,000 calls.
 //
 //	go test -run '^$' -bench New .
 func BenchmarkNewBelowThreeShells(b *testing.B) {
 	for b.Loop() {
 		p := inNamespace(b, "diagnose, and measure", sh(`sh -c './start.sh; true'; true`))
 		p.reportNew(b)
-		_ = p.cmd.Process.Kill() // a shell does not pass on what would end it
+		_ = p.cmd.Process.Kill() // a shell does not pass SIGTERM on
 		<-p.ended
 	}
 }
 
-// BenchmarkNewOnADiskThatHangs is how long New takes if it is to keep a record
-// where nothing answers. It does not wait for that.
+// BenchmarkNewOnADiskThatHangs measures New with a record on a disk that does not answer. New
+// does not wait for it.
 func BenchmarkNewOnADiskThatHangs(b *testing.B) {
 	for b.Loop() {
 		p := inNamespace(b, "measure on a disk that hangs", []string{"./app"})
@@ -55,12 +54,12 @@ func init() {
 			must(os.Setenv(recordEnv, "disk/record"))
 			mountDiskThatHangs()
 			measureNew(10, func() { newRecordingManager(shutdown.New) })
-			select {} // until the parent has read it
+			select {} // the parent kills it
 		},
 	})
 }
 
-// measureNew says how long do takes, which calls New.
+// measureNew prints how long do takes, which calls New.
 func measureNew(times int, do func()) {
 	var sum time.Duration
 	least := time.Hour

@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is for what comes at once on a machine that is not overloaded.
+// patience bounds the wait for what happens at once unless the machine is overloaded.
 const patience = 50 * time.Second
 
-// A process is a child that runs a scenario.
+// A process is a child process that runs a scenario.
 type process struct {
 	t        testing.TB
 	cmd      *exec.Cmd
@@ -33,7 +33,7 @@ type process struct {
 	ended    chan struct{}
 	endedAt  time.Time
 
-	stoppedAt time.Time // when it had stopped itself, or a little later
+	stoppedAt time.Time // when it had stopped itself, or a little after that
 }
 
 func start(t testing.TB, scenario string, change ...func(*exec.Cmd)) *process {
@@ -44,9 +44,9 @@ func start(t testing.TB, scenario string, change ...func(*exec.Cmd)) *process {
 	p.out, p.log = newOutput(p), newOutput(p)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.log
 	p.cmd.Dir = t.TempDir()
-	// Not our environment: in a pod there would be a lame duck.
+	// Not the environment of this process: in a pod it would mean a lame duck.
 	p.cmd.Env = []string{childEnv + "=" + scenario, "PATH=" + os.Getenv("PATH"),
-		"GORACE=atexit_sleep_ms=0"} // else each exit takes a second more
+		"GORACE=atexit_sleep_ms=0"} // otherwise each exit takes a second longer
 	for _, c := range change {
 		c(p.cmd)
 	}
@@ -56,7 +56,7 @@ func start(t testing.TB, scenario string, change ...func(*exec.Cmd)) *process {
 	}
 	require.NoError(t, p.cmd.Start())
 	go func() {
-		_ = p.cmd.Wait() // the tests read the state
+		_ = p.cmd.Wait() // tests read the state
 		p.endedAt = time.Now()
 		close(p.ended)
 	}()
@@ -70,7 +70,7 @@ func start(t testing.TB, scenario string, change ...func(*exec.Cmd)) *process {
 	return p
 }
 
-// startSeveral is for what may go well by chance.
+// startSeveral is for failures that do not happen every time.
 func startSeveral(t *testing.T, scenario string) (several []*process) {
 	t.Helper()
 	for range 6 {
@@ -79,9 +79,9 @@ func startSeveral(t *testing.T, scenario string) (several []*process) {
 	return several
 }
 
-// startIntoDeadPipe starts a child whose stdout and stderr are a pipe that
-// nobody reads any more after its first line.
-func startIntoDeadPipe(t *testing.T, scenario string) *process {
+// startIntoBrokenPipe starts a child whose stdout and stderr are a pipe of which the read end is
+// closed after the first line.
+func startIntoBrokenPipe(t *testing.T, scenario string) *process {
 	t.Helper()
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -94,8 +94,7 @@ func startIntoDeadPipe(t *testing.T, scenario string) *process {
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", string(line))
 	require.NoError(t, r.Close())
-	// A child of another test that has been forked and has not come to its exec
-	// still has the end that is read.
+	// A child of another test that is between fork and exec still has the read end.
 	require.Eventually(t, func() bool {
 		end := []unix.PollFd{{Fd: int32(w.Fd())}} //nolint:gosec // small
 		_, err := unix.Poll(end, 0)
@@ -113,8 +112,8 @@ func (p *process) send(sig syscall.Signal) {
 	require.NoError(p.t, p.cmd.Process.Signal(sig))
 }
 
-// signal sends sig when the child is ready, and returns when its Action has run
-// or the child has ended, which may come before it has told us of the former.
+// signal sends sig when the child is ready, and returns when its Action has run. A child that
+// ends may do so before it says that.
 func (p *process) signal(sig syscall.Signal) {
 	p.t.Helper()
 	p.out.await("ready")
@@ -123,20 +122,20 @@ func (p *process) signal(sig syscall.Signal) {
 	p.out.look(got(sig), before+1)
 }
 
-// thaw lets children go on that have stopped themselves, after d.
-func thaw(d time.Duration, children ...*process) {
+// continueAfter lets children continue, d after all of them have stopped themselves.
+func continueAfter(d time.Duration, children ...*process) {
 	for _, p := range children {
 		p.out.await("stops")
 		p.awaitStop()
 	}
 	time.Sleep(d)
 	for _, p := range children {
-		_ = p.cmd.Process.Signal(syscall.SIGCONT) // it may have ended before it stopped
+		_ = p.cmd.Process.Signal(syscall.SIGCONT) // it may have ended instead of stopping
 	}
 }
 
-// awaitStop waits until the child does not run. Where there is no /proc, what it
-// has said must do.
+// awaitStop waits until the child is stopped or has ended. Without /proc it relies on what the
+// child has printed before.
 func (p *process) awaitStop() {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool {
@@ -170,13 +169,12 @@ func (p *process) wait() (status syscall.WaitStatus, took time.Duration) {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		require.FailNow(p.t, "the child goes on")
+		require.FailNow(p.t, "the child is still running")
 	}
 	return p.cmd.ProcessState.Sys().(syscall.WaitStatus), p.endedAt.Sub(p.begun)
 }
 
-// warnings are those in the child's log that are not about a machine that stood
-// still.
+// warnings returns the warnings in the child's log, without those that a busy machine causes.
 func (p *process) warnings() []string { return warnings(p.log.String()) }
 
 func warnings(log string) (lines []string) {
@@ -189,7 +187,7 @@ func warnings(log string) (lines []string) {
 	return lines
 }
 
-// events are what the child has recorded.
+// events returns what the child has recorded.
 func (p *process) events() []string {
 	text, err := os.ReadFile(filepath.Join(p.cmd.Dir, "events"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -199,7 +197,7 @@ func (p *process) events() []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-// awaitEvent is for a child that has nobody to say it to.
+// awaitEvent is for a child whose stdout is a broken pipe.
 func (p *process) awaitEvent(event string) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool { return strings.Contains(strings.Join(p.events(), "\n"), event) },
@@ -263,9 +261,9 @@ func (o *output) look(text string, n int) (line string, ok bool) {
 		select {
 		case <-o.changed:
 		case <-ended:
-			ended = nil // all that it wrote is here now: look once more
+			ended = nil // all of its output is here now: look once more
 		case <-timeout:
-			require.FailNow(o.of.t, "the child does not say it", "waiting for %q", text)
+			require.FailNow(o.of.t, "the child has not printed it", "waiting for %q", text)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/gracefulgo/shutdown/internal/postmortem"
 )
 
-// FuzzRecord starts a program on whatever there is: it starts, says what it can
-// of the last run, ends, and writes over nothing that is no record.
+// FuzzRecord starts a program when the file of the record has any content. The program runs to
+// its end, and a file that is not a shutdown record is left unchanged.
 func FuzzRecord(f *testing.F) {
 	now := time.Unix(1_700_000_000, 0)
 	whole, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Run: aRun(1), Started: now, Written: now, Report: Report{
@@ -28,7 +28,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(whole[:i])
 	}
 	f.Add(whole)
-	f.Add([]byte(`{"formAt":1}`)) // encoding/json takes it, and it is not ours
+	f.Add([]byte(`{"formAt":1}`)) // encoding/json accepts this key, but it is not a record
 	f.Add([]byte(`{"format":1,"report":{"phase":"close","took_seconds":-1e300,"timeout_seconds":1e300,"steps":[{"phase":"done","at_seconds":1e300}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		path := filepath.Join(t.TempDir(), "record")

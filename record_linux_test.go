@@ -43,7 +43,7 @@ func TestABadDiskIsAWarningAndDelaysNothing(t *testing.T) {
 				cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 			})
 			require.Contains(t, p.out.await("last run: "), want.lastRun)
-			p.log.await(want.warning) // about a slow disk it comes after a second
+			p.log.await(want.warning) // that of a slow disk comes after a second
 			p.finishTask()
 			p.requireExit(0)
 			require.Equal(t, []string{"task", "close hook, in time"}, p.events())
@@ -57,7 +57,7 @@ func init() {
 			m := newRecordingManager(shutdown.New)
 			if _, again := os.LookupEnv("AGAIN"); again {
 				shutdown.AwaitRecord(m)
-				tellLastRun(m)
+				printLastRun(m)
 				m.Begin(nil)
 				exit(m)
 			}
@@ -91,7 +91,7 @@ func init() {
 		},
 		"disk is hanging": func() {
 			mountDiskThatHangs()
-			recordOnBadDisk(func(*shutdown.Manager) {}) // LastRun has to know when to give up
+			recordOnBadDisk(func(*shutdown.Manager) {}) // LastRun has to give up by itself
 		},
 	})
 }
@@ -109,7 +109,7 @@ func mount(source, fs, options string) {
 	if err := os.Mkdir("disk", 0o700); err != nil {
 		panic(err)
 	}
-	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil { // nobody else is to see it
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil { // not visible in other namespaces
 		panic(err)
 	}
 	if err := unix.Mount(source, "disk", fs, 0, options); err != nil {
@@ -117,12 +117,12 @@ func mount(source, fs, options string) {
 	}
 }
 
-// newWithoutWaiting panics if New waits for the disk, which is given up after
-// 250 ms of it. BenchmarkNewOnADiskThatHangs measures how long New takes.
+// newWithoutWaiting panics if New waits for the disk, as LastRun does for 250 ms.
+// BenchmarkNewOnADiskThatHangs measures how long New takes.
 func newWithoutWaiting() (m *shutdown.Manager) {
 	const limit = 200 * time.Millisecond
 	least := testclock.Awake(func() { m = newRecordingManager(shutdown.New) })
-	for i := 0; i < 10 && least > limit; i++ { // by its own fault, or because the machine is busy?
+	for i := 0; i < 10 && least > limit; i++ { // the machine may be busy
 		least = min(least, testclock.Awake(func() { newRecordingManager(shutdown.New) }))
 	}
 	if least > limit {
@@ -131,13 +131,13 @@ func newWithoutWaiting() (m *shutdown.Manager) {
 	return m
 }
 
-// recordOnBadDisk ends when the parent says so. A minute of grace would show if
-// anything waited for the disk.
+// recordOnBadDisk shuts down with a task that ends when the parent closes stdin. The grace
+// period is so long that a wait for the disk would show.
 func recordOnBadDisk(await func(*shutdown.Manager)) {
 	must(os.Setenv(recordEnv, "disk/record"))
 	m := newWithoutWaiting()
 	await(m)
-	tellLastRun(m)
+	printLastRun(m)
 	m.On(shutdown.Close, "close", func(ctx context.Context) error {
 		event := "close hook" + inTime(ctx)
 		record(event)

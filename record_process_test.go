@@ -25,13 +25,14 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testclock"
 )
 
-// Where the children of these tests record, and in which phase they stay.
+// These variables tell the children of these tests the path of the record, and the phase in
+// which they stay.
 const (
 	recordEnv = "SHUTDOWN_TEST_RECORD"
 	stayInEnv = "SHUTDOWN_TEST_STAY_IN"
 )
 
-func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
+func TestAKillInAnyPhaseIsReportedByTheNextStart(t *testing.T) {
 	t.Parallel()
 	for phase, waitsFor := range map[shutdown.Phase]string{
 		shutdown.Running: "",
@@ -58,7 +59,7 @@ func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
 			default:
 				wantSummary = "^shutdown: in " + phase.String() + `, \S+ after signal SIGTERM, waiting for .*` + waitsFor
 			}
-			// Each of the two is written by a goroutine of its own.
+			// Different goroutines write the record and the termination log.
 			require.Eventually(t, func() bool {
 				r, ok := readRecord(path)
 				return ok && r.Phase == phase && staysIn(r, phase)
@@ -76,7 +77,7 @@ func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
 			require.NoError(t, err)
 			require.Regexp(t, wantSummary, string(summary))
 
-			next := startRecording(t, "tells of the last run", path, "")
+			next := startRecording(t, "prints the last run", path, "")
 			line := next.out.await("last run: ")
 			next.requireExit(0)
 			if phase == shutdown.Done {
@@ -95,9 +96,9 @@ func TestAKillInAnyPhaseIsKnownToTheNextStart(t *testing.T) {
 			require.WithinRange(t, last.Begun, p.begun.Add(-time.Second), killed.Add(time.Second))
 			require.Less(t, last.Took, killed.Sub(p.begun)+time.Second)
 			require.True(t, staysIn(last, phase))
-			said := next.log.await("the last run was killed in " + phase.String())
-			require.Regexp(t, `\d[mµ]?s after signal SIGTERM, waiting for `, said)
-			require.Contains(t, strings.ReplaceAll(said, `\"`, `"`), waitsFor)
+			line = next.log.await("the last run was killed in " + phase.String())
+			require.Regexp(t, `\d[mµ]?s after signal SIGTERM, waiting for `, line)
+			require.Contains(t, strings.ReplaceAll(line, `\"`, `"`), waitsFor)
 		})
 	}
 }
@@ -115,7 +116,7 @@ func staysIn(r shutdown.Report, p shutdown.Phase) bool {
 	return p == shutdown.Running || p == shutdown.Done
 }
 
-func TestASecondProcessLeavesTheRecordOfTheFirstAlone(t *testing.T) {
+func TestASecondProcessLeavesTheRecordOfTheFirstUnchanged(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	first := startRecording(t, "stays in a phase", path, "running")
@@ -124,7 +125,7 @@ func TestASecondProcessLeavesTheRecordOfTheFirstAlone(t *testing.T) {
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
 
-	second := startRecording(t, "tells of the last run", path, "")
+	second := startRecording(t, "prints the last run", path, "")
 	require.Equal(t, "last run: none\n", second.out.await("last run: "))
 	second.requireExit(0)
 	second.log.await("another instance uses it")
@@ -133,7 +134,7 @@ func TestASecondProcessLeavesTheRecordOfTheFirstAlone(t *testing.T) {
 	require.Equal(t, string(before), string(after))
 }
 
-func TestKillsAtRandomMomentsNeverLeaveARecordThatCannotBeRead(t *testing.T) {
+func TestKillsAtRandomMomentsNeverLeaveAnUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	for chain := range 4 { // 100 kills
 		t.Run(fmt.Sprint(chain), func(t *testing.T) {
@@ -144,13 +145,13 @@ func TestKillsAtRandomMomentsNeverLeaveARecordThatCannotBeRead(t *testing.T) {
 				return ok && r.Phase == shutdown.Close && r.Begun.After(since)
 			}
 			more := testclock.Repetitions(t, time.Minute)
-			for n, there := 0, false; n < 25 && (n < 5 || more()); n++ {
+			for n, exists := 0, false; n < 25 && (n < 5 || more()); n++ {
 				p := killSoon(t, "steps without a pause", path, written)
 				require.NotContains(t, p.log.String(), "cannot be read")
-				if _, err := os.Stat(path); !there && errors.Is(err, os.ErrNotExist) {
-					continue // killed before it began
+				if _, err := os.Stat(path); !exists && errors.Is(err, os.ErrNotExist) {
+					continue // killed before it wrote the first record
 				}
-				there = true
+				exists = true
 				_, ok := readRecord(path)
 				require.True(t, ok, "kill %d", n)
 			}
@@ -158,7 +159,7 @@ func TestKillsAtRandomMomentsNeverLeaveARecordThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// The control for the test above: it finds one in the middle of a step.
+// The control for the test above: a record that is overwritten in place is found half written.
 func TestKillsLeaveUnreadableRecordsIfTheyAreOverwritten(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
@@ -173,7 +174,7 @@ func TestKillsLeaveUnreadableRecordsIfTheyAreOverwritten(t *testing.T) {
 			continue
 		}
 		if _, ok := readRecord(path); !ok {
-			next := startRecording(t, "tells of the last run", path, "")
+			next := startRecording(t, "prints the last run", path, "")
 			require.Equal(t, "last run: none\n", next.out.await("last run: "))
 			next.log.await("cannot be read")
 			next.requireExit(0)
@@ -183,8 +184,8 @@ func TestKillsLeaveUnreadableRecordsIfTheyAreOverwritten(t *testing.T) {
 	require.Fail(t, "every record could be read")
 }
 
-// killSoon starts a scenario and kills it: one in five as it starts, the others
-// while they write again and again.
+// killSoon starts a scenario and kills it: one in five during its start, the others while they
+// write one record after another.
 func killSoon(t *testing.T, scenario, path string, written func(since time.Time) bool) *process {
 	t.Helper()
 	started := time.Now()
@@ -207,7 +208,7 @@ func startRecording(t *testing.T, scenario, path, stayIn string) *process {
 	})
 }
 
-// readRecord reads a record as any program could.
+// readRecord reads a record as any program can.
 func readRecord(path string) (r shutdown.Report, ok bool) {
 	text, err := os.ReadFile(path)
 	file := struct{ Report *shutdown.Report }{&r}
@@ -249,10 +250,10 @@ func init() {
 			say("in done")
 			sleepOn()
 		},
-		"tells of the last run": func() {
+		"prints the last run": func() {
 			m := newRecordingManager(shutdown.New)
 			shutdown.AwaitRecord(m)
-			tellLastRun(m)
+			printLastRun(m)
 			m.Begin(nil)
 			exit(m)
 		},
@@ -261,8 +262,8 @@ func init() {
 	})
 }
 
-// stepWithoutPause is a shutdown that changes its state more often than it can
-// be written, until it is killed.
+// stepWithoutPause is a shutdown that changes its state faster than the record is written. It
+// never ends.
 func stepWithoutPause(newManager func(shutdown.Config) (*shutdown.Manager, error)) {
 	m := newRecordingManager(newManager)
 	steps := 0
@@ -292,7 +293,7 @@ func newRecordingManager(newManager func(shutdown.Config) (*shutdown.Manager, er
 	return m
 }
 
-func tellLastRun(m *shutdown.Manager) {
+func printLastRun(m *shutdown.Manager) {
 	last, ok := m.LastRun()
 	if !ok {
 		say("last run: none")

@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,7 +17,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// eventful is a shutdown in which something of everything happens.
+// eventful runs a shutdown in which hooks succeed, fail and hang and work is cut off.
 func eventful(t *testing.T, then func(m *shutdown.Manager, log *testlog.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +79,7 @@ func TestTheReportIsLiveWhileTheShutdownRuns(t *testing.T) {
 	})
 }
 
-// A name that a client chose, on a terminal or in a log.
+// Clients choose names, which are then printed to terminals and logs.
 func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
@@ -100,7 +97,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 			for _, control := range []string{"\r", "\x1b", "\x07", "\u202e", "\xff"} {
 				require.NotContains(t, text, control)
 			}
-			require.NotContains(t, text, "\nshutdown: finished", "no line of theirs")
+			require.NotContains(t, text, "\nshutdown: finished", "no forged line")
 			require.Contains(t, text, ": 1 task: t "+shown)
 			require.Contains(t, text, "cause: c \ufffdx\n")
 		}
@@ -108,7 +105,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 		require.Contains(t, log.Lines(`msg="shutdown: waiting"`)[0], "t "+shown)
 		require.ErrorContains(t, err, "1 task cut off: t "+shown)
 
-		// To programs it is what it was, but for what is no UTF-8.
+		// JSON keeps all of a name that is valid UTF-8.
 		text, err := json.Marshal(m.Report())
 		require.NoError(t, err)
 		var back shutdown.Report
@@ -118,7 +115,7 @@ func TestANameCannotForgeLinesOrMoveTheCursor(t *testing.T) {
 	})
 }
 
-func TestTheReportSurvivesJSON(t *testing.T) {
+func TestAReportReadFromJSONIsTheSame(t *testing.T) {
 	eventful(t, func(m *shutdown.Manager, _ *testlog.Buffer) {
 		_ = m.Wait()
 		text, err := json.Marshal(m.Report())
@@ -141,7 +138,7 @@ func TestTheReportSurvivesJSON(t *testing.T) {
 	})
 }
 
-func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
+func TestAFinishedReportReadFromJSONIsFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.Signal(os.Interrupt)
@@ -156,7 +153,7 @@ func TestAFinishedReportIsFinishedAlsoAfterJSON(t *testing.T) {
 	})
 }
 
-func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
+func TestAPreStopCauseReadFromJSONIsARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		m.Begin(prestop.Cause("10.1.2.3"))
@@ -172,7 +169,7 @@ func TestAPreStopIsARequestAlsoAfterJSON(t *testing.T) {
 	})
 }
 
-func TestAReportBeforeTheBeginningKnowsTheBudget(t *testing.T) {
+func TestAReportBeforeTheShutdownHasTheBudget(t *testing.T) {
 	m, _ := newManager(t, shutdown.Config{})
 	m.On(shutdown.Close, "db", func(context.Context) error { return nil })
 	r := m.Report()
@@ -182,113 +179,3 @@ func TestAReportBeforeTheBeginningKnowsTheBudget(t *testing.T) {
 	require.Len(t, r.Pending, 1)
 	require.Contains(t, r.String(), "shutdown: running")
 }
-
-func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
-	eventful(t, func(m *shutdown.Manager, log *testlog.Buffer) {
-		_ = m.Wait()
-		started := log.Lines(`msg="shutdown: started"`)
-		require.Len(t, started, 1)
-		for _, want := range []string{
-			"cause=\"signal SIGINT\"", "uptime_seconds=60", "grace_period_seconds=30", "grace_source=Config.GracePeriod", "lame_duck_seconds=5",
-			"timeout_seconds=27", "reserve_seconds=5.4", "in_flight=1",
-			"drain_ends=2000-01-01T00:01:21.600Z", "close_ends=2000-01-01T00:01:27.000Z", "kill_expected=2000-01-01T00:01:30.000Z",
-		} {
-			require.Contains(t, started[0], want)
-		}
-		require.NotContains(t, started[0], "advice", "nothing is guessed")
-		waiting := log.Lines(`msg="shutdown: waiting"`)
-		require.Len(t, waiting, 23)
-		require.Contains(t, waiting[0], `phase=leave waiting_for="the end of the lame duck" in_flight=1 took_seconds=1 left_seconds=4`)
-		require.Contains(t, waiting[9], `phase=drain waiting_for="GET /orders/{id} (1m10s), drain hook \"http :8080\" (5s)"`, "oldest first")
-		require.Contains(t, waiting[9], "took_seconds=10 left_seconds=11.6", "to the end of Drain")
-		require.Contains(t, waiting[22], "took_seconds=23 left_seconds=4", "to the end of Close")
-		require.Contains(t, waiting[22], `phase=close waiting_for="close hook \"db\" (900ms)"`)
-		left := log.Lines(`msg="shutdown: drain ends with work left"`)
-		require.Len(t, left, 1)
-		stacks := log.Lines(`msg="shutdown: stack"`)
-		for len(stacks) > 1 && !strings.Contains(stacks[0], "report_test.go") {
-			require.Contains(t, stacks[0], "(*Manager).call", "only a hook that begins at that moment may come first")
-			stacks = stacks[1:]
-		}
-		require.Contains(t, stacks[0], "report_test.go", "the stack of the hook that hangs")
-		cut := log.Lines(`msg="shutdown: cut off"`)
-		require.Len(t, cut, 1)
-		require.Contains(t, cut[0], `level=ERROR`)
-		require.Contains(t, cut[0], `cut_off="GET /orders/{id} (1m19.6s)"`)
-		last := log.Lines(`msg="shutdown: timed out"`)
-		require.Len(t, last, 1)
-		for _, want := range []string{
-			`report.leave="5s: consul 300ms"`, `report.drain="16.6s: http :8080 16.6s abandoned"`,
-			`report.close="1.5s: metrics 500ms connection refused, db 1s"`, `report.unfinished="1 task: GET /orders/{id} (1m23.1s)"`, `report.cut_off="1 task: GET /orders/{id} (1m19.6s)"`,
-		} {
-			require.Contains(t, last[0], want)
-		}
-		require.Empty(t, log.Lines(`msg="shutdown: finished"`))
-	})
-}
-
-func TestFinishedAndTimedOutReadApart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, log := newManager(t, shutdown.Config{})
-		m.Begin(nil)
-		require.NoError(t, m.Wait())
-		require.Len(t, log.Lines(`msg="shutdown: finished"`), 1)
-		require.Empty(t, log.Lines("timed out"))
-	})
-}
-
-func TestLogLinesAreBoundedHoweverMuchIsInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, log := newManager(t, shutdown.Config{})
-		long := strings.Repeat("é", 1000)
-		release := make(chan struct{})
-		for i := range 5000 {
-			_, _ = m.Track(fmt.Sprintf("GET /%d/%s", i, long))
-		}
-		for i := range 300 {
-			p := shutdown.Phase(1 + i%3)
-			m.On(p, fmt.Sprint("hook ", i, long), func(context.Context) error { <-release; return errors.New(long) })
-		}
-		m.Begin(errors.New(long))
-		_ = m.Wait()
-		close(release)
-		waiting := log.Lines(`msg="shutdown: waiting"`)
-		require.Contains(t, waiting[len(waiting)/2], "and ")
-		require.Contains(t, waiting[len(waiting)/2], " more")
-		require.Len(t, log.Lines(`msg="shutdown: timed out"`), 1)
-		for _, line := range log.Lines("") {
-			require.Less(t, len(line), 8<<10)
-		}
-	})
-}
-
-func TestALogThatDoesNotWorkCostsNoDeadlineAndNoHook(t *testing.T) {
-	hang := make(chan struct{})
-	for name, handle := range map[string]func(){
-		"blocks":       func() { <-hang },
-		"panics":       func() { panic("no log today") },
-		"calls Goexit": runtime.Goexit,
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m, _ := newManager(t, shutdown.Config{Logger: slog.New(brokenLog{handle})})
-				hang = make(chan struct{})
-				defer close(hang)
-				release := make(chan struct{})
-				defer close(release)
-				file := stuck(t, m, release)
-				m.Begin(nil)
-				err := m.Wait()
-				require.LessOrEqual(t, time.Since(m.Report().Begun), 27*time.Second)
-				requireStuckNamed(t, m, err, file)
-			})
-		})
-	}
-}
-
-type brokenLog struct{ handle func() }
-
-func (brokenLog) Enabled(context.Context, slog.Level) bool    { return true }
-func (b brokenLog) Handle(context.Context, slog.Record) error { b.handle(); return nil }
-func (b brokenLog) WithAttrs([]slog.Attr) slog.Handler        { return b }
-func (b brokenLog) WithGroup(string) slog.Handler             { return b }

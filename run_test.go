@@ -23,8 +23,7 @@ func runConfig(log io.Writer) Config {
 	return Config{GracePeriod: 30 * time.Second, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}
 }
 
-// runIt is Run in virtual time. It returns what Run returned, how long after the
-// beginning of the test that was, and the log.
+// runIt calls Run in virtual time. It returns how long Run took, the log, and Run's error.
 func runIt(t *testing.T, cfg func(*Config), start func(*Manager) error) (took time.Duration, log string, err error) {
 	t.Helper()
 	resetDefault(t)
@@ -48,7 +47,7 @@ func TestRunStartsWaitsAndMakesItsManagerTheDefault(t *testing.T) {
 	var order []string
 	took, _, err := runIt(t, nil, func(m *Manager) error {
 		require.Same(t, m, Default())
-		require.Equal(t, "start", m.Tasks()[0].Name, "it is in flight")
+		require.Equal(t, "start", m.Tasks()[0].Name, "start is in flight")
 		On(Close, "db", func(context.Context) error { order = append(order, "db"); return nil })
 		done, ok := Track("GET /")
 		require.True(t, ok)
@@ -66,7 +65,7 @@ func TestRunStartsWaitsAndMakesItsManagerTheDefault(t *testing.T) {
 	require.Equal(t, time.Minute+time.Second, took)
 }
 
-func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
+func TestAnErrorOfStartIsTheCauseAndSkipsTheLameDuck(t *testing.T) {
 	refused := errors.New("connection refused")
 	closed := false
 	took, log, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
@@ -77,28 +76,28 @@ func TestAnErrorOfStartIsTheCauseAndThereIsNoLameDuck(t *testing.T) {
 	require.ErrorIs(t, err, refused)
 	require.EqualError(t, err, "shutdown: start: connection refused")
 	require.Equal(t, 1, ExitCode(err))
-	require.True(t, closed, "what was open is closed")
+	require.True(t, closed, "what start has opened is closed")
 	require.Zero(t, took)
-	require.Contains(t, log, `level=ERROR msg="shutdown: started" cause="shutdown: start: connection refused"`, "at once")
+	require.Contains(t, log, `level=ERROR msg="shutdown: started" cause="shutdown: start: connection refused"`, "logged at once")
 	require.Contains(t, log, `level=ERROR msg="shutdown: finished with errors"`)
 	require.Contains(t, log, `report.workers="start 0s connection refused"`)
 }
 
-// Run comes to call Wait only when a start that has failed has begun the shutdown:
-// before that it would be one of a program that serves.
-func TestRunIsToldOfAFailedStartWhenTheShutdownHasBegun(t *testing.T) {
+// Run may call Wait only after the failure has begun the shutdown. If it had called Wait before,
+// the failure would be that of a program that serves, and there would be a lame duck.
+func TestRunSeesAFailedStartOnlyAfterTheShutdownHasBegun(t *testing.T) {
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
-	told := make(chan Phase, 1)
+	seen := make(chan Phase, 1)
 	m.startWorker(&worker{
-		name: kindStart, kind: kindStart, ended: func(error) { told <- m.Phase() },
+		name: kindStart, kind: kindStart, ended: func(error) { seen <- m.Phase() },
 		run: func(context.Context) error { return io.ErrUnexpectedEOF },
 	})
-	require.NotEqual(t, Running, <-told, "it may have gone on from Leave")
+	require.NotEqual(t, Running, <-seen, "it may be later than Leave")
 	require.ErrorIs(t, m.Wait(), io.ErrUnexpectedEOF)
 }
 
-// The controls of the test above: a lame duck that is not skipped.
+// The controls for TestAnErrorOfStartIsTheCauseAndSkipsTheLameDuck.
 func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 	t.Run("in start", func(t *testing.T) {
 		took, _, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
@@ -109,7 +108,7 @@ func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Second, took)
 	})
-	t.Run("a worker that fails when the service serves", func(t *testing.T) {
+	t.Run("a worker fails after the start", func(t *testing.T) {
 		took, _, err := runIt(t, func(c *Config) { c.LameDuck = 5 * time.Second }, func(m *Manager) error {
 			m.Go("consumer", func(context.Context) error { time.Sleep(time.Second); return io.ErrUnexpectedEOF })
 			return nil
@@ -119,7 +118,7 @@ func TestASignalNeverSkipsTheLameDuck(t *testing.T) {
 	})
 }
 
-func TestAPanicInStartGoesOnAfterTheShutdown(t *testing.T) {
+func TestAPanicInStartContinuesAfterTheShutdown(t *testing.T) {
 	closed := false
 	resetDefault(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -137,7 +136,7 @@ func TestAPanicInStartGoesOnAfterTheShutdown(t *testing.T) {
 	})
 }
 
-func TestAGoexitInStartGoesOnAfterTheShutdown(t *testing.T) {
+func TestAGoexitInStartContinuesAfterTheShutdown(t *testing.T) {
 	resetDefault(t)
 	synctest.Test(t, func(t *testing.T) {
 		returned, closed := false, false
@@ -157,7 +156,7 @@ func TestAGoexitInStartGoesOnAfterTheShutdown(t *testing.T) {
 	})
 }
 
-func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
+func TestStartIsJudgedAsAWorkerAfterTheBeginning(t *testing.T) {
 	for name, test := range map[string]struct {
 		end  func(m *Manager) error
 		code int
@@ -200,14 +199,14 @@ func TestWhatStartReturnsAfterTheBeginning(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRunFailsWithoutCallingStart(t *testing.T) {
 	resetDefault(t)
 	never := func(*Manager) error { panic("it is not called") }
 	var log bytes.Buffer
 	require.EqualError(t, Run(runConfig(&log), nil), "shutdown: Run: start is nil")
 	require.Contains(t, log.String(), `level=ERROR msg="shutdown: not started" error="shutdown: Run: start is nil"`, "main may only look at the exit code")
 	require.ErrorContains(t, Run(Config{GracePeriod: -1}, never), "Config.GracePeriod: -1ns is negative")
-	require.Nil(t, defaultManager, "it has left nothing")
+	require.Nil(t, defaultManager, "there is no default Manager")
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
 	SetDefault(m)
@@ -217,7 +216,7 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorContains(t, Run(runConfig(io.Discard), never), "there is a default Manager already", "once")
 }
 
-func TestASignalThatComesBeforeStartIsAShutdownWithoutIt(t *testing.T) {
+func TestRunDoesNotCallStartIfASignalHasArrived(t *testing.T) {
 	m, err := New(runConfig(io.Discard))
 	require.NoError(t, err)
 	m.Signal(syscall.SIGTERM)
@@ -225,7 +224,7 @@ func TestASignalThatComesBeforeStartIsAShutdownWithoutIt(t *testing.T) {
 	require.NoError(t, m.runStart(func(*Manager) error { panic("it is not called") }))
 }
 
-func TestRunReturnsWithoutASignalAlsoIfStartHangs(t *testing.T) {
+func TestRunReturnsAndRaisesNoSignalIfStartHangs(t *testing.T) {
 	for name, run := range map[string]bool{"Run": true, "nobody calls Wait": false} {
 		t.Run(name, func(t *testing.T) {
 			signalled(t, nil, func(m *Manager, f *fakeSignals) {
@@ -246,9 +245,8 @@ func TestRunReturnsWithoutASignalAlsoIfStartHangs(t *testing.T) {
 	}
 }
 
-// The user's card: shutdown.Track around request handlers, in a pod with its
-// lame duck and at a terminal with Ctrl-C.
-func TestTrackUnderRunRefusesNothingBeforeTheDrainHasEnded(t *testing.T) {
+// Track around request handlers: in a pod, which has a lame duck, and at a terminal.
+func TestTrackUnderRunAdmitsWorkUntilTheDrainHasEnded(t *testing.T) {
 	for name, test := range map[string]struct {
 		env      map[string]string
 		sig      os.Signal
@@ -277,7 +275,7 @@ func TestTrackUnderRunRefusesNothingBeforeTheDrainHasEnded(t *testing.T) {
 						admitted++
 						time.Sleep(10 * time.Millisecond)
 						done()
-						synctest.Wait() // so that the last one can be the last
+						synctest.Wait() // lets the drain see that nothing is in flight
 					}
 				}()
 				time.AfterFunc(time.Second, func() { m.Signal(test.sig) })

@@ -6,34 +6,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gracefulgo/shutdown"
 )
 
-// The children of signals_process_test.go, and what all children use.
+// The main programs of signals_process_test.go, log_process_test.go and stopped_process_test.go.
 
-// A shutdown that hangs ends at shortTimeout, for which a test has to wait;
-// shortGrace is when a platform would kill, and so the latest that a test
-// allows.
+// A shutdown that hangs ends at shortTimeout, for which the test has to wait. shortGrace is when
+// a platform would kill the child, and the latest end that a test accepts.
 const (
 	shortTimeout = 1200 * time.Millisecond
 	shortGrace   = 15 * time.Second
 )
 
-// What is stopped in the middle of its shutdown has time to come that far.
+// stopTimeout is the timeout of children that are stopped during their shutdown. It is long enough
+// to get there on a busy machine.
 const stopTimeout = 4 * time.Second
 
 func init() {
@@ -115,7 +110,7 @@ func init() {
 			<-m.AcceptContext().Done()
 			record("AcceptContext is done: " + context.Cause(m.AcceptContext()).Error())
 			m.Go("consumer", func(context.Context) error { record("consumer ran"); return nil })
-			<-closed // the shutdown does not wait for the start-up to end
+			<-closed // the shutdown does not wait for the end of the start-up
 			time.Sleep(100 * time.Millisecond)
 			record("start-up has ended")
 			exit(m)
@@ -140,12 +135,12 @@ func init() {
 				shutdown.Graceful(m, sig)
 				close(term)
 			}}, text)
-			cfg.Timeout = 6 * time.Second // the signal has to come before that
+			cfg.Timeout = 6 * time.Second // the signal has to arrive before that
 			m := newChildManager(cfg)
 			m.On(shutdown.Close, "first", func(context.Context) error { <-term; record("close hook"); return nil })
 			m.Begin(nil) // as preStop does
 			say("ready")
-			must(syscall.Kill(os.Getpid(), syscall.SIGTERM)) // not by the parent, which may be slow
+			must(syscall.Kill(os.Getpid(), syscall.SIGTERM)) // not sent by the parent, which may be slow
 			sleepOn()
 		},
 
@@ -163,7 +158,7 @@ func init() {
 		"logs into a pipe at once": func() {
 			m := newChildManager(shutdown.Config{GracePeriod: time.Minute})
 			m.On(shutdown.Close, "first", hook("close hook"))
-			for range 50_000 { // to end as many contexts takes a while
+			for range 50_000 { // it takes a while to end so many contexts
 				_, cancel := context.WithCancel(m.AcceptContext())
 				defer cancel()
 			}
@@ -205,8 +200,8 @@ func init() {
 	})
 }
 
-// serve is a program with a hook in each phase and one task, which goes on
-// until the parent says so: nothing here depends on how fast the machine is.
+// serve is a program with a hook in each phase and one task, which ends when the parent closes
+// stdin, so that nothing depends on the speed of the machine.
 func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 	m := newChildManager(cfg)
 	addHooks(m, shutdown.Leave, shutdown.Drain, shutdown.Close)
@@ -222,86 +217,7 @@ func serve(cfg shutdown.Config, more ...func(*shutdown.Manager)) {
 	exit(m)
 }
 
-// exit ends the child as any main does, but that what a test reads is all there:
-// the Manager waits a moment, and no longer, for hooks that it leaves behind and
-// for its log.
-func exit(m *shutdown.Manager) {
-	code := shutdown.ExitCode(m.Wait())
-	if hooksToRun.Load() > 0 && !slices.ContainsFunc(m.Report().Steps, func(s shutdown.Step) bool { return s.Abandoned }) {
-		record("Wait has returned before the hooks have")
-	}
-	hooksRan.Wait()
-	shutdown.AwaitLog(m)
-	os.Exit(code)
-}
-
-// For those of addHooks.
-var (
-	hooksRan   sync.WaitGroup
-	hooksToRun atomic.Int64
-)
-
-// readyInWait says so when main waits: if it came to that later than to its end,
-// it would be a main that hangs.
-func readyInWait(m *shutdown.Manager) {
-	go func() {
-		<-m.Waiting()
-		say("ready")
-	}()
-}
-
-// exitSlowly leaves time to a signal that is raised by mistake.
-func exitSlowly(m *shutdown.Manager, await func()) {
-	readyInWait(m)
-	code := shutdown.ExitCode(m.Wait())
-	await()
-	time.Sleep(200 * time.Millisecond)
-	os.Exit(code)
-}
-
-func newChildManager(cfg shutdown.Config) *shutdown.Manager {
-	if cfg.Signals == nil {
-		cfg.Signals = shutdown.DefaultSignals()
-	}
-	cfg.Signals = announced(cfg.Signals)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	m, err := shutdown.New(cfg)
-	if err != nil {
-		panic(err)
-	}
-	return m
-}
-
-// announced tells the parent when an Action has run: a signal that is sent
-// before the last of its kind was taken is lost, in any program.
-func announced(table map[os.Signal]shutdown.Action) map[os.Signal]shutdown.Action {
-	wrapped := make(map[os.Signal]shutdown.Action)
-	for sig, action := range table {
-		wrapped[sig] = func(m *shutdown.Manager, sig os.Signal) {
-			action(m, sig)
-			say(got(sig))
-		}
-	}
-	return wrapped
-}
-
-func got(sig os.Signal) string { return "got " + unix.SignalName(sig.(syscall.Signal)) }
-
-func addHooks(m *shutdown.Manager, phases ...shutdown.Phase) {
-	for _, p := range phases {
-		run := hook(p.String() + " hook")
-		hooksRan.Add(1)
-		hooksToRun.Add(1)
-		m.On(p, p.String()+" hook", func(ctx context.Context) error {
-			defer func() { hooksToRun.Add(-1); hooksRan.Done() }()
-			return run(ctx)
-		})
-	}
-}
-
-// trackUntilRefused is a service that counts its requests with the package's Track.
+// trackUntilRefused is a service that counts its requests with the function Track.
 func trackUntilRefused(m *shutdown.Manager) error {
 	if m != shutdown.Default() {
 		return errors.New("there are two Managers")
@@ -318,7 +234,7 @@ func trackUntilRefused(m *shutdown.Manager) error {
 		defer close(ended)
 		inPhase := make(map[shutdown.Phase]int)
 		for {
-			phase := m.Phase() // before, so that it is not later than what Track has seen
+			phase := m.Phase() // read first, so that it is not later than the phase that Track has seen
 			done, ok := shutdown.Track("GET /")
 			if !ok {
 				record(fmt.Sprintf("refused after the drain: %t, lame duck %v", drained.Load(), m.Report().LameDuck))
@@ -334,23 +250,6 @@ func trackUntilRefused(m *shutdown.Manager) error {
 	return nil
 }
 
-func hook(event string) func(context.Context) error {
-	return func(context.Context) error {
-		record(event)
-		say(event)
-		return nil
-	}
-}
-
-var taskBegun = make(chan struct{})
-
-func taskUntilStdinEnds(context.Context) error {
-	close(taskBegun)
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	record("task")
-	return nil
-}
-
 func countGoroutines(signals map[os.Signal]shutdown.Action) {
 	before := runtime.NumGoroutine()
 	m, err := shutdown.New(shutdown.Config{GracePeriod: time.Minute, Signals: announced(signals)})
@@ -363,56 +262,7 @@ func countGoroutines(signals map[os.Signal]shutdown.Action) {
 	exit(m)
 }
 
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-// say tells the parent; record writes to a file, which no dead pipe loses.
-func say(line string) { _, _ = fmt.Println(line) }
-
-func record(event string) {
-	f, err := os.OpenFile("events", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		panic(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString(event + "\n"); err != nil {
-		panic(err)
-	}
-}
-
-// inTime says whether a Close hook was given time when it was started. It may be
-// over when a busy machine comes to run it.
-func inTime(ctx context.Context) string {
-	m, _ := shutdown.FromContext(ctx)
-	deadline, _ := ctx.Deadline()
-	r := m.Report()
-	var started, before time.Duration // when this hook was, and when what was before it had ended
-	for _, s := range r.Steps {
-		switch {
-		case s.Phase == shutdown.Close && s.Running && s.Name != "":
-			started = s.At
-		case !s.Running:
-			before = max(before, s.At+s.Took)
-		}
-	}
-	switch {
-	case started == 0:
-		return ", abandoned"
-	case deadline.After(r.Begun.Add(started)):
-		return ", in time"
-	case started-before > 100*time.Millisecond: // it takes no time: the Manager itself was not scheduled
-		return stalled
-	}
-	return ", too late"
-}
-
-// stalled is in an event that says nothing, because the machine stood still.
-const stalled = ", once more"
-
-// stop is what SIGSTOP does at just this point. The parent lets us go on.
+// stop stops this process, as a SIGSTOP at this point would. The parent lets it continue.
 func stop() {
 	say("stops")
 	must(syscall.Kill(os.Getpid(), syscall.SIGSTOP))
@@ -425,15 +275,12 @@ func errno(err error) string {
 	return fmt.Sprint(err)
 }
 
-// sleepOn is not select{}, in which the runtime may see a deadlock.
-func sleepOn() { time.Sleep(time.Hour) }
-
 type blockingLog struct{ slog.Handler }
 
 func (blockingLog) Enabled(context.Context, slog.Level) bool  { return true }
 func (blockingLog) Handle(context.Context, slog.Record) error { sleepOn(); return nil }
 
-// A brokenError cannot be printed if it is nil.
+// A brokenError panics when it is printed and nil.
 type brokenError struct{ text string }
 
 func (e *brokenError) Error() string { return e.text }
@@ -443,7 +290,7 @@ type panickingLog struct{ slog.Handler }
 func (panickingLog) Enabled(context.Context, slog.Level) bool  { return true }
 func (panickingLog) Handle(context.Context, slog.Record) error { panic("the log is broken") }
 
-// doNotFinish is stopped in the hook of phase in, if there is one.
+// doNotFinish is stopped in a hook of phase in, if given.
 func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
 	cfg.Timeout = stopTimeout
 	m := newChildManager(cfg)
@@ -456,14 +303,14 @@ func doNotFinish(cfg shutdown.Config, in ...shutdown.Phase) {
 	exitSlowly(m, func() { hooksRan.Wait(); shutdown.AwaitLog(m) })
 }
 
-// stopInClose is stopped while its first Close hook runs.
+// stopInClose is stopped in the first of its Close hooks.
 func stopInClose(cfg shutdown.Config) {
 	cfg.Timeout, cfg.Reserve = stopTimeout, stopTimeout/2
 	m := newChildManager(cfg)
 	for _, name := range []string{"first", "second"} {
 		m.On(shutdown.Close, name, func(ctx context.Context) error {
 			record(name + " begins" + inTime(ctx))
-			time.Sleep(50 * time.Millisecond) // a hook of the same time would begin now
+			time.Sleep(50 * time.Millisecond) // a hook that runs at the same time would begin now
 			record(name + " ends")
 			return nil
 		})

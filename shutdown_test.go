@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -47,7 +46,7 @@ func newManager(t testing.TB, cfg shutdown.Config) (*shutdown.Manager, *testlog.
 	return m, log
 }
 
-// A diary is what happened, in order.
+// A diary records events in order.
 type diary struct {
 	mu      sync.Mutex
 	entries []string
@@ -125,20 +124,20 @@ func TestWaitReturnsNilOnlyIfAllWentWell(t *testing.T) {
 		text string
 		code int
 	}{
-		"asked for":                             {do: func(m *shutdown.Manager) { m.Begin(nil) }},
-		"asked for by a signal":                 {do: func(m *shutdown.Manager) { m.Signal(os.Interrupt) }},
-		"begun by an error":                     {do: func(m *shutdown.Manager) { m.Begin(boom) }, is: boom, code: 1},
-		"forced":                                {do: func(m *shutdown.Manager) { m.Force(boom) }, is: shutdown.ErrForced, text: "boom", code: 1},
-		"forced without a cause":                {do: func(m *shutdown.Manager) { m.Force(nil) }, is: shutdown.ErrForced, code: 1},
-		"forced by a signal":                    {do: func(m *shutdown.Manager) { m.Force(shutdown.SignalError{Signal: os.Interrupt}) }, is: shutdown.ErrForced, code: 130},
-		"a Leave hook fails":                    {do: hook(shutdown.Leave, returns(boom)), is: boom, text: `shutdown: leave hook "it": boom`, code: 1},
-		"a Drain hook fails":                    {do: hook(shutdown.Drain, returns(boom)), is: boom, text: `shutdown: drain hook "it": boom`, code: 1},
-		"a Close hook fails":                    {do: hook(shutdown.Close, returns(boom)), is: boom, text: `shutdown: close hook "it": boom`, code: 1},
-		"a hook panics":                         {do: hook(shutdown.Close, func(context.Context) error { panic(boom) }), is: boom, text: "shutdown_test.go:", code: 1},
-		"a hook calls Goexit":                   {do: hook(shutdown.Drain, func(context.Context) error { runtime.Goexit(); return nil }), text: "Goexit", code: 1},
-		"a hook panics with text":               {do: hook(shutdown.Leave, func(context.Context) error { panic("aua") }), text: "panic: aua", code: 1},
-		"a hook says SIGINT, but nobody forced": {do: hook(shutdown.Close, returns(shutdown.SignalError{Signal: os.Interrupt})), code: 1, text: "signal"},
-		"a worker fails":                        {do: func(m *shutdown.Manager) { m.Go("it", returns(boom)) }, is: boom, text: `shutdown: worker "it": boom`, code: 1},
+		"asked for":                         {do: func(m *shutdown.Manager) { m.Begin(nil) }},
+		"asked for by a signal":             {do: func(m *shutdown.Manager) { m.Signal(os.Interrupt) }},
+		"begun by an error":                 {do: func(m *shutdown.Manager) { m.Begin(boom) }, is: boom, code: 1},
+		"forced":                            {do: func(m *shutdown.Manager) { m.Force(boom) }, is: shutdown.ErrForced, text: "boom", code: 1},
+		"forced without a cause":            {do: func(m *shutdown.Manager) { m.Force(nil) }, is: shutdown.ErrForced, code: 1},
+		"forced by a signal":                {do: func(m *shutdown.Manager) { m.Force(shutdown.SignalError{Signal: os.Interrupt}) }, is: shutdown.ErrForced, code: 130},
+		"a Leave hook fails":                {do: hook(shutdown.Leave, returns(boom)), is: boom, text: `shutdown: leave hook "it": boom`, code: 1},
+		"a Drain hook fails":                {do: hook(shutdown.Drain, returns(boom)), is: boom, text: `shutdown: drain hook "it": boom`, code: 1},
+		"a Close hook fails":                {do: hook(shutdown.Close, returns(boom)), is: boom, text: `shutdown: close hook "it": boom`, code: 1},
+		"a hook panics":                     {do: hook(shutdown.Close, func(context.Context) error { panic(boom) }), is: boom, text: "shutdown_test.go:", code: 1},
+		"a hook calls Goexit":               {do: hook(shutdown.Drain, func(context.Context) error { runtime.Goexit(); return nil }), text: "Goexit", code: 1},
+		"a hook panics with text":           {do: hook(shutdown.Leave, func(context.Context) error { panic("oh no") }), text: "panic: oh no", code: 1},
+		"a hook returns SIGINT, not forced": {do: hook(shutdown.Close, returns(shutdown.SignalError{Signal: os.Interrupt})), code: 1, text: "signal"},
+		"a worker fails":                    {do: func(m *shutdown.Manager) { m.Go("it", returns(boom)) }, is: boom, text: `shutdown: worker "it": boom`, code: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -147,7 +146,7 @@ func TestWaitReturnsNilOnlyIfAllWentWell(t *testing.T) {
 				m.On(shutdown.Close, "last", func(context.Context) error { ran++; return nil })
 				test.do(m)
 				err := m.Wait()
-				require.Equal(t, 1, ran, "whatever goes wrong, the other hooks run")
+				require.Equal(t, 1, ran, "the other hooks run, whatever fails")
 				require.Equal(t, test.code, shutdown.ExitCode(err))
 				if test.code == 0 {
 					require.NoError(t, err)
@@ -158,14 +157,14 @@ func TestWaitReturnsNilOnlyIfAllWentWell(t *testing.T) {
 				if test.is != nil {
 					require.ErrorIs(t, err, test.is)
 				}
-				require.Equal(t, err, m.Wait(), "every caller gets the same")
+				require.Equal(t, err, m.Wait(), "every call returns the same")
 			})
 		})
 	}
 }
 
-// stuck is a program in which everything hangs: a hook in each phase, two
-// Close hooks and three requests. Between the two a hook flushes a file.
+// stuck registers a hook that hangs in Leave and in Drain, and two in Close, and tracks three
+// requests that never end. Between the two Close hooks that hang, one writes a file.
 func stuck(t testing.TB, m *shutdown.Manager, release <-chan struct{}) (file string) {
 	file = filepath.Join(t.TempDir(), "buffer")
 	hang := func(context.Context) error { <-release; return nil }
@@ -181,30 +180,30 @@ func stuck(t testing.TB, m *shutdown.Manager, release <-chan struct{}) (file str
 	return file
 }
 
-// requireStuckNamed requires that err and the report name what stuck has left
-// behind, and that the file was flushed all the same.
+// requireStuckNamed requires that err and the Report name all that hangs in stuck, and that the
+// file was written.
 func requireStuckNamed(t testing.TB, m *shutdown.Manager, err error, file string) {
 	t.Helper()
 	require.True(t, errors.Is(err, shutdown.ErrTimeout) || errors.Is(err, shutdown.ErrForced), "%v", err)
-	var left []string
+	var abandoned []string
 	for _, s := range m.Report().Steps {
 		if s.Abandoned {
-			left = append(left, s.Name)
+			abandoned = append(abandoned, s.Name)
 		}
 	}
-	require.Equal(t, []string{"consul", "http", "cache", "db"}, left)
+	require.Equal(t, []string{"consul", "http", "cache", "db"}, abandoned)
 	require.Len(t, m.Report().Unfinished, 3)
-	for _, name := range append(left, "GET /a", "GET /b", "GET /c") {
+	for _, name := range append(abandoned, "GET /a", "GET /b", "GET /c") {
 		require.ErrorContains(t, err, name)
 		require.Contains(t, m.Report().String(), name)
 	}
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, "all of it", string(content), "Close has its reserve, whatever hangs")
+	require.Equal(t, "all of it", string(content), "Close has its reserve even if everything else hangs")
 }
 
-// In virtual time, where the goroutines race all the same; so it is repeated.
-// BenchmarkTimeout measures it in real time.
+// Goroutines race in virtual time too, so this is repeated. BenchmarkTimeout measures it in real
+// time.
 func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 	more := testclock.Repetitions(t, 10*time.Second)
 	for i := 0; i < 200 && (i < 10 || more()); i++ {
@@ -223,7 +222,7 @@ func TestWaitReturnsAtTheTimeoutIfEverythingHangs(t *testing.T) {
 	}
 }
 
-func TestOnlyTheFirstBeginCounts(t *testing.T) {
+func TestOnlyTheFirstBeginHasAnEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		first := errors.New("first")
@@ -231,7 +230,7 @@ func TestOnlyTheFirstBeginCounts(t *testing.T) {
 		m.Begin(first)
 		time.Sleep(10 * time.Second)
 		m.Begin(errors.New("second"))
-		m.Signal(os.Interrupt) // begins nothing, and forces nothing: it is the first of its kind
+		m.Signal(os.Interrupt) // forces nothing: it is the first SIGINT
 		time.Sleep(5 * time.Second)
 		done()
 		err := m.Wait()
@@ -253,14 +252,14 @@ func TestWaitDoesNotBeginTheShutdown(t *testing.T) {
 	})
 }
 
-func TestTheTwoContextsSayWhenAndWhy(t *testing.T) {
+func TestAcceptContextAndWorkContextEndWithTheirCauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		_, _ = m.Track("never ends")
 		require.NoError(t, m.AcceptContext().Err())
 		cause := errors.New("disk full")
 		m.Begin(cause)
-		require.Equal(t, cause, context.Cause(m.AcceptContext()), "over when Begin returns")
+		require.Equal(t, cause, context.Cause(m.AcceptContext()), "ended when Begin returns")
 		require.NoError(t, m.WorkContext().Err())
 		<-m.WorkContext().Done()
 		// Drain ends 5.4 s before the timeout of 27 s.
@@ -303,7 +302,7 @@ func TestReachedIsClosedWhenThePhaseBegins(t *testing.T) {
 	})
 }
 
-func TestWorkContextLivesOnInCloseIfTheDrainEndedInTime(t *testing.T) {
+func TestWorkContextEndsAfterCloseIfTheDrainEndedInTime(t *testing.T) {
 	for name, cutOff := range map[string]bool{"in time": false, "cut off": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -325,84 +324,12 @@ func TestWorkContextLivesOnInCloseIfTheDrainEndedInTime(t *testing.T) {
 				m.Begin(nil)
 				require.Equal(t, cutOff, m.Wait() != nil)
 				require.Equal(t, cutOff, inClose != nil)
-				require.NoError(t, flushed, "its own context is there in both")
-				require.Error(t, m.WorkContext().Err(), "over when Wait returns")
+				require.NoError(t, flushed, "the context of the hook has not ended in either case")
+				require.Error(t, m.WorkContext().Err(), "ended when Wait returns")
 				require.Equal(t, cutOff, errors.Is(context.Cause(m.WorkContext()), shutdown.ErrTimeout))
 			})
 		})
 	}
-}
-
-// The first line comes before the first hook: a hook that ends the process must
-// not be all that there is to see.
-func TestTheFirstLineIsWrittenBeforeTheFirstHook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, log := newManager(t, shutdown.Config{})
-		var before string
-		m.On(shutdown.Leave, "consul", func(context.Context) error { before = log.String(); return nil })
-		m.Begin(nil)
-		require.NoError(t, m.Wait())
-		require.Contains(t, before, "shutdown: started")
-	})
-}
-
-func TestJobs(t *testing.T) {
-	for name, test := range map[string]struct {
-		do   func(m *shutdown.Manager)
-		took time.Duration
-		text string // of Wait's error; "" is nil
-	}{
-		"the last one ends the program": {func(m *shutdown.Manager) {
-			for i := range 3 {
-				m.Job("import", func(context.Context) error { time.Sleep(time.Duration(i+1) * time.Minute); return nil })
-			}
-		}, 3 * time.Minute, ""},
-		"one that fails ends it at once": {func(m *shutdown.Manager) {
-			m.Job("import", func(context.Context) error { time.Sleep(time.Minute); return errors.New("row 17: bad date") })
-			m.Job("index", func(ctx context.Context) error { <-ctx.Done(); return nil })
-		}, time.Minute, "shutdown: job \"import\": row 17: bad date"},
-		"what is over before Wait": {func(m *shutdown.Manager) {
-			m.Job("import", func(context.Context) error { return nil })
-			time.Sleep(time.Minute)
-			require.Equal(t, shutdown.Running, m.Phase())
-		}, time.Minute, ""},
-		"one that comes after the beginning": {func(m *shutdown.Manager) {
-			m.Begin(nil)
-			m.Job("import", func(context.Context) error { panic("it is not called") })
-		}, 0, "shutdown: job \"import\": not started: the shutdown had begun"},
-		"a panic": {func(m *shutdown.Manager) {
-			m.Job("import", func(context.Context) error { panic("boom") })
-		}, 0, "shutdown: job \"import\": panic: boom"},
-		"a job that was told to stop and is done": {func(m *shutdown.Manager) {
-			m.Job("import", func(ctx context.Context) error { <-ctx.Done(); return nil })
-			m.Signal(os.Interrupt)
-		}, 0, ""},
-		"a job that was told to stop and is not": {func(m *shutdown.Manager) {
-			m.Job("import", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-			m.Signal(os.Interrupt)
-		}, 0, "shutdown: job \"import\": did not finish: context canceled"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m, _ := newManager(t, shutdown.Config{})
-				began := time.Now()
-				test.do(m)
-				err := m.Wait()
-				require.Equal(t, test.took, time.Since(began))
-				if test.text == "" {
-					require.NoError(t, err)
-					return
-				}
-				require.ErrorContains(t, err, test.text)
-				require.Equal(t, 1, shutdown.ExitCode(err))
-				var failed *shutdown.HookError
-				require.ErrorAs(t, err, &failed)
-				require.Equal(t, shutdown.Running, failed.Phase)
-			})
-		})
-	}
-	m, _ := newManager(t, shutdown.Config{})
-	require.PanicsWithValue(t, "shutdown: Job(\"import\"): run is nil", func() { m.Job("import", nil) })
 }
 
 func TestForceCutsLeaveAndDrainShortAndLeavesCloseItsReserve(t *testing.T) {
@@ -430,7 +357,7 @@ func TestForceCutsLeaveAndDrainShortAndLeavesCloseItsReserve(t *testing.T) {
 	}
 }
 
-func TestForceIsOverAtOnceIfNothingHangs(t *testing.T) {
+func TestForceEndsAtOnceIfNothingHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{LameDuck: 10 * time.Second})
 		m.On(shutdown.Drain, "http", func(ctx context.Context) error { <-ctx.Done(); return nil })
@@ -444,7 +371,7 @@ func TestForceIsOverAtOnceIfNothingHangs(t *testing.T) {
 	})
 }
 
-func TestLameDuckKeepsServingUntilItIsOver(t *testing.T) {
+func TestTheServiceServesUntilTheEndOfTheLameDuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{LameDuck: 5 * time.Second})
 		var drained time.Duration
@@ -459,7 +386,7 @@ func TestLameDuckKeepsServingUntilItIsOver(t *testing.T) {
 	})
 }
 
-func TestALeaveHookThatHangsDoesNotEatDrain(t *testing.T) {
+func TestALeaveHookThatHangsLeavesDrainItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{LameDuck: 2 * time.Second})
 		var drained time.Duration
@@ -476,7 +403,7 @@ func TestALeaveHookThatHangsDoesNotEatDrain(t *testing.T) {
 		m.Begin(nil)
 		require.ErrorContains(t, m.Wait(), `leave hook "consul": did not return in time`)
 		require.Equal(t, 10800*time.Millisecond, drained, "half of the 21.6 s until the end of Drain")
-		require.Equal(t, drained-time.Second, <-left, "with a moment to return")
+		require.Equal(t, drained-time.Second, <-left, "so that it has a second to return")
 	})
 }
 
@@ -485,7 +412,7 @@ func TestTrackSucceedsUntilTheDrainHasEndedAndNeverAfter(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.On(shutdown.Leave, "leave", func(context.Context) error { return track(m, true) })
 		m.On(shutdown.Drain, "a server that still accepts", func(context.Context) error {
-			time.Sleep(time.Second) // nothing is in flight, and yet it lets work in
+			time.Sleep(time.Second) // nothing is in flight, but the drain has not ended
 			return track(m, true)
 		})
 		m.On(shutdown.Close, "close", func(context.Context) error { return track(m, false) })
@@ -505,70 +432,6 @@ func track(m *shutdown.Manager, want bool) error {
 	return nil
 }
 
-func TestAWorkerThatFailsBeginsTheShutdown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, _ := newManager(t, shutdown.Config{})
-		boom := errors.New("boom")
-		m.Go("consumer", func(context.Context) error { time.Sleep(time.Minute); return boom })
-		require.Equal(t, "consumer", m.Tasks()[0].Name, "a worker is in flight")
-		err := m.Wait()
-		var failed *shutdown.HookError
-		require.ErrorAs(t, err, &failed)
-		require.Equal(t, shutdown.HookError{Phase: shutdown.Running, Name: "consumer", Err: boom}, *failed)
-		require.Equal(t, 1, strings.Count(err.Error(), "boom"), "said once")
-	})
-}
-
-func TestWhatAWorkerReturnsAfterTheBeginning(t *testing.T) {
-	for name, test := range map[string]struct {
-		err  error
-		code int
-	}{"nil": {nil, 0}, "canceled": {context.Canceled, 0}, "anything else": {errors.New("half done"), 1}, "a panic": {nil, 1}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m, _ := newManager(t, shutdown.Config{})
-				m.Go("job", func(ctx context.Context) error {
-					<-ctx.Done()
-					time.Sleep(time.Second)
-					if name == "a panic" {
-						panic(name)
-					}
-					return test.err
-				})
-				time.Sleep(time.Minute)
-				m.Begin(nil)
-				err := m.Wait()
-				require.Equal(t, test.code, shutdown.ExitCode(err))
-				require.Equal(t, time.Second, m.Report().Took, "it was waited for")
-			})
-		})
-	}
-}
-
-func TestAWorkerThatReturnsNilIsNoEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, _ := newManager(t, shutdown.Config{})
-		m.Go("migration", func(context.Context) error { return nil })
-		time.Sleep(time.Hour)
-		require.Equal(t, shutdown.Running, m.Phase())
-		require.Empty(t, m.Tasks())
-		m.Begin(nil)
-		require.NoError(t, m.Wait())
-	})
-}
-
-func TestGoDoesNothingOnceTheShutdownHasBegun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, _ := newManager(t, shutdown.Config{})
-		done, _ := m.Track("keeps the drain open")
-		m.Begin(nil)
-		m.Go("late", func(context.Context) error { panic("never called") })
-		done()
-		require.NoError(t, m.Wait())
-		require.Panics(t, func() { m.Go("nil", nil) })
-	})
-}
-
 func TestManagersAreIndependent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, _ := newManager(t, shutdown.Config{})
@@ -577,13 +440,13 @@ func TestManagersAreIndependent(t *testing.T) {
 		require.NoError(t, one.Wait())
 		require.Equal(t, shutdown.Running, other.Phase())
 		_, ok := shutdown.FromContext(context.Background())
-		require.False(t, ok, "there is no fallback")
+		require.False(t, ok, "the default Manager is not used")
 		other.Begin(nil)
 		require.NoError(t, other.Wait())
 	})
 }
 
-func TestEveryMethodMayBeCalledFromInside(t *testing.T) {
+func TestEveryMethodMayBeCalledFromHooksAndWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		everything := func(ctx context.Context) error {

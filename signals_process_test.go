@@ -5,7 +5,6 @@ package shutdown_test
 import (
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,14 +15,14 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// What a person who presses Ctrl-C twice on purpose leaves in between, and what
-// a terminal that sends one Ctrl-C twice does.
+// The pause of a person who presses Ctrl-C twice on purpose, and that of a terminal that sends
+// one Ctrl-C twice.
 const (
 	pressedAgain = 700 * time.Millisecond
 	samePress    = 50 * time.Millisecond
 )
 
-func TestATermThatComesAgainChangesNothing(t *testing.T) {
+func TestASecondSIGTERMChangesNothing(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGTERM)
@@ -35,9 +34,9 @@ func TestATermThatComesAgainChangesNothing(t *testing.T) {
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 }
 
-// The control for all tests here: it is the Manager that keeps the process
-// alive, and not the way in which it is started.
-func TestWithoutAManagerTheFirstTermKills(t *testing.T) {
+// The control for all tests here: the Manager keeps the process alive, not the way in which the
+// process is started.
+func TestWithoutAManagerASIGTERMKills(t *testing.T) {
 	t.Parallel()
 	p := start(t, "no manager")
 	p.out.await("ready")
@@ -65,7 +64,7 @@ func TestTwoInterruptsOfOneCtrlCCountOnce(t *testing.T) {
 		time.Sleep(samePress)
 		p.signal(syscall.SIGINT)
 		if time.Since(p.begun) > 450*time.Millisecond {
-			continue // the machine is busy: that may have been two
+			continue // the machine is busy: that may count as two presses
 		}
 		p.out.await("drain hook")
 		p.finishTask()
@@ -73,10 +72,10 @@ func TestTwoInterruptsOfOneCtrlCCountOnce(t *testing.T) {
 		require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 		return
 	}
-	t.Skip("the machine is too slow to press twice at once")
+	t.Skip("the machine is too slow to send two signals within half a second")
 }
 
-func TestAThirdInterruptKillsAlsoIfACloseHookHangs(t *testing.T) {
+func TestAThirdInterruptKillsEvenIfACloseHookHangs(t *testing.T) {
 	t.Parallel()
 	p := start(t, "close hook hangs")
 	p.signal(syscall.SIGINT)
@@ -88,7 +87,7 @@ func TestAThirdInterruptKillsAlsoIfACloseHookHangs(t *testing.T) {
 	p.requireKilledBy(syscall.SIGINT)
 }
 
-func TestOneInterruptAfterATermForcesTheEnd(t *testing.T) {
+func TestOneInterruptAfterASIGTERMForcesTheEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGTERM)
@@ -99,8 +98,7 @@ func TestOneInterruptAfterATermForcesTheEnd(t *testing.T) {
 	p.log.await(`msg="shutdown: forced"`)
 }
 
-// The user's card, with real signals: shutdown.Track under Run.
-func TestTrackUnderRunInAPodAndAtATerminal(t *testing.T) {
+func TestTrackAdmitsWorkUntilTheDrainHasEndedInAPodAndAtATerminal(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, env, refused string
@@ -125,16 +123,16 @@ func TestTrackUnderRunInAPodAndAtATerminal(t *testing.T) {
 	}
 }
 
-func TestATableCanMakeTermImmediate(t *testing.T) {
+func TestTheSignalTableCanMakeSIGTERMImmediate(t *testing.T) {
 	t.Parallel()
 	p := start(t, "term is immediate")
 	p.signal(syscall.SIGTERM)
-	p.requireExit(128 + int(syscall.SIGTERM)) // the task would go on until it is told to end
+	p.requireExit(128 + int(syscall.SIGTERM)) // the task has not ended
 	require.Contains(t, p.events(), "close hook")
 	require.NotContains(t, p.events(), "task")
 }
 
-func TestAnImmediateSignalDoesNotSpoilAGracefulEnd(t *testing.T) {
+func TestImmediateDoesNotCutAGracefulShutdownShort(t *testing.T) {
 	t.Parallel()
 	p := start(t, "term is immediate")
 	p.signal(syscall.SIGHUP)
@@ -145,7 +143,7 @@ func TestAnImmediateSignalDoesNotSpoilAGracefulEnd(t *testing.T) {
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
 }
 
-func TestATermDuringStartUpIsNotLost(t *testing.T) {
+func TestASIGTERMDuringStartUpIsNotLost(t *testing.T) {
 	t.Parallel()
 	p := start(t, "start-up goes on")
 	p.signal(syscall.SIGTERM)
@@ -164,7 +162,7 @@ func TestASignalThatWasIgnoredAtTheStartStaysIgnored(t *testing.T) {
 	})
 	p.out.await("ready")
 	p.send(syscall.SIGHUP)
-	p.signal(syscall.SIGUSR1) // SIGHUP has a lower number: had it had an effect, it would have come first
+	p.signal(syscall.SIGUSR1) // SIGHUP has a lower number, so its effect would come first
 	p.out.await("phase running")
 	p.signal(syscall.SIGTERM)
 	p.finishTask()
@@ -181,7 +179,7 @@ func TestASignalThatWasNotIgnoredIsCaught(t *testing.T) { // the control for the
 	p.requireExit(0)
 }
 
-func TestOneMoreTermEndsAMainThatHangsAfterWait(t *testing.T) {
+func TestOneMoreSIGTERMEndsAMainThatHangsAfterWait(t *testing.T) {
 	t.Parallel()
 	p := start(t, "hangs after Wait")
 	p.signal(syscall.SIGTERM)
@@ -191,22 +189,22 @@ func TestOneMoreTermEndsAMainThatHangsAfterWait(t *testing.T) {
 	require.Equal(t, []string{"close hook"}, p.events())
 }
 
-func TestTheFirstTermEndsAMainThatHangsBeforeWait(t *testing.T) {
+func TestASIGTERMEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
-	requireLastWords(t, func() *process {
+	requireHookAndLastLine(t, func() *process {
 		p := start(t, "hangs before Wait")
 		p.signal(syscall.SIGTERM)
 		took := p.requireKilledBy(syscall.SIGTERM)
-		require.GreaterOrEqual(t, took, shortTimeout, "a start-up that goes on is no hang")
+		require.GreaterOrEqual(t, took, shortTimeout, "main may still be starting before that")
 		require.Less(t, took, shortGrace)
 		return p
 	})
 }
 
-// requireLastWords is for children that are killed at the timeout. By then they
-// have a second for the hook, and 100 ms for the last line of the log: on a
-// machine that stands still as long, another one has to show it.
-func requireLastWords(t *testing.T, killed func() *process) {
+// requireHookAndLastLine is for children that are killed at the timeout. They have a second for
+// the hook and 100 ms for the last log line. On a machine that is busy for so long, another child
+// is tried.
+func requireHookAndLastLine(t *testing.T, killed func() *process) {
 	t.Helper()
 	var p *process
 	for range 5 {
@@ -219,11 +217,11 @@ func requireLastWords(t *testing.T, killed func() *process) {
 	require.Contains(t, p.log.String(), "nobody has called Wait")
 }
 
-// Kubernetes runs preStop, which may begin the shutdown, and then sends SIGTERM
-// once: if that changes nothing, only SIGKILL is left.
-func TestATermThatDidNotBeginTheShutdownEndsAMainThatHangsBeforeWaitToo(t *testing.T) {
+// Kubernetes runs preStop, which may begin the shutdown, and then sends one SIGTERM. If that has
+// no effect, only SIGKILL ends the process.
+func TestASIGTERMAfterPreStopEndsAMainThatHangsBeforeWait(t *testing.T) {
 	t.Parallel()
-	requireLastWords(t, func() *process {
+	requireHookAndLastLine(t, func() *process {
 		p := start(t, "hangs before Wait, after preStop")
 		p.out.await("ready")
 		p.begun = time.Now()
@@ -233,155 +231,7 @@ func TestATermThatDidNotBeginTheShutdownEndsAMainThatHangsBeforeWaitToo(t *testi
 	})
 }
 
-// app | head -1
-func TestADeadLogPipeDoesNotKillTheDrain(t *testing.T) {
-	t.Parallel()
-	p := startIntoDeadPipe(t, "logs into a pipe")
-	p.send(syscall.SIGTERM)
-	p.awaitEvent("drain hook")
-	p.finishTask()
-	p.requireExit(0)
-	require.Equal(t, []string{"leave hook", "drain hook", "task", "stderr: broken pipe", "stdout: broken pipe", "close hook"}, p.events())
-}
-
-func TestWithoutAManagerADeadLogPipeKills(t *testing.T) { // the control for the test above
-	t.Parallel()
-	p := startIntoDeadPipe(t, "logs into a pipe, no manager")
-	p.send(syscall.SIGTERM)
-	p.requireKilledBy(syscall.SIGPIPE)
-	require.Empty(t, p.events())
-}
-
-// What AcceptContext wakes may be quicker than the goroutine that began the
-// shutdown.
-func TestADeadLogPipeDoesNotKillAWorkerThatIsQuick(t *testing.T) {
-	t.Parallel()
-	p := startIntoDeadPipe(t, "logs into a pipe at once")
-	p.send(syscall.SIGTERM)
-	p.requireExit(0)
-	require.Equal(t, []string{"close hook"}, p.events())
-}
-
-func TestALoggerThatBlocksCostsNoHook(t *testing.T) {
-	t.Parallel()
-	p := start(t, "logger blocks")
-	p.signal(syscall.SIGTERM)
-	p.finishTask()
-	took := p.requireExit(0)
-	require.Less(t, took, shortGrace)
-	require.ElementsMatch(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
-}
-
-// When the log has used up all that was left of the time, the Manager must
-// still know that Wait was called. Several, because it once knew by chance.
-func TestAProgramThatTimedOutExitsWithItsOwnStatus(t *testing.T) {
-	t.Parallel()
-	several := startSeveral(t, "logger blocks and a hook hangs")
-	for _, p := range several {
-		p.signal(syscall.SIGTERM)
-	}
-	for _, p := range several {
-		took := p.requireExit(1)
-		require.Less(t, took, shortGrace)
-		require.Equal(t, []string{"close hook", "close hook hangs"}, p.events())
-	}
-}
-
-func TestALoggerThatBlocksDoesNotHoldUpAForcedEnd(t *testing.T) {
-	t.Parallel()
-	p := start(t, "logger blocks, term is immediate")
-	p.signal(syscall.SIGTERM)
-	took := p.requireExit(128 + int(syscall.SIGTERM))
-	require.Less(t, took, shortGrace, "a forced end has no more than Reserve")
-	require.Contains(t, p.events(), "close hook")
-}
-
-// What Begin gets from a function that returns a *myError which is nil: to
-// print it is to panic, and that on a goroutine of the Manager's.
-func TestACauseThatPanicsWhenPrintedCostsNoHook(t *testing.T) {
-	t.Parallel()
-	p := start(t, "cause panics")
-	p.out.await("ready")
-	p.requireExit(1)
-	require.Equal(t, []string{"close hook"}, p.events())
-}
-
-func TestALoggerThatPanicsCostsNoHook(t *testing.T) {
-	t.Parallel()
-	p := start(t, "logger panics")
-	p.signal(syscall.SIGTERM)
-	p.out.await("drain hook")
-	p.finishTask()
-	took := p.requireExit(0)
-	require.Less(t, took, shortGrace)
-	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
-}
-
-// spoilt reports whether the machine has spoilt what a child was to show: it
-// stopped itself later than the phase for that may end, or was not scheduled when
-// it had gone on.
-func (p *process) spoilt(end time.Duration) bool {
-	return p.stoppedAt.Sub(p.begun) >= end || strings.Contains(strings.Join(p.events(), "\n"), stalled)
-}
-
-func TestAProcessThatWasStoppedPastItsDeadlineStillCloses(t *testing.T) {
-	t.Parallel()
-	names := []string{"stopped by its action", "stopped in leave", "stopped in drain"}
-	names = append(names, names...)
-	for range 10 {
-		var several []*process
-		for _, name := range names {
-			several = append(several, start(t, name))
-		}
-		for _, p := range several {
-			p.out.await("ready")
-			p.send(syscall.SIGTERM)
-		}
-		thaw(stopTimeout+2500*time.Millisecond, several...) // for a tick of the log to be more than 2 s late
-		var again []string
-		for i, p := range several {
-			p.requireExit(1)
-			if p.spoilt(stopTimeout * 4 / 5) { // which is the end of Drain
-				again = append(again, names[i])
-				continue
-			}
-			require.ElementsMatch(t, []string{"leave hook", "drain hook", "close hook, in time"}, p.events())
-			p.log.await("the process was not scheduled for a while")
-			p.log.await(`msg="shutdown: timed out"`)
-			require.NotContains(t, p.log.String(), "nobody has called Wait")
-		}
-		if names = again; len(names) == 0 {
-			return
-		}
-	}
-	require.Fail(t, "the machine has spoilt ten rounds", "%q", names)
-}
-
-func TestAProcessThatWasStoppedInTheMiddleOfCloseStillClosesTheRestInTurn(t *testing.T) {
-	t.Parallel()
-	for name, code := range map[string]int{"stopped in close": 1, "stopped in close, forced": 128 + int(syscall.SIGTERM)} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var p *process
-			for range 10 {
-				p = start(t, name)
-				p.out.await("ready")
-				p.send(syscall.SIGTERM) // and not signal: it may stop before it says that it got that
-				thaw(stopTimeout+300*time.Millisecond, p)
-				p.requireExit(code)
-				// The rest has half a second. On a busy machine 50 ms may take that long.
-				late := regexp.MustCompile(`close hook \\"(second|first)\\": did not return in time`).MatchString(p.log.String())
-				if !late && !p.spoilt(stopTimeout/5) { // with Force the first hook of three has a second
-					break
-				}
-			}
-			require.Equal(t, []string{"second begins, in time", "second ends", "first begins, in time", "first ends"}, p.events())
-			require.NotContains(t, p.log.String(), "nobody has called Wait")
-		})
-	}
-}
-
-func TestWithoutSignalsNewLeavesTheProcessAlone(t *testing.T) {
+func TestNewWithoutSignalsCatchesNoneAndStartsNoGoroutine(t *testing.T) {
 	t.Parallel()
 	p := start(t, "no signals")
 	p.out.await("0 goroutines more")
@@ -390,7 +240,7 @@ func TestWithoutSignalsNewLeavesTheProcessAlone(t *testing.T) {
 	require.Empty(t, p.events())
 }
 
-func TestWithSignalsNewStartsGoroutines(t *testing.T) { // the control for the test above
+func TestNewWithSignalsStartsGoroutines(t *testing.T) { // the control for the test above
 	t.Parallel()
 	p := start(t, "term only")
 	p.out.await("goroutines more")

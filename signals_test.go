@@ -19,7 +19,7 @@ import (
 )
 
 // fakeSignals stands in for os/signal, which does not work in virtual time.
-// signals_process_test.go has the real thing, with real processes.
+// signals_process_test.go sends real signals to real processes.
 type fakeSignals struct {
 	mu       sync.Mutex
 	caught   map[os.Signal]chan<- os.Signal
@@ -54,7 +54,7 @@ func (f *fakeSignals) raise(sig os.Signal) {
 	f.raised, f.raisedAt = sig, time.Now()
 }
 
-// wasRaised returns what was given back to the operating system, and when.
+// wasRaised returns the signal that was raised for the operating system, and when; nil if none.
 func (f *fakeSignals) wasRaised() (os.Signal, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +67,7 @@ func (f *fakeSignals) isCaught(sig os.Signal) bool {
 	return f.caught[sig] != nil
 }
 
-// send is what the operating system does; it reports whether it was caught.
+// send does what the operating system does when sig is sent.
 func (f *fakeSignals) send(sig os.Signal) {
 	f.mu.Lock()
 	c := f.caught[sig]
@@ -90,12 +90,12 @@ func signalled(t *testing.T, table map[os.Signal]Action, do func(m *Manager, f *
 		_ = m.Wait()
 		time.Sleep(time.Second)
 		for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt, syscall.SIGHUP} {
-			require.False(t, f.isCaught(sig), "all signals are given back")
+			require.False(t, f.isCaught(sig), "no signal is caught any more")
 		}
 	})
 }
 
-func TestASignalThatIsIgnoredAtTheStartStaysIgnored(t *testing.T) {
+func TestASignalThatIsIgnoredAtTheStartIsNotCaught(t *testing.T) {
 	signalled(t, map[os.Signal]Action{syscall.SIGQUIT: Graceful, syscall.SIGTERM: Graceful}, func(m *Manager, f *fakeSignals) {
 		require.False(t, f.isCaught(syscall.SIGQUIT))
 		require.True(t, f.isCaught(syscall.SIGTERM))
@@ -107,7 +107,7 @@ func TestASecondInterruptForcesOnlyHalfASecondLater(t *testing.T) {
 		_, _ = m.Track("long work")
 		f.send(os.Interrupt)
 		require.NotEqual(t, Running, m.Phase())
-		for range 4 { // one key press, seen often
+		for range 4 { // within half a second of each other they count as one press
 			time.Sleep(100 * time.Millisecond)
 			f.send(os.Interrupt)
 			require.NoError(t, m.Report().Forced)
@@ -127,7 +127,7 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 		f.send(syscall.SIGTERM)
 		time.Sleep(400 * time.Millisecond)
 		f.send(os.Interrupt)
-		require.NoError(t, m.Report().Forced, "a wrapper that passes Ctrl-C on as SIGTERM: one press")
+		require.NoError(t, m.Report().Forced, "a wrapper that passes Ctrl-C on as SIGTERM sends two signals for one press")
 		time.Sleep(200 * time.Millisecond)
 		f.send(os.Interrupt)
 		require.Error(t, m.Report().Forced)
@@ -143,9 +143,9 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 		time.Sleep(time.Second)
 		f.send(os.Interrupt)
 		raised, _ := f.wasRaised()
-		require.Equal(t, os.Interrupt, raised, "and one more ends the process")
+		require.Equal(t, os.Interrupt, raised, "one more ends the process")
 	})
-	signalled(t, nil, func(m *Manager, f *fakeSignals) { // the control: no signal has begun it
+	signalled(t, nil, func(m *Manager, f *fakeSignals) { // the control: the shutdown was not begun by a signal
 		_, _ = m.Track("long work")
 		m.Begin(nil)
 		time.Sleep(time.Second)
@@ -154,7 +154,7 @@ func TestAfterASIGTERMOneInterruptForces(t *testing.T) {
 	})
 }
 
-func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
+func TestAtATerminalTheLogSaysWhatCtrlCDoes(t *testing.T) {
 	for name, terminal := range map[string]bool{"terminal": true, "none": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 				if terminal {
 					require.Equal(t, 10*time.Second, m.Report().GracePeriod)
 					require.Equal(t, "guessed: a terminal", m.Report().GraceSource)
-					require.NotContains(t, log.String(), "SHUTDOWN_GRACE_PERIOD", "nobody kills there")
+					require.NotContains(t, log.String(), "SHUTDOWN_GRACE_PERIOD", "no platform kills a program at a terminal")
 				} else {
 					require.Equal(t, 30*time.Second, m.Report().GracePeriod)
 				}
@@ -186,7 +186,7 @@ func TestATerminalIsToldWhatCtrlCDoes(t *testing.T) {
 	}
 }
 
-func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
+func TestAtATerminalCtrlCAfterAnotherCauseIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log testlog.Buffer
 		e := fakeEnv()
@@ -205,7 +205,7 @@ func TestAtATerminalAlsoALateCtrlCIsAnswered(t *testing.T) {
 	})
 }
 
-func TestASignalThatDidNotBeginTheShutdownSaysNothingOfCtrlC(t *testing.T) {
+func TestAtATerminalASIGTERMSaysNothingOfCtrlC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log testlog.Buffer
 		e := fakeEnv()
@@ -230,7 +230,7 @@ func TestEachSignalRunsItsActionOnce(t *testing.T) {
 	})
 }
 
-func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
+func TestAThirdInterruptIsLeftToTheOperatingSystem(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		release := make(chan struct{})
 		defer close(release)
@@ -248,7 +248,7 @@ func TestAThirdInterruptIsLeftToTheSystem(t *testing.T) {
 	})
 }
 
-func TestARepeatedTermChangesNothingAndImmediateCutsNoGracefulShutdownShort(t *testing.T) {
+func TestARepeatedSIGTERMDoesNotCutAGracefulShutdownShort(t *testing.T) {
 	signalled(t, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, func(m *Manager, f *fakeSignals) {
 		done, _ := m.Track("work")
 		f.send(syscall.SIGHUP)
@@ -269,27 +269,27 @@ func TestARepeatedTermChangesNothingAndImmediateCutsNoGracefulShutdownShort(t *t
 	})
 }
 
-func TestAMainThatNeverWaitsDiesOfTheSignalAtTheTimeout(t *testing.T) {
+func TestAMainThatNeverCallsWaitIsEndedByTheSignalAtTheTimeout(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		closed := time.Time{}
 		m.On(Close, "db", func(context.Context) error { closed = time.Now(); return nil })
 		f.send(syscall.SIGTERM)
 		time.Sleep(time.Minute)
-		require.Equal(t, m.Report().Begun, closed, "the hooks do not wait for main")
+		require.Equal(t, m.Report().Begun, closed, "hooks do not wait for main")
 		raised, at := f.wasRaised()
 		require.Equal(t, syscall.SIGTERM, raised)
 		require.Equal(t, m.Report().Begun.Add(27*time.Second), at)
 	})
 }
 
-func TestAMainThatIsStillStartingUpHasUntilTheTimeoutToWait(t *testing.T) {
+func TestAMainThatIsStillStartingHasUntilTheTimeoutToCallWait(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		f.send(syscall.SIGTERM)
 		time.Sleep(20 * time.Second)
 		require.Equal(t, Done, m.Phase())
-		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not kill the start-up")
+		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not end a program that is still starting")
 		require.NoError(t, m.Wait())
-		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not spoil the exit code")
+		require.True(t, f.isCaught(syscall.SIGTERM), "one more does not change the exit code")
 		time.Sleep(time.Second)
 		require.False(t, f.isCaught(syscall.SIGTERM))
 		nothing, _ := f.wasRaised()
@@ -297,7 +297,7 @@ func TestAMainThatIsStillStartingUpHasUntilTheTimeoutToWait(t *testing.T) {
 	})
 }
 
-func TestOneMoreSignalBehindWaitIsRaisedIfMainIsStillThere(t *testing.T) {
+func TestASignalAfterWaitIsRaisedIfMainHasNotReturned(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		f.send(syscall.SIGTERM)
 		require.NoError(t, m.Wait())
@@ -310,11 +310,11 @@ func TestOneMoreSignalBehindWaitIsRaisedIfMainIsStillThere(t *testing.T) {
 	})
 }
 
-// The goroutine that reads the signals may not be scheduled from the end of the
-// shutdown until the signals are given back. Here it waits for a lock that long,
-// in real time: in a bubble nothing may wait for a mutex. Several, because half of
-// them once did it right by chance.
-func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
+// The goroutine that reads the signals may not be scheduled from the end of the shutdown until the
+// Manager stops catching signals. Here it waits for a lock for that long, in real time, because
+// time does not advance in a synctest bubble while a goroutine waits for a mutex. There are 20
+// Managers because the bug showed in only half of them.
+func TestASignalAfterWaitIsNotLostIfItIsReadLate(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for range 20 {
@@ -337,7 +337,7 @@ func TestOneMoreSignalIsNotLostAlsoIfItIsReadLate(t *testing.T) {
 	}
 }
 
-func TestBrokenPipesAreCaughtFromTheBeginningOn(t *testing.T) {
+func TestSIGPIPEIsCaughtFromTheBeginningOfTheShutdown(t *testing.T) {
 	signalled(t, nil, func(m *Manager, f *fakeSignals) {
 		require.False(t, f.isCaught(syscall.SIGPIPE))
 		m.On(Close, "look", func(context.Context) error {
@@ -355,7 +355,7 @@ func TestBrokenPipesAreCaughtFromTheBeginningOn(t *testing.T) {
 
 func TestAnActionThatPanicsDoesNotStopTheNext(t *testing.T) {
 	signalled(t, map[os.Signal]Action{
-		syscall.SIGHUP:  func(*Manager, os.Signal) { panic("aua") },
+		syscall.SIGHUP:  func(*Manager, os.Signal) { panic("oh no") },
 		syscall.SIGTERM: Graceful,
 	}, func(m *Manager, f *fakeSignals) {
 		f.send(syscall.SIGHUP)
@@ -364,7 +364,7 @@ func TestAnActionThatPanicsDoesNotStopTheNext(t *testing.T) {
 	})
 }
 
-func TestSignalStandsInForOne(t *testing.T) {
+func TestSignalDoesWhatTheArrivalOfASignalDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := newManager(Config{Signals: map[os.Signal]Action{}, Logger: slog.New(slog.DiscardHandler)}, fakeEnv())
 		require.NoError(t, err)

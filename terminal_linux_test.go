@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns a terminal and the end on which a person would sit.
+// openTerminal returns a pseudoterminal and its controlling end, which stands for a person.
 func openTerminal(t *testing.T) (terminal, person *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -63,8 +63,8 @@ func TestAtARealTerminalTheLogSaysWhatCtrlCDoes(t *testing.T) {
 	p.requireExit(0)
 }
 
-// The control: a pipe, and /dev/null, which is a device but no terminal.
-func TestWithoutATerminalNobodyIsToldOfCtrlC(t *testing.T) {
+// The control: a pipe is no terminal, nor is /dev/null, although it is a character device.
+func TestWithoutATerminalTheLogSaysNothingOfCtrlC(t *testing.T) {
 	t.Parallel()
 	p := start(t, "default signals")
 	p.signal(syscall.SIGINT)

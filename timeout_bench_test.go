@@ -12,11 +12,10 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// BenchmarkTimeout is how far from its Timeout Wait returns if everything hangs,
-// in shutdowns that run at the same time, 160 of them. What a mere sleep and a
-// file take longer, meanwhile, is what the machine adds. On one with nothing else
-// to do, the furthest is less than 50 ms. Each names what hangs, and none returns
-// earlier, whatever the machine does.
+// BenchmarkTimeout measures how far from the Timeout Wait returns if everything hangs. 160
+// shutdowns run at the same time. ms-machine-late is how late the machine is by itself, measured
+// with a sleep and a file. On an idle machine ms-off-worst is less than 50. Each shutdown names
+// what hangs, and none returns more than 50 ms early.
 //
 //	go test -run '^$' -bench Timeout -benchtime 200x .
 func BenchmarkTimeout(b *testing.B) {
@@ -52,7 +51,7 @@ func BenchmarkTimeout(b *testing.B) {
 	for _, r := range results {
 		requireStuckNamed(b, r.m, r.err, r.file)
 		off := r.took - timeout
-		require.Greater(b, off, -50*time.Millisecond, "no machine makes it return too early")
+		require.Greater(b, off, -50*time.Millisecond, "a busy machine does not make Wait return too early")
 		sum, worst = sum+off.Abs(), max(worst, off.Abs())
 	}
 	milliseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -62,8 +61,8 @@ func BenchmarkTimeout(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // mostly sleep
 }
 
-// lateness measures how late the machine is by itself, until it is asked: with a
-// goroutine that sleeps, and with one that writes a file.
+// lateness measures how late the machine is by itself until worst is called, with a goroutine that
+// sleeps and one that writes a file.
 func lateness(b *testing.B) (worst func() time.Duration) {
 	b.Helper()
 	var late time.Duration

@@ -9,12 +9,10 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// Run all of these in one go, and compare within the run:
+// BenchmarkInFlight counts one piece of work in and out. Only Tracker and MutexAndMap know names,
+// and only Tracker can be closed. Compare results of one run only:
 //
 //	go test -run '^$' -bench InFlight -cpu 1,2 -count 6 . | benchstat -
-//
-// What is measured is one piece of work counted in and out. Only the first and
-// the third know names and ages and can be closed.
 func BenchmarkInFlight(b *testing.B) {
 	parallel := func(b *testing.B, once func()) {
 		b.ReportAllocs()

@@ -69,7 +69,7 @@ func TestDrainClosesTheTrackerAlsoWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestDrainsAtTheSameTimeAllWait(t *testing.T) {
+func TestConcurrentDrainsAllWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr shutdown.Tracker
 		done, _ := tr.Track("work")
@@ -89,9 +89,9 @@ func TestDrainsAtTheSameTimeAllWait(t *testing.T) {
 	})
 }
 
-func TestASecondDoneDoesNotEndSomebodyElsesTask(t *testing.T) {
+func TestASecondDoneDoesNotEndAnotherTask(t *testing.T) {
 	var tr shutdown.Tracker
-	// More tasks than there are places, so that places are used again.
+	// More tasks than slots, so that slots are used again.
 	var old []func()
 	for range 1000 {
 		done, _ := tr.Track("old")
@@ -127,8 +127,8 @@ func TestTasksAreNamedAndTheOldestComesFirst(t *testing.T) {
 	})
 }
 
-// lateWork lets a few tasks race with the end of a drain, often, and returns
-// how many of them found themselves running after it.
+// lateWork runs rounds in which tasks race with the end of a drain, and returns how many tasks were
+// running after it.
 func lateWork(rounds int, tracker func(over *atomic.Bool) (track func() (done func(), ok bool), drain func())) (late int64) {
 	var lateTasks atomic.Int64
 	for range rounds {
@@ -155,16 +155,16 @@ func lateWork(rounds int, tracker func(over *atomic.Bool) (track func() (done fu
 	return lateTasks.Load()
 }
 
-func TestNoTaskRunsBehindTheEndOfADrain(t *testing.T) {
+func TestNoTaskRunsAfterTheEndOfADrain(t *testing.T) {
 	require.Zero(t, lateWork(5000, func(*atomic.Bool) (func() (func(), bool), func()) {
 		var tr shutdown.Tracker
 		return func() (func(), bool) { return tr.Track("work") }, func() { _ = tr.Drain(context.Background()) }
 	}))
 }
 
-// The negative control: asking first and counting afterwards, as many servers
-// do it, lets work in behind the wait.
-func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
+// The negative control: checking first and counting afterwards, as many servers do, admits work
+// after the wait has ended.
+func TestCheckThenAddAdmitsTasksAfterTheEndOfAWait(t *testing.T) {
 	require.NotZero(t, lateWork(1, func(over *atomic.Bool) (func() (func(), bool), func()) {
 		var closing atomic.Bool
 		var inFlight atomic.Int64
@@ -174,7 +174,7 @@ func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
 					return nil, false
 				}
 				checked <- struct{}{}
-				for !over.Load() { // what the scheduler may do here at any time
+				for !over.Load() { // the scheduler may do the same here at any time
 					runtime.Gosched()
 				}
 				inFlight.Add(1)
@@ -191,7 +191,7 @@ func TestCheckThenAddLetsTasksRunBehindTheEndOfAWait(t *testing.T) {
 
 func TestTrackAllocatesAtMostOnce(t *testing.T) {
 	var tr shutdown.Tracker
-	least := math.Inf(1) // what goroutines of other tests allocate meanwhile counts too
+	least := math.Inf(1) // allocations of other goroutines count too
 	for range 20 {
 		least = min(least, testing.AllocsPerRun(1000, func() {
 			done, _ := tr.Track("work")

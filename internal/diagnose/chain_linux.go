@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// longestChain bounds the look; set-ups that mean to pass signals on are not
-// that deep.
+// longestChain bounds the number of processes that are examined. Commands that are meant to
+// pass signals on are not nested that deep.
 const longestChain = 16
 
-// SwallowsTerm looks at the processes from PID 1 down to this one. Whoever
-// runs the container signals PID 1. An unknown program anywhere in between
-// (go test, a supervisor, a terminal) ends the accusation: it may do anything,
-// or it is the one that is to be stopped.
+// SwallowsTerm examines the processes from PID 1, which is what a container runtime signals,
+// down to this one, and reports one that does not pass SIGTERM on. If there is an unknown
+// program between them (go test, a supervisor, a terminal) it reports nothing: that program
+// may pass the signal on, or may be what is to be stopped.
 func (me Process) SwallowsTerm() (Finding, bool) {
-	if me.PID == 1 || conductOf(me.args("1")) == unknown { // all that most programs pay for
+	if me.PID == 1 || conductOf(me.args("1")) == unknown { // the only cost for most programs
 		return Finding{}, false
 	}
 	self, ok := me.status("self")
@@ -31,15 +31,16 @@ func (me Process) SwallowsTerm() (Finding, bool) {
 	below := self
 	for pid := self.ppid; ; {
 		args := me.args(strconv.Itoa(pid))
-		p, ok := me.status(strconv.Itoa(pid)) // of 0, whom docker exec has as its parent, there is none
+		p, ok := me.status(strconv.Itoa(pid)) // there is none of 0, which is the parent after docker exec
 		p.conduct, p.command = conductOf(args), readable(args)
 		if !ok || p.conduct == unknown || len(chain) == longestChain {
 			return Finding{}, false
 		}
 		chain = append(chain, p)
 		if pid == 1 {
-			// A shell makes no sessions. Who has one of its own was left to it: by
-			// docker exec, in a development container that only waits.
+			// A shell does not create sessions. A process with a session of its own was
+			// inherited by it: from docker exec, in a development container whose shell
+			// only waits.
 			if p.conduct == shell && below.session != p.session {
 				return Finding{}, false
 			}
@@ -83,9 +84,9 @@ func remedy(culprit status, self []string) string {
 	}
 }
 
-// swallows reports whether p keeps SIGTERM to itself. A shell may start us
-// first and set its trap then (./app & trap ... TERM; wait), so one that is
-// running is given a moment, and is believed in if that does not do.
+// swallows reports whether p does not pass SIGTERM on. A shell may start this program before
+// it sets its trap (./app & trap ... TERM; wait), so a shell that is running is given a
+// moment, and is not reported if it is still running then.
 func (me Process) swallows(p status) bool {
 	const term = 1 << (syscall.SIGTERM - 1)
 	if p.conduct == dies {
@@ -95,7 +96,7 @@ func (me Process) swallows(p status) bool {
 		if (p.caught|p.ignored)&term != 0 {
 			return false
 		}
-		if p.state == 'S' { // it waits, for us or for the one in between
+		if p.state == 'S' { // it waits, for this program or for the process between them
 			return true
 		}
 		time.Sleep(100 * time.Microsecond)
@@ -107,9 +108,9 @@ func (me Process) swallows(p status) bool {
 	return false
 }
 
-// waitsFor returns the command that a shell runs after it has started below in
-// the background, if there is one: it may set its trap when that has ended. A
-// shell without job control lets what it starts in the background ignore SIGINT.
+// waitsFor returns the command that the shell sh runs in the foreground after it has started
+// below in the background, if there is one: sh may set its trap when that command has ended. A
+// shell without job control makes the commands that it starts in the background ignore SIGINT.
 func (me Process) waitsFor(sh, below status) *status {
 	const interrupt = 1 << (syscall.SIGINT - 1)
 	if sh.conduct != shell || below.ignored&interrupt == 0 {
@@ -123,17 +124,17 @@ func (me Process) waitsFor(sh, below status) *status {
 	return nil
 }
 
-// GivenChild tells of a child that was there before this program: a script
-// began it in the background and became this program with exec. As PID 1 we
-// are asked to end, and it is not; when we are gone it is killed. (What our
-// output goes through is to go on until then: exec > >(tee log); exec ./app.)
+// GivenChild reports a child that this program has not started: a script started it in the
+// background and then called exec for this program. If this program is PID 1, it gets SIGTERM and
+// the child does not, and is killed when this program ends. A child that reads the output
+// of this program has to live that long and is not reported (exec > >(tee log); exec ./app).
 func (me Process) GivenChild() (Finding, bool) {
 	children := me.children()
 	if len(children) == 0 {
 		return Finding{}, false
 	}
 	self, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil { // then Go has none either, and all children look alike
+	if err != nil { // then Go has no pidfds either, and its children cannot be recognized
 		return Finding{}, false
 	}
 	_ = unix.Close(self)
@@ -151,8 +152,8 @@ func (me Process) GivenChild() (Finding, bool) {
 	return Finding{}, false
 }
 
-// unreaped returns a child that has ended and that nobody has waited for, if
-// the program is PID 1: every orphan of the container is left to it.
+// unreaped returns a child that has ended and was not reaped, if the program is PID 1, which
+// inherits all orphans of the container.
 func (me Process) unreaped() *status {
 	for _, pid := range me.children() {
 		if p, ok := me.status(pid); ok && p.ppid == me.PID && p.state == 'Z' {
@@ -162,8 +163,8 @@ func (me Process) unreaped() *status {
 	return nil
 }
 
-// stillUnreaped looks at child again, after a while: a zombie that is there for
-// a moment is nothing.
+// stillUnreaped looks at child again, after a while, because each child is a zombie for a
+// moment.
 func (me Process) stillUnreaped(child *status) (Finding, bool) {
 	pid := strconv.Itoa(child.pid)
 	if p, ok := me.status(pid); !ok || p.state != 'Z' || p.ppid != me.PID {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// diagnose_namespace_linux_test.go has the real set-ups, with real shells and
-// inits. Here is what they cannot show, and each way to write a command line.
+// diagnose_namespace_linux_test.go of the root package has tests with real shells and inits. The
+// tests here use command lines in a fake /proc.
 
 const (
 	termCaught  = "caught "
@@ -19,8 +19,8 @@ const (
 	running     = "running "
 )
 
-// fakeProc is the /proc of a container: chain is the command lines from PID 1
-// down to us.
+// fakeProc returns a process and the /proc of its container. chain has the command lines from PID
+// 1 down to that process.
 func fakeProc(chain ...string) Process {
 	e, files := Process{PID: 42}, fstest.MapFS{}
 	for i, line := range chain {
@@ -49,7 +49,7 @@ func fakeProc(chain ...string) Process {
 	return e
 }
 
-func TestWhoSwallowsTermIsAccused(t *testing.T) {
+func TestAProcessThatSwallowsSIGTERMIsReported(t *testing.T) {
 	const exec = ": end the script with `exec ./app`, or use the exec form of CMD"
 	for want, chain := range map[string][]string{
 		"PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on" + exec:                                                            {"/bin/sh ./start.sh", "./app"},
@@ -73,10 +73,10 @@ func TestWhoSwallowsTermIsAccused(t *testing.T) {
 	}
 }
 
-func TestWhoDoesNotSwallowTermOrMayNotIsNotAccused(t *testing.T) {
+func TestAProcessThatMayPassSIGTERMOnIsNotReported(t *testing.T) {
 	for name, chain := range map[string][]string{
-		"PID 1 ourselves":                          {"./app"},
-		"PID 1 ourselves, and named like it":       {"sh -c ./app"},
+		"the program is PID 1":                     {"./app"},
+		"the program is PID 1, and named like sh":  {"sh -c ./app"},
 		"a shell with a handler":                   {termCaught + "/bin/sh ./start.sh", "./app"},
 		"below one with a handler":                 {termCaught + "/bin/sh ./start.sh", "/bin/sh -c ./app;x", "./app"},
 		"below tini, with a handler":               {"tini -- ./start.sh", termCaught + "/bin/sh ./start.sh", "./app"},
@@ -84,7 +84,7 @@ func TestWhoDoesNotSwallowTermOrMayNotIsNotAccused(t *testing.T) {
 		"a shell that has not set up its trap yet": {running + "/bin/sh ./start.sh", "./app"},
 		"tini":                     {"/sbin/tini -- ./app", "./app"},
 		"docker run --init":        {"/sbin/docker-init -- ./app", "./app"},
-		"npm, of an exec":          {"npm start", "./app"},
+		"npm and exec":             {"npm start", "./app"},
 		"systemd":                  {"/sbin/init", "/bin/sh ./start.sh", "./app"},
 		"s6":                       {"s6-svscan /run/service", "s6-supervise app", "./app"},
 		"a supervisor in between":  {"/bin/sh ./start.sh", "supervisord -n", "/bin/sh -c ./app", "./app"},
@@ -110,7 +110,7 @@ func TestWhoDoesNotSwallowTermOrMayNotIsNotAccused(t *testing.T) {
 	}
 }
 
-func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
+func TestAShellThatProcHidesIsNotReported(t *testing.T) {
 	chain := []string{"/bin/sh ./start.sh", "/bin/sh ./app.sh", "./app"}
 	_, ok := fakeProc(chain...).SwallowsTerm()
 	require.True(t, ok, "the control")
@@ -122,11 +122,11 @@ func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
 	}
 
 	e := fakeProc(chain...)
-	e.PID = 4711 // /proc is that of another PID namespace, in which we are 3
+	e.PID = 4711 // /proc is that of another PID namespace, in which this process is 3
 	_, ok = e.SwallowsTerm()
 	require.False(t, ok)
 
-	e = fakeProc(chain...) // docker exec has ended, and left 2 to PID 1
+	e = fakeProc(chain...) // docker exec has ended, and PID 1 has inherited 2
 	e.Proc.(fstest.MapFS)["2/status"].Data = []byte("Pid:\t2\nPPid:\t1\nNSsid:\t4711\t2\nSigCgt:\t0\n")
 	_, ok = e.SwallowsTerm()
 	require.False(t, ok)
@@ -138,23 +138,23 @@ func TestAShellThatCannotBeSeenIsNotAccused(t *testing.T) {
 }
 
 // ./app & ./wait-for-db; trap 'kill -TERM $pid' TERM; wait
-func TestAShellThatRunsSomethingElseMeanwhileIsAccusedOfThatOnly(t *testing.T) {
+func TestTheFindingNamesTheCommandThatAShellRunsBeforeItsTrap(t *testing.T) {
 	const status = "State:\tS (sleeping)\nPid:\t%d\nPPid:\t1\nSigIgn:\t%016x\nSigCgt:\t0\n"
 	const background, foreground = 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1), 0
 	const plain = "PID 1 is sh start.sh, which does not pass SIGTERM on: end the script with"
 	const weak = "PID 1 is sh start.sh, which does not pass SIGTERM on while it runs ./wait-for-db -v: set its trap before that, or end the script with"
 	for name, test := range map[string]struct {
-		we, other int
-		want      string
+		program, other int
+		want           string
 	}{
-		"we are in the background":           {background, foreground, weak},
+		"the program is in the background":   {background, foreground, weak},
 		"both are":                           {background, background, plain},
 		"a pipe to a log":                    {foreground, foreground, plain},
 		"the other one is in the background": {foreground, background, plain},
 	} {
 		e := fakeProc("sh start.sh", "./app")
 		files := e.Proc.(fstest.MapFS)
-		files["self/status"].Data = fmt.Appendf(nil, status, 2, test.we)
+		files["self/status"].Data = fmt.Appendf(nil, status, 2, test.program)
 		files["1/task/1/children"] = &fstest.MapFile{Data: []byte("2 7 ")}
 		files["7/status"] = &fstest.MapFile{Data: fmt.Appendf(nil, status, 7, test.other)}
 		files["7/cmdline"] = &fstest.MapFile{Data: []byte("./wait-for-db\x00-v\x00")}
@@ -165,16 +165,16 @@ func TestAShellThatRunsSomethingElseMeanwhileIsAccusedOfThatOnly(t *testing.T) {
 	}
 }
 
-func TestAZombieThatIsThereForAMomentIsNothing(t *testing.T) {
+func TestOnlyAZombieThatStaysIsReported(t *testing.T) {
 	const status = "Name:\tsleep\nState:\t%s\nPid:\t7\nPPid:\t%d\nSigCgt:\t0\n"
 	for name, test := range map[string]struct {
 		later string
 		found bool
 	}{
-		"still there":       {fmt.Sprintf(status, "Z (zombie)", 1), true},
-		"reaped":            {"", false},
-		"its pid used anew": {fmt.Sprintf(status, "S (sleeping)", 1), false},
-		"and by a stranger": {fmt.Sprintf(status, "Z (zombie)", 3), false},
+		"still there":                   {fmt.Sprintf(status, "Z (zombie)", 1), true},
+		"reaped":                        {"", false},
+		"its pid is reused":             {fmt.Sprintf(status, "S (sleeping)", 1), false},
+		"by a process that is no child": {fmt.Sprintf(status, "Z (zombie)", 3), false},
 	} {
 		e := fakeProc("./app")
 		files := e.Proc.(fstest.MapFS)
@@ -189,8 +189,7 @@ func TestAZombieThatIsThereForAMomentIsNothing(t *testing.T) {
 	}
 }
 
-// The worst case is a deep chain in a real /proc: diagnose_namespace_linux_test.go of
-// the root package prints how long that takes.
+// The worst case, a deep chain, is BenchmarkNewBelowThreeShells of the root package.
 func BenchmarkLook(b *testing.B) {
 	me := Self()
 	for b.Loop() {

@@ -2,14 +2,14 @@
 
 package diagnose
 
-// What is asked of /proc has no answer here.
+// Without a Linux /proc nothing is reported.
 
 type status struct{}
 
-// SwallowsTerm finds nothing on this system.
+// SwallowsTerm reports nothing on this system.
 func (Process) SwallowsTerm() (Finding, bool) { return Finding{}, false }
 
-// GivenChild finds nothing on this system.
+// GivenChild reports nothing on this system.
 func (Process) GivenChild() (Finding, bool) { return Finding{}, false }
 
 func (Process) unreaped() *status                     { return nil }

@@ -6,23 +6,22 @@ import (
 	"strings"
 )
 
-// A conduct is what a program in front of ours does with a SIGTERM. It was
-// tried, with each program here under one of its names, in a PID namespace.
+// A conduct is what a program between PID 1 and this one does with SIGTERM. Each program
+// below was tried in a PID namespace.
 type conduct int
 
 const (
-	unknown  conduct = iota // and so not to be accused
-	passesOn                // to its child, and waits for it
-	waits                   // passes nothing on, unless it has a handler
-	shell                   // the same
-	dies                    // at once, although it has a handler: Go's runtime has
+	unknown  conduct = iota // not reported
+	passesOn                // passes it on to its child, and waits for the child
+	waits                   // does not pass it on, unless it has a handler
+	shell                   // like waits
+	dies                    // ends at once, although it has a handler, that of Go's runtime
 )
 
-// conducts of programs that are known by their name alone. (That of npm, pnpm
-// and yarn depends on the shell in which they run their command: a dash below
-// them swallows the signal; a bash or busybox gives its place to the last
-// command. yarn 2 and later swallows it by itself, but cannot be told from
-// yarn 1. su and runuser pass it on and kill 2 s later.)
+// conducts has the programs that are recognized by their name alone. npm, pnpm and yarn run
+// their command in a shell: dash does not pass the signal on, while bash and busybox replace
+// themselves with the last command. yarn 2 and later does not pass it on, but looks like
+// yarn 1. su and runuser pass it on, and kill after 2 s.
 var conducts = map[string]conduct{
 	"tini": passesOn, "tini-static": passesOn, "docker-init": passesOn, "podman-init": passesOn,
 	"dumb-init": passesOn, "catatonit": passesOn,
@@ -36,13 +35,13 @@ var conducts = map[string]conduct{
 
 var shells = []string{"sh", "ash", "bash", "dash", "zsh", "ksh", "ksh93", "fish"}
 
-// conductOf judges by the command line: comm is the name of a thread, and of
-// a file behind a link.
+// conductOf uses the command line and not comm, which for a script has the name of the script
+// and not of its shell.
 func conductOf(args []string) conduct {
 	if len(args) == 0 {
 		return unknown
 	}
-	title := strings.Fields(args[0]) // npm writes "npm start" over it
+	title := strings.Fields(args[0]) // npm sets it to "npm start"
 	if len(title) == 0 {
 		return unknown
 	}
@@ -64,8 +63,8 @@ func conductOf(args []string) conduct {
 	}
 }
 
-// runsCommand tells a shell that runs a script or the command of -c from one
-// that reads what a person, or a CI runner, types.
+// runsCommand reports whether a shell runs a script or the command of -c. Otherwise it reads
+// commands from a person or a CI runner.
 func runsCommand(args []string) bool {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]

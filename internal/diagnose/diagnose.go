@@ -1,10 +1,10 @@
-// Package diagnose finds out what in the way a program was started keeps SIGTERM
-// from arriving. It looks at /proc, and changes and logs nothing.
+// Package diagnose detects whether the way in which a program was started keeps SIGTERM
+// from arriving. It reads /proc. It does not log, and changes nothing.
 //
-// It reports only what is certain. A shell with a handler for SIGTERM is trusted to
-// do something with it. So is a program that it does not know: systemd, a
-// supervisor, a terminal, a CI runner, go test. Where /proc cannot be read, nothing is
-// found. A warning that is not true, in the log of every start, is worse than none.
+// It reports only what is certain, because a wrong warning in the log of each start is
+// worse than none. A shell with a handler for SIGTERM is assumed to pass it on. So is a
+// program that is not known here: systemd, a supervisor, a terminal, a CI runner, go test.
+// If /proc cannot be read, nothing is reported.
 package diagnose
 
 import (
@@ -27,21 +27,20 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Problem + ": " + f.Remedy }
 
-// A Process is the one to look at: this one, or what a test puts in its place.
+// A Process is the process that is examined.
 type Process struct {
-	Proc fs.FS // /proc; nil if there is none
+	Proc fs.FS // /proc; nil if there is none, as in some tests
 	PID  int
 }
 
-// Self is this process.
+// Self returns the present process.
 func Self() Process { return Process{os.DirFS("/proc"), os.Getpid()} }
 
-// A program that waits for its children needs so long at most, also on a machine
-// that is busy.
+// A program that reaps its children does so within reapTime, even on a busy machine.
 const reapTime = 200 * time.Millisecond
 
-// WatchUnreaped looks for a child that has ended and that nobody has waited for. The
-// function that it returns looks again, later, and reports one that is still there.
+// WatchUnreaped looks for a child that has ended and was not reaped. The function that it
+// returns looks again, later, and reports the child if it is still there.
 func (me Process) WatchUnreaped() (again func() (Finding, bool)) {
 	child, looked := me.unreaped(), time.Now()
 	return func() (Finding, bool) {
@@ -52,8 +51,8 @@ func (me Process) WatchUnreaped() (again func() (Finding, bool)) {
 	}
 }
 
-// Look returns what keeps a program from getting the signals that it wants to catch,
-// the worst first. ignored reports whether one was ignored when the program started.
+// Look returns what keeps the program from getting sigs, which it wants to catch, the worst
+// first. ignored reports whether a signal was ignored when the program started.
 func (me Process) Look(sigs []os.Signal, ignored func(os.Signal) bool) (findings []Finding) {
 	term := slices.Contains(sigs, os.Signal(syscall.SIGTERM))
 	if term {
@@ -63,9 +62,10 @@ func (me Process) Look(sigs []os.Signal, ignored func(os.Signal) bool) (findings
 	}
 	slices.SortFunc(sigs, func(a, b os.Signal) int { return strings.Compare(signame.Name(a), signame.Name(b)) })
 	for _, sig := range sigs {
-		// A shell without job control lets whatever it starts in the background ignore
-		// SIGINT, because Ctrl-C is not meant for it. With SIGTERM that costs nothing,
-		// and scripts that do it right would get a warning (./app & trap ... TERM; wait).
+		// A shell without job control makes the commands that it starts in the background
+		// ignore SIGINT, because Ctrl-C is not meant for them. That does no harm if the
+		// program gets SIGTERM, and correct scripts would get a warning
+		// (./app & trap ... TERM; wait).
 		if sig == os.Interrupt && term || !ignored(sig) {
 			continue
 		}

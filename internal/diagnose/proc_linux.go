@@ -8,19 +8,19 @@ import (
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
 
-// A status is that of a process between PID 1 and this program, or of a child.
+// A status describes a process between PID 1 and this program, or a child of this program.
 type status struct {
 	pid, ppid       int
-	name            string // comm: all that a zombie has
-	command         string // for a person to read
+	name            string // comm; a zombie has no command line
+	command         string // the command line, for messages
 	conduct         conduct
 	state           byte
 	session         int    // as this PID namespace numbers it; 0 if the kernel does not say
 	caught, ignored uint64 // signals, signal n as bit n-1
 }
 
-// status reads of a process what any user may read; ok is false if it has gone, or
-// if /proc is not there or hides it.
+// status reads the status of a process, which any user may read. ok is false if the process
+// has ended, or if /proc does not exist or hides it.
 func (me Process) status(pid string) (s status, ok bool) {
 	for line := range strings.Lines(me.read(pid + "/status")) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -48,7 +48,7 @@ func (me Process) status(pid string) (s status, ok bool) {
 	return s, ok
 }
 
-// args is the command line; that of a zombie is empty.
+// args returns the command line, which is empty for a zombie.
 func (me Process) args(pid string) []string {
 	line := strings.TrimRight(me.read(pid+"/cmdline"), "\x00")
 	if line == "" {
@@ -57,9 +57,9 @@ func (me Process) args(pid string) []string {
 	return strings.Split(line, "\x00")
 }
 
-// children returns pids of this program's children, if it is PID 1: those that
-// another process left to it, and those that its first thread has started. The
-// file needs a kernel option that distributions set.
+// children returns the pids of this program's children, if it is PID 1: those that it has
+// inherited, and those that its first thread has started. The file exists with
+// CONFIG_PROC_CHILDREN, which distributions set.
 func (me Process) children() []string {
 	if me.PID != 1 {
 		return nil
@@ -75,11 +75,11 @@ func (me Process) childrenOf(pid string) []string {
 	return pids[:min(len(pids), mostChildren)]
 }
 
-// mostChildren bounds the look at a program that has many.
+// mostChildren bounds the number of children that are examined.
 const mostChildren = 100
 
-// started are the processes that this program has started with os/exec or
-// os.StartProcess and has not waited for: Go holds a pidfd of each.
+// started returns the processes that this program has started with os/exec or
+// os.StartProcess and has not waited for. Go holds a pidfd for each.
 func (me Process) started() (pids []string) {
 	open, err := fs.ReadDir(me.Proc, "self/fdinfo")
 	if err != nil {
@@ -95,7 +95,7 @@ func (me Process) started() (pids []string) {
 	return pids
 }
 
-// readsOurOutput reports whether our stdout or stderr is a pipe to pid.
+// readsOurOutput reports whether stdout or stderr of this program is a pipe that pid reads.
 func (me Process) readsOurOutput(pid string) bool {
 	pipe, err := fs.ReadLink(me.Proc, pid+"/fd/0")
 	if err != nil || !strings.HasPrefix(pipe, "pipe:") {
@@ -117,7 +117,7 @@ func (me Process) read(name string) string {
 	return string(text)
 }
 
-// readable is a command line for one line of a log: a script in -c may be long.
+// readable returns a command line for a log line. A script in -c may be long.
 func readable(args []string) string {
 	const most = 80
 	line := strings.Join(strings.Fields(strings.Join(args, " ")), " ")

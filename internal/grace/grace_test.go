@@ -15,7 +15,7 @@ import (
 
 const s = time.Second
 
-func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
+func TestTheGracePeriodIsTakenFromTheMostReliableSource(t *testing.T) {
 	for name, test := range map[string]struct {
 		env     []string
 		cfg     grace.Config
@@ -24,28 +24,28 @@ func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
 		guessed bool
 		timeout time.Duration
 	}{
-		"nothing known":           {nil, grace.Config{}, 30 * s, "no platform", true, 27 * s},
-		"the environment":         {[]string{"SHUTDOWN_GRACE_PERIOD=20s", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{GracePeriod: 40 * s}, 20 * s, "SHUTDOWN_GRACE_PERIOD", false, 18 * s},
-		"a bare number":           {[]string{"SHUTDOWN_GRACE_PERIOD=60"}, grace.Config{}, 60 * s, "SHUTDOWN_GRACE_PERIOD", false, 55 * s},
-		"the program":             {[]string{"KUBERNETES_SERVICE_HOST=x"}, grace.Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
-		"malformed":               {[]string{"SHUTDOWN_GRACE_PERIOD=soon"}, grace.Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
-		"negative":                {[]string{"SHUTDOWN_GRACE_PERIOD=-3"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
-		"zero":                    {[]string{"SHUTDOWN_GRACE_PERIOD=0"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
-		"Kubernetes":              {[]string{"KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
-		"ECS":                     {[]string{"ECS_CONTAINER_METADATA_URI_V4=x"}, grace.Config{}, 30 * s, "ECS", true, 27 * s},
-		"Cloud Run":               {[]string{"K_SERVICE=x"}, grace.Config{}, 10 * s, "Cloud Run", true, 9 * s},
-		"Knative is no Cloud Run": {[]string{"K_SERVICE=x", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
-		"Fly":                     {[]string{"FLY_MACHINE_ID=x"}, grace.Config{}, 5 * s, "Fly", true, 4500 * time.Millisecond},
-		"Nomad":                   {[]string{"NOMAD_ALLOC_ID=x", "/.dockerenv"}, grace.Config{}, 5 * s, "Nomad", true, 4500 * time.Millisecond},
-		"systemd":                 {[]string{"SYSTEMD_EXEC_PID=42"}, grace.Config{}, 90 * s, "a systemd unit", true, 85 * s},
-		"a child of systemd's":    {[]string{"SYSTEMD_EXEC_PID=41"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
-		"docker":                  {[]string{"/.dockerenv"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
-		"podman":                  {[]string{"container=podman"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
-		"preStop of others":       {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{}, 20 * s, "less 10s of SHUTDOWN_PRESTOP", false, 18 * s},
-		"preStop too long":        {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=30"}, grace.Config{}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 27 * s},
-		"a set timeout":           {[]string{"SHUTDOWN_GRACE_PERIOD=30"}, grace.Config{Timeout: 7 * s}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 7 * s},
-		"a timeout that the deployer's grace forbids": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, 10 * s, "SHUTDOWN_GRACE_PERIOD", false, 9 * s},
-		"a timeout that only a guess forbids":         {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, 10 * s, "a container", true, 20 * s},
+		"nothing known":                          {nil, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"the environment":                        {[]string{"SHUTDOWN_GRACE_PERIOD=20s", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{GracePeriod: 40 * s}, 20 * s, "SHUTDOWN_GRACE_PERIOD", false, 18 * s},
+		"a bare number":                          {[]string{"SHUTDOWN_GRACE_PERIOD=60"}, grace.Config{}, 60 * s, "SHUTDOWN_GRACE_PERIOD", false, 55 * s},
+		"the program":                            {[]string{"KUBERNETES_SERVICE_HOST=x"}, grace.Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
+		"malformed":                              {[]string{"SHUTDOWN_GRACE_PERIOD=soon"}, grace.Config{GracePeriod: 40 * s}, 40 * s, "Config.GracePeriod", false, 36 * s},
+		"negative":                               {[]string{"SHUTDOWN_GRACE_PERIOD=-3"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"zero":                                   {[]string{"SHUTDOWN_GRACE_PERIOD=0"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"Kubernetes":                             {[]string{"KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
+		"ECS":                                    {[]string{"ECS_CONTAINER_METADATA_URI_V4=x"}, grace.Config{}, 30 * s, "ECS", true, 27 * s},
+		"Cloud Run":                              {[]string{"K_SERVICE=x"}, grace.Config{}, 10 * s, "Cloud Run", true, 9 * s},
+		"Knative is no Cloud Run":                {[]string{"K_SERVICE=x", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
+		"Fly":                                    {[]string{"FLY_MACHINE_ID=x"}, grace.Config{}, 5 * s, "Fly", true, 4500 * time.Millisecond},
+		"Nomad":                                  {[]string{"NOMAD_ALLOC_ID=x", "/.dockerenv"}, grace.Config{}, 5 * s, "Nomad", true, 4500 * time.Millisecond},
+		"systemd":                                {[]string{"SYSTEMD_EXEC_PID=42"}, grace.Config{}, 90 * s, "a systemd unit", true, 85 * s},
+		"a child of systemd's":                   {[]string{"SYSTEMD_EXEC_PID=41"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
+		"docker":                                 {[]string{"/.dockerenv"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
+		"podman":                                 {[]string{"container=podman"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
+		"a preStop sleep":                        {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{}, 20 * s, "less 10s of SHUTDOWN_PRESTOP", false, 18 * s},
+		"preStop too long":                       {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=30"}, grace.Config{}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 27 * s},
+		"a set timeout":                          {[]string{"SHUTDOWN_GRACE_PERIOD=30"}, grace.Config{Timeout: 7 * s}, 30 * s, "SHUTDOWN_GRACE_PERIOD", false, 7 * s},
+		"a timeout longer than the grace period": {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, 10 * s, "SHUTDOWN_GRACE_PERIOD", false, 9 * s},
+		"a timeout longer than a guess":          {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, 10 * s, "a container", true, 20 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := grace.New(test.cfg, testenv.New(test.env...))
@@ -60,7 +60,7 @@ func TestTheGracePeriodIsTakenFromWhoKnowsBest(t *testing.T) {
 	}
 }
 
-func TestWhatTheEnvironmentGetsWrongIsAWarningAndNeverAnError(t *testing.T) {
+func TestAnInvalidEnvironmentIsAWarningAndNeverAnError(t *testing.T) {
 	for name, test := range map[string]struct {
 		env []string
 		cfg grace.Config
@@ -78,12 +78,12 @@ func TestWhatTheEnvironmentGetsWrongIsAWarningAndNeverAnError(t *testing.T) {
 		b, err := grace.New(test.cfg, testenv.New(test.env...))
 		require.NoError(t, err)
 		require.Contains(t, strings.Join(b.Warnings, "\n"), name)
-		require.Less(t, b.LameDuck(true)+b.Reserve, b.Timeout, "%s: it fits all the same", name)
+		require.Less(t, b.LameDuck(true)+b.Reserve, b.Timeout, "%s: the budget fits", name)
 		require.Positive(t, b.Reserve)
 	}
 }
 
-func TestLameDuckIsForServersInKubernetesUnlessSomebodyAsksForIt(t *testing.T) {
+func TestALameDuckIsTheDefaultOnlyForServersInKubernetes(t *testing.T) {
 	k8s := "KUBERNETES_SERVICE_HOST=10.0.0.1"
 	for name, test := range map[string]struct {
 		env      []string
@@ -97,9 +97,9 @@ func TestLameDuckIsForServersInKubernetesUnlessSomebodyAsksForIt(t *testing.T) {
 		"set":                                    {nil, grace.Config{LameDuck: 3 * s}, 3 * s, true},
 		"none":                                   {[]string{k8s}, grace.Config{LameDuck: -1}, 0, true},
 		"set by the deployer":                    {[]string{"SHUTDOWN_LAME_DUCK=7"}, grace.Config{LameDuck: 3 * s}, 7 * s, true},
-		"none for the deployer":                  {[]string{k8s, "SHUTDOWN_LAME_DUCK=0"}, grace.Config{LameDuck: 3 * s}, 0, true},
-		"a preStop has served on already":        {[]string{k8s, "SHUTDOWN_PRESTOP=3"}, grace.Config{}, 2 * s, false},
-		"a preStop did all of it":                {[]string{k8s, "SHUTDOWN_PRESTOP=10"}, grace.Config{}, 0, false},
+		"none set by the deployer":               {[]string{k8s, "SHUTDOWN_LAME_DUCK=0"}, grace.Config{LameDuck: 3 * s}, 0, true},
+		"a preStop sleep takes a part":           {[]string{k8s, "SHUTDOWN_PRESTOP=3"}, grace.Config{}, 2 * s, false},
+		"a preStop sleep takes all of it":        {[]string{k8s, "SHUTDOWN_PRESTOP=10"}, grace.Config{}, 0, false},
 		"longer than the default reserve allows": {nil, grace.Config{Timeout: 20 * s, LameDuck: 18 * s}, 18 * s, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestLameDuckIsForServersInKubernetesUnlessSomebodyAsksForIt(t *testing.T) {
 	}
 }
 
-func TestATerminalIsAGuessOnlyWhereNobodyHasChosenATime(t *testing.T) {
+func TestTheTerminalIsAGuessOnlyIfNoTimeIsSet(t *testing.T) {
 	for name, cfg := range map[string]grace.Config{"Timeout": {Timeout: 20 * s}, "LameDuck": {LameDuck: 10 * s}, "Reserve": {Reserve: 8 * s}, "nothing": {}} {
 		e := testenv.New()
 		e.Terminal = func() bool { return true }

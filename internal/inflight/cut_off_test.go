@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Work ends, begins and is cut off at the same time. What had ended before is not
-// on the list, what ends or begins after is, and nothing is on it twice.
-func TestCuttingOffIsOneStepForAllWork(t *testing.T) {
+// Tasks begin and end while CutOff is called. A task that has ended before is not on the list, one
+// that ends or begins after it is, and none is on it twice.
+func TestAllWorkIsCutOffInOneStep(t *testing.T) {
 	for range 20 {
 		var tracker Tracker
 		const workers = 8
@@ -65,7 +65,7 @@ func TestCuttingOffIsOneStepForAllWork(t *testing.T) {
 			listed[task.Name]++
 		}
 		for name, must := range want {
-			require.Equal(t, must, listed[name] == 1, "%s stands on the list %d times", name, listed[name])
+			require.Equal(t, must, listed[name] == 1, "%s is on the list %d times", name, listed[name])
 		}
 		for name, n := range listed {
 			require.Equal(t, 1, n, name)
@@ -81,9 +81,8 @@ type namer string
 
 func (n namer) TaskName() string { return string(n) }
 
-// A name that is made when it is asked for can be made for as long as the work has
-// not ended; and the list names what has returned since.
-func TestWhatWasCutOffIsNamedAfterItHasReturned(t *testing.T) {
+// A Namer may be called only until its task has ended. The list has the name after that too.
+func TestCutOffTasksAreNamedAfterTheyHaveReturned(t *testing.T) {
 	var tracker Tracker
 	task, _ := tracker.Begin("", &lateName{})
 	tracker.CutOff()
@@ -93,8 +92,8 @@ func TestWhatWasCutOffIsNamedAfterItHasReturned(t *testing.T) {
 	require.Len(t, tracker.CutItems(), 1)
 }
 
-// Each has a line of its own in the log, when it happens.
-func TestWhatIsLetInTooLateIsListedApartFromWhatWasInFlight(t *testing.T) {
+// Each of the two is logged when it happens.
+func TestTasksAdmittedAfterTheCutOffAreListedSeparately(t *testing.T) {
 	var tracker Tracker
 	named := func(tasks []Item) (list []string) {
 		for _, task := range tasks {

@@ -1,5 +1,5 @@
-// Package inflight counts work in flight, and knows the name and the age of each piece
-// of it. It knows neither phases nor a Manager.
+// Package inflight counts work in flight, with the name and the age of each piece. It
+// does not know phases or Managers.
 package inflight
 
 import (
@@ -16,11 +16,11 @@ import (
 // count every request. Package shutdown sets it.
 var Of func(m any) *Tracker
 
-// A Namer makes the name of a task when somebody asks what is in flight. It may
-// be called at any time until the task has ended, by any goroutine.
+// A Namer makes the name of a task when work in flight is listed. TaskName may be called at
+// any time until the task has ended, from any goroutine.
 type Namer interface{ TaskName() string }
 
-// A Task is what End needs to know.
+// A Task identifies a piece of work for End.
 type Task struct {
 	generation  uint64
 	shard, slot int32
@@ -32,7 +32,8 @@ type Item struct {
 	Since time.Time // when it was admitted
 }
 
-// A Tracker counts. The zero value is ready for use; it must not be copied.
+// A Tracker counts work in flight. The zero value is ready for use. A Tracker must not be
+// copied.
 type Tracker struct {
 	// Work is counted in shards, so that cores do not compete for one cache line. The
 	// pool hands each processor the shard that it used last.
@@ -54,24 +55,24 @@ type shard struct {
 type shardState struct {
 	mu       sync.Mutex // protects what follows
 	inFlight int
-	closed   bool     // nothing is let in any more
-	cutting  bool     // the time is up: whatever is in flight, or let in from now on, is cut off
-	returned []slot   // copies of what was cut off and has returned since
+	closed   bool     // no work is admitted any more
+	cutting  bool     // CutOff was called: work that is admitted from now on is cut off
+	returned []slot   // copies of the slots of work that was cut off and has ended
 	free     int32    // first free slot plus one; 0 is none
 	slots    []slot   // only grows, to the most that was ever in flight at once
 	drains   *Tracker // told when inFlight reaches zero; nil unless a Drain waits
 }
 
-// A slot holds one task. It is used again; the generation tells a second call
-// of an old done from the first call of a new one.
+// A slot holds one task. Slots are reused. The generation distinguishes a second End of an old
+// task from the first End of a new one.
 type slot struct {
 	generation uint64
 	name       string
-	namer      Namer         // makes the name; nil if it is there already
+	namer      Namer         // nil if name is set
 	since      time.Duration // since the epoch below
 	inUse      bool
-	cut        bool // it was in flight when its time was up, or is late
-	late       bool // it was let in after that
+	cut        bool // the work was in flight at CutOff, or is late
+	late       bool // the work was admitted after CutOff
 	nextFree   int32
 }
 
@@ -110,8 +111,8 @@ func (t *Tracker) End(task Task) (cut bool) {
 }
 
 // Drain waits until nothing is in flight. It blocks until then, or until ctx
-// ends. When it returns, whatever the result, the Tracker is closed: Track
-// refuses from then on, for good.
+// ends. When it returns, whatever the result, the Tracker is closed: Begin
+// fails from then on.
 //
 // The error is nil if nothing is in flight; otherwise it says how much was
 // left and wraps the cause of ctx. A second call, also one at the same time,
@@ -151,8 +152,8 @@ func (t *Tracker) Items() []Item {
 	return t.list(false, func(slot) bool { return true })
 }
 
-// CutOff declares whatever is in flight, and whatever is let in from now on, to
-// be cut off, in one atomic step. A second call changes nothing.
+// CutOff marks all work in flight, and all work that is admitted from now on, as cut off,
+// in one atomic step. A second call changes nothing.
 func (t *Tracker) CutOff() {
 	t.lockAll()
 	defer t.unlockAll()
@@ -168,27 +169,27 @@ func (t *Tracker) CutOff() {
 	}
 }
 
-// CutItems returns what was cut off, whether it has returned since or not, oldest
-// first.
+// CutItems returns the work that was cut off, oldest first, including work that has ended
+// since.
 func (t *Tracker) CutItems() []Item {
 	return t.list(true, func(s slot) bool { return s.cut })
 }
 
-// CutInFlight returns those of CutItems that were in flight when the time was up.
+// CutInFlight returns those of CutItems that were in flight at CutOff.
 func (t *Tracker) CutInFlight() []Item {
 	return t.list(true, func(s slot) bool { return s.cut && !s.late })
 }
 
-// LateItems returns the others, which were let in after that.
+// LateItems returns those of CutItems that were admitted after CutOff.
 func (t *Tracker) LateItems() []Item {
 	return t.list(true, func(s slot) bool { return s.late })
 }
 
-// list returns what is in flight, and what has returned since it was cut off if
-// told to, as far as it is wanted.
+// list returns the wanted tasks in flight and, if returned is true, also those that were cut
+// off and have ended.
 func (t *Tracker) list(returned bool, wanted func(slot) bool) []Item {
 	var items []Item
-	namers := make(map[int]Namer) // asked without a lock: what they do is their business
+	namers := make(map[int]Namer) // called without a lock, because they are not our code
 	now := time.Now()
 	sinceEpoch := now.Sub(epoch)
 	for i := range t.shards {
@@ -218,7 +219,7 @@ func (t *Tracker) list(returned bool, wanted func(slot) bool) []Item {
 	return items
 }
 
-// Count returns how many Items would return, without listing them.
+// Count returns the length of Items.
 func (t *Tracker) Count() int {
 	n := 0
 	for i := range t.shards {
@@ -271,7 +272,7 @@ func (s *shard) end(i int32, generation uint64) (cut bool) {
 	s.mu.Lock()
 	slot := &s.slots[i]
 	if n := slot.namer; slot.cut && n != nil && slot.generation == generation {
-		// It stays on the list, and can be named for as long as it has not ended.
+		// The task stays on the list, and its Namer must not be called after its end.
 		s.mu.Unlock()
 		name := n.TaskName()
 		s.mu.Lock()
@@ -298,7 +299,7 @@ func (s *shard) end(i int32, generation uint64) (cut bool) {
 	s.mu.Unlock()
 	if drains != nil {
 		drains.lockAll()
-		if s.drains != nil { // nobody else was the last in between
+		if s.drains != nil { // no other task was the last meanwhile
 			drains.closeIfNoneLocked()
 		}
 		drains.unlockAll()

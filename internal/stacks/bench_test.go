@@ -13,10 +13,10 @@ import (
 	"github.com/gracefulgo/shutdown/internal/stacks"
 )
 
-// With n blocked goroutines: Groups; the profile alone; runtime.Stack for
-// comparison, into a buffer with room for all of it; and Groups if one more
-// stack is so deep that it needs runtime.Stack. paused-ns/op is for how long the
-// world is stopped in each, as far as the buckets of runtime/metrics tell.
+// BenchmarkGroups measures with n blocked goroutines: Groups; the profile alone; for
+// comparison runtime.Stack, into a buffer with room for all stacks; and Groups if one
+// more stack is so deep that it needs runtime.Stack. paused-ns/op is how long the world
+// is stopped, with the precision of the buckets of runtime/metrics.
 func BenchmarkGroups(b *testing.B) {
 	for _, n := range []int{1_000, 50_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -52,8 +52,8 @@ func measure(b *testing.B, run func()) {
 	b.ReportMetric((paused()-before)/float64(b.N)*1e9, "paused-ns/op")
 }
 
-// paused is for how many seconds the world has been stopped, but for garbage
-// collection: the sum of all pauses, each taken as the start of its bucket.
+// paused returns for how many seconds the world has been stopped so far, except for
+// garbage collection: the sum of all pauses, each taken as the start of its bucket.
 func paused() (seconds float64) {
 	sample := []metrics.Sample{{Name: "/sched/pauses/total/other:seconds"}}
 	metrics.Read(sample)

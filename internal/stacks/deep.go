@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// The goroutine profile lacks the outermost frames of a deep stack, which are
-// those that say whether it is a hook. runtime.Stack writes the outermost 50 of
-// any stack, but stops the world until it has written all of them, and needs
-// much more memory: it is for stacks that the profile cuts off, and only then.
+// The goroutine profile lacks the outermost frames of a deep stack, and only those
+// show whether it is a hook. runtime.Stack writes the outermost 50 frames of each
+// stack, but stops the world until it has written all stacks, and needs much more
+// memory. So it is called only if the profile has cut off a stack.
 
-// withOutermost returns all stacks, with the outermost frames of those where
-// the profile lacks them as far as dump has them. What dump does not show, such
-// as a goroutine that runs and is elsewhere by then, stays as it is.
+// withOutermost returns all stacks, and adds outermost frames that the profile lacks if
+// dump has them. A stack that is not in dump, such as that of a goroutine that has
+// continued since, stays as it is.
 func withOutermost(profile *set, dump func() []byte) []*stack {
 	lacking := make(map[innermost][]*stack)
 	for _, s := range profile.list {
@@ -28,7 +28,7 @@ func withOutermost(profile *set, dump func() []byte) []*stack {
 	}
 	var found set
 	for text := range bytes.SplitSeq(dump(), []byte("\n\n")) {
-		if !bytes.Contains(text, []byte(elided)) { // not deep: saves the time to parse it
+		if !bytes.Contains(text, []byte(elided)) { // not deep: parsing it would take time
 			continue
 		}
 		d := dumpedStack(string(text))
@@ -47,9 +47,9 @@ func withOutermost(profile *set, dump func() []byte) []*stack {
 	return append(found.list, profile.list...)
 }
 
-// Stacks whose innermost frames are equal are taken as equal. runtime.Stack
-// writes 50 of them; those of the runtime itself do not count, of which the two
-// formats leave out different ones.
+// Stacks whose innermost frames are equal are taken as equal. runtime.Stack writes 50
+// of them. Frames of the runtime do not count, because the two formats leave out
+// different ones.
 type innermost [40]frame
 
 func innermostOf(s *stack) (in innermost, ok bool) {
@@ -67,7 +67,7 @@ func innermostOf(s *stack) (in innermost, ok bool) {
 }
 
 // maxDump bounds the memory for the stacks of very many goroutines, which have
-// at least 2 KiB of stack each. What has no room lacks its outermost frames.
+// at least 2 KiB of stack each. Stacks beyond it lack their outermost frames.
 const maxDump = 64 << 20
 
 func dump() []byte {

@@ -3,8 +3,8 @@ package stacks
 // CompleteEnd is the address that ends a complete stack for Parse.
 const CompleteEnd = "0xe0"
 
-// Parse is Groups for a profile and a dump that are given, with the profile in
-// pieces of so many bytes.
+// Parse is Groups for the given profile and dump. The profile is written in pieces of
+// the given size.
 func Parse(profileText, dumpText string, piece int, first, skip func(string) bool, most, maxBytes int) ([]Group, int) {
 	p := profile{complete: func(pc uintptr) bool { return pc == 0xe0 }}
 	for rest := profileText; rest != ""; {

@@ -32,25 +32,25 @@ func TestAProfileIsParsed(t *testing.T) {
 			"1 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n2 @ 0xe0\n#\t0x1\tmain.b+0x1\tb.go:1\n",
 			[]stacks.Group{{2, "main.b b.go:1"}, {1, "main.a a.go:1"}},
 		},
-		"no function":     {"1 @ 0xe0\n#\t0x1\n\n", []stacks.Group{{1, "unknown function"}}},
-		"no place":        {"1 @ 0xe0\n#\t0x1\tmain.a+0x1\n\n", []stacks.Group{{1, "main.a"}}},
-		"no offset":       {"1 @ 0xe0\n#\t0x1\tmain.a\ta.go:1\n\n", []stacks.Group{{1, "main.a a.go:1"}}},
-		"no frames":       {"1 @ 0xe0\n\n", []stacks.Group{{1, ""}}},
-		"a Windows path":  {"1 @ 0xe0\n#\t0x1\tmain.a+0x1\tC:\\src\\a.go:1\n\n", []stacks.Group{{1, "main.a a.go:1"}}},
-		"a path in words": {"1 @ 0xe0\n#\t0x1\tmain.a+0x1\t/my\tsrc/an a.go:1\n\n", []stacks.Group{{1, "main.a an a.go:1"}}},
+		"no function":                 {"1 @ 0xe0\n#\t0x1\n\n", []stacks.Group{{1, "unknown function"}}},
+		"no place":                    {"1 @ 0xe0\n#\t0x1\tmain.a+0x1\n\n", []stacks.Group{{1, "main.a"}}},
+		"no offset":                   {"1 @ 0xe0\n#\t0x1\tmain.a\ta.go:1\n\n", []stacks.Group{{1, "main.a a.go:1"}}},
+		"no frames":                   {"1 @ 0xe0\n\n", []stacks.Group{{1, ""}}},
+		"a Windows path":              {"1 @ 0xe0\n#\t0x1\tmain.a+0x1\tC:\\src\\a.go:1\n\n", []stacks.Group{{1, "main.a a.go:1"}}},
+		"a path with spaces and tabs": {"1 @ 0xe0\n#\t0x1\tmain.a+0x1\t/my\tsrc/an a.go:1\n\n", []stacks.Group{{1, "main.a an a.go:1"}}},
 		"unknown lines": {
 			"# header\n1 @ 0xe0\n# new: thing\nnew thing\n#\tno address\n#\t0x1\tmain.a+0x1\ta.go:1\n#\n\nend\n",
 			[]stacks.Group{{1, "main.a a.go:1"}},
 		},
-		"no count":        {"x @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
-		"none":            {"0 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
-		"a negative one":  {"-1 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
-		"one too large":   {"99999999999999999999 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
-		"a frame alone":   {"#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
-		"garbage":         {"\x00\xff@ @\n @\n\n\n#\n#\t\n\t\n1 @\xff", nil},
-		"not to be shown": {"1 @ 0xe0\n#\t0x1\tmain.\x1b[1m\xffa\u2028+0x1\ta\r.go:1\n\n", []stacks.Group{{1, "main.\ufffd[1m\ufffda\ufffd a\ufffd.go:1"}}},
-		"not complete":    {"1 @ 0x1\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", []stacks.Group{{1, "main.a a.go:1\n... outermost frames not recorded ..."}}},
-		"no addresses":    {"1 @\n\n", []stacks.Group{{1, "... outermost frames not recorded ..."}}},
+		"no count":           {"x @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
+		"a count of 0":       {"0 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
+		"a negative count":   {"-1 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
+		"a huge count":       {"99999999999999999999 @ 0xe0\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
+		"only a frame":       {"#\t0x1\tmain.a+0x1\ta.go:1\n\n", nil},
+		"garbage":            {"\x00\xff@ @\n @\n\n\n#\n#\t\n\t\n1 @\xff", nil},
+		"control characters": {"1 @ 0xe0\n#\t0x1\tmain.\x1b[1m\xffa\u2028+0x1\ta\r.go:1\n\n", []stacks.Group{{1, "main.\ufffd[1m\ufffda\ufffd a\ufffd.go:1"}}},
+		"not complete":       {"1 @ 0x1\n#\t0x1\tmain.a+0x1\ta.go:1\n\n", []stacks.Group{{1, "main.a a.go:1\n... outermost frames not recorded ..."}}},
+		"no addresses":       {"1 @\n\n", []stacks.Group{{1, "... outermost frames not recorded ..."}}},
 		"a very long line": {
 			"1 @ 0xe0\n# labels: {" + strings.Repeat("x", 1<<20) + "\n#\t0x1\tmain.a+0x1\ta.go:1\n\n",
 			[]stacks.Group{{1, "main.a a.go:1"}},
@@ -66,7 +66,7 @@ func TestAProfileIsParsed(t *testing.T) {
 	}
 }
 
-// entry is a profile's of goroutines whose frames are named, innermost first.
+// entry returns the entry in a profile for goroutines with the given functions, innermost first.
 func entry(goroutines int, end string, functions ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d @ 0x1 %s\n", goroutines, end)
@@ -96,13 +96,14 @@ func TestGroupsAreInOrder(t *testing.T) {
 	require.Equal(t, 50+9+1+2+70, more)
 }
 
-// dumped is a dump's entry of a goroutine with 50 innermost frames in a function.
+// dumped returns the entry in a dump for a goroutine of which the 50 innermost frames are in
+// function.
 func dumped(function string, elided int, rest string) string {
 	inner := strings.Repeat(function+"(0x1, {0x2?, 0x3})\n\t/src/x.go:1 +0x1\n", 50)
 	return "goroutine 2 [chan receive, 9 minutes]:\n" + inner + fmt.Sprintf("...%d frames elided...\n", elided) + rest + "\n"
 }
 
-func TestTheDumpHasWhatTheProfileLacks(t *testing.T) {
+func TestTheDumpAddsTheFramesThatTheProfileLacks(t *testing.T) {
 	const cutOff = "0x1"
 	deep := strings.Split(strings.Repeat("deep ", 60), " ")[:60]
 	profile := entry(4, cutOff, append([]string{"runtime.x"}, deep...)...) +
@@ -114,7 +115,7 @@ func TestTheDumpHasWhatTheProfileLacks(t *testing.T) {
 		dumped("deep", 10, "hook(...)\n\t/src/x.go:1\n") +
 		dumped("deep", 10, "hook(...)\n\t/src/x.go:1\n") +
 		dumped("deep", 9, hook) + // fewer frames than the profile has
-		dumped("other", 1000, hook) + // elsewhere
+		dumped("other", 1000, hook) + // not in the profile
 		"garbage\n(\n\t\n...x frames elided...\n()\n\n... frames elided..."
 	groups, more := stacks.Parse(profile, dump, all, is("hook"), nil, all, 80)
 	start := strings.Repeat("deep x.go:1\n", 2)
@@ -128,7 +129,7 @@ func TestTheDumpHasWhatTheProfileLacks(t *testing.T) {
 	require.Zero(t, more)
 }
 
-// Of stacks that are found twice, and of too many, none is counted twice.
+// The dump has more of these stacks than the profile has goroutines.
 func TestTheDumpAddsNoGoroutines(t *testing.T) {
 	deep := strings.Split(strings.Repeat("deep ", 60), " ")[:60]
 	dump := strings.Repeat(dumped("deep", 10, "hook()\n\t/src/x.go:1 +0x1\n"), 9)
@@ -137,7 +138,7 @@ func TestTheDumpAddsNoGoroutines(t *testing.T) {
 	require.Equal(t, 4, groups[0].Goroutines)
 }
 
-func TestAStackOfAnyLengthHasRoom(t *testing.T) {
+func TestAStackIsNeverLongerThanTheLimit(t *testing.T) {
 	for frames := range 12 {
 		var functions []string
 		for i := range frames {

@@ -20,18 +20,18 @@ import (
 //	1 @ ...
 //
 // Keys and values of labels are quoted, so that none can begin a line. A form
-// feed in the file name of a //line directive can: that is not input, but the
-// program's own code. Lines of a form that is not known are ignored.
+// feed in the file name of a //line directive can, but that is the program's own
+// code and not input. Lines of an unknown form are ignored.
 type profile struct {
-	complete func(pc uintptr) bool // the stack ends in pc, and nothing is missing
+	complete func(pc uintptr) bool // reports whether a stack that ends in pc is complete
 	stacks   set
 
-	line []byte // without its end, which is yet to come
+	line []byte // the beginning of a line, of which the end is not written yet
 	next stack
 }
 
 // maxLine is far more than the addresses of the deepest recorded stack need.
-// What is longer, as labels can be, is not kept.
+// The rest of a longer line is dropped; lines of labels can be longer.
 const maxLine = 64 << 10
 
 func (p *profile) Write(text []byte) (n int, err error) {
@@ -101,15 +101,14 @@ func profileFrame(line string) (f frame, ok bool) {
 	if i := strings.LastIndex(function, "+0x"); i >= 0 {
 		function = function[:i]
 	}
-	if function == "" { // which is so outside Go
+	if function == "" { // as for code that is not Go
 		function = "unknown function"
 	}
 	return newFrame(function, strings.TrimLeft(place, "\t")), true
 }
 
-// endsInGoexit is true for pc if it is that to which a goroutine's first
-// function returns. A stack in the profile that ends elsewhere is deeper than
-// the profile records.
+// endsInGoexit reports whether pc is where the first function of a goroutine returns
+// to. A stack in the profile that ends elsewhere is deeper than the profile records.
 func endsInGoexit(pc uintptr) bool {
 	f := runtime.FuncForPC(pc)
 	return f != nil && f.Name() == "runtime.goexit"

@@ -1,8 +1,7 @@
 // Package stacks returns the stacks of all goroutines for log lines: equal
 // stacks are one group, the groups that matter come first, and no group is
-// longer than a line may be. It knows the formats in which the Go runtime
-// writes stacks. It knows nothing about the Manager: which functions matter is
-// for the caller to say.
+// longer than a line may be. It parses the formats in which the Go runtime
+// writes stacks. The caller says which functions matter.
 package stacks
 
 import (
@@ -35,11 +34,11 @@ type Group struct {
 // innermost show where a goroutine is stuck, the outermost what it is.
 //
 // Goroutines that differ only in their pprof labels are equal, and no labels
-// are shown: labels often differ for each request, and can hold what is not
-// for a log.
+// are shown: labels often differ for each request, and can hold data that must
+// not be logged.
 //
 // What a goroutine waits for, and for how long, is not in the profile that
-// Groups reads: the innermost function has to tell.
+// Groups reads. Only the innermost function shows it.
 //
 // The world is stopped only for a moment, unless a stack is deeper than the
 // goroutine profile records, which is 128 frames by default. Then it is stopped

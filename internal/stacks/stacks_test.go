@@ -22,12 +22,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
 const (
-	soon     = 50 * time.Second // bounds what ought to happen at once
+	soon     = 50 * time.Second // bounds the wait for what happens at once
 	all      = 1 << 20
 	maxBytes = 4 << 10
 )
 
-// In what follows the functions are by name what the caller looks for.
+// The tests find goroutines by the names of the following functions.
 
 //go:noinline
 func inHook(wait func()) { wait() }
@@ -59,7 +59,8 @@ func blocked(tb testing.TB, n int, run func(release <-chan struct{})) {
 	})
 }
 
-// count is the number of goroutines in groups whose stack contains all of parts.
+// count returns the number of goroutines, and of their groups, whose stack contains all of
+// parts.
 func count(groups []stacks.Group, parts ...string) (goroutines, inGroups int) {
 	for _, g := range groups {
 		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(g.Stack, part) }) {
@@ -133,8 +134,7 @@ func TestTheStuckGoroutinesComeFirstAmong50000(t *testing.T) {
 	require.GreaterOrEqual(t, more, many)
 }
 
-// 500 frames are more than the goroutine profile records. The hook is the
-// outermost of them.
+// The goroutine profile records less than 500 frames, and the hook is the outermost.
 func TestADeepStackIsCutInTheMiddle(t *testing.T) {
 	const depth = 500
 	blocked(t, 2, func(release <-chan struct{}) { inHook(func() { recurse(depth, release) }) })
@@ -180,7 +180,7 @@ func TestLabelsNeitherSplitAGroupNorForgeOne(t *testing.T) {
 	}
 }
 
-// The dump is another format, in which GODEBUG=tracebacklabels=1 shows labels.
+// The dump has another format, which shows labels with GODEBUG=tracebacklabels=1.
 func TestLabelsForgeNothingInADeepStack(t *testing.T) {
 	t.Setenv("GODEBUG", "tracebacklabels=1")
 	forged := "\n\ngoroutine 1 [running]:\nmain.forged()\n\tforged.go:1\n\n"

@@ -2,13 +2,15 @@ package shutdown_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/format"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,7 +21,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// The consumer and the job of the package documentation.
+// consume and importRows are in the package documentation too.
 
 func consume(ctx context.Context) error {
 	m, _ := shutdown.FromContext(ctx)
@@ -76,24 +78,24 @@ func handle(ctx context.Context, _ string) error {
 
 func insert(string) error { time.Sleep(time.Second); return nil }
 
-func TestTheConsumerAndTheJobOfTheDocumentationTellTheTruth(t *testing.T) {
+func TestTheWorkerAndTheJobInTheDocumentationBehaveAsDescribed(t *testing.T) {
 	for name, test := range map[string]struct {
 		handles, stop time.Duration
 		start         func(m *shutdown.Manager)
 		text          []string // of Wait's error; none is success
 	}{
-		"a message in hand that is finished": {10 * time.Second, 3 * time.Second, func(m *shutdown.Manager) { m.Go("consumer", consume) }, nil},
-		"a message in hand that is given up": {
+		"a message that is finished": {10 * time.Second, 3 * time.Second, func(m *shutdown.Manager) { m.Go("consumer", consume) }, nil},
+		"a message that is given up": {
 			time.Hour, 3 * time.Second, func(m *shutdown.Manager) { m.Go("consumer", consume) },
 			[]string{`worker "consumer": message 1: context canceled`, "1 task cut off: consumer"},
 		},
-		"no message in hand": {time.Millisecond, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("consumer", consume) }, nil},
+		"no message":         {time.Millisecond, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("consumer", consume) }, nil},
 		"a job that is done": {0, time.Hour, func(m *shutdown.Manager) { m.Job("import", importRows) }, nil},
-		"a row that was not reached": {
+		"a job that is told to stop": {
 			0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Job("import", importRows) },
 			[]string{`job "import": did not finish: stopped at row 4: context canceled`},
 		},
-		"the same as a worker: it would be lost": {0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("import", importRows) }, nil},
+		"the same as a worker": {0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("import", importRows) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -111,16 +113,15 @@ func TestTheConsumerAndTheJobOfTheDocumentationTellTheTruth(t *testing.T) {
 				for _, text := range test.text {
 					require.ErrorContains(t, err, text)
 				}
-				if strings.HasPrefix(name, "the same as a worker") {
-					require.Contains(t, log.String(), "stopped at row 4", "at least it is logged")
+				if name == "the same as a worker" {
+					require.Contains(t, log.String(), "stopped at row 4", "its exit code is 0, but it is logged")
 				}
 			})
 		})
 	}
 }
 
-// TestTheDocumentationHasTheCodeThatIsTested keeps the two the same.
-func TestTheDocumentationHasTheCodeThatIsTested(t *testing.T) {
+func TestTheCodeInTheDocumentationIsTheTestedCode(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	require.NoError(t, err)
 	var text strings.Builder // of the documentation, without its comment signs
@@ -129,7 +130,7 @@ func TestTheDocumentationHasTheCodeThatIsTested(t *testing.T) {
 		text.WriteString(line)
 	}
 	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, "example_work_test.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(files, "documentation_test.go", nil, parser.ParseComments)
 	require.NoError(t, err)
 	found := 0
 	for _, d := range file.Decls {
@@ -147,28 +148,39 @@ func TestTheDocumentationHasTheCodeThatIsTested(t *testing.T) {
 	require.Equal(t, 2, found)
 }
 
-func ExampleManager_Job() {
-	m, _ := shutdown.New(quiet)
-	m.Job("import", func(context.Context) error {
-		return errors.New("row 17: bad date")
-	})
-	err := m.Wait() // returns when the last job has
-	fmt.Println(err)
-	fmt.Println(shutdown.ExitCode(err))
-	// Output:
-	// shutdown: job "import": row 17: bad date
-	// 1
+// The minimal example compiles, and so does the program in the README.
+func TestTheProgramInTheReadmeIsTheMinimalExample(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(readme), "```go\n")
+	require.True(t, ok)
+	program, _, ok := strings.Cut(rest, "```\n")
+	require.True(t, ok)
+	example, err := os.ReadFile("examples/minimal/main.go")
+	require.NoError(t, err)
+	require.Contains(t, string(example), program)
 }
 
-func ExampleBestEffort() {
-	m, _ := shutdown.New(quiet)
-	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
-	m.On(shutdown.Close, "traces", shutdown.BestEffort(2*time.Second, func(context.Context) error {
-		return errors.New("collector: connection refused")
+// The documentation says how each figure can be repeated.
+func TestTheTestsAndBenchmarksThatTheDocumentationNamesExist(t *testing.T) {
+	var code strings.Builder
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			code.Write(text)
+			return err
+		}
+		return err
 	}))
-	m.Begin(nil) // in a program: a signal
-	fmt.Println(shutdown.ExitCode(m.Wait()))
-	// Output:
-	// close the database
-	// 0
+	command := regexp.MustCompile(`-(run|bench) '?([A-Za-z|]+)`)
+	for _, page := range []string{"README.md", "docs/design.md", "docs/measurements.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
+			kind := map[string]string{"run": "Test", "bench": "Benchmark"}[m[1]]
+			for name := range strings.SplitSeq(m[2], "|") {
+				require.Regexp(t, "func "+kind+"[A-Za-z]*"+strings.TrimPrefix(name, kind), code.String(), "%s: %s", page, m[0])
+			}
+		}
+	}
 }

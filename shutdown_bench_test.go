@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkShutdown is a whole one, with four hooks, in real time.
+// BenchmarkShutdown measures a whole shutdown with four hooks, in real time.
 func BenchmarkShutdown(b *testing.B) {
 	for name, path := range map[string]string{"without a record": "", "with a record": filepath.Join(b.TempDir(), "record")} {
 		b.Run(name, func(b *testing.B) {

@@ -15,9 +15,9 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// FuzzShutdown does anything in any order, in virtual time: every hook runs
-// exactly once, Wait returns by the timeout, and nothing is tracked after the
-// drain. Each byte is a step.
+// FuzzShutdown calls the methods of a Manager in any order, in virtual time. Every hook runs
+// exactly once, Wait returns by the timeout, and no work is admitted after the drain. Each byte
+// of the input is a step.
 //
 //	go test -run '^$' -fuzz FuzzShutdown -fuzztime 10m .
 func FuzzShutdown(f *testing.F) {
@@ -36,7 +36,7 @@ func FuzzShutdown(f *testing.F) {
 type fuzzed struct {
 	*testing.T
 	m       *shutdown.Manager
-	release chan struct{} // for what hangs
+	release chan struct{} // ends what hangs
 	runs    []*int        // how often each hook ran
 	removed []*bool
 	removes []func() bool
@@ -55,7 +55,7 @@ func (f *fuzzed) run(program []byte) {
 	}()
 	var late []string
 	watching := make(chan struct{})
-	go func() { // from Close on, at every step of the clock
+	go func() { // from Close on Track has to fail
 		defer close(watching)
 		for {
 			select {
@@ -79,7 +79,7 @@ func (f *fuzzed) run(program []byte) {
 	_ = f.m.Wait()
 	_, ok := f.m.Track("after the end")
 
-	time.Sleep(time.Second) // for hooks that came after the end
+	time.Sleep(time.Second) // for hooks that are registered after the end
 	synctest.Wait()
 	close(f.release)
 	<-watching
@@ -142,7 +142,7 @@ func (f *fuzzed) hook(p shutdown.Phase, how byte) {
 	}))
 }
 
-// behave is a hook or a worker, of any kind that there is.
+// behave is the body of a hook or a worker.
 func (f *fuzzed) behave(ctx context.Context, how byte) error {
 	switch how % 9 {
 	case 1:

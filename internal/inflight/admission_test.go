@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Track and Drain wait for the same lock, in this order, and it is handed to each
-// in turn: a sync.Mutex does that when a goroutine has waited for more than 1 ms
-// and has found it taken once more. If Track let go of the lock between asking
-// whether the Tracker is closed and counting the task, Drain would close it there.
-func TestATaskIsCountedInTheStepInWhichItIsAdmitted(t *testing.T) {
-	for range 20 { // in some Track wakes up too late to find the lock taken once more
+// Begin and Drain wait for the same lock, in this order, and get it in this order, because a
+// sync.Mutex is handed on in order once a goroutine has waited for more than 1 ms and found it
+// locked again. If Begin released the lock between the check whether the Tracker is closed and the
+// count of the task, Drain would close the Tracker there.
+func TestATaskIsAdmittedAndCountedInOneStep(t *testing.T) {
+	for range 20 { // in some rounds Begin wakes up too late to find the lock taken again
 		var tr Tracker
-		held := &tr.shards[1].mu // of the first task; Drain takes those before it
+		held := &tr.shards[1].mu // of the first task; Drain locks the shards before it
 		held.Lock()
 		type result struct {
 			done func()

@@ -21,7 +21,7 @@ func fakeEnv(vars ...string) env {
 
 const s = time.Second
 
-func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
+func TestAnInvalidConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"Config.Timeout: 30s is not shorter than GracePeriod, 30s": {GracePeriod: 30 * s, Timeout: 30 * s},
 		"Config.Signals: SIGKILL cannot be caught":                 {Signals: map[os.Signal]Action{os.Kill: Graceful}},

@@ -15,18 +15,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-type closer struct{ err error }
-
-func (c closer) Close() error { return c.err }
-
-func TestCloserClosesAndReportsTheError(t *testing.T) {
-	boom := errors.New("boom")
-	require.NoError(t, shutdown.Closer(closer{})(t.Context()))
-	require.ErrorIs(t, shutdown.Closer(closer{boom})(t.Context()), boom)
-	require.Error(t, shutdown.Closer(nil)(t.Context()))
-}
-
-func TestABestEffortHookDoesNotCount(t *testing.T) {
+func TestErrorsOfBestEffortHooksDoNotFailTheShutdown(t *testing.T) {
 	boom := errors.New("collector: connection refused")
 	for name, test := range map[string]struct {
 		stop   func(context.Context) error
@@ -84,15 +73,16 @@ func TestABestEffortHookDoesNotCount(t *testing.T) {
 				}
 				time.Sleep(2 * time.Hour)
 				if name == "panics when it is late" {
-					require.Contains(t, log.String(), "late boom", "nobody waits for it, and yet it is not lost")
+					require.Contains(t, log.String(), "late boom", "it is not waited for, but logged")
 				}
 			})
 		})
 	}
 }
 
-// A slot that is shorter than the limit ends it: also that does not count.
-func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
+// If the time of the hook is shorter than the limit, stop is abandoned at its end. That is no
+// failure either.
+func TestABestEffortHookHasAtMostTheTimeOfItsHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, log := newManager(t, shutdown.Config{})
 		var d diary
@@ -107,8 +97,8 @@ func TestABestEffortHookHasAtMostItsSlot(t *testing.T) {
 	})
 }
 
-// What is abandoned outside of the best-effort part counts.
-func TestAHookThatHangsBehindItsBestEffortIsAFailure(t *testing.T) {
+// A hook that is abandoned outside of its best-effort part has failed.
+func TestAHookThatHangsAfterItsBestEffortPartFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newManager(t, shutdown.Config{})
 		m.On(shutdown.Close, "both", func(ctx context.Context) error {
@@ -123,7 +113,7 @@ func TestAHookThatHangsBehindItsBestEffortIsAFailure(t *testing.T) {
 	})
 }
 
-func TestBestEffortPanicsOnNonsense(t *testing.T) {
+func TestBestEffortPanicsOnInvalidArguments(t *testing.T) {
 	require.PanicsWithValue(t, "shutdown: BestEffort(0s): the limit must be positive", func() { shutdown.BestEffort(0, closeNothing) })
 	require.PanicsWithValue(t, "shutdown: BestEffort(1s): stop is nil", func() { shutdown.BestEffort(time.Second, nil) })
 }

@@ -23,16 +23,16 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-var update = flag.Bool("update", false, "write the tables in testdata anew")
+var update = flag.Bool("update", false, "rewrite the tables in testdata")
 
-// A returned is what a worker or a job returns when it has been told to stop.
-type returned struct {
+// A workResult is what a worker or a job returns when it has been told to stop.
+type workResult struct {
 	name         string
 	err          func(ctx context.Context) error
-	cancellation bool // it says no more than that ctx has ended
+	cancellation bool // it is nil, or says only that ctx has ended
 }
 
-var returns = []returned{
+var workResults = []workResult{
 	{"nil", func(context.Context) error { return nil }, true},
 	{"ctx.Err()", func(context.Context) error { return context.Canceled }, true},
 	{"context.Cause(ctx)", context.Cause, true},
@@ -52,8 +52,8 @@ var returns = []returned{
 	{"ctx.Err() of a timeout of its own", func(context.Context) error { return context.DeadlineExceeded }, false},
 }
 
-// grpcCanceled is what google.golang.org/grpc returns for a context that was
-// canceled: package grpcserver has the test with the real one.
+// grpcCanceled is like the error of google.golang.org/grpc for a context that was canceled. Package
+// grpcserver has the test with the real one.
 type grpcCanceled struct{}
 
 func (grpcCanceled) Error() string { return "rpc error: code = Canceled desc = context canceled" }
@@ -82,14 +82,14 @@ var moments = []moment{
 	}},
 }
 
-// TestWhatWorkReturnsAndWhatIsMadeOfIt is a table in testdata/truth.txt. The exit
-// codes are not taken from there, but follow from the rules below.
-func TestWhatWorkReturnsAndWhatIsMadeOfIt(t *testing.T) {
+// The results are compared with testdata/work_results.txt. The exit codes are not taken from that
+// table, but computed by wantExit.
+func TestTheResultFollowsFromWhatWorkReturnsAndWhen(t *testing.T) {
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WORK\tRETURNS\tWHEN\tEXIT\tLAST LINE\tWAIT RETURNS")
 	for _, work := range []string{"worker", "job", "Track"} {
-		for _, r := range returns {
+		for _, r := range workResults {
 			if work == "Track" && r.name != "nil" {
 				continue
 			}
@@ -107,7 +107,7 @@ func TestWhatWorkReturnsAndWhatIsMadeOfIt(t *testing.T) {
 		}
 	}
 	require.NoError(t, w.Flush())
-	compare(t, "truth.txt", table.Bytes())
+	compare(t, "work_results.txt", table.Bytes())
 }
 
 func compare(t *testing.T, name string, got []byte) {
@@ -119,11 +119,11 @@ func compare(t *testing.T, name string, got []byte) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(got), "write it anew with go test -run %s . -update", t.Name())
+	require.Equal(t, string(want), string(got), "rewrite it with go test -run %s . -update", t.Name())
 }
 
-// wantExit is the rules.
-func wantExit(work string, r returned, when string) int {
+// wantExit has the rules for exit codes.
+func wantExit(work string, r workResult, when string) int {
 	switch when {
 	case "forced":
 		return 128 + int(syscall.SIGINT) // it was cut off, whatever it returned
@@ -141,7 +141,7 @@ func wantExit(work string, r returned, when string) int {
 	return 0
 }
 
-func tryWork(t *testing.T, work string, r returned, when moment) (exit int, last string, err error) {
+func tryWork(t *testing.T, work string, r workResult, when moment) (exit int, last string, err error) {
 	m, log := newManager(t, shutdown.Config{})
 	run := func(ctx context.Context) error {
 		when.wait(m)
@@ -163,7 +163,7 @@ func tryWork(t *testing.T, work string, r returned, when moment) (exit int, last
 	ended := make(chan error, 1)
 	go func() {
 		if when.name == "before the shutdown" {
-			time.Sleep(2 * time.Second) // a job that has returned before Wait ends nothing
+			time.Sleep(2 * time.Second) // a job that has returned does not begin the shutdown before Wait
 		}
 		ended <- m.Wait()
 	}()
@@ -185,11 +185,11 @@ func tryWork(t *testing.T, work string, r returned, when moment) (exit int, last
 				}
 			}
 			return when.name == "with no shutdown" || when.name == "before the shutdown"
-		}, "what was taken for success is logged with its text")
+		}, "an error that counts as success is logged with its text")
 	}
 	lastLine := regexp.MustCompile(`level=(\S+) msg="shutdown: ([a-z ]+)" report`).FindStringSubmatch(log.String())
 	require.NotNil(t, lastLine, log.String())
-	time.Sleep(2 * time.Hour) // for what never returns
+	time.Sleep(2 * time.Hour) // for work that never returns in time
 	return shutdown.ExitCode(err), lastLine[1] + " " + lastLine[2], err
 }
 
@@ -212,6 +212,6 @@ func requireAgreement(t *testing.T, m *shutdown.Manager, log *testlog.Buffer, er
 		require.Empty(t, log.Lines("level=ERROR"))
 		require.Empty(t, r.CutOff)
 	} else {
-		require.Greater(t, len(log.Lines("level=ERROR")), 1, "when it happens, and at the end")
+		require.Greater(t, len(log.Lines("level=ERROR")), 1, "one when it happens, and one at the end")
 	}
 }

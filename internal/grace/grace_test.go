@@ -127,7 +127,7 @@ func TestATerminalIsAGuessOnlyWhereNobodyHasChosenATime(t *testing.T) {
 }
 
 func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
-	for want, cfg := range map[string]Config{
+	for want, cfg := range map[string]grace.Config{
 		"Config.GracePeriod: -1s is negative":                                                                   {GracePeriod: -s},
 		"Config.Timeout: -1s is negative":                                                                       {Timeout: -s},
 		"Config.Reserve: -1s is negative":                                                                       {Reserve: -s},
@@ -137,7 +137,7 @@ func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
 		"Config.LameDuck: 8s is not shorter than Timeout less Reserve, 8s":                                      {Timeout: 9 * s, Reserve: s, LameDuck: 8 * s},
 		"Config.LameDuck: 1m0s is not shorter than the Timeout that follows from GracePeriod less Reserve, 27s": {GracePeriod: 30 * s, LameDuck: time.Minute},
 	} {
-		_, err := New(cfg, fakeEnv("SHUTDOWN_GRACE_PERIOD=1000"))
+		_, err := grace.New(cfg, testenv.New("SHUTDOWN_GRACE_PERIOD=1000"))
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -145,22 +145,22 @@ func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
 func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsAWarning(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  []string
-		cfg  Config
+		cfg  grace.Config
 		want string // in the warning; "" for none
 	}{
-		"nothing set":                     {nil, Config{}, ""},
-		"a tenth of little":               {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, Config{}, ""},
-		"a second is enough":              {nil, Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
-		"a twentieth is enough":           {nil, Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
-		"100 ms of 30 s":                  {nil, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
-		"of what preStop leaves":          {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
-		"of a guess":                      {[]string{"/.dockerenv"}, Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
-		"longer than a guess":             {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
-		"corrected, with a warning":       {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, ": using "},
-		"what is longer than it is known": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, Config{Timeout: 20 * s}, ""},
+		"nothing set":                     {nil, grace.Config{}, ""},
+		"a tenth of little":               {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, grace.Config{}, ""},
+		"a second is enough":              {nil, grace.Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
+		"a twentieth is enough":           {nil, grace.Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
+		"100 ms of 30 s":                  {nil, grace.Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
+		"of what preStop leaves":          {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
+		"of a guess":                      {[]string{"/.dockerenv"}, grace.Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
+		"longer than a guess":             {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
+		"corrected, with a warning":       {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, ": using "},
+		"what is longer than it is known": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, grace.Config{Timeout: 20 * s}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := New(test.cfg, fakeEnv(test.env...))
+			b, err := grace.New(test.cfg, testenv.New(test.env...))
 			require.NoError(t, err)
 			if test.want == "" {
 				require.Empty(t, b.Warnings)
@@ -172,48 +172,32 @@ func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsAWarning(t *testing.T)
 	}
 }
 
-func TestALameDuckThatNobodyHasChosenIsForProgramsThatServe(t *testing.T) {
-	for name, test := range map[string]struct {
-		cfg           Config
-		serves, quiet time.Duration
-	}{
-		"guessed": {Config{}, 5 * s, 0},
-		"chosen":  {Config{LameDuck: 3 * s}, 3 * s, 3 * s},
-		"none":    {Config{LameDuck: -1}, 0, 0},
-	} {
-		b, err := New(test.cfg, fakeEnv("KUBERNETES_SERVICE_HOST=10.0.0.1"))
-		require.NoError(t, err)
-		require.Equal(t, test.serves, b.LameDuck(true), name)
-		require.Equal(t, test.quiet, b.LameDuck(false), name)
-	}
-}
-
 // Advice to set the grace period is for those whose platform may kill sooner.
 func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
-	terminal := fakeEnv()
+	terminal := testenv.New()
 	terminal.Terminal = func() bool { return true }
 	for name, test := range map[string]struct {
-		env                 Env
+		env                 grace.Env
 		guessed, mayBeWrong bool
 	}{
-		"told":        {fakeEnv("SHUTDOWN_GRACE_PERIOD=30"), false, false},
-		"Kubernetes":  {fakeEnv("KUBERNETES_SERVICE_HOST=10.0.0.1"), true, true},
-		"no platform": {fakeEnv(), true, true},
+		"told":        {testenv.New("SHUTDOWN_GRACE_PERIOD=30"), false, false},
+		"Kubernetes":  {testenv.New("KUBERNETES_SERVICE_HOST=10.0.0.1"), true, true},
+		"no platform": {testenv.New(), true, true},
 		"a terminal":  {terminal, true, false},
 	} {
-		b, err := New(Config{}, test.env)
+		b, err := grace.New(grace.Config{}, test.env)
 		require.NoError(t, err)
-		require.Equal(t, test.guessed, Guessed(b.Source), name)
-		require.Equal(t, test.mayBeWrong, MayBeWrong(b.Source), name)
+		require.Equal(t, test.guessed, grace.Guessed(b.Source), name)
+		require.Equal(t, test.mayBeWrong, grace.MayBeWrong(b.Source), name)
 	}
-	require.False(t, Guessed("Config.GracePeriod"))
-	require.False(t, MayBeWrong("Config.GracePeriod"))
+	require.False(t, grace.Guessed("Config.GracePeriod"))
+	require.False(t, grace.MayBeWrong("Config.GracePeriod"))
 }
 
 func TestTheEnvironmentOfAProcessIsItsOwn(t *testing.T) {
-	e := OfProcess()
-	t.Setenv(EnvGracePeriod, "17s")
-	value, ok := e.Lookup(EnvGracePeriod)
+	e := grace.OfProcess()
+	t.Setenv(grace.EnvGracePeriod, "17s")
+	value, ok := e.Lookup(grace.EnvGracePeriod)
 	require.True(t, ok)
 	require.Equal(t, "17s", value)
 	_, ok = e.Lookup("SHUTDOWN_NO_SUCH_VARIABLE")
@@ -222,7 +206,7 @@ func TestTheEnvironmentOfAProcessIsItsOwn(t *testing.T) {
 	require.False(t, e.Exists(filepath.Join(t.TempDir(), "missing")))
 	require.Equal(t, os.Getpid(), e.PID)
 	require.NotPanics(t, func() { e.Terminal() }) // whatever stderr is
-	b, err := New(Config{}, e)
+	b, err := grace.New(grace.Config{}, e)
 	require.NoError(t, err)
 	require.Equal(t, 17*s, b.Grace)
 }

@@ -21,7 +21,7 @@ func (s *Sequence) runClose(end time.Time) {
 				end = s.ForcedEnd(end)
 			}
 		}
-		if !extended && wasFrozenInClose(end) {
+		if !extended && wasFrozen(end) {
 			extended, end = true, time.Now().Add(minClose)
 		} else if time.Until(end) <= 0 {
 			s.closeRest(step)
@@ -75,7 +75,7 @@ func (s *Sequence) closeOne(h *hook, behind int, end time.Time, forced <-chan st
 	s.mu.Lock()
 	s.startLocked(ctx, h)
 	s.mu.Unlock()
-	for {
+	for thawed := false; ; {
 		s.mu.Lock()
 		ended := h.ended
 		s.mu.Unlock()
@@ -85,6 +85,11 @@ func (s *Sequence) closeOne(h *hook, behind int, end time.Time, forced <-chan st
 		select {
 		case <-s.changed:
 		case <-timer.C:
+			if !thawed && wasFrozen(hardEnd) {
+				thawed = true
+				timer.Reset(minUnwind)
+				continue
+			}
 			s.mu.Lock()
 			s.endLocked(h, s.abandonedLocked())
 			s.mu.Unlock()

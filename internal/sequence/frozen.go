@@ -1,12 +1,15 @@
 package sequence
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A process can be frozen: by SIGSTOP, by the freezer of its container, or because it
 // gets no CPU. Deadlines pass meanwhile, and nothing of it can be seen but that it is
 // later than it should be. The rule: whatever runs next has a minimum, although its
-// time is up. A phase and its hooks have minUnwind; Close, which releases what other
-// programs wait for, has minClose, once.
+// time is up, and so has what was running. A phase and its hooks have minUnwind; Close,
+// which releases what other programs wait for, has minClose, once.
 
 // minClose is what Close has at least, also in a process that was frozen.
 const minClose = 500 * time.Millisecond
@@ -25,6 +28,17 @@ func closeEnd(begun time.Time, p Plan) time.Time {
 	return end
 }
 
-// wasFrozenInClose reports whether the process was frozen in the middle of Close,
-// which should have been over at end: no hook can take that long.
-func wasFrozenInClose(end time.Time) bool { return time.Since(end) > minUnwind }
+// wasFrozen reports whether the process was frozen at end, when a phase or a hook should
+// have been over: no hook can take that much longer.
+func wasFrozen(end time.Time) bool { return time.Since(end) > minUnwind }
+
+// thaw gives hooks that were running when the process was frozen at end a moment to
+// return.
+func (s *Sequence) thaw(end time.Time) {
+	if !wasFrozen(end) {
+		return
+	}
+	moment, cancel := context.WithTimeout(context.Background(), minUnwind)
+	defer cancel()
+	s.waitIdle(moment)
+}

@@ -102,6 +102,8 @@ func (s *Sequence) runConcurrent(p Phase, soft, hard context.Context, finish fun
 	err := finish(hard)
 	s.waitIdle(hard) // for hooks that were registered meanwhile
 	if hard.Err() != nil {
+		end, _ := hard.Deadline()
+		s.thaw(end)
 		s.config.Overdue(p)
 		s.abandonAll()
 	}

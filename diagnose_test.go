@@ -18,61 +18,20 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-func TestATimeoutTooCloseToTheGracePeriodIsReported(t *testing.T) {
-	for name, test := range map[string]struct {
-		env  []string
-		cfg  Config
-		want string // in the finding; "" for none
-	}{
-		"nothing set":                         {nil, Config{}, ""},
-		"a tenth of a short period":           {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, Config{}, ""},
-		"a margin of a second":                {nil, Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
-		"a margin of a twentieth":             {nil, Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
-		"a margin of 100 ms":                  {nil, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
-		"of the rest after preStop":           {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
-		"of a guessed period":                 {[]string{"/.dockerenv"}, Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
-		"longer than a guessed period":        {[]string{"/.dockerenv"}, Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
-		"corrected, with a warning":           {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, Config{Timeout: 20 * s}, ""},
-		"shorter than the period that is set": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, Config{Timeout: 20 * s}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			test.cfg.Signals = map[os.Signal]Action{}
-			findings := requireLogged(t, test.cfg, fakeEnv(test.env...))
-			if test.want == "" {
-				require.Empty(t, findings)
-				return
-			}
-			require.Len(t, findings, 1)
-			require.Contains(t, findings[0], test.want)
-		})
-	}
+func TestATimeoutTooCloseToTheGracePeriodIsLogged(t *testing.T) {
+	findings := requireLogged(t, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond, Signals: NoSignals()}, fakeEnv())
+	require.Len(t, findings, 1)
+	require.Contains(t, findings[0], "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD")
 }
 
-func TestASignalInTheTableThatWasIgnoredAtTheStartIsReported(t *testing.T) {
-	for name, test := range map[string]struct {
-		ignored []os.Signal
-		table   map[os.Signal]Action
-		want    []string
-	}{
-		"none":                           {nil, map[os.Signal]Action{syscall.SIGHUP: Graceful}, nil},
-		"nohup":                          {[]os.Signal{syscall.SIGHUP}, map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}, []string{"SIGHUP was ignored"}},
-		"nohup, HUP is not in the table": {[]os.Signal{syscall.SIGHUP}, DefaultSignals(), nil},
-		"in the background of a script":  {[]os.Signal{os.Interrupt}, DefaultSignals(), nil},
-		"only SIGINT is in the table":    {[]os.Signal{os.Interrupt}, map[os.Signal]Action{os.Interrupt: Graceful}, []string{"SIGINT was ignored"}},
-		"several": {[]os.Signal{syscall.SIGHUP, os.Interrupt}, map[os.Signal]Action{syscall.SIGHUP: Graceful, os.Interrupt: Graceful},
-			[]string{"SIGHUP was ignored", "SIGINT was ignored"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			e := fakeEnv()
-			e.signals = &ignoring{fakeSignals{caught: make(map[os.Signal]chan<- os.Signal)}, test.ignored}
-			findings := requireLogged(t, Config{Signals: test.table}, e)
-			require.Len(t, findings, len(test.want))
-			for i, want := range test.want {
-				require.Contains(t, findings[i], want)
-				require.Contains(t, findings[i], "nohup")
-			}
-		})
-	}
+func TestASignalInTheTableThatWasIgnoredAtTheStartIsLogged(t *testing.T) {
+	e := fakeEnv()
+	e.signals = &ignoring{fakeSignals{caught: make(map[os.Signal]chan<- os.Signal)}, []os.Signal{syscall.SIGHUP}}
+	require.Empty(t, requireLogged(t, Config{Signals: DefaultSignals()}, e), "SIGHUP is not in the table")
+	findings := requireLogged(t, Config{Signals: map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}}, e)
+	require.Len(t, findings, 1)
+	require.Contains(t, findings[0], "SIGHUP was ignored")
+	require.Contains(t, findings[0], "nohup")
 }
 
 type ignoring struct {

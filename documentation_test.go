@@ -7,7 +7,10 @@ import (
 	"go/format"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -156,4 +159,28 @@ func TestTheProgramInTheReadmeIsTheMinimalExample(t *testing.T) {
 	example, err := os.ReadFile("examples/minimal/main.go")
 	require.NoError(t, err)
 	require.Contains(t, string(example), program)
+}
+
+// The documentation says how each figure can be repeated.
+func TestTheTestsAndBenchmarksThatTheDocumentationNamesExist(t *testing.T) {
+	var code strings.Builder
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			code.Write(text)
+			return err
+		}
+		return err
+	}))
+	command := regexp.MustCompile(`-(run|bench) '?([A-Za-z|]+)`)
+	for _, page := range []string{"README.md", "docs/design.md", "docs/measurements.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
+			kind := map[string]string{"run": "Test", "bench": "Benchmark"}[m[1]]
+			for name := range strings.SplitSeq(m[2], "|") {
+				require.Regexp(t, "func "+kind+"[A-Za-z]*"+strings.TrimPrefix(name, kind), code.String(), "%s: %s", page, m[0])
+			}
+		}
+	}
 }

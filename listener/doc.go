@@ -46,7 +46,7 @@
 // A client that dials between steps 1 and 3 gets no answer. It repeats its SYN after
 // one second, and is then refused or connects to whatever listens on the port by then.
 // Without clients on slow networks, that gap is a tenth of a millisecond (see
-// BenchmarkWindow), because steps 1 to 3 run without interruption on one thread.
+// BenchmarkSYNGap), because steps 1 to 3 run without interruption on one thread.
 //
 // # Sockets with several owners
 //

@@ -16,10 +16,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/leaks"
 	"github.com/gracefulgo/shutdown/shutdowntest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
 // A recorder is a testing.TB that records its failures.
 type recorder struct {

@@ -1,6 +1,8 @@
 package grace_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -122,4 +124,89 @@ func TestTheTerminalIsAGuessOnlyIfNoTimeIsSet(t *testing.T) {
 		require.Empty(t, b.Warnings, name)
 		require.Equal(t, name == "nothing", b.Grace == 10*s, name)
 	}
+}
+
+func TestAnInvalidConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
+	for want, cfg := range map[string]grace.Config{
+		"Config.GracePeriod: -1s is negative":                                                                   {GracePeriod: -s},
+		"Config.Timeout: -1s is negative":                                                                       {Timeout: -s},
+		"Config.Reserve: -1s is negative":                                                                       {Reserve: -s},
+		"Config.Timeout: 30s is not shorter than GracePeriod, 30s":                                              {GracePeriod: 30 * s, Timeout: 30 * s},
+		"Config.Reserve: 9s is not shorter than Timeout, 9s":                                                    {Timeout: 9 * s, Reserve: 9 * s},
+		"Config.Reserve: 30s is not shorter than the Timeout that follows from GracePeriod, 27s":                {GracePeriod: 30 * s, Reserve: 30 * s},
+		"Config.LameDuck: 8s is not shorter than Timeout less Reserve, 8s":                                      {Timeout: 9 * s, Reserve: s, LameDuck: 8 * s},
+		"Config.LameDuck: 1m0s is not shorter than the Timeout that follows from GracePeriod less Reserve, 27s": {GracePeriod: 30 * s, LameDuck: time.Minute},
+	} {
+		_, err := grace.New(cfg, testenv.New("SHUTDOWN_GRACE_PERIOD=1000"))
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestATimeoutTooCloseToTheGracePeriodIsAWarning(t *testing.T) {
+	for name, test := range map[string]struct {
+		env  []string
+		cfg  grace.Config
+		want string // in the warning; "" for none
+	}{
+		"nothing set":                         {nil, grace.Config{}, ""},
+		"a tenth of a short period":           {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, grace.Config{}, ""},
+		"a margin of a second":                {nil, grace.Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
+		"a margin of a twentieth":             {nil, grace.Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
+		"a margin of 100 ms":                  {nil, grace.Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
+		"of the rest after preStop":           {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
+		"of a guessed period":                 {[]string{"/.dockerenv"}, grace.Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
+		"longer than a guessed period":        {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
+		"corrected, with a warning":           {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, ": using "},
+		"shorter than the period that is set": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, grace.Config{Timeout: 20 * s}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := grace.New(test.cfg, testenv.New(test.env...))
+			require.NoError(t, err)
+			if test.want == "" {
+				require.Empty(t, b.Warnings)
+				return
+			}
+			require.Len(t, b.Warnings, 1)
+			require.Contains(t, b.Warnings[0], test.want)
+		})
+	}
+}
+
+// Only then the log advises to set the grace period: the platform may grant less.
+func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
+	terminal := testenv.New()
+	terminal.Terminal = func() bool { return true }
+	for name, test := range map[string]struct {
+		env                 grace.Env
+		guessed, mayBeWrong bool
+	}{
+		"set":         {testenv.New("SHUTDOWN_GRACE_PERIOD=30"), false, false},
+		"Kubernetes":  {testenv.New("KUBERNETES_SERVICE_HOST=10.0.0.1"), true, true},
+		"no platform": {testenv.New(), true, true},
+		"a terminal":  {terminal, true, false},
+	} {
+		b, err := grace.New(grace.Config{}, test.env)
+		require.NoError(t, err)
+		require.Equal(t, test.guessed, grace.Guessed(b.Source), name)
+		require.Equal(t, test.mayBeWrong, grace.MayBeWrong(b.Source), name)
+	}
+	require.False(t, grace.Guessed("Config.GracePeriod"))
+	require.False(t, grace.MayBeWrong("Config.GracePeriod"))
+}
+
+func TestOfProcessReadsTheEnvironmentOfTheProcess(t *testing.T) {
+	e := grace.OfProcess()
+	t.Setenv(grace.EnvGracePeriod, "17s")
+	value, ok := e.Lookup(grace.EnvGracePeriod)
+	require.True(t, ok)
+	require.Equal(t, "17s", value)
+	_, ok = e.Lookup("SHUTDOWN_NO_SUCH_VARIABLE")
+	require.False(t, ok)
+	require.True(t, e.Exists(t.TempDir()))
+	require.False(t, e.Exists(filepath.Join(t.TempDir(), "missing")))
+	require.Equal(t, os.Getpid(), e.PID)
+	require.NotPanics(t, func() { e.Terminal() }) // whatever stderr is
+	b, err := grace.New(grace.Config{}, e)
+	require.NoError(t, err)
+	require.Equal(t, 17*s, b.Grace)
 }

@@ -31,6 +31,23 @@ func TestAStateThatPanicsCostsTheKeeperNothing(t *testing.T) {
 	require.Equal(t, 1, saved)
 }
 
+func TestAStateThatChangesWhileOneIsSavedThatPanicsIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		saved := 0
+		k := &Keeper{}
+		k.save = func() {
+			if saved++; saved == 1 {
+				k.Touch()
+				panic("the first")
+			}
+		}
+		k.Touch()
+		synctest.Wait()
+		require.Equal(t, 2, saved)
+		require.False(t, k.Saving())
+	})
+}
+
 func TestStatesThatComeWhileOneIsSavedAreSkippedButForTheNewest(t *testing.T) {
 	saves, hang, hangs := 0, make(chan struct{}), make(chan struct{})
 	k := &Keeper{}
@@ -60,6 +77,51 @@ func TestASaveThatHangsIsNotWaitedFor(t *testing.T) {
 		began := time.Now()
 		require.False(t, k.Flush(began.Add(time.Minute)))
 		require.LessOrEqual(t, time.Since(began), Patience)
+		close(hang)
+	})
+}
+
+func TestASaveThatHangsAlreadyIsNotWaitedForAtAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		warned := 0
+		k := &Keeper{save: func() { <-hang }, warn: func(string, ...any) { warned++ }}
+		k.Touch()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 1, warned)
+		began := time.Now()
+		require.False(t, k.Flush(began.Add(time.Minute)))
+		require.Zero(t, time.Since(began))
+		close(hang)
+		synctest.Wait()
+		require.True(t, k.Flush(began))
+		require.False(t, k.Saving())
+	})
+}
+
+func TestEachSaveHasPatienceOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &Keeper{save: func() { time.Sleep(Patience * 4 / 5) }, warn: func(string, ...any) { t.Error("it is not slow") }}
+		began := time.Now()
+		k.Touch()
+		time.Sleep(Patience / 5)
+		k.Touch()
+		require.True(t, k.Saving())
+		require.True(t, k.Flush(began.Add(time.Minute)))
+		require.Equal(t, Patience*8/5, time.Since(began))
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestFlushReturnsAtItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		k := &Keeper{save: func() { <-hang }, warn: func(string, ...any) {}}
+		k.Touch()
+		began := time.Now()
+		require.False(t, k.Flush(began.Add(Patience/2)))
+		require.Equal(t, Patience/2, time.Since(began))
 		close(hang)
 	})
 }

@@ -135,6 +135,23 @@ func TestTheRecordIsTakenOverWhenTheOldOneHasEnded(t *testing.T) {
 	}
 }
 
+func TestADiskThatIsFullWhenTheLockIsTakenOverIsAWarningOfItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		old := start(path, aRun(1))
+		old.settle(t)
+		i := start(path, aRun(2))
+		i.settle(t)
+		require.Contains(t, i.warned(), "another instance uses it")
+		i.fail(errFull)
+		old.end(t)
+		time.Sleep(postmortem.Retry)
+		i.settle(t)
+		require.Contains(t, i.warned(), errFull.Error())
+		i.end(t)
+	})
+}
+
 func TestALockThatAnotherInstanceHasIsTriedAgainOnceASecond(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
@@ -303,6 +320,11 @@ func TestWhatIsNoRecordIsSomebodysDataAndStays(t *testing.T) {
 			there, err := os.ReadFile(path)
 			require.NoError(t, err)
 			require.Equal(t, sha256.Sum256([]byte(text)), sha256.Sum256(there)) // not a diff of megabytes
+
+			next := start(path, aRun(2))
+			next.end(t)
+			require.Contains(t, next.warned(), "Config.Record: not written")
+			require.NotContains(t, next.warned(), "another instance", "the lock is released")
 		})
 	}
 }
@@ -394,6 +416,19 @@ func TestTheLockIsReleasedAtTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARunThatHasEndedLeavesTheRecordToTheNext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	synctest.Test(t, func(t *testing.T) {
+		i := start(path, aRun(1))
+		i.enter(t, done)
+		next := start(path, aRun(2))
+		next.settle(t)
+		i.enter(t, done) // something is reported after the end
+		require.Equal(t, aRun(2), readRecord(t, path).Run)
+		next.end(t)
+	})
 }
 
 func TestIsRecordKnowsWhatAMachineThatLostItsPowerHasLeft(t *testing.T) {

@@ -96,8 +96,11 @@ func TestAMessageOfTheProgramsOwnStays(t *testing.T) {
 	const message = "no licence"
 	t.Run("from before", func(t *testing.T) {
 		inPod(t, message, func(t *testing.T, p *pod, path string) {
-			p.say(t, "shutdown: finished", true)
+			p.say(t, "shutdown: in close", false)
 			require.Equal(t, message, read(t, path))
+			require.NoError(t, os.WriteFile(path, nil, 0o600))
+			p.say(t, "shutdown: finished", true)
+			require.Empty(t, read(t, path), "the program has taken it over")
 		})
 	})
 	t.Run("written meanwhile", func(t *testing.T) {

@@ -95,7 +95,7 @@ func TestWorkIsCutOffBeforeWorkContextEndsAndNamedAfterIt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newProgram(thirty, workUntil(time.Hour), func(p *program, c *sequence.Config) {
 				c.CutOff = func() { p.note("cut off: %v, at %v", p.Work().Err(), p.Snapshot().CutAt.Sub(p.made)) }
-				c.WorkEnded = func(cause error) { p.note("ended: %v, %t", p.Work().Err(), cause == context.Cause(p.Work())) }
+				c.WorkEnded = func(cause error) { p.note("ended: %v, %t", p.Work().Err(), errors.Is(context.Cause(p.Work()), cause)) }
 			})
 			p.begin(nil, false)
 			if force {

@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/gracefulgo/shutdown/internal/leaks"
 	"github.com/gracefulgo/shutdown/internal/testclock"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(leaks.Patient(m, goleak.Find)) }
 
 func TestRepetitionsEndAfterTheTimeLimit(t *testing.T) {
 	t.Setenv(testclock.Full, "")

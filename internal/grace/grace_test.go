@@ -172,6 +172,22 @@ func TestATimeoutTooCloseToTheGracePeriodIsAWarning(t *testing.T) {
 	}
 }
 
+func TestTheDefaultLameDuckIsForProgramsThatServe(t *testing.T) {
+	for name, test := range map[string]struct {
+		cfg           grace.Config
+		serves, not time.Duration
+	}{
+		"default": {grace.Config{}, 5 * s, 0},
+		"set":     {grace.Config{LameDuck: 3 * s}, 3 * s, 3 * s},
+		"none":    {grace.Config{LameDuck: -1}, 0, 0},
+	} {
+		b, err := grace.New(test.cfg, testenv.New("KUBERNETES_SERVICE_HOST=10.0.0.1"))
+		require.NoError(t, err)
+		require.Equal(t, test.serves, b.LameDuck(true), name)
+		require.Equal(t, test.not, b.LameDuck(false), name)
+	}
+}
+
 // Only then the log advises to set the grace period: the platform may grant less.
 func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
 	terminal := testenv.New()

@@ -174,7 +174,7 @@ func TestATimeoutTooCloseToTheGracePeriodIsAWarning(t *testing.T) {
 
 func TestTheDefaultLameDuckIsForProgramsThatServe(t *testing.T) {
 	for name, test := range map[string]struct {
-		cfg           grace.Config
+		cfg         grace.Config
 		serves, not time.Duration
 	}{
 		"default": {grace.Config{}, 5 * s, 0},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gracefulgo/shutdown/internal/diagnose"
+	"github.com/gracefulgo/shutdown/internal/postmortem"
 	"github.com/gracefulgo/shutdown/internal/testenv"
+	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
 // fakeEnv is a process with these variables and files; see testenv.New.
@@ -48,6 +51,24 @@ func TestTheLameDuckOfKubernetesNeedsADrainHook(t *testing.T) {
 			require.NoError(t, m.Wait())
 			require.Equal(t, want, m.Report().Took)
 			require.Equal(t, want, m.Report().LameDuck)
+		})
+	}
+}
+
+func TestATimeoutUnderAGuessedGracePeriodSaysWhatToSet(t *testing.T) {
+	for name, cfg := range map[string]time.Duration{"guessed": 0, "set": 30 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, log := fakeEnv(), &testlog.Buffer{}
+				e.postmortem.Self, e.postmortem.Disk = func() postmortem.Run { return nthRun(1) }, postmortem.ProcessDisk
+				m, err := newManager(Config{GracePeriod: cfg, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}, e)
+				require.NoError(t, err)
+				_, _ = m.Track("GET /orders/17")
+				m.Begin(nil)
+				require.ErrorIs(t, m.Wait(), ErrTimeout)
+				_, last, _ := strings.Cut(log.String(), `msg="shutdown: timed out"`)
+				require.Equal(t, cfg == 0, strings.Contains(last, "set SHUTDOWN_GRACE_PERIOD"))
+			})
 		})
 	}
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsLogged(t *testing.T) {
+func TestATimeoutTooCloseToTheGracePeriodIsLogged(t *testing.T) {
 	findings := requireLogged(t, Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond, Signals: NoSignals()}, fakeEnv())
 	require.Len(t, findings, 1)
 	require.Contains(t, findings[0], "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD")
 }
 
-func TestASignalOfTheTableThatWasIgnoredAtTheStartIsLogged(t *testing.T) {
+func TestASignalInTheTableThatWasIgnoredAtTheStartIsLogged(t *testing.T) {
 	e := fakeEnv()
 	e.signals = &ignoring{fakeSignals{caught: make(map[os.Signal]chan<- os.Signal)}, []os.Signal{syscall.SIGHUP}}
-	require.Empty(t, requireLogged(t, Config{Signals: DefaultSignals()}, e), "nobody wants it")
+	require.Empty(t, requireLogged(t, Config{Signals: DefaultSignals()}, e), "SIGHUP is not in the table")
 	findings := requireLogged(t, Config{Signals: map[os.Signal]Action{syscall.SIGHUP: Graceful, syscall.SIGTERM: Immediate}}, e)
 	require.Len(t, findings, 1)
 	require.Contains(t, findings[0], "SIGHUP was ignored")

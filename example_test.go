@@ -11,8 +11,9 @@ import (
 	"github.com/gracefulgo/shutdown"
 )
 
-// quiet is for examples: no signals, no log.
-var quiet = shutdown.Config{Signals: map[os.Signal]shutdown.Action{}, Logger: slog.New(slog.DiscardHandler)}
+// quiet is the Config of the examples: it catches no signals and logs nothing. A program uses
+// shutdown.Config{}.
+var quiet = shutdown.Config{Signals: shutdown.NoSignals(), Logger: slog.New(slog.DiscardHandler)}
 
 func Example() {
 	m, err := shutdown.New(quiet) // in a program: shutdown.Config{}
@@ -22,7 +23,7 @@ func Example() {
 	}
 	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
 	m.On(shutdown.Close, "cache", func(context.Context) error { fmt.Println("flush the cache"); return nil })
-	m.On(shutdown.Leave, "registry", func(context.Context) error { fmt.Println("leave the registry"); return nil })
+	m.On(shutdown.Leave, "registry", func(context.Context) error { fmt.Println("deregister"); return nil })
 	done, ok := m.Track("GET /orders/17")
 	go func() {
 		<-m.AcceptContext().Done()
@@ -33,85 +34,139 @@ func Example() {
 	m.Begin(nil) // in a program: a signal
 	fmt.Println(ok, shutdown.ExitCode(m.Wait()))
 	// Unordered output:
-	// leave the registry
+	// deregister
 	// answer the request
 	// flush the cache
 	// close the database
 	// true 0
 }
 
-func ExampleManager_Track() {
-	m, _ := shutdown.New(quiet)
-	handle := func(msg string) error {
-		done, ok := m.Track("message " + msg)
-		if !ok {
-			return errors.New("too late: put it back")
-		}
-		defer done()
-		return nil
+func ExampleRun() {
+	start := func(m *shutdown.Manager) error {
+		m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
+		return errors.New("listen tcp :8080: bind: address already in use")
 	}
-	fmt.Println(handle("one"))
-	m.Begin(nil)
-	_ = m.Wait()
-	fmt.Println(handle("two"))
+	err := shutdown.Run(quiet, start) // in a program: shutdown.Config{}
+	fmt.Println(err)
+	fmt.Println(shutdown.ExitCode(err))
 	// Output:
-	// <nil>
-	// too late: put it back
+	// close the database
+	// shutdown: start: listen tcp :8080: bind: address already in use
+	// 1
 }
 
-func ExampleManager_Go() {
+func ExampleNew() {
+	_, err := shutdown.New(shutdown.Config{GracePeriod: 30 * time.Second, Timeout: time.Minute})
+	fmt.Println(err)
+	// Output: shutdown: Config.Timeout: 1m0s is not shorter than GracePeriod, 30s
+}
+
+func ExampleManager_On() {
 	m, _ := shutdown.New(quiet)
-	m.Go("job", func(ctx context.Context) error {
-		m.Begin(nil) // in a program: a signal
-		<-ctx.Done()
-		return errors.New("stopped at row 17")
-	})
+	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
+	m.On(shutdown.Close, "cache", func(context.Context) error { fmt.Println("flush the cache"); return nil })
+	remove := m.On(shutdown.Close, "import", func(context.Context) error { fmt.Println("close the import"); return nil })
+	fmt.Println("removed:", remove()) // it is closed already
+
+	m.Begin(nil) // in a program: a signal
+	_ = m.Wait()
+	// Output:
+	// removed: true
+	// flush the cache
+	// close the database
+}
+
+func ExampleManager_Begin() {
+	m, _ := shutdown.New(quiet)
+	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
+	m.Begin(errors.New("lost the leader lease")) // not log.Fatal, which skips hooks
 	err := m.Wait()
 	fmt.Println(err)
 	fmt.Println(shutdown.ExitCode(err))
 	// Output:
-	// shutdown: worker "job": stopped at row 17
+	// close the database
+	// lost the leader lease
 	// 1
 }
 
-func ExampleFromContext() {
+func ExampleManager_Force() {
 	m, _ := shutdown.New(quiet)
-	m.Go("batches", func(ctx context.Context) error {
-		// Deep in a call stack:
-		if m, ok := shutdown.FromContext(ctx); ok {
-			for m.Phase() == shutdown.Running {
-				m.Begin(nil) // one more batch, and in a program no Begin
-			}
-			fmt.Println("no more batches")
-		}
+	_, _ = m.Track("GET /orders/17") // never ends
+	m.Force(shutdown.SignalError{Signal: os.Interrupt})
+	err := m.Wait()
+	fmt.Println(errors.Is(err, shutdown.ErrForced), shutdown.ExitCode(err))
+	fmt.Println("cut off:", m.Report().CutOff[0].Name)
+	// Output:
+	// true 130
+	// cut off: GET /orders/17
+}
+
+func ExampleManager_Wait() {
+	m, _ := shutdown.New(quiet)
+	m.On(shutdown.Close, "metrics", func(context.Context) error { return errors.New("connection refused") })
+	m.Begin(nil) // in a program: a signal
+	err := m.Wait()
+	fmt.Println(err)
+	var failed *shutdown.HookError
+	if errors.As(err, &failed) {
+		fmt.Println(failed.Phase, failed.Name)
+	}
+	// Output:
+	// shutdown: close hook "metrics": connection refused
+	// close metrics
+}
+
+func ExampleManager_Reached() {
+	m, _ := shutdown.New(quiet)
+	done, _ := m.Track("GET /websocket")
+	go func() {
+		defer done()
+		<-m.Reached(shutdown.Drain)
+		fmt.Println("send a close frame")
+	}()
+	m.On(shutdown.Close, "db", func(context.Context) error { fmt.Println("close the database"); return nil })
+	m.Begin(nil) // in a program: a signal
+	_ = m.Wait()
+	// Output:
+	// send a close frame
+	// close the database
+}
+
+func ExampleManager_WaitFor() {
+	m, _ := shutdown.New(quiet)
+	drained := make(chan struct{}) // in a program: Drained of a server
+	m.On(shutdown.Drain, "http", func(context.Context) error {
+		defer close(drained)
+		fmt.Println("answer the last request, which sends a mail")
 		return nil
 	})
+	m.On(shutdown.Drain, "mailer", func(ctx context.Context) error {
+		m.WaitFor(ctx, "mailer", drained)
+		fmt.Println("stop the mailer")
+		return nil
+	})
+	m.Begin(nil) // in a program: a signal
 	_ = m.Wait()
-	// Output: no more batches
-}
-
-func ExampleConfig_signals() {
-	m, err := shutdown.New(shutdown.Config{
-		Signals: map[os.Signal]shutdown.Action{
-			os.Interrupt: shutdown.GracefulThenForce,
-			os.Kill:      shutdown.Immediate,
-		},
-	})
-	fmt.Println(m, err)
-	// Output: <nil> shutdown: Config.Signals: SIGKILL cannot be caught by any program
-}
-
-func ExampleManager_Job() {
-	m, _ := shutdown.New(quiet)
-	m.Job("import", func(context.Context) error {
-		return errors.New("row 17: bad date")
-	})
-	err := m.Wait() // returns when the last job has
-	fmt.Println(err)
-	fmt.Println(shutdown.ExitCode(err))
 	// Output:
-	// shutdown: job "import": row 17: bad date
-	// 1
+	// answer the last request, which sends a mail
+	// stop the mailer
+}
+
+func ExampleCloser() {
+	m, _ := shutdown.New(quiet)
+	file, err := os.CreateTemp("", "orders")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.Remove(file.Name())
+	m.On(shutdown.Close, "orders", shutdown.Closer(file))
+	m.Begin(nil) // in a program: a signal
+	fmt.Println(m.Wait())
+	fmt.Println(errors.Is(file.Close(), os.ErrClosed))
+	// Output:
+	// <nil>
+	// true
 }
 
 func ExampleBestEffort() {

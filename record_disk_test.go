@@ -23,7 +23,7 @@ func TestADiskThatHangsDelaysNothing(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "record")
 		synctest.Test(t, func(t *testing.T) {
 			hang := make(chan struct{})
-			e, d := recordEnv(aRun(1))
+			e, d := recordEnv(nthRun(1))
 			switch what {
 			case "lock":
 				e.postmortem.Disk.Lock = func(path string) (io.Closer, error) { <-hang; return postmortem.ProcessDisk.Lock(path) }
@@ -48,11 +48,11 @@ func TestADiskThatHangsDelaysNothing(t *testing.T) {
 			m.Begin(nil)
 			require.NoError(t, m.Wait())
 			require.Equal(t, 2*time.Second, closed.Sub(begun))
-			require.Zero(t, time.Since(closed), "it hangs already: that is not waited for")
+			require.Zero(t, time.Since(closed), "the end does not wait for a disk that hangs already")
 			require.Contains(t, log.String(), "the disk does not answer")
 			require.Contains(t, log.String(), "the end could not be written in time")
 
-			// It comes back: what there is to say is said.
+			// The disk answers again, and the record is written.
 			close(hang)
 			settled(t, m)
 			require.Equal(t, Done, readRecord(t, path).Report.Phase)
@@ -60,14 +60,14 @@ func TestADiskThatHangsDelaysNothing(t *testing.T) {
 	}
 }
 
-func TestADiskThatHangsDoesNotTakeTheTimeOfAShutdownThatHangsToo(t *testing.T) {
+func TestADiskThatHangsDoesNotDelayAShutdownThatTimesOut(t *testing.T) {
 	for name, from := range map[string]time.Duration{"from the start": 0, "at the end": 26900 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "record")
 			synctest.Test(t, func(t *testing.T) {
 				hang := make(chan struct{})
 				defer close(hang)
-				e, d := recordEnv(aRun(1))
+				e, d := recordEnv(nthRun(1))
 				m, log := recording(t, path, e)
 				for _, p := range []Phase{Leave, Drain, Close} {
 					m.On(p, "hangs", func(context.Context) error { <-hang; return nil })
@@ -86,10 +86,10 @@ func TestADiskThatHangsDoesNotTakeTheTimeOfAShutdownThatHangsToo(t *testing.T) {
 	}
 }
 
-func TestADiskThatIsSlowAtTheEndIsGivenAMoment(t *testing.T) {
+func TestTheEndWaitsAMomentForASlowDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		e, d := recordEnv(aRun(1))
+		e, d := recordEnv(nthRun(1))
 		slow := make(chan struct{})
 		m, _ := recording(t, path, e)
 		m.On(Close, "close", func(context.Context) error { settled(t, m); d.hangOn(slow); return nil })
@@ -97,20 +97,20 @@ func TestADiskThatIsSlowAtTheEndIsGivenAMoment(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		close(slow)
 		require.NoError(t, m.Wait())
-		require.Equal(t, Done, readRecord(t, path).Report.Phase, "else the next start would accuse this one")
+		require.Equal(t, Done, readRecord(t, path).Report.Phase, "otherwise the next start would report a kill")
 	})
 }
 
-func TestAFullDiskIsAWarningAndAccusesNobody(t *testing.T) {
+func TestAFullDiskIsAWarningAndLeavesNoRecordOfAKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		settled(t, m)
-		die(t, m)
+		kill(t, m)
 
 		// The last run is known, although this one cannot be recorded.
-		e, d := recordEnv(aRun(2))
+		e, d := recordEnv(nthRun(2))
 		d.fail(syscall.ENOSPC)
 		m, log := recording(t, path, e)
 		last, ok := m.LastRun()
@@ -119,14 +119,14 @@ func TestAFullDiskIsAWarningAndAccusesNobody(t *testing.T) {
 		for range 3 {
 			m.On(Close, "close", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
 		}
-		end(t, m)
-		require.Equal(t, 1, strings.Count(log.String(), "Config.Record: not written"), "said once: %s", log)
+		shutDown(t, m)
+		require.Equal(t, 1, strings.Count(log.String(), "Config.Record: not written"), "logged once: %s", log)
 		require.Contains(t, log.String(), syscall.ENOSPC.Error())
-		require.NoFileExists(t, path, "what was there would accuse run 1 again")
+		require.NoFileExists(t, path, "the record of run 1 would be reported again")
 
-		// The disk fills up in the middle: the state before the end would say that
-		// the run was killed.
-		e, d = recordEnv(aRun(3))
+		// The disk fills up during the shutdown. The last record that was written would say
+		// that the run was killed.
+		e, d = recordEnv(nthRun(3))
 		m, _ = recording(t, path, e)
 		_, ok = m.LastRun()
 		require.False(t, ok)
@@ -136,18 +136,17 @@ func TestAFullDiskIsAWarningAndAccusesNobody(t *testing.T) {
 			d.fail(syscall.ENOSPC)
 			return nil
 		})
-		end(t, m)
+		shutDown(t, m)
 		require.NoFileExists(t, path)
 	})
 }
 
-// What a record cannot take, the next start could not read, and then none
-// would ever be written again.
+// A record that is too long could not be read by the next start, and would never be replaced.
 func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	long := strings.Repeat("<", 64<<10) // six bytes each in JSON
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		for i := range 3000 {
 			m.On(Close, fmt.Sprint(i, long[:1<<10]), func(context.Context) error { return errors.New(long[:1<<10]) })
@@ -160,14 +159,14 @@ func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
 		}
 		m.Begin(errors.New("cause " + long))
 		time.Sleep(3500 * time.Millisecond)
-		die(t, m)
+		kill(t, m)
 		require.Error(t, m.Wait())
 	})
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Less(t, info.Size(), int64(postmortem.MaxRecord))
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(2))
+		e, _ := recordEnv(nthRun(2))
 		m, log := recording(t, path, e)
 		last, ok := m.LastRun()
 		require.True(t, ok)
@@ -176,15 +175,15 @@ func TestARecordCanBeReadHoweverLongNamesAndErrorsAre(t *testing.T) {
 		require.True(t, strings.HasPrefix(last.Steps[1].Name, "leave <<<"))
 		require.True(t, strings.HasPrefix(last.Unfinished[0].Name, "0 <<<"))
 		require.True(t, strings.HasPrefix(last.Pending[0].Name, "2999<<<"))
-		end(t, m)
+		shutDown(t, m)
 		require.Contains(t, log.String(), "the last run was killed in drain")
 		require.NotContains(t, log.String(), "not written")
 	})
 }
 
-func TestAnErrorThatCannotBePrintedCostsNoRecord(t *testing.T) {
+func TestTheRecordIsWrittenIfAnErrorPanicsWhenPrinted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
-	e, _ := recordEnv(aRun(1))
+	e, _ := recordEnv(nthRun(1))
 	m, _ := recording(t, path, e)
 	m.On(Close, "broken", func(context.Context) error { return (*unprintable)(nil) })
 	m.Begin(nil)

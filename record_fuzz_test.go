@@ -17,7 +17,7 @@ import (
 // its end, and a file that is not a shutdown record is left unchanged.
 func FuzzRecord(f *testing.F) {
 	now := time.Unix(1_700_000_000, 0)
-	whole, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Run: aRun(1), Started: now, Written: now, Report: Report{
+	whole, err := json.Marshal(postmortem.File[Report]{Format: postmortem.Format, Run: nthRun(1), Started: now, Written: now, Report: Report{
 		Phase: Drain, Cause: errors.New("out of luck"), Begun: now, Took: 22 * time.Second, GracePeriod: 30 * time.Second,
 		Steps:      []Step{{Phase: Leave, Took: time.Second}, {Phase: Drain, Name: "http", Err: errors.New("a\nb"), Running: true}},
 		Pending:    []Step{{Phase: Close, Name: "db"}},
@@ -33,14 +33,14 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		path := filepath.Join(t.TempDir(), "record")
 		require.NoError(t, os.WriteFile(path, text, 0o600))
-		e, _ := recordEnv(aRun(2))
+		e, _ := recordEnv(nthRun(2))
 		m, _ := recording(t, path, e)
 		if last, ok := m.LastRun(); ok {
 			require.Less(t, last.Phase, Done)
 			require.NotEmpty(t, last.String())
 			require.NotEmpty(t, last.summary())
 		}
-		end(t, m)
+		shutDown(t, m)
 		settled(t, m)
 		after, err := os.ReadFile(path)
 		require.NoError(t, err)

@@ -23,7 +23,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// A fakeDisk is one on which things go wrong.
+// A fakeDisk is a disk that fails or hangs.
 type fakeDisk struct {
 	postmortem.Disk
 	mu     sync.Mutex
@@ -31,21 +31,22 @@ type fakeDisk struct {
 	hang   chan struct{} // write waits until it is closed
 	err    error         // of write
 	locks  []io.Closer
-	dead   bool // the process is: nothing of it is written any more
+	dead   bool // the process has been killed: it writes nothing any more
 }
 
-// death, locked, is the death of the process: the kernel releases its locks.
-const death = "\x00"
+// exited is a path. To lock it stands for the exit of the process, when the kernel releases its
+// locks.
+const exited = "\x00"
 
 func (d *fakeDisk) lock(path string) (io.Closer, error) {
-	if path == death {
+	if path == exited {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.dead = true
 		for _, l := range d.locks {
 			l.Close()
 		}
-		return nil, nil //nolint:nilnil // nobody looks
+		return nil, nil //nolint:nilnil // not used
 	}
 	l, err := d.Lock(path)
 	if err == nil {
@@ -91,12 +92,12 @@ func (d *fakeDisk) fail(err error) {
 	d.err = err
 }
 
-// aRun is a process in a container, the nth there.
-func aRun(n int) postmortem.Run {
+// nthRun identifies the nth process of a container.
+func nthRun(n int) postmortem.Run {
 	return postmortem.Run{Host: "orders-0", BootID: "boot", PID: 1, Start: uint64(1000 * n)}
 } //nolint:gosec // small
 
-// recordEnv is the environment of a run.
+// recordEnv returns the environment of a run, and its disk.
 func recordEnv(me postmortem.Run) (env, *fakeDisk) {
 	e, d := fakeEnv(), &fakeDisk{Disk: postmortem.ProcessDisk}
 	e.postmortem.Self = func() postmortem.Run { return me }
@@ -116,8 +117,8 @@ func recording(t *testing.T, path string, e env) (*Manager, *testlog.Buffer) {
 	return m, log
 }
 
-// settled waits until m has saved and logged what there is. In a bubble time
-// stands still meanwhile.
+// settled waits until m has written its files and its log. In a synctest bubble time does not
+// advance meanwhile.
 func settled(t *testing.T, m *Manager) {
 	t.Helper()
 	const patience = 30 * time.Second
@@ -127,17 +128,17 @@ func settled(t *testing.T, m *Manager) {
 	m.log.Flush(patience)
 }
 
-func end(t *testing.T, m *Manager) {
+func shutDown(t *testing.T, m *Manager) {
 	t.Helper()
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
 }
 
-// die gives m's lock back, as the kernel does when a process dies.
-func die(t *testing.T, m *Manager) {
+// kill stands for a SIGKILL: m writes nothing any more, and its lock is released.
+func kill(t *testing.T, m *Manager) {
 	t.Helper()
 	settled(t, m)
-	_, err := m.env.postmortem.Disk.Lock(death)
+	_, err := m.env.postmortem.Disk.Lock(exited)
 	require.NoError(t, err)
 }
 
@@ -153,7 +154,7 @@ func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	var before Report
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		_, known := m.LastRun()
 		require.False(t, known, "there was none")
@@ -163,13 +164,13 @@ func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
 		m.Signal(syscall.SIGTERM)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		die(t, m)
+		kill(t, m)
 		before = m.Report()
 		done()
 		require.ErrorIs(t, m.Wait(), ErrTimeout, "it was cut off before it ended")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(2))
+		e, _ := recordEnv(nthRun(2))
 		m, log := recording(t, path, e)
 		last, ok := m.LastRun()
 		require.True(t, ok)
@@ -183,21 +184,21 @@ func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
 		require.Contains(t, log.String(), "the last run was killed in drain, 20s after signal SIGTERM, waiting for GET /orders/17 (20s)")
 		require.NotContains(t, log.String(), "restarted")
 
-		end(t, m)
+		shutDown(t, m)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(3))
+		e, _ := recordEnv(nthRun(3))
 		m, _ := recording(t, path, e)
 		_, ok := m.LastRun()
-		require.False(t, ok, "the last run ended, and the one before is none of our business")
-		end(t, m)
+		require.False(t, ok, "the last run ended; the run before it does not matter")
+		shutDown(t, m)
 	})
 }
 
 func TestNothingIsWrittenBetweenTheStartAndTheShutdown(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		e, d := recordEnv(aRun(1))
+		e, d := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		settled(t, m)
 		first, err := os.ReadFile(path)
@@ -211,16 +212,16 @@ func TestNothingIsWrittenBetweenTheStartAndTheShutdown(t *testing.T) {
 		}
 		settled(t, m)
 		require.Equal(t, 1, d.count())
-		end(t, m)
+		shutDown(t, m)
 		require.Greater(t, d.count(), 1)
 		require.Equal(t, Done, readRecord(t, path).Report.Phase)
 	})
 }
 
-func TestTheRecordFollowsEveryStep(t *testing.T) {
+func TestTheRecordIsWrittenAtEveryStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		check := func(want Phase) func(context.Context) error {
 			return func(context.Context) error {
@@ -249,11 +250,11 @@ func TestTheRecordFollowsEveryStep(t *testing.T) {
 	})
 }
 
-// A hook that comes when nothing else happens, between two seconds.
-func TestTheRecordNamesAHookThatComesLate(t *testing.T) {
+// The hook is registered when nothing else happens and no second is full.
+func TestTheRecordNamesAHookRegisteredDuringTheShutdown(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		done, _ := m.Track("task")
 		m.Begin(nil)
@@ -272,8 +273,8 @@ func TestTheRecordNamesAHookThatComesLate(t *testing.T) {
 }
 
 func TestTheLogSaysWhereTheLastRunWasKilled(t *testing.T) {
-	me := aRun(2)
-	rebooted, reused := aRun(1), me
+	me := nthRun(2)
+	rebooted, reused := nthRun(1), me
 	rebooted.BootID = "another boot"
 	reused.Start = 17
 	for name, test := range map[string]struct {
@@ -281,10 +282,10 @@ func TestTheLogSaysWhereTheLastRunWasKilled(t *testing.T) {
 		phase Phase
 		says  string // "" for nothing
 	}{
-		"killed":                    {aRun(1), Close, "killed in close"},
-		"killed, and pid 1 like us": {reused, Running, "killed while running: out of memory"},
-		"killed, then a reboot":     {rebooted, Leave, "the machine has been restarted"},
-		"ended":                     {aRun(1), Done, ""},
+		"killed":                  {nthRun(1), Close, "killed in close"},
+		"killed, also with pid 1": {reused, Running, "killed while running: out of memory"},
+		"killed, then a reboot":   {rebooted, Leave, "the machine has been restarted"},
+		"ended":                   {nthRun(1), Done, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "record")
@@ -305,16 +306,16 @@ func TestTheLogSaysWhereTheLastRunWasKilled(t *testing.T) {
 				}
 				require.Contains(t, log.String(), test.says)
 				require.Equal(t, name == "killed, then a reboot", strings.Contains(log.String(), "restarted"))
-				end(t, m)
+				shutDown(t, m)
 			})
 		})
 	}
 }
 
-func TestTheRecordNamesAtMostTheOldestTasks(t *testing.T) {
+func TestTheRecordNamesOnlyTheOldestTasks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
 		settled(t, m)
 		var all []func()

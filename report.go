@@ -33,7 +33,7 @@ type Report struct {
 	Steps       []Step    // in the order in which they began
 	Pending     []Step    // hooks that have not run yet, in the order in which they will; At is when they begin at the latest
 	Unfinished  []Task    // in flight now, or, from Close on, when Drain ended
-	CutOff      []Task    // in flight when WorkContext ended, by the deadline or by force, or let in after that; whatever it did then
+	CutOff      []Task    // in flight when WorkContext ended, by the deadline or by force, or admitted after that; whatever it did then
 	CutOffAt    time.Time // when WorkContext ended, by the deadline or by force; zero if it did not
 }
 

@@ -14,18 +14,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gracefulgo/shutdown/internal/postmortem"
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// terminating runs do with a Manager that has an empty termination log, as the
-// kubelet makes it, unless content says otherwise.
+// terminating calls do with a Manager whose termination log has content. The kubelet creates it
+// empty.
 func terminating(t *testing.T, content string, do func(m *Manager, log func() string)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "termination-log")
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := recordEnv(aRun(1))
+		e, _ := recordEnv(nthRun(1))
 		e.postmortem.TerminationLog = path
 		m, _ := recording(t, "", e)
 		do(m, func() string {
@@ -44,7 +43,7 @@ func TestTheTerminationLogSaysWhereTheShutdownIs(t *testing.T) {
 		m.On(Close, "db", func(context.Context) error { time.Sleep(2 * time.Second); return nil })
 		done, _ := m.Track("GET /orders/17")
 		time.Sleep(time.Minute)
-		require.Empty(t, log(), "while running it is the program's own")
+		require.Empty(t, log(), "before the shutdown only the program writes to it")
 
 		m.Signal(syscall.SIGTERM)
 		time.Sleep(3 * time.Second)
@@ -60,7 +59,7 @@ func TestTheTerminationLogSaysWhereTheShutdownIs(t *testing.T) {
 	})
 }
 
-func TestTheTerminationLogFitsWhateverHappens(t *testing.T) {
+func TestTheTerminationLogIsNeverLongerThanTheKubeletAllows(t *testing.T) {
 	terminating(t, "", func(m *Manager, log func() string) {
 		var all []func()
 		for i := range 300 {
@@ -81,7 +80,7 @@ func TestTheTerminationLogFitsWhateverHappens(t *testing.T) {
 	})
 }
 
-func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
+func TestAnEarlyKillShowsTheRealGracePeriod(t *testing.T) {
 	for name, test := range map[string]struct {
 		after      time.Duration
 		vars       []string
@@ -89,20 +88,20 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 		record     string // in what the next start says; "" for nothing
 		terminated string // in the termination log
 	}{
-		"docker's 10 s, and a guess of 30": {
+		"guessed, and too long": {
 			10 * time.Second, []string{"KUBERNETES_SERVICE_HOST=10.0.0.1"}, 0,
 			"killed 20s before the expected time: the real grace period is about 10s; set SHUTDOWN_GRACE_PERIOD=10, or SHUTDOWN_PRESTOP if a preStop hook took the rest",
 			"\n10s after signal SIGTERM, kill expected at 30s (guessed): if it was killed here, set SHUTDOWN_GRACE_PERIOD=10\n",
 		},
-		"told, and wrong": {
+		"set, and too long": {
 			5 * time.Second, nil, 30 * time.Second,
 			"killed 25s before the expected time: unless it was killed by hand or for memory, the real grace period is about 5s; set SHUTDOWN_GRACE_PERIOD=5,",
 			"\n5s after signal SIGTERM, kill expected at 30s: if it was killed here, set SHUTDOWN_GRACE_PERIOD=5\n",
 		},
-		"at the time that was expected": {
+		"killed at the expected time": {
 			8 * time.Second, nil, 9900 * time.Millisecond, "", "\n8s after signal SIGTERM, kill expected at 9.9s: if it was killed here",
 		},
-		"at once": {
+		"killed at once": {
 			0, nil, 30 * time.Second, "", "\n0s after signal SIGTERM, kill expected at 30s: if it was killed here, set SHUTDOWN_GRACE_PERIOD=1\n",
 		},
 	} {
@@ -111,7 +110,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 			path, termination := filepath.Join(dir, "record"), filepath.Join(dir, "termination-log")
 			require.NoError(t, os.WriteFile(termination, nil, 0o600))
 			synctest.Test(t, func(t *testing.T) {
-				e, _ := recordEnv(aRun(1))
+				e, _ := recordEnv(nthRun(1))
 				e.grace.Lookup, e.postmortem.TerminationLog = fakeEnv(test.vars...).grace.Lookup, termination
 				log := &testlog.Buffer{}
 				m, err := newManager(Config{
@@ -123,7 +122,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 				m.Signal(syscall.SIGTERM)
 				time.Sleep(test.after)
 				synctest.Wait()
-				die(t, m)
+				kill(t, m)
 				text, err := os.ReadFile(termination)
 				require.NoError(t, err)
 				require.Contains(t, string(text), test.terminated)
@@ -134,7 +133,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 				_ = m.Wait()
 			})
 			synctest.Test(t, func(t *testing.T) {
-				e, _ := recordEnv(aRun(2))
+				e, _ := recordEnv(nthRun(2))
 				m, log := recording(t, path, e)
 				_, ok := m.LastRun()
 				require.True(t, ok)
@@ -145,25 +144,7 @@ func TestAKillBeforeItsTimeTellsTheRealGracePeriod(t *testing.T) {
 				} else {
 					require.Contains(t, log.String(), test.record)
 				}
-				end(t, m)
-			})
-		})
-	}
-}
-
-func TestATimeoutUnderAGuessSaysWhatToSet(t *testing.T) {
-	for name, cfg := range map[string]time.Duration{"guessed": 0, "told": 30 * time.Second} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e, log := fakeEnv(), &testlog.Buffer{}
-				e.postmortem.Self, e.postmortem.Disk = func() postmortem.Run { return aRun(1) }, postmortem.ProcessDisk
-				m, err := newManager(Config{GracePeriod: cfg, LameDuck: -1, Signals: NoSignals(), Logger: slog.New(slog.NewTextHandler(log, nil))}, e)
-				require.NoError(t, err)
-				_, _ = m.Track("GET /orders/17")
-				m.Begin(nil)
-				require.ErrorIs(t, m.Wait(), ErrTimeout)
-				_, last, _ := strings.Cut(log.String(), `msg="shutdown: timed out"`)
-				require.Equal(t, cfg == 0, strings.Contains(last, "set SHUTDOWN_GRACE_PERIOD"))
+				shutDown(t, m)
 			})
 		})
 	}

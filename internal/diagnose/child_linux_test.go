@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inContainer is the /proc of a program that is PID 1 and has a child, sleep 60, that
-// was there before it.
+// inContainer returns a program that is PID 1 and has inherited a child, sleep 60, and its /proc.
 func inContainer() (Process, fstest.MapFS) {
 	files := fstest.MapFS{
 		"self/status":       {Data: []byte("Pid:\t1\nPPid:\t0\nSigCgt:\t0\n")},
@@ -30,9 +29,9 @@ func inContainer() (Process, fstest.MapFS) {
 	return Process{Proc: files, PID: 1}, files
 }
 
-func TestAChildThatWasThereBeforeTheProgramIsFound(t *testing.T) {
+func TestAnInheritedChildIsReported(t *testing.T) {
 	if fd, err := unix.PidfdOpen(os.Getpid(), 0); err != nil {
-		t.Skipf("without pidfds all children look alike: %v", err)
+		t.Skipf("without pidfds an inherited child cannot be recognized: %v", err)
 	} else {
 		require.NoError(t, unix.Close(fd))
 	}
@@ -40,7 +39,7 @@ func TestAChildThatWasThereBeforeTheProgramIsFound(t *testing.T) {
 		change func(me *Process, files fstest.MapFS)
 		found  bool
 	}{
-		"it is": {func(*Process, fstest.MapFS) {}, true},
+		"inherited": {func(*Process, fstest.MapFS) {}, true},
 		"the program has started it": {func(_ *Process, files fstest.MapFS) {
 			files["self/fdinfo/4"] = &fstest.MapFile{Data: []byte("pos:\t0\nPid:\t7\n")}
 		}, false},
@@ -50,8 +49,8 @@ func TestAChildThatWasThereBeforeTheProgramIsFound(t *testing.T) {
 		"it has ended": {func(_ *Process, files fstest.MapFS) {
 			files["7/status"].Data = []byte("State:\tZ (zombie)\nPid:\t7\nPPid:\t1\nSigCgt:\t0\n")
 		}, false},
-		"it has gone": {func(_ *Process, files fstest.MapFS) { delete(files, "7/status") }, false},
-		"its pid is another's": {func(_ *Process, files fstest.MapFS) {
+		"it is reaped": {func(_ *Process, files fstest.MapFS) { delete(files, "7/status") }, false},
+		"its pid is reused by a process that is no child": {func(_ *Process, files fstest.MapFS) {
 			files["7/status"].Data = []byte("Pid:\t7\nPPid:\t3\nSigCgt:\t0\n")
 		}, false},
 		"it reads stdout":       {func(_ *Process, files fstest.MapFS) { files["7/fd/0"].Data = []byte("pipe:[17]") }, false},
@@ -60,11 +59,11 @@ func TestAChildThatWasThereBeforeTheProgramIsFound(t *testing.T) {
 		"it shares a terminal": {func(_ *Process, files fstest.MapFS) {
 			files["7/fd/0"].Data, files["self/fd/1"].Data = []byte("/dev/pts/0"), []byte("/dev/pts/0")
 		}, true},
-		"the program is not PID 1":         {func(me *Process, _ fstest.MapFS) { me.PID = 2 }, false},
-		"/proc is of another namespace":    {func(_ *Process, files fstest.MapFS) { files["self/status"].Data = []byte("Pid:\t4711\nSigCgt:\t0\n") }, false},
-		"/proc does not say":               {func(_ *Process, files fstest.MapFS) { delete(files, "1/task/1/children") }, false},
-		"there is no /proc":                {func(me *Process, _ fstest.MapFS) { me.Proc = nil }, false},
-		"what is started cannot be listed": {func(_ *Process, files fstest.MapFS) { delete(files, "self/fdinfo/3") }, true},
+		"the program is not PID 1":      {func(me *Process, _ fstest.MapFS) { me.PID = 2 }, false},
+		"/proc is of another namespace": {func(_ *Process, files fstest.MapFS) { files["self/status"].Data = []byte("Pid:\t4711\nSigCgt:\t0\n") }, false},
+		"/proc has no list of children": {func(_ *Process, files fstest.MapFS) { delete(files, "1/task/1/children") }, false},
+		"there is no /proc":             {func(me *Process, _ fstest.MapFS) { me.Proc = nil }, false},
+		"no pidfds are listed":          {func(_ *Process, files fstest.MapFS) { delete(files, "self/fdinfo/3") }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			me, files := inContainer()
@@ -77,22 +76,22 @@ func TestAChildThatWasThereBeforeTheProgramIsFound(t *testing.T) {
 			}
 			findings := me.Look([]os.Signal{syscall.SIGHUP}, notIgnored)
 			require.Equal(t, test.found, len(findings) == 1)
-			require.Empty(t, me.Look(nil, notIgnored), "a program that catches no signal does not care")
+			require.Empty(t, me.Look(nil, notIgnored), "the program catches no signal")
 		})
 	}
 }
 
-func TestAChildThatIsNotReapedIsFoundAfterAWhile(t *testing.T) {
+func TestAChildThatStaysUnreapedIsReported(t *testing.T) {
 	const status = "Name:\tsleep\nState:\t%s\nPid:\t7\nPPid:\t1\nSigCgt:\t0\n"
 	for name, test := range map[string]struct {
 		before, after string // its state
 		wait          time.Duration
 		found         bool
 	}{
-		"it is":                           {"Z (zombie)", "Z (zombie)", reapTime, true},
-		"a shutdown that ends at once":    {"Z (zombie)", "Z (zombie)", reapTime - time.Millisecond, false},
-		"it is reaped":                    {"Z (zombie)", "", time.Minute, false},
-		"it ends later, which is no sign": {"S (sleeping)", "Z (zombie)", time.Minute, false},
+		"not reaped":                   {"Z (zombie)", "Z (zombie)", reapTime, true},
+		"a shutdown that ends at once": {"Z (zombie)", "Z (zombie)", reapTime - time.Millisecond, false},
+		"it is reaped":                 {"Z (zombie)", "", time.Minute, false},
+		"it ends after the first look": {"S (sleeping)", "Z (zombie)", time.Minute, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

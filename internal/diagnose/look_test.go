@@ -15,28 +15,28 @@ func TestAFindingNamesTheProblemAndTheRemedy(t *testing.T) {
 	require.Equal(t, "PID 1 is sh: use exec", Finding{"PID 1 is sh", "use exec"}.String())
 }
 
-func TestSelfIsThisProcess(t *testing.T) {
+func TestSelfIsThePresentProcess(t *testing.T) {
 	me := Self()
 	require.Equal(t, os.Getpid(), me.PID)
 	if runtime.GOOS == "linux" {
 		_, err := me.Proc.Open("self/status")
 		require.NoError(t, err)
 	}
-	require.NotPanics(t, func() { me.Look([]os.Signal{syscall.SIGTERM}, notIgnored) }) // whoever has started the tests
+	require.NotPanics(t, func() { me.Look([]os.Signal{syscall.SIGTERM}, notIgnored) }) // however the tests were started
 }
 
 func notIgnored(os.Signal) bool { return false }
 
-func TestASignalThatWasIgnoredAtTheStartIsFoundIfTheProgramWantsToCatchIt(t *testing.T) {
+func TestASignalThatWasIgnoredAtTheStartIsReportedIfTheProgramCatchesIt(t *testing.T) {
 	for name, test := range map[string]struct {
 		ignored, sigs []os.Signal
 		want          []string
 	}{
-		"none":                        {nil, []os.Signal{syscall.SIGHUP}, nil},
-		"nohup":                       {[]os.Signal{syscall.SIGHUP}, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, []string{"SIGHUP was ignored"}},
-		"nohup, and nobody wants HUP": {[]os.Signal{syscall.SIGHUP}, []os.Signal{syscall.SIGTERM, os.Interrupt}, nil},
-		"a script's background":       {[]os.Signal{os.Interrupt}, []os.Signal{syscall.SIGTERM, os.Interrupt}, nil},
-		"SIGINT is all there is":      {[]os.Signal{os.Interrupt}, []os.Signal{os.Interrupt}, []string{"SIGINT was ignored"}},
+		"none":                          {nil, []os.Signal{syscall.SIGHUP}, nil},
+		"nohup":                         {[]os.Signal{syscall.SIGHUP}, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, []string{"SIGHUP was ignored"}},
+		"nohup, HUP is not caught":      {[]os.Signal{syscall.SIGHUP}, []os.Signal{syscall.SIGTERM, os.Interrupt}, nil},
+		"in the background of a script": {[]os.Signal{os.Interrupt}, []os.Signal{syscall.SIGTERM, os.Interrupt}, nil},
+		"only SIGINT is caught":         {[]os.Signal{os.Interrupt}, []os.Signal{os.Interrupt}, []string{"SIGINT was ignored"}},
 		"several": {[]os.Signal{syscall.SIGHUP, os.Interrupt}, []os.Signal{os.Interrupt, syscall.SIGHUP},
 			[]string{"SIGHUP was ignored", "SIGINT was ignored"}},
 	} {
@@ -51,7 +51,7 @@ func TestASignalThatWasIgnoredAtTheStartIsFoundIfTheProgramWantsToCatchIt(t *tes
 	}
 }
 
-func TestWhoSwallowsTermIsLookedForOnlyByAProgramThatCatchesIt(t *testing.T) {
+func TestParentProcessesAreCheckedOnlyIfTheProgramCatchesSIGTERM(t *testing.T) {
 	const status = "Name:\tx\nState:\tS (sleeping)\nSigIgn:\t0\nSigCgt:\t0\n"
 	me := Process{PID: 2, Proc: fstest.MapFS{
 		"1/status":    {Data: []byte("Pid:\t1\nPPid:\t0\n" + status)},

@@ -126,7 +126,7 @@ func TestTheTerminalIsAGuessOnlyIfNoTimeIsSet(t *testing.T) {
 	}
 }
 
-func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
+func TestAnInvalidConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
 	for want, cfg := range map[string]grace.Config{
 		"Config.GracePeriod: -1s is negative":                                                                   {GracePeriod: -s},
 		"Config.Timeout: -1s is negative":                                                                       {Timeout: -s},
@@ -142,22 +142,22 @@ func TestAnImpossibleConfigIsAnErrorThatNamesFieldValueAndLimit(t *testing.T) {
 	}
 }
 
-func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsAWarning(t *testing.T) {
+func TestATimeoutTooCloseToTheGracePeriodIsAWarning(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  []string
 		cfg  grace.Config
 		want string // in the warning; "" for none
 	}{
-		"nothing set":                     {nil, grace.Config{}, ""},
-		"a tenth of little":               {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, grace.Config{}, ""},
-		"a second is enough":              {nil, grace.Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
-		"a twentieth is enough":           {nil, grace.Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
-		"100 ms of 30 s":                  {nil, grace.Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
-		"of what preStop leaves":          {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
-		"of a guess":                      {[]string{"/.dockerenv"}, grace.Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
-		"longer than a guess":             {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
-		"corrected, with a warning":       {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, ": using "},
-		"what is longer than it is known": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, grace.Config{Timeout: 20 * s}, ""},
+		"nothing set":                         {nil, grace.Config{}, ""},
+		"a tenth of a short period":           {[]string{"SHUTDOWN_GRACE_PERIOD=1s"}, grace.Config{}, ""},
+		"a margin of a second":                {nil, grace.Config{GracePeriod: time.Hour, Timeout: time.Hour - s, LameDuck: -1}, ""},
+		"a margin of a twentieth":             {nil, grace.Config{GracePeriod: 10 * s, Timeout: 9500 * time.Millisecond}, ""},
+		"a margin of 100 ms":                  {nil, grace.Config{GracePeriod: 30 * s, Timeout: 29900 * time.Millisecond}, "Config.Timeout: 29.9s leaves 100ms of the grace period of 30s (Config.GracePeriod): leave it 0, which is 27s here, or set SHUTDOWN_GRACE_PERIOD"},
+		"of the rest after preStop":           {[]string{"SHUTDOWN_GRACE_PERIOD=30", "SHUTDOWN_PRESTOP=10"}, grace.Config{Timeout: 19900 * time.Millisecond}, "leaves 100ms of the grace period of 20s"},
+		"of a guessed period":                 {[]string{"/.dockerenv"}, grace.Config{Timeout: 9900 * time.Millisecond}, "leaves 100ms of the grace period of 10s (guessed"},
+		"longer than a guessed period":        {[]string{"/.dockerenv"}, grace.Config{Timeout: 20 * s}, "20s is not shorter than the grace period of 10s, which is guessed (guessed: the default of a container): set SHUTDOWN_GRACE_PERIOD to"},
+		"corrected, with a warning":           {[]string{"SHUTDOWN_GRACE_PERIOD=10"}, grace.Config{Timeout: 20 * s}, ": using "},
+		"shorter than the period that is set": {[]string{"SHUTDOWN_GRACE_PERIOD=40", "/.dockerenv"}, grace.Config{Timeout: 20 * s}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := grace.New(test.cfg, testenv.New(test.env...))
@@ -172,23 +172,23 @@ func TestATimeoutThatLeavesNextToNothingOfTheGracePeriodIsAWarning(t *testing.T)
 	}
 }
 
-func TestALameDuckThatNobodyHasChosenIsForProgramsThatServe(t *testing.T) {
+func TestTheDefaultLameDuckIsForProgramsThatServe(t *testing.T) {
 	for name, test := range map[string]struct {
-		cfg           grace.Config
-		serves, quiet time.Duration
+		cfg         grace.Config
+		serves, not time.Duration
 	}{
-		"guessed": {grace.Config{}, 5 * s, 0},
-		"chosen":  {grace.Config{LameDuck: 3 * s}, 3 * s, 3 * s},
+		"default": {grace.Config{}, 5 * s, 0},
+		"set":     {grace.Config{LameDuck: 3 * s}, 3 * s, 3 * s},
 		"none":    {grace.Config{LameDuck: -1}, 0, 0},
 	} {
 		b, err := grace.New(test.cfg, testenv.New("KUBERNETES_SERVICE_HOST=10.0.0.1"))
 		require.NoError(t, err)
 		require.Equal(t, test.serves, b.LameDuck(true), name)
-		require.Equal(t, test.quiet, b.LameDuck(false), name)
+		require.Equal(t, test.not, b.LameDuck(false), name)
 	}
 }
 
-// Advice to set the grace period is for those whose platform may kill sooner.
+// Only then the log advises to set the grace period: the platform may grant less.
 func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
 	terminal := testenv.New()
 	terminal.Terminal = func() bool { return true }
@@ -196,7 +196,7 @@ func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
 		env                 grace.Env
 		guessed, mayBeWrong bool
 	}{
-		"told":        {testenv.New("SHUTDOWN_GRACE_PERIOD=30"), false, false},
+		"set":         {testenv.New("SHUTDOWN_GRACE_PERIOD=30"), false, false},
 		"Kubernetes":  {testenv.New("KUBERNETES_SERVICE_HOST=10.0.0.1"), true, true},
 		"no platform": {testenv.New(), true, true},
 		"a terminal":  {terminal, true, false},
@@ -210,7 +210,7 @@ func TestOnlyAGuessAboutAPlatformMayBeWrong(t *testing.T) {
 	require.False(t, grace.MayBeWrong("Config.GracePeriod"))
 }
 
-func TestTheEnvironmentOfAProcessIsItsOwn(t *testing.T) {
+func TestOfProcessReadsTheEnvironmentOfTheProcess(t *testing.T) {
 	e := grace.OfProcess()
 	t.Setenv(grace.EnvGracePeriod, "17s")
 	value, ok := e.Lookup(grace.EnvGracePeriod)

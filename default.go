@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gracefulgo/shutdown/internal/bridge"
 	"github.com/gracefulgo/shutdown/internal/clip"
 	"github.com/gracefulgo/shutdown/internal/diagnose"
 	"github.com/gracefulgo/shutdown/internal/grace"
+	"github.com/gracefulgo/shutdown/internal/inflight"
 	"github.com/gracefulgo/shutdown/internal/postmortem"
 	"github.com/gracefulgo/shutdown/internal/sequence"
 )
@@ -36,7 +38,7 @@ var (
 )
 
 // Default returns the Manager that the package's functions use. The first use makes it with
-// New(Config{}), unless SetDefault or Run has made it. The default is for main: libraries
+// New(Config{}), unless SetDefault or Run has set it. The default is for main: libraries
 // take a *Manager or return a stop function.
 func Default() *Manager {
 	defaultMu.Lock()
@@ -197,3 +199,8 @@ func Track(name string) (done func(), ok bool) { return Default().Track(name) }
 
 // Wait calls [Manager.Wait] of the default Manager.
 func Wait() error { return Default().Wait() }
+
+func init() {
+	bridge.InFlight = func(m any) *inflight.Tracker { return &m.(*Manager).tracker.work }
+	bridge.Warn = func(m any, msg string, args ...any) { m.(*Manager).log.Warn(msg, args...) }
+}

@@ -122,8 +122,8 @@
 //
 //   - SIGTERM begins the shutdown. A second one changes nothing: a preStop hook and the
 //     kubelet, or an init that signals a process group, send two.
-//   - SIGINT begins it, too. A second SIGINT, half a second later or more, forces the
-//     end, also after a SIGTERM. A third one is left to the operating system.
+//   - SIGINT begins it, too. If a signal has begun it, half a second ago or more, a SIGINT
+//     forces the end. The next one is left to the operating system.
 //   - SIGPIPE is caught from the beginning of the shutdown on: a log pipe that has lost
 //     its reader must not end the process.
 //
@@ -188,7 +188,7 @@
 // In a pod, keep the file on an emptyDir, which outlives the container. The file is
 // replaced and not synced: it outlives the process, and mostly the machine. Errors of the
 // disk, a damaged record and a second process that uses the same path are log lines; only
-// LastRun and the end of the shutdown wait for the disk, for at most 250 ms each. A file
+// LastRun and the end of the shutdown wait for the disk, for at most 250 ms a write. A file
 // that is not a shutdown record is left unchanged.
 //
 // In Kubernetes there is a post-mortem without a record, too: kubectl describe pod shows a
@@ -213,6 +213,7 @@
 // # Testing
 //
 // Package shutdowntest gives a test a Manager. With [NoSignals] and no Config.Record a
-// Manager touches nothing in os/signal and starts no goroutine until the shutdown begins,
-// so it can be used in a testing/synctest bubble. [Manager.Signal] stands in for signals.
+// Manager touches nothing in os/signal, and until the shutdown begins it starts no goroutine
+// but that which writes a warning, so it can be used in a testing/synctest bubble.
+// [Manager.Signal] stands in for signals.
 package shutdown

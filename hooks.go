@@ -28,12 +28,7 @@ const (
 	Done    = Phase(sequence.Done)    // the shutdown has ended
 )
 
-func (p Phase) String() string {
-	if p < Running || p > Done {
-		return fmt.Sprintf("Phase(%d)", int(p))
-	}
-	return sequence.Phase(p).String()
-}
+func (p Phase) String() string { return sequence.Phase(p).String() }
 
 // On registers stop to run in phase p. The name is for logs, errors and the Report: say
 // what is stopped ("db", "consul"), not how.

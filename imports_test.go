@@ -26,7 +26,7 @@ func TestTheRootModuleRequiresOnlyAllowedModules(t *testing.T) {
 func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 	const root = "github.com/gracefulgo/shutdown"
 	for pkg, may := range map[string][]string{
-		"":                      {"asynclog", "clip", "diagnose", "grace", "inflight", "postmortem", "prestop", "sequence", "signame", "stacks", "warning"},
+		"":                      {"asynclog", "bridge", "clip", "diagnose", "grace", "inflight", "postmortem", "prestop", "sequence", "signame", "stacks"},
 		"/internal/sequence":    {"clip"},
 		"/internal/postmortem":  {"clip", "wakeups"},
 		"/internal/asynclog":    {"wakeups"},
@@ -39,12 +39,12 @@ func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 		"/internal/signame":     nil,
 		"/internal/stacks":      nil,
 		"/internal/wakeups":     nil,
-		"/internal/warning":     nil,
+		"/internal/bridge":      {"inflight"},
 		"/listener":             nil,
-		"/httpserver":           {root, root + "/listener", "inflight", "warning"},
+		"/httpserver":           {root, root + "/listener", "bridge", "inflight"},
 		"/admin":                {root, "clip", "prestop"},
 		"/discovery":            {root, "clip"},
-		"/process":              {"asynclog", "clip", "reaper", "signame"},
+		"/process":              {"asynclog", "bridge", "clip", "reaper", "signame"},
 		"/shutdowntest":         {root},
 		"/cmd/shutdown-init":    {"clip", "reaper", "signame"},
 		"/cmd/shutdown-prestop": {"clip", "signame"},

@@ -130,11 +130,20 @@ func (b brokenLog) WithGroup(string) slog.Handler             { return b }
 // So the line is in the log even if the first hook ends the process.
 func TestTheFirstLogLineIsWrittenBeforeTheFirstHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, log := newManager(t, shutdown.Config{})
+		log := &slowLog{}
+		m, _ := newManager(t, shutdown.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 		var before string
 		m.On(shutdown.Leave, "consul", func(context.Context) error { before = log.String(); return nil })
 		m.Begin(nil)
 		require.NoError(t, m.Wait())
 		require.Contains(t, before, "shutdown: started")
 	})
+}
+
+// A slowLog takes a millisecond for each line.
+type slowLog struct{ testlog.Buffer }
+
+func (l *slowLog) Write(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return l.Buffer.Write(p)
 }

@@ -21,7 +21,7 @@ import (
 // text; UnmarshalJSON reads what MarshalJSON wrote.
 type Report struct {
 	Phase       Phase
-	Cause       error     // given to Begin; nil for a request
+	Cause       error     // as given to Begin
 	Forced      error     // nil unless the end was forced; matches ErrForced
 	Begun       time.Time // zero while Running
 	Took        time.Duration
@@ -55,10 +55,16 @@ type Step struct {
 // Report returns a copy of what is known now: live while the shutdown runs,
 // final after Wait. It does not block.
 func (m *Manager) Report() Report {
+	r, _ := m.report()
+	return r
+}
+
+// report is Report, and when its phase ends at the latest.
+func (m *Manager) report() (r Report, phaseEnds time.Duration) {
 	// The tasks come first: what is marked as cut off was so after CutOffAt.
 	inFlight, cut := m.Tasks(), tasks(m.tracker.work.CutItems())
 	s := m.sequence.Snapshot()
-	r := Report{
+	r = Report{
 		Phase: Phase(s.Phase), Cause: s.Cause, Begun: s.Begun, Took: s.Took,
 		GracePeriod: m.budget.Grace, GraceSource: m.budget.Source,
 		Timeout: s.Plan.Timeout, LameDuck: s.Plan.LameDuck, Reserve: s.Plan.Reserve,
@@ -75,7 +81,7 @@ func (m *Manager) Report() Report {
 		defer m.mu.Unlock()
 		r.Unfinished, r.CutOff = slices.Clone(m.unfinished), slices.Clone(m.cutOff)
 	}
-	return r
+	return r, s.Ends
 }
 
 func steps(list []sequence.Step) (steps []Step) {
@@ -93,7 +99,7 @@ func (m *Manager) joinErrors() error {
 	s := m.sequence.Snapshot()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	errs := m.errs
+	errs := slices.Clone(m.errs)
 	if s.Cause != nil && !isRequest(s.Cause) {
 		errs = append([]error{s.Cause}, errs...)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -120,8 +119,7 @@ func (m *Manager) tick(begun time.Time) (stop func()) {
 
 func (m *Manager) logWaiting() {
 	m.touch()
-	ends := m.sequence.Snapshot().Ends
-	r := m.Report()
+	r, ends := m.report()
 	if r.Phase == Done {
 		return // there is nothing left to wait for
 	}
@@ -176,9 +174,8 @@ func (m *Manager) awaitStacks(by time.Time) {
 func (m *Manager) workEnded(cause error) { m.logCutOff(tasks(m.tracker.work.CutInFlight()), cause) }
 
 // cutOffError names what was cut off, when Drain has ended.
-func (m *Manager) cutOffError(cause error) error {
+func (m *Manager) cutOffError(at time.Time, cause error) error {
 	cut, late, left := tasks(m.tracker.work.CutItems()), tasks(m.tracker.work.LateItems()), m.Tasks()
-	asOf := m.sequence.Snapshot().CutAt
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cutOff, m.unfinished = cut, left
@@ -190,7 +187,7 @@ func (m *Manager) cutOffError(cause error) error {
 	if errors.Is(cause, ErrForced) {
 		why = ErrForced
 	}
-	err := fmt.Errorf("%w: %s cut off: %s", why, clip.Count(len(cut), "task"), names(cut, asOf, maxNamesInError))
+	err := fmt.Errorf("%w: %s cut off: %s", why, clip.Count(len(cut), "task"), names(cut, at, maxNamesInError))
 	m.errs = append(m.errs, err)
 	return err
 }
@@ -204,15 +201,15 @@ func (m *Manager) logCutOff(tasks []Task, cause error) {
 }
 
 // stepFailed is called when a hook fails.
-func (m *Manager) stepFailed(s sequence.Step, counts bool) {
+func (m *Manager) stepFailed(s sequence.Step, afterEnd bool) {
 	err := &HookError{Phase: Phase(s.Phase), Name: s.Name, Err: s.Err}
 	switch {
 	case s.BestEffort:
 		m.log.Warn("shutdown: failed, which does not count (best effort)", "error", logText{err, maxErrText})
-	case counts:
-		m.fail(err)
-	default:
+	case afterEnd:
 		m.logFailure(err)
+	default:
+		m.fail(err)
 	}
 }
 
@@ -273,5 +270,5 @@ func (m *Manager) logStacks(most int) {
 // isOurs reports whether a goroutine with this function is there in every program with
 // a Manager.
 func isOurs(function string) bool {
-	return asynclog.Writes(function) || strings.HasSuffix(function, "shutdown.(*Manager).tick.func1")
+	return asynclog.Writes(function) || function == "github.com/gracefulgo/shutdown.(*Manager).tick.func1" || function == "os/signal.loop"
 }

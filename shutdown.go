@@ -66,12 +66,11 @@ type Config struct {
 // A Manager implements graceful shutdown. Once a signal, an error or a call tells it to,
 // it goes through Leave, Drain and Close, in bounded time. Managers do not know of each
 // other. All methods may be called from any goroutine and at any time, also inside of
-// hooks, workers and Actions; only Wait must not, because it would wait for itself.
+// hooks, workers and Actions, except that Wait would wait for itself there.
 type Manager struct {
 	env      env
 	started  time.Time
 	budget   grace.Budget
-	base     context.Context // carries the Manager
 	log      *asynclog.Queue
 	tracker  Tracker            // what is in flight
 	sequence *sequence.Sequence // phases, hooks, contexts
@@ -85,7 +84,7 @@ type Manager struct {
 	done    chan struct{} // closed when the shutdown has ended
 	err     error         // what Wait returns; written before done is closed
 
-	stacks chan struct{} // closed when logOverdue has logged stacks; nil if there are none; of the goroutine in run
+	stacks chan struct{} // closed when overdue has logged the stacks; nil if there are none; of the goroutine in run
 
 	mu         sync.Mutex // protects what follows; the lock of sequence may be held when it is taken, and never the other way round
 	isRun      bool       // Run has made it, and returns whatever start does
@@ -128,9 +127,8 @@ func newManager(cfg Config, e env) (*Manager, error) {
 	if cfg.Signals == nil {
 		m.signals.table = DefaultSignals()
 	}
-	m.base = NewContext(context.Background(), m)
 	m.sequence = sequence.New(sequence.Config{
-		Base: m.base, Plan: m.plan,
+		Base: NewContext(context.Background(), m), Plan: m.plan,
 		Drain: m.tracker.Drain, CutOff: m.tracker.work.CutOff, WorkEnded: m.workEnded, CutOffError: m.cutOffError,
 		Began: m.began, Forced: m.logForced, Failed: m.stepFailed, Changed: m.touch, Overdue: m.overdue,
 	})
@@ -168,8 +166,8 @@ func (m *Manager) plan(serves bool, cause error) sequence.Plan {
 func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 
 // Force begins the shutdown if it has not begun, and cuts it short: WorkContext and the
-// contexts of Leave and Drain hooks end, hooks that do not return within 100 ms are
-// abandoned, and Close has at most Config.Reserve from now. Work that is in flight at
+// contexts of Leave and Drain hooks end, hooks that do not return within a moment (100 ms
+// at most) are abandoned, and Close has at most Config.Reserve from now. Work that is in flight at
 // that moment, or is admitted later, was cut off; see Wait. Force returns at once. Only the
 // first call has an effect, and none has after the end.
 func (m *Manager) Force(cause error) {
@@ -220,8 +218,8 @@ func (m *Manager) Wait() error {
 func (m *Manager) Waiting() <-chan struct{} { return m.waiting }
 
 const (
-	// The end of the run keeps a moment for its last log line, and has a longer one if
-	// there is time. Only a log that does not work takes it.
+	// For the last log line the shutdown keeps minFlush, and uses up to maxFlush if there
+	// is time. Only a log that does not work takes it.
 	minFlush = 20 * time.Millisecond
 	maxFlush = 100 * time.Millisecond
 	// So long the first hook waits for the first log line.

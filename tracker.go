@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/inflight"
-	"github.com/gracefulgo/shutdown/internal/warning"
 )
 
 // A Tracker counts work in flight as a sync.WaitGroup does, and knows the name and the age of
@@ -63,8 +62,3 @@ func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.T
 
 // Tasks returns what is in flight now, oldest first: what Track, Go and Job count.
 func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
-
-func init() {
-	inflight.Of = func(m any) *inflight.Tracker { return &m.(*Manager).tracker.work }
-	warning.Log = func(m any, msg string, args ...any) { m.(*Manager).log.Warn(msg, args...) }
-}

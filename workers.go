@@ -18,7 +18,7 @@ import (
 // return. A worker is in flight under its name, like work that Track counts. Go does not
 // block.
 //
-// An error or a panic before the shutdown begins the shutdown, and is its cause. Returning
+// An error or a panic that comes before the shutdown begins it, and is its cause. Returning
 // nil never begins a shutdown; before one it is logged.
 //
 // After the beginning run should return nil or its context's error. An error counts as

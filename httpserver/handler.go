@@ -5,8 +5,8 @@ import (
 	"net/http"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/bridge"
 	"github.com/gracefulgo/shutdown/internal/inflight"
-	"github.com/gracefulgo/shutdown/internal/warning"
 )
 
 // Middleware returns a middleware, in the form that routers take, that tracks each
@@ -64,7 +64,7 @@ type handler struct {
 
 func newHandler(m *shutdown.Manager, next http.Handler, c *connectionClose) *handler {
 	mux, _ := next.(*http.ServeMux)
-	return &handler{m: m, inFlight: inflight.Of(m), next: next, mux: mux, closing: c}
+	return &handler{m: m, inFlight: bridge.InFlight(m), next: next, mux: mux, closing: c}
 }
 
 // serveTracked calls the user's handler for a request that is in flight. The root
@@ -159,7 +159,7 @@ func (h *handler) serveXNetH2C(w http.ResponseWriter, r *http.Request, q *reques
 		defer h.conns.setState(q.conn.outer, http.StateClosed) // x/net's server does not report it
 	}
 	h.conns.warnOfH2C.Do(func() {
-		warning.Log(h.m, "httpserver: requests over golang.org/x/net/http2/h2c have no name in reports, and their clients are not asked to reconnect: use http.Server.Protocols instead",
+		bridge.Warn(h.m, "httpserver: requests over golang.org/x/net/http2/h2c have no name in reports, and their clients are not asked to reconnect: use http.Server.Protocols instead",
 			"remedy", "Protocols.SetUnencryptedHTTP2(true)")
 	})
 	h.next.ServeHTTP(w, r)

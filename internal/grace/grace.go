@@ -59,6 +59,12 @@ func New(cfg Config, e Env) (Budget, error) {
 		return Budget{}, err
 	}
 	var b Budget
+	b.divide(cfg, e)
+	b.checkMargin()
+	return b, nil
+}
+
+func (b *Budget) divide(cfg Config, e Env) {
 	b.findGrace(cfg, e)
 	preStop := b.takePreStop(e)
 
@@ -70,8 +76,6 @@ func New(cfg Config, e Env) (Budget, error) {
 		b.Timeout = defaultTimeout(b.Grace)
 		b.warnf("Config.Timeout: %v is not shorter than the grace period of %v (%s): using %v", cfg.Timeout, b.Grace, b.Source, b.Timeout)
 	}
-
-	b.checkMargin()
 
 	b.Reserve = cfg.Reserve
 	if b.Reserve == 0 {
@@ -86,16 +90,15 @@ func New(cfg Config, e Env) (Budget, error) {
 	// During a preStop hook the instance serves and is leaving, too.
 	b.lameDuck = max(0, b.lameDuck-preStop)
 	if b.lameDuck+b.Reserve < b.Timeout {
-		return b, nil
+		return
 	}
 	if cfg.Reserve == 0 && b.lameDuck < b.Timeout {
 		b.Reserve = (b.Timeout - b.lameDuck) / 2
-		return b, nil
+		return
 	}
 	asked := b.lameDuck
 	b.lameDuck = (b.Timeout - b.Reserve) / 2
 	b.warnf("lame duck: %v does not fit into the timeout of %v less the reserve of %v: using %v", asked, b.Timeout, b.Reserve, b.lameDuck)
-	return b, nil
 }
 
 // defaultTimeout leaves a tenth, at most 5 s, between the end and the kill.

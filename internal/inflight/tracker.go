@@ -12,10 +12,6 @@ import (
 	"unsafe"
 )
 
-// Of returns the Tracker of m, a *shutdown.Manager, for packages of this module that
-// count every request. Package shutdown sets it.
-var Of func(m any) *Tracker
-
 // A Namer makes the name of a task when work in flight is listed. TaskName may be called at
 // any time until the task has ended, from any goroutine.
 type Namer interface{ TaskName() string }

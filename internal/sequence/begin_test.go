@@ -230,7 +230,7 @@ func TestNoPhaseEndsWhileRecordCallsItsFunction(t *testing.T) {
 		var inTime, missing bool
 		p := newProgram(thirty, func(p *program, c *sequence.Config) {
 			c.Drain = func(context.Context) error { <-workEnded; return nil }
-			c.CutOffError = func(error) error {
+			c.CutOffError = func(time.Time, error) error {
 				for _, s := range p.Snapshot().Steps {
 					inTime = inTime || s.Name == "consumer"
 				}

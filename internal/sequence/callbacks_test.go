@@ -52,7 +52,7 @@ func TestWhatReportsAStateIsCalledWithTheLockHeldAndWhatMayTakeTimeIsNot(t *test
 			c.Drain = func(ctx context.Context) error { free(p, "Drain"); <-ctx.Done(); return ctx.Err() }
 			c.CutOff = func() { free(p, "CutOff") }
 			c.WorkEnded = func(error) { free(p, "WorkEnded") }
-			c.CutOffError = func(error) error { free(p, "CutOffError"); return nil }
+			c.CutOffError = func(time.Time, error) error { free(p, "CutOffError"); return nil }
 			c.Overdue = func(sequence.Phase) { free(p, "Overdue") }
 		})
 		for _, phase := range threePhases {
@@ -147,16 +147,16 @@ func TestCallbacksComeInOrderAndTheirTimesAreTheSequences(t *testing.T) {
 		require.Equal(t, plan, given)
 		require.Equal(t, []string{
 			"0s began: disk full",
-			"2s failed: leave fails: boom, counts true",
+			"2s failed: leave fails: boom, after the end false",
 			"2s hangs",
 			"3s forced: impatient", "3s cut off",
 			"3s work ended: shutdown: forced: impatient",
 			"3s hangs: shutdown: forced: impatient",
 			"3.1s drain", "3.1s drained: shutdown: forced: impatient",
 			"3.1s overdue: drain",
-			"3.1s failed: drain fails: did not return in time and was abandoned, counts true",
-			"3.1s failed: drain hangs: did not return in time and was abandoned, counts true",
-			"5.1s failed: close fails: boom, counts true",
+			"3.1s failed: drain fails: did not return in time and was abandoned, after the end false",
+			"3.1s failed: drain hangs: did not return in time and was abandoned, after the end false",
+			"5.1s failed: close fails: boom, after the end false",
 		}, p.all())
 	})
 }
@@ -179,7 +179,7 @@ func TestNothingIsReportedAfterTheEndButFailuresThatDoNotCount(t *testing.T) {
 		require.Len(t, p.all(), before)
 		p.On(sequence.Leave, "late", func(context.Context) error { return errBoom })
 		synctest.Wait()
-		require.Equal(t, []string{"1h0m30s failed: leave late: boom, counts false"}, p.all()[before:])
+		require.Equal(t, []string{"1h0m30s failed: leave late: boom, after the end true"}, p.all()[before:])
 		require.Zero(t, changes)
 	})
 }

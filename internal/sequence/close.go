@@ -10,7 +10,7 @@ import (
 // last of them has to be over at end; a forced end is earlier. When it returns the
 // phase is Done.
 func (s *Sequence) runClose(end time.Time) {
-	late, cancel := context.WithDeadlineCause(s.config.Base, end, ErrTimeout)
+	late, cancel := context.WithDeadlineCause(s.force, end, ErrTimeout) // for Leave and Drain hooks that come now
 	defer cancel()
 	step := s.enter(Close, late)
 	for extended := false; ; {
@@ -73,6 +73,7 @@ func (s *Sequence) closeOne(h *hook, behind int, end time.Time, forced <-chan st
 	defer timer.Stop()
 
 	s.mu.Lock()
+	h.behind = behind
 	s.startLocked(ctx, h)
 	s.mu.Unlock()
 	for thawed := false; ; {

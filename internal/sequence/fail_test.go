@@ -43,8 +43,8 @@ func TestAHookThatFailsIsReportedAndTheOthersRun(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var failed []sequence.Step
 					p := newProgram(thirty, func(_ *program, c *sequence.Config) {
-						c.Failed = func(s sequence.Step, counts bool) {
-							require.True(t, counts)
+						c.Failed = func(s sequence.Step, afterEnd bool) {
+							require.False(t, afterEnd)
 							failed = append(failed, s)
 						}
 					})
@@ -84,8 +84,8 @@ func TestAHookThatFailsAfterTheEndDoesNotCount(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var failed []sequence.Step
 					p := newProgram(thirty, func(_ *program, c *sequence.Config) {
-						c.Failed = func(s sequence.Step, counts bool) {
-							require.False(t, counts)
+						c.Failed = func(s sequence.Step, afterEnd bool) {
+							require.True(t, afterEnd)
 							failed = append(failed, s)
 						}
 					})
@@ -141,7 +141,7 @@ func TestAHookThatDoesNotReturnIsAbandonedAMomentAfterTheEndOfItsContext(t *test
 
 			require.Equal(t, sequence.ErrTimeout, cause)
 			require.Contains(t, p.all(), fmt.Sprint(end-time.Second, " context ended"))
-			require.Contains(t, p.all(), fmt.Sprintf("%v failed: %v hangs: did not return in time and was abandoned, counts true", end, phase))
+			require.Contains(t, p.all(), fmt.Sprintf("%v failed: %v hangs: did not return in time and was abandoned, after the end false", end, phase))
 			step := p.step(t, phase, "hangs")
 			require.True(t, step.Abandoned)
 			require.Equal(t, sequence.ErrAbandoned, step.Err)

@@ -9,7 +9,8 @@ import (
 // gets no CPU. Deadlines pass meanwhile, and nothing of it can be seen but that it is
 // later than it should be. The rule: whatever runs next has a minimum, although its
 // time is up, and so has what was running. A phase and its hooks have minUnwind; Close,
-// which releases what other programs wait for, has minClose, once.
+// which releases what other programs wait for, has minClose after a freeze before it, and
+// once more after one in it.
 
 // minClose is what Close has at least, also in a process that was frozen.
 const minClose = 500 * time.Millisecond

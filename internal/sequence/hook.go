@@ -17,8 +17,9 @@ type hook struct {
 	phase      Phase
 	name       string
 	stop       func(context.Context) error
-	removed    bool         // protected by the Sequence's mu, as are the next two
+	removed    bool         // protected by the Sequence's mu, as are the next three
 	step       int          // its place in Sequence.steps, once it runs
+	behind     int          // so many Close hooks had to run after it when it started
 	ended      bool         // it returned, or was abandoned
 	bestEffort atomic.Int32 // so many best-effort functions run inside of it
 }
@@ -115,7 +116,7 @@ func (s *Sequence) endLocked(h *hook, err error) {
 	step.BestEffort = step.BestEffort || step.Abandoned && h.bestEffort.Load() > 0
 	s.leaveLocked(h.step, step.Err)
 	if step.Err != nil {
-		s.config.Failed(*step, true)
+		s.config.Failed(*step, false)
 	}
 	s.wake()
 }
@@ -159,7 +160,7 @@ func (s *Sequence) runAfterEnd(h *hook) {
 		if step.Err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.config.Failed(step, false)
+			s.config.Failed(step, true)
 		}
 	}()
 	step.judge(h.stop(ctx))

@@ -41,7 +41,7 @@ func newProgram(plan sequence.Plan, change ...func(*program, *sequence.Config)) 
 		Drain:       func(context.Context) error { return nil },
 		CutOff:      func() {},
 		WorkEnded:   func(error) {},
-		CutOffError: func(error) error { return nil },
+		CutOffError: func(time.Time, error) error { return nil },
 		Began:       func(time.Time, error, sequence.Plan) {},
 		Forced:      func(error) {},
 		Failed:      func(sequence.Step, bool) {},
@@ -78,11 +78,11 @@ func journalCallbacks(p *program, c *sequence.Config) {
 	}
 	c.CutOff = func() { p.note("cut off") }
 	c.WorkEnded = func(cause error) { p.note("work ended: %v", cause) }
-	c.CutOffError = func(cause error) error { p.note("drained: %v", cause); return nil }
+	c.CutOffError = func(_ time.Time, cause error) error { p.note("drained: %v", cause); return nil }
 	c.Began = func(_ time.Time, cause error, _ sequence.Plan) { p.note("began: %v", cause) }
 	c.Forced = func(cause error) { p.note("forced: %v", cause) }
-	c.Failed = func(s sequence.Step, counts bool) {
-		p.note("failed: %v %s: %v, counts %t", s.Phase, s.Name, s.Err, counts)
+	c.Failed = func(s sequence.Step, afterEnd bool) {
+		p.note("failed: %v %s: %v, after the end %t", s.Phase, s.Name, s.Err, afterEnd)
 	}
 	c.Overdue = func(phase sequence.Phase) { p.note("overdue: %v", phase) }
 }

@@ -84,9 +84,9 @@ func (s *Sequence) drain(hard context.Context) error {
 		s.cutOff(errDrainEnds) // done long ago, unless this process was frozen
 	}
 	s.mu.Lock()
-	cause := s.cutCause // which the context may not have yet
+	at, cause := s.cutAt, s.cutCause // which the context may not have yet
 	s.mu.Unlock()
-	return s.config.CutOffError(cause)
+	return s.config.CutOffError(at, cause)
 }
 
 // runConcurrent runs the hooks of Leave or Drain, and those that come late, until all

@@ -95,17 +95,17 @@ type Config struct {
 
 	// The work in flight. These four are called without the lock; CutOff and WorkEnded
 	// must not call Force.
-	Drain       func(ctx context.Context) error // waits until there is none, and admits none after that; fails if ctx ends first
-	CutOff      func()                          // marks all of it, and all that comes later, as cut off; WorkContext ends right after
-	WorkEnded   func(cause error)               // WorkContext has ended by the deadline or by force
-	CutOffError func(cause error) error         // after Drain: names what was cut off; nil if nothing was
+	Drain       func(ctx context.Context) error       // waits until there is none, and admits none after that; fails if ctx ends first
+	CutOff      func()                                // marks all of it, and all that comes later, as cut off; WorkContext ends right after
+	WorkEnded   func(cause error)                     // WorkContext has ended by the deadline or by force
+	CutOffError func(at time.Time, cause error) error // after Drain: names what was cut off, if anything was, at that time
 
 	// What happens. These are called with the lock held, so in order; they must not
 	// block, and must not call the Sequence.
 	Began   func(at time.Time, cause error, plan Plan)
 	Forced  func(cause error)
-	Failed  func(s Step, counts bool) // a hook failed; it does not count after the end
-	Changed func()                    // what Snapshot returns has changed, apart from its Plan and Pending
+	Failed  func(s Step, afterEnd bool) // a hook failed
+	Changed func()                      // what Snapshot returns has changed, apart from its Plan and Pending
 
 	// Overdue is called without the lock, before what has not returned at the end of
 	// Leave or Drain is abandoned.

@@ -64,7 +64,7 @@ func (s *Sequence) Snapshot() Snapshot {
 			}
 		}
 	}
-	v.plan()
+	v.setEnds(s.active)
 	return v
 }
 
@@ -80,9 +80,9 @@ func (v *Snapshot) phaseEnd() time.Duration {
 	return v.Plan.DrainEnd
 }
 
-// plan sets when hooks that run or are pending have to be over, and when pending
-// ones begin at the latest. A forced end leaves nothing to plan.
-func (v *Snapshot) plan() {
+// setEnds sets when hooks that run or are pending have to be over, and when pending ones
+// begin at the latest. A forced end leaves nothing to plan.
+func (v *Snapshot) setEnds(active []*hook) {
 	if v.Forced != nil || v.Phase == Done {
 		return
 	}
@@ -98,8 +98,12 @@ func (v *Snapshot) plan() {
 		switch {
 		case !step.Running || step.Name == "":
 		case step.Phase == Close:
-			step.Ends = step.At + closeSlot(v.Plan.Timeout-step.At, behind)
-			next = step.Ends
+			for _, h := range active {
+				if h.step == i { // hooks that were registered since do not shorten its time
+					step.Ends = step.At + closeSlot(v.Plan.Timeout-step.At, h.behind)
+					next = step.Ends
+				}
+			}
 		default: // it may have been registered after its phase
 			step.Ends = v.Ends
 		}

@@ -117,7 +117,7 @@ func TestTheCauseIsKnownAsSoonAsWorkIsCutOff(t *testing.T) {
 		p := newProgram(thirty, func(_ *program, c *sequence.Config) {
 			c.Drain = func(context.Context) error { <-returned; return nil }
 			c.CutOff = func() { close(returned); <-asked }
-			c.CutOffError = func(cause error) error { told = cause; close(asked); return nil }
+			c.CutOffError = func(_ time.Time, cause error) error { told = cause; close(asked); return nil }
 		})
 		p.begin(nil, false)
 		time.Sleep(time.Second)
@@ -149,7 +149,7 @@ func TestTheErrorOfWorkThatWasCutOffIsThatOfDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cut := errors.New("2 tasks cut off")
 		p := newProgram(thirty, journalCallbacks, func(_ *program, c *sequence.Config) {
-			c.CutOffError = func(error) error { return cut }
+			c.CutOffError = func(time.Time, error) error { return cut }
 		})
 		p.shutDown()
 		require.Equal(t, cut, p.step(t, sequence.Drain, "").Err)
@@ -175,7 +175,7 @@ func TestTheWorkIsWaitedForUntilTheEndOfDrainAlsoIfADrainHookHangs(t *testing.T)
 		require.Equal(t, []string{
 			"0s began: <nil>", "0s http", "18s cut off", "18s work ended: shutdown: timed out: the drain is about to end",
 			"19s http: shutdown: timed out", "20s drain", "20s drained: shutdown: timed out: the drain is about to end", "20s overdue: drain",
-			"20s failed: drain http: did not return in time and was abandoned, counts true",
+			"20s failed: drain http: did not return in time and was abandoned, after the end false",
 		}, p.all())
 	})
 }

@@ -16,31 +16,35 @@
 //		return err
 //	}
 //
-// [Run] is [New], start and [Manager.Wait]. Programs whose main belongs to somebody
-// else call these, and call [Manager.Begin] instead of log.Fatal, which skips hooks.
+// [Run] is [New], start and [Manager.Wait]. If a framework owns main, call New first and
+// Wait last, and [Manager.Begin] with the error instead of log.Fatal, which skips hooks.
 //
 // # Phases
 //
-//	signal or Begin                                                Timeout      GracePeriod
-//	   |--- Leave ---|                                                |             |
-//	   |------ LameDuck (still serving) ------|--- Drain ---|- Close -|   margin    | SIGKILL
-//	   AcceptContext ends                      WorkContext ends ^    ^ Reserve: kept for Close
+//	signal or Begin                                          Timeout     GracePeriod
+//	   |                                                        |             |
+//	   |- Leave, for the LameDuck -|-- Drain --|---- Close -----|   margin    | SIGKILL
+//	   |  (still serving)          |        ^  |
+//	   AcceptContext ends    WorkContext ends  from here on, Reserve is kept for Close
+//
+// With a grace period of 30 s in Kubernetes: the lame duck until 5 s, WorkContext until
+// 19.6 s, Drain until 21.6 s, Close until 27 s, SIGKILL at 30 s. Everything ends as soon
+// as the work has ended, but for the lame duck.
 //
 // A shutdown has three phases. Hooks are registered for one of them with [Manager.On].
 //
 //   - Leave: deregister and fail readiness while still serving. The service goes on
 //     serving for the lame duck, because clients and load balancers need a moment to
-//     learn that it is leaving.
+//     learn that it is leaving. Workers stop fetching at once.
 //   - Drain: stop accepting, and finish in-flight work, which is what [Manager.Track],
 //     [Manager.Go] and [Manager.Job] count and what Drain hooks wait for. Work that is
 //     admitted while a Drain hook runs is waited for. When all of it is done, Close
 //     begins at once.
 //   - Close: release resources, the last registered first, one after another.
 //
-// There is one deadline. It is counted from the first signal. A phase has no timeout of
-// its own: it may use the time that is left, less what the phases after it need, and
-// Config.Reserve is kept for Close even if earlier phases hang. Every hook runs exactly
-// once, whatever the others do. A hook that does not return in time is abandoned and
+// There is one deadline. It is counted from the first signal. Leave and Drain may use
+// Timeout less Reserve, and Close may use all that is left: Config.Reserve is kept for it
+// even if earlier phases hang. Every hook runs exactly once, whatever the others do. A hook that does not return in time is abandoned and
 // reported by name, and [Manager.Wait] returns by Config.Timeout.
 //
 // # Which phase, which context, for what
@@ -48,7 +52,7 @@
 //	what                                where                                    context
 //	deregister, fail readiness          On(Leave), package discovery, admin      the hook's
 //	HTTP and gRPC servers               httpserver.Start, grpcserver             requests have WorkContext
-//	say goodbye to WebSockets, SSE      Reached(Drain)                           the request's
+//	close WebSockets, SSE streams       Reached(Drain)                           the request's
 //	fetch from a queue, tick            Go                                       AcceptContext, as given to run
 //	handle what was fetched             inside of Go                             WorkContext
 //	the purpose of the program          Job                                      AcceptContext, as given to run
@@ -61,10 +65,10 @@
 //	flush what may fail: traces         On(Close, name, BestEffort(limit, f))    the one given to f
 //
 // AcceptContext ends when the shutdown begins: start nothing new. WorkContext ends
-// shortly before the end of Drain, or when the end is forced: give up. If the drain ends
-// in time, WorkContext lives until Close has ended.
+// before the end of Drain (a fifth of Drain, at most 2 s), or when the end is forced: give
+// up. If the drain ends in time, WorkContext lives until Close has ended.
 //
-// Drain hooks run at the same time. A server that is called by the handlers of another
+// Drain hooks run at the same time, while requests are in flight. A server that is called by the handlers of another
 // one has to drain after that: DrainAfter of the servers' handles. Any other Drain hook
 // calls [Manager.WaitFor]:
 //
@@ -75,8 +79,10 @@
 //
 // # Workers and jobs
 //
-// A worker is a source of work that runs until it is told to stop. It fetches with the
-// context that it is given, and handles with [Manager.WorkContext] what it has fetched:
+// A worker, such as a consumer or a ticker, runs until it is told to stop. An error that it
+// returns before that ends the program, so it handles what need not, such as a bad message.
+// It fetches with the context that it is given, and handles with [Manager.WorkContext]
+// what it has fetched:
 //
 //	func consume(ctx context.Context) error {
 //		m, _ := shutdown.FromContext(ctx)
@@ -91,7 +97,10 @@
 //		}
 //	}
 //
-// A job is the purpose of the program. When the last one has returned, the program ends.
+// After the beginning it returns nil, or its context's error. If the client library has an
+// error of its own for that ("reader closed"), return ctx.Err() instead.
+//
+// A job is the purpose of the program, such as a migration. When the last one has returned, the program ends.
 // A job that is told to stop half way must not exit 0, because nobody would run it again:
 // any error means that it did not finish, and the exit code is 1.
 //
@@ -111,10 +120,10 @@
 //
 // [Manager.Wait] returns nil, and [ExitCode] is 0, only if the shutdown was requested and
 // everything ended well. Work that is in flight when WorkContext ends by the deadline or
-// by force, or that is admitted after that, was cut off. It may have given up half way,
-// so it never counts as finished, whatever it does afterwards, a 200 included: Wait's
-// error names it and is [ErrTimeout] or [ErrForced]. The exit code is 1, or 128+n if
-// signal n forced the end. [Report].CutOff lists all of it.
+// by force, or that is admitted after that, was cut off. It may have given up half way.
+// So it never counts as finished, even if it answers 200 afterwards. Wait's error names
+// it, and errors.Is(err, ErrTimeout) or errors.Is(err, ErrForced) is true. The exit code is
+// 1, or 128+n if signal n forced the end. [Report].CutOff lists all of it.
 //
 // # Signals
 //
@@ -123,12 +132,13 @@
 //   - SIGTERM begins the shutdown. A second one changes nothing: a preStop hook and the
 //     kubelet, or an init that signals a process group, send two.
 //   - SIGINT begins it, too. If a signal has begun it, half a second ago or more, a SIGINT
-//     forces the end. The next one is left to the operating system.
-//   - SIGPIPE is caught from the beginning of the shutdown on: a log pipe that has lost
-//     its reader must not end the process.
+//     forces the end: what is in flight is cut off, and only Close hooks run. The next
+//     one, again half a second later, ends the process at once.
+//   - SIGPIPE is caught from the beginning of the shutdown on, because a log pipe that has
+//     lost its reader would end the process.
 //
-// Config.Signals is a table for everything else. With a preStop hook that sends SIGHUP,
-// and a SIGTERM that should end a service at once where that hook is missing, it is
+// Most programs leave Config.Signals nil. It is a table. For example, if a preStop hook
+// sends SIGHUP, and SIGTERM is to end a service at once that has no such hook:
 //
 //	map[os.Signal]shutdown.Action{
 //		syscall.SIGHUP:  shutdown.Graceful,
@@ -137,8 +147,9 @@
 //	}
 //
 // SIGKILL and SIGSTOP cannot be caught. SIGHUP and SIGINT stay ignored if they were
-// ignored when the program started (nohup). After the end the Manager stops catching
-// signals, so one more ends a main that hangs.
+// ignored when the program started: by nohup, or by a script that starts it with "&", which
+// ignores SIGINT. After the end the Manager stops catching signals, so one more ends a main
+// that hangs.
 //
 // # Nothing else may act on the same signals
 //
@@ -151,9 +162,11 @@
 // # Signals that never arrive
 //
 // A shell does not pass SIGTERM on to the program that it runs: CMD ./app; ..., a start
-// script without exec, a nested sh -c. As PID 1 it ignores the signal; below tini,
-// dumb-init, docker run --init or npm it ends, and everything else is killed. New detects
-// such a start, on Linux, and logs a warning that says what to do:
+// script without exec, a nested sh -c. As PID 1 it ignores the signal. Below tini,
+// dumb-init, docker run --init or npm it ends, the container stops, and everything else is
+// killed. New detects such a start in a container, on Linux, and logs a warning that says
+// what to do. On a developer's machine, where the shell is not below PID 1 like this, there
+// is none.
 //
 //	shutdown: PID 1 is /bin/sh ./start.sh, which does not pass SIGTERM on:
 //	end the script with `exec ./app`, or use the exec form of CMD
@@ -172,8 +185,9 @@
 //	  - {name: SHUTDOWN_GRACE_PERIOD, value: "60"}
 //
 // Timeout is the grace period less a tenth (5 s at most), Reserve a fifth of Timeout. In
-// Kubernetes a service with a Drain hook has a lame duck of 5 s, because the removal of
-// its endpoint races with its SIGTERM. If the manifest has a preStop sleep instead, set
+// Kubernetes a service with a Drain hook (each server has one) has a lame duck of 5 s,
+// because the removal of its endpoint races with its SIGTERM. Elsewhere there is none: set
+// Config.LameDuck behind a load balancer or a registry. If the manifest has a preStop sleep instead, set
 // SHUTDOWN_PRESTOP to its length. Package admin has probes and a preStop hook.
 //
 // # Post-mortem
@@ -181,8 +195,8 @@
 // SIGKILL runs no hook. With Config.Record the program keeps a file that says how far it
 // has come. If the last run did not end, the next one logs "the last run was killed in
 // drain, 22s after signal SIGTERM, waiting for GET /orders/17 (21.5s)", and
-// [Manager.LastRun] returns its Report. If the kill came early, the line says what the
-// real grace period is. A run that was killed while running had not been asked to stop: an
+// [Manager.LastRun] returns its Report. If the kill came early, the line says what the real
+// grace period is, provided that it was the platform that killed. A run that was killed while running had not been asked to stop: an
 // OOM kill, docker kill, a panic, log.Fatal or os.Exit.
 //
 // In a pod, keep the file on an emptyDir, which outlives the container. The file is
@@ -200,15 +214,17 @@
 //
 //   - Ctrl-C does nothing: the shutdown waits for something, and the log says for what,
 //     once a second. Ctrl-C again, after half a second, forces the end. Without a log line
-//     "shutdown: started" the signal did not arrive: see the warnings at the start.
-//   - Exit code 0 although work was left: the work was not counted. Count it with Track or
-//     Go; httpserver and grpcserver count requests. An interrupted job must be a Job.
-//   - The program ends at once: main did not call Wait, start returned an error (the log
-//     has it), another module acts on the signal, or Drain has nothing to wait for.
+//     "shutdown: started" the signal did not arrive: see the warnings at the start. A
+//     program that a script has started with "&" ignores SIGINT: send SIGTERM.
+//   - Exit code 0 although work was left: the work was not counted. Nothing waits for a plain
+//     goroutine: use Go, or Track. httpserver and grpcserver count requests. An interrupted
+//     job must be a Job.
+//   - The program ends at once: main did not call Wait, start or a worker returned an error
+//     (the log has it), or another module acts on the signal.
 //   - Killed before Close: the real grace period is shorter than the guess. The next start
 //     says so if Config.Record is set. Set SHUTDOWN_GRACE_PERIOD.
-//   - Each test takes 5 s: it runs in Kubernetes, where a server has a lame duck. Use
-//     package shutdowntest, or set LameDuck to -1.
+//   - Each test takes 5 s: it runs in a pod, where a server has a lame duck. Use package
+//     shutdowntest, or set LameDuck to -1.
 //
 // # Testing
 //

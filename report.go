@@ -21,7 +21,7 @@ import (
 // text; UnmarshalJSON reads what MarshalJSON wrote.
 type Report struct {
 	Phase       Phase
-	Cause       error     // as given to Begin
+	Cause       error     // a SignalError, the error given to Begin, or that of a worker, a job or start; nil after Begin(nil)
 	Forced      error     // nil unless the end was forced; matches ErrForced
 	Begun       time.Time // zero while Running
 	Took        time.Duration

@@ -1,8 +1,8 @@
 // Package admin serves the HTTP endpoints that a platform and an operator need for
 // graceful shutdown: liveness and readiness probes, a preStop hook, a status page, and a
-// handler of yours for metrics and profiles.
+// handler of your own for metrics and profiles.
 //
-//	_, err := admin.Start(m, ":9090", admin.Options{PreStop: true})
+//	_, err := admin.Start(m, ":9090", admin.Options{})
 //
 // It listens on a port of its own and serves until the process exits, so the probes
 // are answered during the whole shutdown, when the service's own ports are closed.
@@ -20,7 +20,8 @@
 //
 // /readyz is
 //
-//	503 starting   until Manager.Wait has been called and Options.Ready has returned nil
+//	503 starting   until Manager.Wait has been called, which Run does when start has
+//	               returned, and Options.Ready has returned nil
 //	200 ready      from then on
 //	503 not ready  while Options.Ready returns an error after it has returned nil before
 //	503 leaving    from the start of the shutdown on
@@ -38,7 +39,7 @@
 //	    - {name: SHUTDOWN_GRACE_PERIOD, value: "30"}
 //	    ports:
 //	    - {name: admin, containerPort: 9090}
-//	    startupProbe: # waits up to a minute; the other probes start after it
+//	    startupProbe: # waits up to a minute, then the pod is restarted; the others start after it
 //	      httpGet: {path: /readyz, port: admin}
 //	      periodSeconds: 1
 //	      failureThreshold: 60
@@ -61,9 +62,10 @@
 //
 // /prestop, by GET or POST, starts the shutdown as a signal does. It responds when Drain
 // starts: when the lame duck is over and every Leave hook has returned or was abandoned.
-// That takes as long as the lame duck, or longer if a Leave hook does, up to half of
-// Config.Timeout. The SIGTERM that follows has no effect. The log and the Report have the address of
-// the client as the cause, and the time of the request as the start of the shutdown.
+// That takes as long as the lame duck, or longer if a Leave hook does, up to half of the
+// time until the end of Drain. The SIGTERM that follows has no effect. The log and the
+// Report name the address of the client as the cause, and the time of the request as the
+// start of the shutdown.
 // Further requests wait for the same event, or are answered at once after it. The
 // shutdown goes on if the client disconnects.
 //
@@ -173,7 +175,7 @@
 //	phase                 running, leave, drain, close or done
 //	result                running, "in leave", "in drain" or "in close"; at the end
 //	                      finished, "finished with errors", "timed out" or forced
-//	cause                 why the shutdown started; absent if it was only requested
+//	cause                 why the shutdown started: a signal, an error, a preStop request; may be absent
 //	forced                why it was forced; absent if it was not
 //	begun                 when the shutdown started
 //	took_seconds          how long the shutdown took, or has taken so far

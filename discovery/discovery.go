@@ -42,7 +42,7 @@
 // # Failures
 //
 // A deregistration that fails is repeated until the Leave phase ends. The phase lasts
-// until half of the time that Drain may use is over, or as long as the lame duck if
+// until half of the time until the end of Drain is over, or as long as the lame duck if
 // that is longer. The failure is then reported as that of a hook, and the shutdown
 // continues.
 package discovery

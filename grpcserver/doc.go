@@ -3,7 +3,7 @@
 //
 //	srv := grpcserver.NewServer(m)
 //	pb.RegisterChatServer(srv, chat)
-//	err := srv.Start(":9090")
+//	err := srv.Start(":9000")
 //
 // [NewServer] makes a grpc.Server with [Options]. [Adopt] takes one that a framework
 // has made with these options.

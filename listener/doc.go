@@ -17,7 +17,10 @@
 //			if errors.Is(err, net.ErrClosed) {
 //				return
 //			}
-//			// other errors: wait a little, try again
+//			if err != nil {
+//				time.Sleep(10 * time.Millisecond) // for example, too many open files
+//				continue
+//			}
 //			conns.Go(func() { serve(conn) })
 //		}
 //	})

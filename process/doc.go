@@ -6,7 +6,9 @@
 //		return err
 //	}
 //	m.On(shutdown.Drain, "start.sh", tree.Stop) // Stop is a shutdown hook
-//	return tree.Wait()                          // nil or an *exec.ExitError, as from cmd.Wait
+//	m.Go("start.sh", func(context.Context) error {
+//		return tree.Wait() // nil or an *exec.ExitError, as from cmd.Wait
+//	})
 //
 // exec.CommandContext sends SIGKILL to one process, and the processes that it has
 // started live on. Stop sends SIGTERM to each process of the tree, waits for the

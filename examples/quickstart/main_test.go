@@ -125,15 +125,3 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-func TestTheREADMEShowsThisProgram(t *testing.T) {
-	program, err := os.ReadFile("main.go")
-	require.NoError(t, err)
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	_, shown, ok := strings.Cut(string(program), "func main() {")
-	require.True(t, ok)
-	shown, _, ok = strings.Cut(shown, "// A journal")
-	require.True(t, ok)
-	require.Contains(t, string(readme), "func main() {"+strings.TrimRight(shown, "\n"))
-}

@@ -167,8 +167,8 @@ func (m *Manager) Begin(cause error) { m.begin(cause, false) }
 
 // Force begins the shutdown if it has not begun, and cuts it short: WorkContext and the
 // contexts of Leave and Drain hooks end, hooks that do not return within a moment (100 ms
-// at most) are abandoned, and Close has at most Config.Reserve from now. Work that is in flight at
-// that moment, or is admitted later, was cut off; see Wait. Force returns at once. Only the
+// at most) are abandoned, and Close has at most Config.Reserve from now. Work that is in
+// flight now, or is admitted later, was cut off; see Wait. Force returns at once. Only the
 // first call has an effect, and none has after the end.
 func (m *Manager) Force(cause error) {
 	m.begin(cause, true)

@@ -60,7 +60,7 @@ func (m *Manager) Job(name string, run func(context.Context) error) {
 	}
 	w := &worker{name: name, kind: kindJob, run: run}
 	if !m.startWorker(w) {
-		m.sequence.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
+		m.sequence.AddStep(func(now sequence.Phase, since time.Duration) *sequence.Step {
 			return m.workerFailed(w, errNotStarted, now, since)
 		})
 	}
@@ -164,7 +164,7 @@ func (m *Manager) workerEnded(w *worker, err error, task inflight.Task) {
 	if w.ended != nil { // not before the beginning, to which it matters whether Wait has been called
 		w.ended(err)
 	}
-	m.sequence.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
+	m.sequence.AddStep(func(now sequence.Phase, since time.Duration) *sequence.Step {
 		cut := m.tracker.work.End(task)
 		switch {
 		case err == nil:
@@ -195,7 +195,7 @@ func (m *Manager) beginIfJobsDone() {
 }
 
 // workerFailed records a failure that is not the cause of the shutdown. After
-// the end it can only be logged. It is called inside of Sequence.Record.
+// the end it can only be logged. It is called inside of Sequence.AddStep.
 func (m *Manager) workerFailed(w *worker, err error, now sequence.Phase, since time.Duration) *sequence.Step {
 	failure := w.failure(err)
 	if now == sequence.Done {

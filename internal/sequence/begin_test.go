@@ -192,7 +192,7 @@ func TestTheShutdownDoesNotBeginWhileIfRunningCallsItsFunction(t *testing.T) {
 	}
 }
 
-func TestRecordAddsTheStepThatItsFunctionReturns(t *testing.T) {
+func TestAddStepAddsTheStepThatItsFunctionReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProgram(thirty, workUntil(3*time.Second))
 		p.On(sequence.Close, "db", p.takes(2*time.Second, "db"))
@@ -203,17 +203,17 @@ func TestRecordAddsTheStepThatItsFunctionReturns(t *testing.T) {
 			at    time.Duration
 		}{{sequence.Drain, time.Second}, {sequence.Close, 4 * time.Second}} {
 			time.Sleep(want.at - p.now())
-			p.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
+			p.AddStep(func(now sequence.Phase, since time.Duration) *sequence.Step {
 				require.Equal(t, want.phase, now)
 				require.Equal(t, want.at, since)
 				return nil
 			})
 			require.NotContains(t, p.Snapshot().Steps, recorded)
 		}
-		p.Record(func(sequence.Phase, time.Duration) *sequence.Step { return &recorded })
+		p.AddStep(func(sequence.Phase, time.Duration) *sequence.Step { return &recorded })
 		require.Contains(t, p.Snapshot().Steps, recorded)
 		<-p.ended
-		p.Record(func(now sequence.Phase, since time.Duration) *sequence.Step {
+		p.AddStep(func(now sequence.Phase, since time.Duration) *sequence.Step {
 			require.Equal(t, sequence.Done, now)
 			require.Equal(t, 5*time.Second, since)
 			return nil
@@ -222,9 +222,9 @@ func TestRecordAddsTheStepThatItsFunctionReturns(t *testing.T) {
 	})
 }
 
-// Work that declares its end inside of Record has its step recorded before Drain ends
+// Work that declares its end inside of AddStep has its step recorded before Drain ends
 // because of that.
-func TestNoPhaseEndsWhileRecordCallsItsFunction(t *testing.T) {
+func TestNoPhaseEndsWhileAddStepCallsItsFunction(t *testing.T) {
 	for range 50 {
 		workEnded := make(chan struct{})
 		var inTime, missing bool
@@ -239,7 +239,7 @@ func TestNoPhaseEndsWhileRecordCallsItsFunction(t *testing.T) {
 		})
 		p.begin(nil, false)
 		<-p.Reached(sequence.Drain)
-		p.Record(func(now sequence.Phase, _ time.Duration) *sequence.Step {
+		p.AddStep(func(now sequence.Phase, _ time.Duration) *sequence.Step {
 			close(workEnded)
 			for range 100 {
 				runtime.Gosched()

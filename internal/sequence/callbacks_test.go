@@ -102,7 +102,7 @@ func TestNoCallbackRunsWhileAnotherDoes(t *testing.T) {
 					}
 					p.Snapshot()
 					p.IfRunning(enter)
-					p.Record(func(sequence.Phase, time.Duration) *sequence.Step {
+					p.AddStep(func(sequence.Phase, time.Duration) *sequence.Step {
 						enter()
 						return &sequence.Step{Kind: "worker", Name: fmt.Sprint(n)}
 					})
@@ -117,7 +117,7 @@ func TestNoCallbackRunsWhileAnotherDoes(t *testing.T) {
 		}
 		others.Wait()
 		<-p.ended
-		p.Record(func(sequence.Phase, time.Duration) *sequence.Step { // hooks after the end may still fail
+		p.AddStep(func(sequence.Phase, time.Duration) *sequence.Step { // hooks after the end may still fail
 			require.Equal(t, 1, most)
 			require.Greater(t, calls, 100)
 			return nil
@@ -173,7 +173,7 @@ func TestNothingIsReportedAfterTheEndButFailuresThatDoNotCount(t *testing.T) {
 		p.Force(errImpatient)
 		p.Begin(errImpatient, true)
 		remove()
-		p.Record(func(sequence.Phase, time.Duration) *sequence.Step { return nil })
+		p.AddStep(func(sequence.Phase, time.Duration) *sequence.Step { return nil })
 		p.Snapshot()
 		time.Sleep(time.Hour)
 		require.Len(t, p.all(), before)
@@ -228,7 +228,7 @@ func TestChangedIsCalledForEachChangeOfTheSnapshot(t *testing.T) {
 			case 6 * time.Second:
 				p.On(sequence.Leave, "late", p.takes(time.Second, "late"))
 			case 7 * time.Second:
-				p.Record(func(sequence.Phase, time.Duration) *sequence.Step { return &sequence.Step{Kind: "job", Name: "import"} })
+				p.AddStep(func(sequence.Phase, time.Duration) *sequence.Step { return &sequence.Step{Kind: "job", Name: "import"} })
 			case 20 * time.Second: // WorkContext has ended
 				p.Force(errImpatient)
 			}

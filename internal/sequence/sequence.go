@@ -136,7 +136,7 @@ type Sequence struct {
 	took     time.Duration
 	hooks    []*hook         // that have not run yet, as registered
 	active   []*hook         // that run now
-	steps    []Step          // of phases, of hooks that run or have run, and what Record added
+	steps    []Step          // of phases, of hooks that run or have run, and what AddStep added
 	late     context.Context // for Leave and Drain hooks that are registered in or after their phase
 }
 
@@ -252,11 +252,11 @@ func (s *Sequence) IfRunning(f func()) bool {
 	return true
 }
 
-// Record calls f, with the time since the beginning, and adds the step that it
+// AddStep calls f, with the time since the beginning, and adds the step that it
 // returns, if it returns one. No phase can end in between: when f declares that a
 // piece of work has ended, its step is recorded before anything can follow from that.
 // f must not block and must not call the Sequence.
-func (s *Sequence) Record(f func(now Phase, since time.Duration) *Step) {
+func (s *Sequence) AddStep(f func(now Phase, since time.Duration) *Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if step := f(s.Phase(), time.Since(s.begun)); step != nil {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// A Step is the run of a hook; without a Name, that of a phase; or what Record was given.
+// A Step is the run of a hook; without a Name, that of a phase; or what AddStep was given.
 type Step struct {
 	Phase      Phase
-	Kind, Name string        // Kind is the caller's, for Record
+	Kind, Name string        // Kind is the caller's, for AddStep
 	At, Took   time.Duration // At counts from the beginning
 	Ends       time.Duration // of a hook that runs or is pending: when it is abandoned at the latest, from the beginning
 	Err        error

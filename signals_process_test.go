@@ -266,6 +266,7 @@ func TestDumpLogsWhatIsInFlightAndTheProgramGoesOn(t *testing.T) {
 	p.finishTask()
 	p.requireExit(0)
 	require.Equal(t, []string{"leave hook", "drain hook", "task", "close hook"}, p.events())
+	require.NotContains(t, p.log.String(), "os/signal.loop", "every program that catches signals has it")
 }
 
 func TestSignalsThatNoProgramCanCatchAreRefused(t *testing.T) {

@@ -227,3 +227,27 @@ func TestForcedEndIsTheEarlierOfTheTwo(t *testing.T) {
 		require.Equal(t, p.made.Add(11*time.Second), p.ForcedEnd(end))
 	})
 }
+
+// Leave and Drain hooks that are registered in Close are not left to find out by
+// themselves that the end is forced.
+func TestForceInCloseEndsTheContextOfALateHook(t *testing.T) {
+	for _, phase := range []sequence.Phase{sequence.Leave, sequence.Drain} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newProgram(thirty)
+			p.On(sequence.Close, "db", func(context.Context) error {
+				p.On(phase, "late", func(ctx context.Context) error {
+					<-ctx.Done()
+					p.note("late: %v", context.Cause(ctx))
+					return nil
+				})
+				time.Sleep(2 * time.Second)
+				return nil
+			})
+			p.begin(nil, false)
+			time.Sleep(time.Second)
+			p.Force(errImpatient)
+			<-p.ended
+			require.Equal(t, []string{"1s late: shutdown: forced: impatient"}, p.all())
+		})
+	}
+}

@@ -224,6 +224,23 @@ func TestAHookThatRanWhenTheProcessWasFrozenHasAMomentToReturn(t *testing.T) {
 	})
 }
 
+// So has a hook of Leave. (In Drain a timer waits for the lock that the freeze holds.)
+func TestALeaveHookThatRanWhenTheProcessWasFrozenHasAMomentToReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram(thirty, freezable)
+		p.changes = 3 // the beginnings of the shutdown, of Leave and of the hook
+		p.frozenUntil = time.Minute
+		p.On(sequence.Leave, "consul", func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(19 * time.Millisecond)
+			return nil
+		})
+		p.shutDown()
+		require.NoError(t, p.step(t, sequence.Leave, "consul").Err)
+		require.Equal(t, time.Minute+19*time.Millisecond, p.step(t, sequence.Leave, "consul").Took)
+	})
+}
+
 // Close has no other half a second. What is left starts all at once, has a moment, and
 // sees that its time is up.
 func TestAProcessThatIsFrozenAgainInCloseRunsTheRestAtOnce(t *testing.T) {

@@ -183,3 +183,22 @@ func TestAHookThatIsPendingWhenTheTimeIsUpHasNone(t *testing.T) {
 		<-p.ended
 	})
 }
+
+// Hooks that are registered while a Close hook runs take their time from what is behind
+// it: it has been given its own.
+func TestTheEndOfARunningCloseHookIsThatWithWhichItStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram(thirty)
+		p.On(sequence.Close, "db", p.hang("db"))
+		p.begin(nil, false)
+		time.Sleep(secs(1))
+		before := p.step(t, sequence.Close, "db").Ends
+		for range 4 {
+			p.On(sequence.Close, "more", nothing)
+		}
+		require.Equal(t, secs(30), before)
+		require.Equal(t, before, p.step(t, sequence.Close, "db").Ends)
+		<-p.ended
+		require.InDelta(t, before.Seconds(), p.step(t, sequence.Close, "db").Took.Seconds(), 0.02, "which is when it is abandoned")
+	})
+}

@@ -15,11 +15,11 @@ import (
 // pass signals on are not nested that deep.
 const longestChain = 16
 
-// SwallowsTerm examines the processes from PID 1, which is what a container runtime signals,
+// swallowsTerm examines the processes from PID 1, which is what a container runtime signals,
 // down to this one, and reports one that does not pass SIGTERM on. If there is an unknown
 // program between them (go test, a supervisor, a terminal) it reports nothing: that program
 // may pass the signal on, or may be what is to be stopped.
-func (me Process) SwallowsTerm() (Finding, bool) {
+func (me Process) swallowsTerm() (Finding, bool) {
 	if me.PID == 1 || conductOf(me.args("1")) == unknown { // the only cost for most programs
 		return Finding{}, false
 	}
@@ -124,11 +124,11 @@ func (me Process) waitsFor(sh, below status) *status {
 	return nil
 }
 
-// GivenChild reports a child that this program has not started: a script started it in the
+// givenChild reports a child that this program has not started: a script started it in the
 // background and then called exec for this program. If this program is PID 1, it gets SIGTERM and
 // the child does not, and is killed when this program ends. A child that reads the output
 // of this program has to live that long and is not reported (exec > >(tee log); exec ./app).
-func (me Process) GivenChild() (Finding, bool) {
+func (me Process) givenChild() (Finding, bool) {
 	children := me.children()
 	if len(children) == 0 {
 		return Finding{}, false

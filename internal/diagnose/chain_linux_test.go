@@ -67,7 +67,7 @@ func TestAProcessThatSwallowsSIGTERMIsReported(t *testing.T) {
 		"PID 1 is make run, and /bin/sh -c ./app;x below it":                                                                            {termCaught + "make run", "/bin/sh -c ./app;x", "./app"},
 		"PID 1 is sh -c " + strings.Repeat("x", 74) + "..., which":                                                                      {"sh -c " + strings.Repeat("x", 100), "./app"},
 	} {
-		f, ok := fakeProc(chain...).SwallowsTerm()
+		f, ok := fakeProc(chain...).swallowsTerm()
 		require.True(t, ok, "%q", chain)
 		require.Contains(t, f.String(), want)
 	}
@@ -105,35 +105,35 @@ func TestAProcessThatMayPassSIGTERMOnIsNotReported(t *testing.T) {
 		"an empty name":            {" ", "./app"},
 		"too deep":                 append(strings.Split(strings.Repeat("sh x,", 20), ",")[:20], "./app"),
 	} {
-		f, ok := fakeProc(chain...).SwallowsTerm()
+		f, ok := fakeProc(chain...).swallowsTerm()
 		require.False(t, ok, "%s: %s", name, f)
 	}
 }
 
 func TestAShellThatProcHidesIsNotReported(t *testing.T) {
 	chain := []string{"/bin/sh ./start.sh", "/bin/sh ./app.sh", "./app"}
-	_, ok := fakeProc(chain...).SwallowsTerm()
+	_, ok := fakeProc(chain...).swallowsTerm()
 	require.True(t, ok, "the control")
 	for _, hidden := range []string{"1/cmdline", "1/status", "2/cmdline", "2/status", "self/status"} {
 		e := fakeProc(chain...)
 		delete(e.Proc.(fstest.MapFS), hidden)
-		f, ok := e.SwallowsTerm()
+		f, ok := e.swallowsTerm()
 		require.False(t, ok, "without %s: %s", hidden, f)
 	}
 
 	e := fakeProc(chain...)
 	e.PID = 4711 // /proc is that of another PID namespace, in which this process is 3
-	_, ok = e.SwallowsTerm()
+	_, ok = e.swallowsTerm()
 	require.False(t, ok)
 
 	e = fakeProc(chain...) // docker exec has ended, and PID 1 has inherited 2
 	e.Proc.(fstest.MapFS)["2/status"].Data = []byte("Pid:\t2\nPPid:\t1\nNSsid:\t4711\t2\nSigCgt:\t0\n")
-	_, ok = e.SwallowsTerm()
+	_, ok = e.swallowsTerm()
 	require.False(t, ok)
 
 	e = fakeProc(chain...)
 	e.Proc.(fstest.MapFS)["2/status"].Data = []byte("Pid:\t2\nPPid:\t0\nSigCgt:\t0\n") // docker exec
-	_, ok = e.SwallowsTerm()
+	_, ok = e.swallowsTerm()
 	require.False(t, ok)
 }
 
@@ -159,7 +159,7 @@ func TestTheFindingNamesTheCommandThatAShellRunsBeforeItsTrap(t *testing.T) {
 		files["7/status"] = &fstest.MapFile{Data: fmt.Appendf(nil, status, 7, test.other)}
 		files["7/cmdline"] = &fstest.MapFile{Data: []byte("./wait-for-db\x00-v\x00")}
 		files["2/status"] = files["self/status"]
-		f, ok := e.SwallowsTerm()
+		f, ok := e.swallowsTerm()
 		require.True(t, ok, name)
 		require.Contains(t, f.String(), test.want, name)
 	}
@@ -193,7 +193,7 @@ func TestOnlyAZombieThatStaysIsReported(t *testing.T) {
 func BenchmarkLook(b *testing.B) {
 	me := Self()
 	for b.Loop() {
-		_, _ = me.SwallowsTerm()
-		_, _ = me.GivenChild()
+		_, _ = me.swallowsTerm()
+		_, _ = me.givenChild()
 	}
 }

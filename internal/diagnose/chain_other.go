@@ -6,11 +6,11 @@ package diagnose
 
 type status struct{}
 
-// SwallowsTerm reports nothing on this system.
-func (Process) SwallowsTerm() (Finding, bool) { return Finding{}, false }
+// swallowsTerm reports nothing on this system.
+func (Process) swallowsTerm() (Finding, bool) { return Finding{}, false }
 
-// GivenChild reports nothing on this system.
-func (Process) GivenChild() (Finding, bool) { return Finding{}, false }
+// givenChild reports nothing on this system.
+func (Process) givenChild() (Finding, bool) { return Finding{}, false }
 
 func (Process) unreaped() *status                     { return nil }
 func (Process) stillUnreaped(*status) (Finding, bool) { return Finding{}, false }

@@ -68,7 +68,7 @@ func TestAnInheritedChildIsReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			me, files := inContainer()
 			test.change(&me, files)
-			f, found := me.GivenChild()
+			f, found := me.givenChild()
 			require.Equal(t, test.found, found, "%s", f)
 			if found {
 				require.Contains(t, f.Problem, "PID 1 and was given a child, sleep 60 (pid 7)")

@@ -56,7 +56,7 @@ func (me Process) WatchUnreaped() (again func() (Finding, bool)) {
 func (me Process) Look(sigs []os.Signal, ignored func(os.Signal) bool) (findings []Finding) {
 	term := slices.Contains(sigs, os.Signal(syscall.SIGTERM))
 	if term {
-		if f, ok := me.SwallowsTerm(); ok {
+		if f, ok := me.swallowsTerm(); ok {
 			findings = append(findings, f)
 		}
 	}
@@ -75,7 +75,7 @@ func (me Process) Look(sigs []os.Signal, ignored func(os.Signal) bool) (findings
 		})
 	}
 	if len(sigs) > 0 {
-		if f, ok := me.GivenChild(); ok {
+		if f, ok := me.givenChild(); ok {
 			findings = append(findings, f)
 		}
 	}

@@ -33,7 +33,7 @@ func (e Env) get(key string) string {
 // what its author cannot know.
 const (
 	EnvGracePeriod = "SHUTDOWN_GRACE_PERIOD"
-	EnvLameDuck    = "SHUTDOWN_LAME_DUCK"
+	envLameDuck    = "SHUTDOWN_LAME_DUCK"
 	EnvPreStop     = "SHUTDOWN_PRESTOP"
 )
 

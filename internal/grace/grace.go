@@ -182,10 +182,10 @@ func (b *Budget) takePreStop(e Env) time.Duration {
 }
 
 func (b *Budget) findLameDuck(cfg Config, e Env) {
-	if d, ok := b.duration(e, EnvLameDuck); ok {
+	if d, ok := b.duration(e, envLameDuck); ok {
 		b.lameDuck = d
 		if cfg.LameDuck != 0 && max(0, cfg.LameDuck) != d {
-			b.warnf("%s: %v, and not %v as in Config.LameDuck", EnvLameDuck, d, max(0, cfg.LameDuck))
+			b.warnf("%s: %v, and not %v as in Config.LameDuck", envLameDuck, d, max(0, cfg.LameDuck))
 		}
 		return
 	}

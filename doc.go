@@ -44,8 +44,9 @@
 //
 // There is one deadline. It is counted from the first signal. Leave and Drain may use
 // Timeout less Reserve, and Close may use all that is left: Config.Reserve is kept for it
-// even if earlier phases hang. Every hook runs exactly once, whatever the others do. A hook that does not return in time is abandoned and
-// reported by name, and [Manager.Wait] returns by Config.Timeout.
+// even if earlier phases hang. Every hook runs exactly once, whatever the others do. A hook
+// that does not return in time is abandoned and reported by name, and [Manager.Wait]
+// returns by Config.Timeout.
 //
 // # Which phase, which context, for what
 //
@@ -68,9 +69,9 @@
 // before the end of Drain (a fifth of Drain, at most 2 s), or when the end is forced: give
 // up. If the drain ends in time, WorkContext lives until Close has ended.
 //
-// Drain hooks run at the same time, while requests are in flight. A server that is called by the handlers of another
-// one has to drain after that: DrainAfter of the servers' handles. Any other Drain hook
-// calls [Manager.WaitFor]:
+// Drain hooks run at the same time, while requests are in flight. A server that is called
+// by the handlers of another one has to drain after that: DrainAfter of the servers'
+// handles. Any other Drain hook calls [Manager.WaitFor]:
 //
 //	m.On(shutdown.Drain, "mailer", func(ctx context.Context) error {
 //		m.WaitFor(ctx, "mailer", srv.Drained())
@@ -97,12 +98,14 @@
 //		}
 //	}
 //
-// After the beginning it returns nil, or its context's error. If the client library has an
-// error of its own for that ("reader closed"), return ctx.Err() instead.
+// Once the shutdown has begun, a worker returns nil or its context's error; anything else is
+// a failure. If a client library returns an error of its own then, such as "reader closed",
+// return ctx.Err() instead.
 //
-// A job is the purpose of the program, such as a migration. When the last one has returned, the program ends.
-// A job that is told to stop half way must not exit 0, because nobody would run it again:
-// any error means that it did not finish, and the exit code is 1.
+// A job is the purpose of the program, such as a migration. When the last one has
+// returned, the program ends. A job that is told to stop half way must not exit 0, because
+// nobody would run it again: any error that it returns means that it did not finish, and
+// the exit code is 1.
 //
 //	func importRows(ctx context.Context) error {
 //		for i, row := range rows {
@@ -156,8 +159,8 @@
 // A signal goes to every part of the process that has asked for it. A module that acts on
 // SIGTERM by itself closes its part of the program while requests still need it, or ends
 // the process, and a Manager cannot detect that. go.uber.org/fx, an embedded
-// nats-server, go-kratos, go-zero, hertz, asynq, Temporal, controller-runtime and others
-// do. docs/signal-handlers.md in the repository lists them, and how to turn each off.
+// nats-server, go-kratos, go-zero, hertz, asynq, controller-runtime and others do.
+// docs/signal-handlers.md in the repository lists them, and how to turn each off.
 //
 // # Signals that never arrive
 //
@@ -187,8 +190,8 @@
 // Timeout is the grace period less a tenth (5 s at most), Reserve a fifth of Timeout. In
 // Kubernetes a service with a Drain hook (each server has one) has a lame duck of 5 s,
 // because the removal of its endpoint races with its SIGTERM. Elsewhere there is none: set
-// Config.LameDuck behind a load balancer or a registry. If the manifest has a preStop sleep instead, set
-// SHUTDOWN_PRESTOP to its length. Package admin has probes and a preStop hook.
+// Config.LameDuck behind a load balancer or a registry. If the manifest has a preStop sleep
+// instead, set SHUTDOWN_PRESTOP to its length. Package admin has probes and a preStop hook.
 //
 // # Post-mortem
 //
@@ -196,8 +199,9 @@
 // has come. If the last run did not end, the next one logs "the last run was killed in
 // drain, 22s after signal SIGTERM, waiting for GET /orders/17 (21.5s)", and
 // [Manager.LastRun] returns its Report. If the kill came early, the line says what the real
-// grace period is, provided that it was the platform that killed. A run that was killed while running had not been asked to stop: an
-// OOM kill, docker kill, a panic, log.Fatal or os.Exit.
+// grace period is, provided that it was the platform that killed. A run that was killed
+// while running had not been asked to stop: an OOM kill, docker kill, a panic, log.Fatal or
+// os.Exit. What was in flight then is not known.
 //
 // In a pod, keep the file on an emptyDir, which outlives the container. The file is
 // replaced and not synced: it outlives the process, and mostly the machine. Errors of the

@@ -138,9 +138,9 @@ func (r Report) summary() string {
 	return clip.Bytes(s.String(), postmortem.MaxTermination)
 }
 
-// What a kill says about the grace period: the kill came within a second after the last
-// time that was written. The advice is rather too short than too long, because with a grace period
-// that is too long the kill comes first.
+// What a kill says about the grace period: it came within a second after the last write.
+// The advice is rather too short than too long, because with a grace period that is too
+// long the kill comes before the end.
 
 // killedEarly is what the next start says, from the record. Where the grace period is not
 // a guess, a kill by hand or an OOM kill is as likely as a wrong grace period.

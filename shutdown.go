@@ -119,7 +119,7 @@ func newManager(cfg Config, e env) (*Manager, error) {
 		env:     e,
 		started: time.Now(),
 		budget:  b,
-		log:     &asynclog.Queue{Logger: cfg.Logger},
+		log:     &asynclog.Queue{Logger: cfg.Logger, Prefix: "shutdown: "},
 		signals: signals{source: e.signals, table: maps.Clone(cfg.Signals)},
 		waiting: make(chan struct{}),
 		done:    make(chan struct{}),

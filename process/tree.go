@@ -64,7 +64,7 @@ func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 	}
 	t := &Tree{
 		cmd: cmd, options: o, command: oneLine(cmd), waitDelay: cmd.WaitDelay,
-		log: &asynclog.Queue{Logger: o.Logger}, changed: make(chan struct{}),
+		log: &asynclog.Queue{Logger: o.Logger, Prefix: "process: "}, changed: make(chan struct{}),
 	}
 	if err := t.start(); err != nil {
 		return nil, err

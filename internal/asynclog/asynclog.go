@@ -22,6 +22,7 @@ const MaxLines = 1024
 // are any. The zero value is ready for use.
 type Queue struct {
 	Logger *slog.Logger // nil means slog.Default() at the time when a line is written
+	Prefix string       // of the line that says how many were dropped, such as "shutdown: "
 
 	mu      sync.Mutex // protects what follows
 	lines   []slog.Record
@@ -59,7 +60,7 @@ func (q *Queue) add(level slog.Level, msg string, args []any, most int) {
 		return
 	}
 	if q.dropped > 0 {
-		lost := slog.NewRecord(line.Time, slog.LevelWarn, "shutdown: the log is slow: lines dropped", pc[0])
+		lost := slog.NewRecord(line.Time, slog.LevelWarn, q.Prefix+"the log is slow: lines dropped", pc[0])
 		lost.Add("lines", q.dropped)
 		q.lines, q.dropped = append(q.lines, lost), 0
 	}

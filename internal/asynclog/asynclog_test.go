@@ -179,7 +179,7 @@ func TestLinesThatFindNoRoomAreDroppedAndCounted(t *testing.T) {
 		q.Error("next")
 		q.Error("and next")
 		q.Flush(time.Minute)
-		require.Equal(t, []string{"shutdown: the log is slow: lines dropped lines=17", "next", "and next"}, h.messages()[asynclog.MaxLines+1:])
+		require.Equal(t, []string{"the log is slow: lines dropped lines=17", "next", "and next"}, h.messages()[asynclog.MaxLines+1:])
 		require.Equal(t, slog.LevelWarn, h.all()[asynclog.MaxLines+1].Level)
 	})
 }
@@ -218,7 +218,7 @@ func TestTheLastLineAlwaysFindsRoom(t *testing.T) {
 				lines, dropped := 0, 0
 				for _, line := range all[:len(all)-1] {
 					var count int
-					if _, err := fmt.Sscanf(line, "shutdown: the log is slow: lines dropped lines=%d", &count); err == nil {
+					if _, err := fmt.Sscanf(line, "the log is slow: lines dropped lines=%d", &count); err == nil {
 						dropped += count
 						continue
 					}

@@ -21,7 +21,7 @@ func FuzzRecord(f *testing.F) {
 		Phase: Drain, Cause: errors.New("out of luck"), Begun: now, Took: 22 * time.Second, GracePeriod: 30 * time.Second,
 		Steps:      []Step{{Phase: Leave, Took: time.Second}, {Phase: Drain, Name: "http", Err: errors.New("a\nb"), Running: true}},
 		Pending:    []Step{{Phase: Close, Name: "db"}},
-		Unfinished: []Task{{"GET /orders/17", now}},
+		Unfinished: []Task{{Kind: "http", Name: "GET /orders/17", Since: now}},
 	}})
 	require.NoError(f, err)
 	for i := 0; i < len(whole); i += 7 {

@@ -35,6 +35,7 @@ type Report struct {
 	Unfinished  []Task    // in flight now, or, from Close on, when Drain ended
 	CutOff      []Task    // in flight when WorkContext ended, by the deadline or by force, or admitted after that; whatever it did then
 	CutOffAt    time.Time // when WorkContext ended, by the deadline or by force; zero if it did not
+	Traffic     []Traffic // of servers, since the shutdown began
 }
 
 // A Step is the run of a hook or, without a Name, of a phase. A worker or a job that failed is
@@ -69,6 +70,7 @@ func (m *Manager) report() (r Report, phaseEnds time.Duration) {
 		GracePeriod: m.budget.Grace, GraceSource: m.budget.Source,
 		Timeout: s.Plan.Timeout, LameDuck: s.Plan.LameDuck, Reserve: s.Plan.Reserve,
 		Steps: steps(s.Steps), Pending: steps(s.Pending), CutOffAt: s.CutAt,
+		Traffic: m.traffic.list(),
 	}
 	if s.Forced != nil {
 		r.Forced = s.Forced
@@ -131,9 +133,10 @@ type jsonReport struct {
 	Reserve     seconds    `json:"reserve_seconds"`
 	Steps       []jsonStep `json:"steps,omitempty"`
 	Pending     []jsonStep `json:"pending,omitempty"`
-	Unfinished  []jsonTask `json:"unfinished,omitempty"`
-	CutOff      []jsonTask `json:"cut_off,omitempty"`
+	Unfinished  []Task     `json:"unfinished,omitempty"`
+	CutOff      []Task     `json:"cut_off,omitempty"`
 	CutOffAt    time.Time  `json:"cut_off_at,omitzero"`
+	Traffic     []Traffic  `json:"traffic,omitempty"`
 }
 
 type jsonStep struct {
@@ -147,11 +150,6 @@ type jsonStep struct {
 	Running    bool    `json:"running,omitempty"`
 	Abandoned  bool    `json:"abandoned,omitempty"`
 	BestEffort bool    `json:"best_effort,omitempty"`
-}
-
-type jsonTask struct {
-	Name  string    `json:"name"`
-	Since time.Time `json:"since"`
 }
 
 // seconds is a duration as Prometheus and most of JSON know it.
@@ -177,7 +175,8 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Begun: r.Begun, Took: seconds(r.Took), GracePeriod: seconds(r.GracePeriod), GraceSource: r.GraceSource,
 		Timeout: seconds(r.Timeout), LameDuck: seconds(r.LameDuck), Reserve: seconds(r.Reserve),
 		Steps: toJSON(r.Steps), Pending: toJSON(r.Pending),
-		Unfinished: tasksToJSON(r.Unfinished), CutOff: tasksToJSON(r.CutOff), CutOffAt: r.CutOffAt,
+		Unfinished: r.Unfinished, CutOff: r.CutOff, CutOffAt: r.CutOffAt,
+		Traffic: r.Traffic,
 	}
 	return json.Marshal(j)
 }
@@ -204,22 +203,8 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	if r.Pending, err = fromJSON(j.Pending); err != nil {
 		return err
 	}
-	r.Unfinished, r.CutOff, r.CutOffAt = tasksFromJSON(j.Unfinished), tasksFromJSON(j.CutOff), j.CutOffAt
+	r.Unfinished, r.CutOff, r.CutOffAt, r.Traffic = j.Unfinished, j.CutOff, j.CutOffAt, j.Traffic
 	return nil
-}
-
-func tasksToJSON(tasks []Task) (list []jsonTask) {
-	for _, t := range tasks {
-		list = append(list, jsonTask(t))
-	}
-	return list
-}
-
-func tasksFromJSON(list []jsonTask) (tasks []Task) {
-	for _, t := range list {
-		tasks = append(tasks, Task(t))
-	}
-	return tasks
 }
 
 func toJSON(steps []Step) (list []jsonStep) {

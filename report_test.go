@@ -31,7 +31,10 @@ func eventful(t *testing.T, then func(m *shutdown.Manager, log *testlog.Buffer))
 		m.On(shutdown.Close, "metrics", sleep(500*time.Millisecond, errors.New("connection refused")))
 		m.On(shutdown.Leave, "consul", sleep(300*time.Millisecond, nil))
 		m.On(shutdown.Drain, "http :8080", func(context.Context) error { <-release; return nil })
-		_, _ = m.Track("GET /orders/{id}")
+		_, _ = m.TrackAs("http", "GET /orders/{id}")
+		m.AddTraffic(shutdown.Traffic{Kind: "http", RequestsWhileLeaving: 2})
+		m.AddTraffic(shutdown.Traffic{Kind: "grpc", ConnectionsClosed: 3})
+		m.AddTraffic(shutdown.Traffic{Kind: "http", ConnectionsClosed: 4})
 		time.Sleep(time.Minute)
 		m.Signal(os.Interrupt)
 		synctest.Wait()
@@ -125,6 +128,11 @@ func TestAReportReadFromJSONIsTheSame(t *testing.T) {
 		require.Equal(t, "timed out", fields["result"])
 		require.InDelta(t, 30, fields["grace_period_seconds"], 0)
 		require.Equal(t, "signal SIGINT", fields["cause"])
+		require.Equal(t, []any{
+			map[string]any{"kind": "http", "requests_while_leaving": 2., "connections_closed": 4.},
+			map[string]any{"kind": "grpc", "requests_while_leaving": 0., "connections_closed": 3.},
+		}, fields["traffic"])
+		require.Equal(t, "http", fields["cut_off"].([]any)[0].(map[string]any)["kind"])
 
 		var back shutdown.Report
 		require.NoError(t, json.Unmarshal(text, &back))

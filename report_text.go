@@ -203,7 +203,7 @@ func (r Report) waitingFor() []Task {
 	var waiting []Task
 	for _, s := range r.Steps {
 		if s.Running && s.Name != "" {
-			waiting = append(waiting, Task{fmt.Sprintf("%s hook %q", s.Phase, s.Name), r.Begun.Add(s.At)})
+			waiting = append(waiting, Task{Name: fmt.Sprintf("%s hook %q", s.Phase, s.Name), Since: r.Begun.Add(s.At)})
 		}
 	}
 	if r.Phase == Drain {

@@ -90,7 +90,8 @@ type Manager struct {
 	isRun      bool       // Run has made it, and returns whatever start does
 	errs       []error    // for Wait to join
 	unfinished []Task     // still in flight when Drain ended
-	cutOff     []Task     // in flight when WorkContext ended, or admitted after that; known when Drain has ended
+	traffic    traffic
+	cutOff     []Task // in flight when WorkContext ended, or admitted after that; known when Drain has ended
 }
 
 // New returns a Manager that catches cfg.Signals from now on, so that a signal that

@@ -2,6 +2,8 @@ package shutdown
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/inflight"
@@ -17,8 +19,11 @@ type Tracker struct{ work inflight.Tracker }
 
 // Task is a piece of work in flight.
 type Task struct {
-	Name  string
-	Since time.Time // when it was admitted
+	// "worker", "job", "start", the kind that a server gave to [Manager.TrackAs], such as
+	// "http" and "grpc", or empty for Track.
+	Kind  string    `json:"kind,omitempty"`
+	Name  string    `json:"name"`
+	Since time.Time `json:"since"` // when it was admitted
 }
 
 // Track counts a piece of work as in flight until done is called. Logs and reports use its
@@ -30,8 +35,10 @@ type Task struct {
 //
 // done is never nil. It may be called from any goroutine and more than once; only the first
 // call has an effect. Neither Track nor done blocks.
-func (t *Tracker) Track(name string) (done func(), ok bool) {
-	task, ok := t.work.Begin(name, nil)
+func (t *Tracker) Track(name string) (done func(), ok bool) { return t.track("", name) }
+
+func (t *Tracker) track(kind, name string) (done func(), ok bool) {
+	task, ok := t.work.Begin(kind, name, nil)
 	if !ok {
 		return func() {}, false
 	}
@@ -60,5 +67,49 @@ func tasks(items []inflight.Item) (tasks []Task) {
 // done. Before that, also in Leave and Drain, Track succeeds. See [Tracker.Track].
 func (m *Manager) Track(name string) (done func(), ok bool) { return m.tracker.Track(name) }
 
+// TrackAs is Track for a server: kind says what all its tasks are, such as "http". Use few
+// kinds, because metrics count by kind.
+func (m *Manager) TrackAs(kind, name string) (done func(), ok bool) {
+	return m.tracker.track(kind, name)
+}
+
 // Tasks returns what is in flight now, oldest first: what Track, Go and Job count.
 func (m *Manager) Tasks() []Task { return m.tracker.Tasks() }
+
+// Traffic says what the servers of one kind have done since the shutdown began.
+type Traffic struct {
+	Kind                 string `json:"kind"`                   // as in Task
+	RequestsWhileLeaving int    `json:"requests_while_leaving"` // received since the shutdown began, in whatever phase
+	ConnectionsClosed    int    `json:"connections_closed"`     // in Drain, by the server or by its client
+}
+
+// AddTraffic adds what a server has done to that of its kind in Report.Traffic. The servers
+// of this module call it during the shutdown; other servers may do so. It does not block,
+// and does nothing after the end.
+func (m *Manager) AddTraffic(t Traffic) {
+	if m.Phase() == Done {
+		return
+	}
+	m.traffic.mu.Lock()
+	defer m.traffic.mu.Unlock()
+	for i := range m.traffic.byKind {
+		if sum := &m.traffic.byKind[i]; sum.Kind == t.Kind {
+			sum.RequestsWhileLeaving += t.RequestsWhileLeaving
+			sum.ConnectionsClosed += t.ConnectionsClosed
+			return
+		}
+	}
+	m.traffic.byKind = append(m.traffic.byKind, t)
+}
+
+// traffic is the sum of what AddTraffic was given.
+type traffic struct {
+	mu     sync.Mutex // protects what follows
+	byKind []Traffic  // in the order in which the kinds came
+}
+
+func (t *traffic) list() []Traffic {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.byKind)
+}

@@ -110,6 +110,22 @@ func TestASecondDoneDoesNotEndAnotherTask(t *testing.T) {
 	require.Len(t, tr.Tasks(), 1000)
 }
 
+func TestTasksHaveAKind(t *testing.T) {
+	m, _ := newManager(t, shutdown.Config{Signals: shutdown.NoSignals()})
+	returns := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	_, _ = m.Track("by hand")
+	_, _ = m.TrackAs("ftp", "RETR /x")
+	m.Go("consumer", returns)
+	m.Job("import", returns)
+	kinds := map[string]string{}
+	for _, task := range m.Tasks() {
+		kinds[task.Name] = task.Kind
+	}
+	require.Equal(t, map[string]string{"by hand": "", "RETR /x": "ftp", "consumer": "worker", "import": "job"}, kinds)
+	m.Force(nil)
+	_ = m.Wait()
+}
+
 func TestTasksAreNamedAndTheOldestComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr shutdown.Tracker

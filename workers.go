@@ -1,6 +1,7 @@
 package shutdown
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,7 @@ func (w *worker) failure(err error) *HookError {
 func (m *Manager) startWorker(w *worker) bool {
 	var task inflight.Task
 	if !m.sequence.IfRunning(func() {
-		task, _ = m.tracker.work.Begin(w.name, nil) // it is open while Running
+		task, _ = m.tracker.work.Begin(cmp.Or(w.kind, "worker"), w.name, nil) // it is open while Running
 		if w.kind == kindJob {
 			m.jobs.begin()
 		}

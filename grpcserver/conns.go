@@ -14,6 +14,8 @@ type conns struct {
 	mu      sync.Mutex // protects what follows
 	open    map[*conn]struct{}
 	changed chan struct{} // holds a token that wakes linger, which creates it
+	counts  bool          // whether closed is counted
+	closed  int
 }
 
 // A connListener is the listener that gRPC uses.
@@ -45,9 +47,26 @@ func (s *conns) add(inner net.Conn) *conn {
 
 func (s *conns) remove(c *conn) {
 	s.mu.Lock()
+	if _, isOpen := s.open[c]; isOpen && s.counts {
+		s.closed++
+	}
 	delete(s.open, c)
 	s.mu.Unlock()
 	s.wake()
+}
+
+// countClosed makes conns count the connections that are closed from now on.
+func (s *conns) countClosed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts = true
+}
+
+// closedInDrain returns how many connections have been closed since countClosed.
+func (s *conns) closedInDrain() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // wake makes linger look again.

@@ -31,6 +31,7 @@ func (s *Server) serveOn(ln *listener.Listener) {
 	served := make(chan struct{})
 	var draining atomic.Bool
 	s.m.On(shutdown.Drain, name, func(ctx context.Context) error {
+		s.conns.countClosed()
 		s.mu.Lock()
 		after := s.drainAfter
 		s.mu.Unlock()
@@ -83,7 +84,9 @@ func (s *Server) stop(ctx context.Context) error {
 		defer close(graceful)
 		s.GracefulStop() // also waits for the handlers
 	}()
-	return s.cutOff(ctx, graceful)
+	err := s.cutOff(ctx, graceful)
+	s.m.AddTraffic(shutdown.Traffic{Kind: kind, ConnectionsClosed: s.conns.closedInDrain()})
+	return err
 }
 
 // sendTime is how long connections stay open after a forced end, for responses that are

@@ -24,7 +24,7 @@ func (i *interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServe
 	if i.isHTTPRequest(ctx) || isProbe(info.FullMethod) {
 		return handle(ctx, req)
 	}
-	done, ok := i.m.Track("grpc " + info.FullMethod)
+	done, ok := i.track(info.FullMethod)
 	defer done()
 	if !ok {
 		return nil, errUnavailable
@@ -42,7 +42,7 @@ func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamSe
 	if i.isHTTPRequest(ss.Context()) {
 		return handle(srv, ss)
 	}
-	done, ok := i.m.Track("grpc " + info.FullMethod)
+	done, ok := i.track(info.FullMethod)
 	defer done()
 	if !ok {
 		return errUnavailable
@@ -50,6 +50,16 @@ func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamSe
 	ctx, cancel := i.context(ss.Context())
 	defer cancel()
 	return i.clientError(streamHandler(handle).serveTracked(srv, streamWithContext{ss, ctx}))
+}
+
+// kind is that of RPCs in [shutdown.Task] and [shutdown.Traffic].
+const kind = "grpc"
+
+func (i *interceptors) track(method string) (done func(), ok bool) {
+	if i.m.Phase() != shutdown.Running {
+		i.m.AddTraffic(shutdown.Traffic{Kind: kind, RequestsWhileLeaving: 1})
+	}
+	return i.m.TrackAs(kind, "grpc "+method)
 }
 
 // The handlers of RPCs in flight are called by methods named serveTracked. The root

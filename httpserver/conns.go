@@ -14,6 +14,7 @@ import (
 type conns struct {
 	countIO   bool         // whether reads and writes are counted: see wire
 	untracked atomic.Int64 // requests: see Untrack
+	closed    atomic.Int64 // connections, ever
 
 	listMu sync.Mutex // protects open
 	open   []*conn
@@ -134,6 +135,9 @@ func (s *conns) setState(c net.Conn, state http.ConnState) {
 		s.addToList(info, c)
 	}
 	info.state.Store(int32(state)) //nolint:gosec // there are five
+	if state == http.StateClosed {
+		s.closed.Add(1)
+	}
 	if state == http.StateHijacked {
 		if !info.isXNetH2C() {
 			s.hijacked.add(info)

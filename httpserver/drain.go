@@ -18,6 +18,7 @@ const acceptWait = 100 * time.Millisecond
 // drain is the Drain hook. The package documentation has the order of events.
 func (s *Server) drain(ctx context.Context) error {
 	defer close(s.drained)
+	closed := s.conns.closed.Load()
 	s.mu.Lock()
 	after := s.drainAfter
 	s.mu.Unlock()
@@ -48,6 +49,7 @@ func (s *Server) drain(ctx context.Context) error {
 	case <-s.shutdownCalled: // the functions have been started before the process may exit
 	case <-ctx.Done():
 	}
+	s.m.AddTraffic(shutdown.Traffic{Kind: kind, ConnectionsClosed: int(s.conns.closed.Load()-closed) + cut})
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("%s cut off: %w", connections(cut), context.Cause(ctx)))
 	}

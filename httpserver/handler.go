@@ -49,6 +49,9 @@ func Middleware(m *shutdown.Manager) func(http.Handler) http.Handler {
 	}
 }
 
+// kind is that of requests in [shutdown.Task] and [shutdown.Traffic].
+const kind = "http"
+
 // trackedKey is the context key of the Manager that tracks the request.
 type trackedKey struct{}
 
@@ -84,7 +87,10 @@ func (h *handler) newExchange(r *http.Request) *exchange {
 // begin adds the request to those in flight. After the end of the drain it answers the
 // request with 503 and returns false.
 func (h *handler) begin(w http.ResponseWriter, x *exchange) (ok bool) {
-	if x.task, ok = h.inFlight.Begin("", &x.request); !ok {
+	if h.m.Phase() != shutdown.Running {
+		h.m.AddTraffic(shutdown.Traffic{Kind: kind, RequestsWhileLeaving: 1})
+	}
+	if x.task, ok = h.inFlight.Begin(kind, "", &x.request); !ok {
 		if x.proto < 3 {
 			w.Header().Set("Connection", "close")
 		}

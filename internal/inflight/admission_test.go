@@ -64,6 +64,6 @@ func awaitLocking(t *testing.T, function string) {
 }
 
 func track(tr *Tracker) (done func(), ok bool) {
-	task, ok := tr.Begin("work", nil)
+	task, ok := tr.Begin("", "work", nil)
 	return func() { tr.End(task) }, ok
 }

@@ -28,11 +28,11 @@ func TestAllWorkIsCutOffInOneStep(t *testing.T) {
 					admitted := cut.Load()
 					var end func()
 					if i%2 == 0 {
-						task, ok := tracker.Begin(name, nil)
+						task, ok := tracker.Begin("", name, nil)
 						require.True(t, ok)
 						end = func() { tracker.End(task) }
 					} else {
-						task, ok := tracker.Begin("", namer(name))
+						task, ok := tracker.Begin("", "", namer(name))
 						require.True(t, ok)
 						end = func() { tracker.End(task) }
 					}
@@ -84,7 +84,7 @@ func (n namer) TaskName() string { return string(n) }
 // A Namer may be called only until its task has ended. The list has the name after that too.
 func TestCutOffTasksAreNamedAfterTheyHaveReturned(t *testing.T) {
 	var tracker Tracker
-	task, _ := tracker.Begin("", &lateName{})
+	task, _ := tracker.Begin("", "", &lateName{})
 	tracker.CutOff()
 	tracker.End(task)
 	tracker.End(task)
@@ -101,13 +101,13 @@ func TestTasksAdmittedAfterTheCutOffAreListedSeparately(t *testing.T) {
 		}
 		return list
 	}
-	before, _ := tracker.Begin("ends before", nil)
+	before, _ := tracker.Begin("", "ends before", nil)
 	tracker.End(before)
-	cut, _ := tracker.Begin("in flight", nil)
-	_, _ = tracker.Begin("in flight, and goes on", nil)
+	cut, _ := tracker.Begin("", "in flight", nil)
+	_, _ = tracker.Begin("", "in flight, and goes on", nil)
 	tracker.CutOff()
-	late, _ := tracker.Begin("late", nil)
-	_, _ = tracker.Begin("late, and goes on", nil)
+	late, _ := tracker.Begin("", "late", nil)
+	_, _ = tracker.Begin("", "late, and goes on", nil)
 	for range 2 {
 		require.ElementsMatch(t, []string{"in flight", "in flight, and goes on"}, named(tracker.CutInFlight()))
 		require.ElementsMatch(t, []string{"late", "late, and goes on"}, named(tracker.LateItems()))

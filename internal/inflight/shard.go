@@ -31,7 +31,7 @@ type shardState struct {
 // task from the first End of a new one.
 type slot struct {
 	generation uint64
-	name       string
+	kind, name string
 	namer      Namer         // nil if name is set
 	since      time.Duration // since the epoch below
 	inUse      bool
@@ -75,7 +75,7 @@ func (s *shard) end(i int32, generation uint64) (cut bool) {
 		s.returned = append(s.returned, *slot)
 	}
 	slot.generation++
-	slot.name, slot.namer, slot.inUse, slot.cut, slot.late = "", nil, false, false, false
+	slot.kind, slot.name, slot.namer, slot.inUse, slot.cut, slot.late = "", "", nil, false, false, false
 	slot.nextFree, s.free = s.free, i+1
 	s.inFlight--
 	// Whichever task is the last of all is also the last of its shard.

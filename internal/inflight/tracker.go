@@ -23,6 +23,7 @@ type Task struct {
 
 // An Item is a piece of work in flight.
 type Item struct {
+	Kind  string
 	Name  string
 	Since time.Time // when it was admitted
 }
@@ -41,7 +42,7 @@ type Tracker struct {
 
 // Begin counts a piece of work as in flight until End. Its name is name, or what n
 // makes if that is not nil. ok is false if the Tracker is closed.
-func (t *Tracker) Begin(name string, n Namer) (task Task, ok bool) {
+func (t *Tracker) Begin(kind, name string, n Namer) (task Task, ok bool) {
 	local, _ := t.local.Get().(*int32)
 	if local == nil {
 		next := int32(t.next.Add(1) % shardCount)
@@ -54,7 +55,7 @@ func (t *Tracker) Begin(name string, n Namer) (task Task, ok bool) {
 	if !s.closed {
 		task.slot, ok = s.takeLocked(), true
 		slot := &s.slots[task.slot]
-		slot.name, slot.namer, slot.since, slot.inUse = name, n, since, true
+		slot.kind, slot.name, slot.namer, slot.since, slot.inUse = kind, name, n, since, true
 		slot.cut, slot.late = s.cutting, s.cutting
 		task.generation = slot.generation
 		s.inFlight++
@@ -162,7 +163,7 @@ func (t *Tracker) list(returned bool, wanted func(slot) bool) []Item {
 				if slot.namer != nil {
 					namers[len(items)] = slot.namer
 				}
-				items = append(items, Item{Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
+				items = append(items, Item{Kind: slot.kind, Name: slot.name, Since: now.Add(slot.since - sinceEpoch)})
 			}
 		}
 		add(s.slots)

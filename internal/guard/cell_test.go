@@ -107,6 +107,7 @@ type traffic struct {
 	streams int           // of a connection, with load.HTTP2Shared
 	pause   time.Duration // between an answer and the client's next request
 	few     bool          // a quarter of the HTTP clients send short requests, not half
+	delay   time.Duration // of each direction of a connection
 	proxied bool          // through a reverse proxy, which outlives the service
 	calls   calls         // of gRPC
 }

@@ -70,6 +70,9 @@ func connections() []cell {
 		{name: "HTTP/2 clear, 16 streams, pieces", service: service{Protocol: h2c, Answer: answer{pieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		{name: "HTTP/2 TLS, 16 streams, 1 to 10 pieces", service: service{Protocol: h2, Answer: answer{fewPieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
 		{name: "HTTP/2 clear, 16 streams, 1 to 10 pieces", service: service{Protocol: h2c, Answer: answer{fewPieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16}},
+		{name: "HTTP/2 TLS, 16 streams, 50ms round trip", service: service{Protocol: h2, Answer: answer{fewPieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16, delay: 25 * time.Millisecond}},
+		{name: "HTTP/2 clear, 16 streams, 50ms round trip", service: service{Protocol: h2c, Answer: answer{fewPieces, false}}, traffic: traffic{mode: load.HTTP2Shared, streams: 16, delay: 25 * time.Millisecond}},
+		{name: "HTTP/2 TLS, 16 streams, whole, 50ms round trip", service: service{Protocol: h2}, traffic: traffic{mode: load.HTTP2Shared, streams: 16, delay: 25 * time.Millisecond}},
 		{name: "SIGTERM before Wait", service: service{LateWait: true}},
 	}
 }

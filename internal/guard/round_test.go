@@ -136,7 +136,7 @@ func (c cell) startLoad(ctx context.Context, addr string) (r run, stop func(), e
 	}
 	l := load.Clients{
 		Mode: c.traffic.mode, N: clients, Addr: addr, Paths: c.traffic.paths(),
-		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams,
+		Timeout: 20 * time.Second, Pause: c.traffic.pause, Streams: c.traffic.streams, Delay: c.traffic.delay,
 	}
 	if c.service.Protocol.tls() {
 		cert, err := newCertificate()

@@ -38,6 +38,9 @@ func (c Clients) transport(ctx context.Context, r *Run, dialed *atomic.Pointer[m
 			if err != nil {
 				return nil, &dialError{err}
 			}
+			if c.Delay > 0 {
+				conn = delayed(conn, c.Delay)
+			}
 			monitored := &monitoredConn{Conn: conn, silence: &r.pace.silence, lastWrite: began, lastRead: time.Now()}
 			dialed.Store(monitored)
 			return monitored, nil

@@ -57,6 +57,7 @@ type Clients struct {
 	Pause   time.Duration // of a client, between a response and its next request
 	Streams int           // with HTTP2Shared: number of clients that share a connection; 0 means all
 	TLS     *tls.Config   // nil means no TLS
+	Delay   time.Duration // of what is sent, and of what is received
 
 	// Gone is the status with which a proxy reports that its dial of the server was
 	// refused. It counts as a refused dial. 0 means none.

@@ -99,7 +99,7 @@ func (s *conns) drain(ctx, work context.Context, accepted <-chan struct{}, callS
 		}
 		busy := len(s.idle) == 0 && allAccepted
 		s.mu.Unlock()
-		if busy && !called && ticks%lingerSilent == 0 && (stalled >= stalledTicks && s.allGoAwayDone() || !s.anyKeepsAlive()) {
+		if busy && !called && ticks%lingerSilent == 0 && (stalled >= stalledTicks && !s.anyHTTP2TakesRequests() || !s.anyKeepsAlive()) {
 			call()
 		}
 	}
@@ -120,7 +120,7 @@ func (s *conns) anyKeepsAlive() (found bool) {
 	s.all(func(c *conn) {
 		switch q := c.request.Load(); {
 		case c.usesHTTP2():
-			found = found || !c.wire.streams.goAwayDone()
+			found = found || c.wire.streams.mayTakeRequests()
 		case q == nil: // a response is about to be written, or a request to be handled
 			found = true
 		default:
@@ -130,12 +130,11 @@ func (s *conns) anyKeepsAlive() (found bool) {
 	return found
 }
 
-// allGoAwayDone reports whether every HTTP/2 connection has been sent a GOAWAY. To the
-// others http.Server.Shutdown sends one, which discards requests on their way.
-func (s *conns) allGoAwayDone() bool {
-	done := true
-	s.all(func(c *conn) { done = done && (!c.usesHTTP2() || c.wire.streams.goAwayDone()) })
-	return done
+// anyHTTP2TakesRequests reports whether an HTTP/2 connection may take another request.
+// http.Server.Shutdown would send it a GOAWAY, which discards requests on their way.
+func (s *conns) anyHTTP2TakesRequests() (found bool) {
+	s.all(func(c *conn) { found = found || c.usesHTTP2() && c.wire.streams.mayTakeRequests() })
+	return found
 }
 
 // sweepLocked closes connections that have lingered long enough; silent ones only if

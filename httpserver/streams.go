@@ -13,11 +13,13 @@ import (
 // the requests that the client sends before it has read that frame. RFC 9113, section
 // 6.8, recommends to send a GOAWAY without a limit first, so that no request on its way
 // is discarded. net/http does not do that, so this package writes such a frame to the
-// connection itself. net/http may write a frame in several pieces, and the GOAWAY must
-// not come between them. So the responses on a connection that is to be closed are held
-// until all of them are ready, or for holdLimit. The GOAWAY is sent only if nothing has
-// been written in that time and no write is in progress; a write would block if the
-// client did not read.
+// connection itself, before the first response that would make net/http send its own.
+//
+// net/http may write a frame in several pieces, and the GOAWAY must not come between
+// them. On a cleartext connection the frames are followed. In TLS they cannot be seen.
+// There the responses that are ready are held until no other response is being written
+// and nothing has been written for a moment, or for holdLimit. The GOAWAY is sent only if
+// no write is in progress; a write would block if the client did not read.
 type streams struct {
 	wire *wire
 	used atomic.Bool // the connection uses HTTP/2
@@ -28,21 +30,23 @@ type streams struct {
 	unanswered int        // of them, without a response header
 	held       int        // of the unanswered, waiting in hold
 	most       int        // the maximum of unanswered
-	moves      int        // how many handlers have begun or ended, in all
 	goAwayAt   time.Time  // when the GOAWAY was written
-	settle     func()     // sends it if nothing has changed since settleLocked
-	settleAt   time.Time  // when settle is to be called
+	settleAt   time.Time  // when the GOAWAY is to be sent if nothing is written until then; zero: not
+	writes     uint64     // when settleAt was set
+	holdAt     time.Time  // when the first response was held
+	endedAt    time.Time  // when a handler has returned
 	released   chan struct{}
 	isReleased bool // released is closed
 }
 
 const (
-	// holdLimit is how long a response is held for slower ones.
+	// holdLimit is how long responses are held for others that are being written. While
+	// others end, they are held for longer, because net/http would discard the request
+	// that a client sends when it has read the end of a response.
 	holdLimit = 100 * time.Millisecond
-	// When the last response is ready, further requests may be on their way, and
-	// responses that ended just before may still be written. If the client has as many
-	// requests in flight as it ever had, few are on their way. Otherwise the client sends
-	// more when it has read its latest responses.
+	holdMax   = time.Second
+	// Responses that have ended may still be in a buffer of net/http. If all requests that
+	// the client has ever had at the same time are held, the last ended a while ago.
 	settleFull  = 5 * time.Millisecond
 	settleOther = 25 * time.Millisecond
 	// goAwayGrace is how long a client has to stop sending requests.
@@ -57,7 +61,6 @@ func (s *streams) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used.Store(true)
-	s.moves++
 	s.open++
 	s.unanswered++
 	s.most = max(s.most, s.unanswered)
@@ -86,8 +89,9 @@ func (s *streams) answered() {
 func (s *streams) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.moves++
 	s.open--
+	s.endedAt = time.Now()
+	s.settleAt = time.Time{}
 	s.settleLocked()
 }
 
@@ -98,11 +102,15 @@ func (s *streams) isClosing() bool {
 	return s.released != nil
 }
 
-// goAwayDone reports whether the GOAWAY has been sent, or could not be sent in time.
-func (s *streams) goAwayDone() bool {
+// mayTakeRequests reports whether the client has not been told, or only just, not to
+// send more requests on this connection.
+func (s *streams) mayTakeRequests() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.isReleased || !s.goAwayAt.IsZero()
+	if s.goAwayAt.IsZero() {
+		return !s.isReleased // then net/http tells it
+	}
+	return time.Since(s.goAwayAt) <= goAwayGrace
 }
 
 // hold blocks until a response may be written. It reports whether the response has to
@@ -112,11 +120,8 @@ func (s *streams) hold() (netHTTPGoAway bool) {
 	s.mu.Lock()
 	if s.released == nil {
 		s.released = make(chan struct{})
-		time.AfterFunc(holdLimit, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.expireLocked()
-		})
+		s.holdAt = time.Now()
+		s.expireAfter(holdLimit)
 	}
 	s.held++
 	s.settleLocked()
@@ -128,39 +133,64 @@ func (s *streams) hold() (netHTTPGoAway bool) {
 	return s.goAwayAt.IsZero() || time.Since(s.goAwayAt) > goAwayGrace
 }
 
-// settleLocked starts a timer if all responses are held. If nothing has changed when
-// it expires, it sends the GOAWAY and releases the responses.
+// settleLocked sends the GOAWAY and releases the responses, or starts a timer for that.
+// In TLS it waits until no response is being written.
 func (s *streams) settleLocked() {
-	if s.isReleased || s.held == 0 || s.held < s.unanswered {
+	if s.isReleased || s.held == 0 {
 		return
 	}
-	moves, after := s.moves, settleOther
-	writes, _ := s.wire.writes()
+	clear := s.wire.isClearHTTP2()
+	if clear {
+		s.goAwayLocked()
+	}
+	if !s.goAwayAt.IsZero() {
+		s.releaseLocked()
+		return
+	}
+	if s.open > s.unanswered && !clear || !s.settleAt.IsZero() {
+		return
+	}
+	after := settleOther
 	if s.held >= s.most {
 		after = settleFull
 	}
 	s.settleAt = time.Now().Add(after)
-	s.settle = func() {
-		if s.moves == moves && !s.isReleased {
-			if now, ended := s.wire.writes(); s.open == s.held && ended && now == writes {
-				s.goAwayLocked()
-			}
-			s.releaseLocked()
-		}
-	}
-	settle := s.settle
+	s.writes, _ = s.wire.writes()
 	time.AfterFunc(after, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		settle()
+		s.settledLocked()
 	})
 }
 
-// expireLocked releases the responses after holdLimit. If the process was suspended, the
-// timer of settleLocked may be late, although it was due first.
+// settledLocked sends the GOAWAY if nothing has been written until settleAt, and else
+// tries again.
+func (s *streams) settledLocked() {
+	if s.isReleased || s.settleAt.IsZero() || time.Now().Before(s.settleAt) {
+		return
+	}
+	s.settleAt = time.Time{}
+	if writes, ended := s.wire.writes(); s.open == s.unanswered && ended && writes == s.writes {
+		s.goAwayLocked()
+	}
+	s.settleLocked()
+}
+
+func (s *streams) expireAfter(d time.Duration) {
+	time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.expireLocked()
+	})
+}
+
+// expireLocked releases the responses after holdLimit, or later if a handler has returned
+// meanwhile.
 func (s *streams) expireLocked() {
-	if s.settle != nil && !time.Now().Before(s.settleAt) {
-		s.settle()
+	s.settledLocked() // if the process was suspended, its timer may be late
+	if left := min(holdLimit-time.Since(s.endedAt), holdMax-time.Since(s.holdAt)); left > 0 && !s.isReleased {
+		s.expireAfter(left)
+		return
 	}
 	s.releaseLocked()
 }

@@ -1,25 +1,57 @@
 package httpserver
 
 import (
+	"crypto/tls"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/testcert"
 )
+
+// newTLSWire returns the wire of an HTTP/2 connection in TLS, where frames cannot be seen.
+// net/http has sent its SETTINGS, and the client reads everything.
+func newTLSWire(t *testing.T, client, server net.Conn) *wire {
+	t.Helper()
+	cert, err := testcert.New()
+	require.NoError(t, err)
+	serverConfig, err := cert.Server()
+	require.NoError(t, err)
+	clientConfig, err := cert.Client()
+	require.NoError(t, err)
+	w := newWire(server)
+	secure := tls.Server(w.outer, serverConfig)
+	w.outer, w.inTLS = secure, true
+	w.writesAtActive.Store(1)
+	go func() { _, _ = io.Copy(io.Discard, tls.Client(client, clientConfig)) }()
+	require.NoError(t, secure.HandshakeContext(t.Context()))
+	return w
+}
+
+// held begins n requests and lets their handlers respond. It returns a channel with the
+// time after which each response was released.
+func held(s *streams, n int) <-chan time.Duration {
+	released, begun := make(chan time.Duration, n), time.Now()
+	for range n {
+		s.begin()
+		go func() {
+			s.hold()
+			released <- time.Since(begun)
+		}()
+	}
+	return released
+}
 
 // If the process was suspended for holdLimit, both timers are late, and either may run
 // first.
 func TestAGoAwayIsSentAlthoughItsTimerIsLate(t *testing.T) {
-	client, _ := connected(t)
-	info := newWire(client)
-	s := &info.streams
-	_, err := info.outer.Write(settings)
-	require.NoError(t, err)
-	s.begin()
-	released := make(chan bool)
-	go func() { released <- s.hold() }()
+	client, server := connected(t)
+	s := &newTLSWire(t, client, server).streams
+	released := held(s, 1)
 	deadline := time.Now().Add(30 * time.Second)
 	for held := false; !held; time.Sleep(100 * time.Microsecond) {
 		require.True(t, time.Now().Before(deadline), "the response is not held")
@@ -35,26 +67,61 @@ func TestAGoAwayIsSentAlthoughItsTimerIsLate(t *testing.T) {
 	<-released
 }
 
-// A GOAWAY between two responses would be too late for the first of them.
-func TestAResponseIsHeldUntilAllOnItsConnectionAreReady(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		defer client.Close()
-		defer server.Close()
-		s := &newWire(noKey{Conn: server}).streams
-		s.begin()
-		s.begin()
-		begun := time.Now()
-		released := make(chan time.Duration, 2)
-		respond := func() {
-			s.hold()
-			released <- time.Since(begun)
-		}
-		go respond()
-		time.Sleep(holdLimit / 2)
-		go respond()
-		for range 2 {
-			require.Equal(t, holdLimit/2+settleFull, <-released)
-		}
-	})
+// In TLS the GOAWAY might come between two parts of a frame.
+func TestInTLSAResponseIsHeldWhileAnotherIsBeingWritten(t *testing.T) {
+	client, server := connected(t)
+	s := &newTLSWire(t, client, server).streams
+	s.begin() // one that is being handled
+	s.begin()
+	s.answered() // one that is being written
+	released := held(s, 1)
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.held == 1
+	}, 30*time.Second, time.Millisecond)
+	s.mu.Lock()
+	require.True(t, s.settleAt.IsZero())
+	s.holdAt = time.Now().Add(time.Hour) // so that the limit is far
+	s.endedAt = s.holdAt
+	s.mu.Unlock()
+	s.end()
+	<-released
+	require.False(t, s.goAwayAt.IsZero())
+}
+
+func TestResponsesAreHeldForLongerWhileOthersEnd(t *testing.T) {
+	// Whenever a response ends, the client may send a request, and it has to arrive
+	// before the GOAWAY of net/http.
+	const each = holdLimit - 10*time.Millisecond
+	for name, test := range map[string]struct {
+		ends int // of other responses
+		want time.Duration
+	}{
+		"while another is being written": {0, holdLimit},
+		"for longer while one ends":      {1, each + holdLimit},
+		"for longer while three end":     {3, 3*each + holdLimit},
+		"for a second while many end":    {30, holdMax},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer client.Close()
+				defer server.Close()
+				w := newWire(noKey{Conn: server}) // no socket, so no GOAWAY is sent
+				w.outer, w.inTLS = tls.Server(w.outer, nil), true
+				s := &w.streams
+				for range test.ends + 1 {
+					s.begin()
+					s.answered()
+				}
+				released := held(s, 1)
+				for range test.ends {
+					time.Sleep(each)
+					s.end()
+				}
+				require.Equal(t, test.want, <-released)
+			})
+		})
+	}
 }

@@ -97,12 +97,12 @@ func (r *row) shortfalls() map[part]string {
 
 // printTable prints a line for each row that has run. Requests that began before
 // SIGTERM was sent and later ones are counted apart. DIAL RST counts the losses that
-// are dials that were reset. A dial is HELD UP if it takes over 0.5 s. IDLE counts the
+// are dials that were reset. UNSENT counts requests that the client did not send. A dial is HELD UP if it takes over 0.5 s. IDLE counts the
 // rounds whose losses on idle connections are excused, and these losses, which are in
 // no other column.
 func printTable(w io.Writer, rows []*row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CELL\tSERVER\tPROMISE\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tHELD UP\tIDLE\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
+	fmt.Fprintln(t, "CELL\tSERVER\tPROMISE\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tUNSENT\tHELD UP\tIDLE\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
 	for _, r := range rows {
 		if r.rounds == 0 {
 			continue
@@ -113,8 +113,8 @@ func printTable(w io.Writer, rows []*row) {
 		}
 
 		slices.Sort(r.last)
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
-			r.sum.Requests-r.sum.Later, r.sum.Losses()-r.sum.LaterLost, r.sum.Later, r.sum.LaterLost, r.sum.Kinds(), r.sum.Lost[load.DialReset], r.sum.HeldUp, r.idleLosses(),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
+			r.sum.Requests-r.sum.Later, r.sum.Losses()-r.sum.LaterLost, r.sum.Later, r.sum.LaterLost, r.sum.Kinds(), r.sum.Lost[load.DialReset], r.sum.Unsent, r.sum.HeldUp, r.idleLosses(),
 			tally(r.exits), tally(r.streams), milliseconds(r.last[len(r.last)/2]), milliseconds(r.last[len(r.last)-1]))
 	}
 	t.Flush()

@@ -19,10 +19,11 @@ import (
 // A Result has the outcomes of the requests of one run or of several.
 type Result struct {
 	Requests  int            // that were sent; each was answered or lost
-	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, unsent, a status such as 503, timeout, DialReset, dial timeout, other: ...
+	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, closed, a status such as 503, timeout, DialReset, dial timeout, other: ...
 	Later     int            // of the requests, those that started after Mark
 	LaterLost int            // of the losses, those that started after Mark
 	Refused   int            // clients that ended because of a refused dial
+	Unsent    int            // requests that net/http did not send; see unsent
 	HeldUp    int            // dials that took over 0.5 s or had no answer when the run ended
 	LastReply time.Time      // when the last complete and correct response came
 
@@ -44,6 +45,7 @@ func (r *Result) Add(other Result) {
 	r.Later += other.Later
 	r.LaterLost += other.LaterLost
 	r.Refused += other.Refused
+	r.Unsent += other.Unsent
 	r.HeldUp += other.HeldUp
 	if other.LastReply.After(r.LastReply) {
 		r.LastReply = other.LastReply
@@ -104,7 +106,7 @@ func (r *Result) Lose(kind string, later bool) {
 const DialReset = "dial RST"
 
 // connectionLost are the kinds of losses in which the connection ended before a response.
-var connectionLost = []string{"RST", "EOF", "EPIPE", "unsent", "EOF after GOAWAY"}
+var connectionLost = []string{"RST", "EOF", "EPIPE", "closed", "EOF after GOAWAY"}
 
 // heldUp is longer than a dial takes that is answered at once. A SYN that was dropped is
 // repeated after one second.
@@ -121,6 +123,15 @@ type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
+
+// unsent reports whether nothing of the request was sent: after it had been assigned to
+// an HTTP/2 connection, a GOAWAY arrived on that. net/http would use another connection,
+// but has closed the body, and cannot do so without GetBody (golang/go#62450). The server
+// cannot prevent that, and the client can send the request again.
+func unsent(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "cannot rewind body after connection loss") || strings.Contains(text, "http2: client conn not usable")
+}
 
 func kind(err error) string {
 	var (
@@ -147,11 +158,8 @@ func kind(err error) string {
 		return "EPIPE"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(text, "server closed idle connection"):
 		return "EOF"
-	case strings.Contains(text, "cannot rewind body after connection loss"), strings.Contains(text, "http2: client conn "):
-		// The HTTP/2 connection stopped accepting requests after one had been
-		// assigned to it. Nothing was sent, but net/http has closed the body and cannot
-		// retry without GetBody.
-		return "unsent"
+	case strings.Contains(text, "http2: client conn is closed"):
+		return "closed"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.As(err, &dial) {
 			// The SYN is neither answered nor refused.

@@ -125,3 +125,23 @@ func TestResponsesAreHeldForLongerWhileOthersEnd(t *testing.T) {
 		})
 	}
 }
+
+// http.Server.Shutdown waits for that, because its GOAWAY discards requests on their way.
+func TestAClientMayStillSendRequestsForAWhileAfterTheGoAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, sent := range []bool{true, false} {
+			s := new(streams)
+			require.True(t, s.mayTakeRequests())
+			s.released = make(chan struct{})
+			if sent {
+				s.goAwayAt = time.Now()
+			}
+			s.releaseLocked()
+			require.Equal(t, sent, s.mayTakeRequests(), "net/http sends its own if ours could not be sent")
+			time.Sleep(goAwayGrace)
+			require.Equal(t, sent, s.mayTakeRequests())
+			time.Sleep(1)
+			require.False(t, s.mayTakeRequests())
+		}
+	})
+}

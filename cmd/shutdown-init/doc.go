@@ -25,8 +25,9 @@
 // less a twentieth. A program that uses package shutdown keeps a tenth by default, so
 // it stops by itself before that.
 //
-// --ok 143 makes the command's exit code 143 count as 0. That is the code of a shell
-// that was ended by SIGTERM. The flag may be repeated or have a list: 143,129.
+// --ok 143 makes the exit code 143 of the command itself count as 0, unless a process had
+// to be killed. 143 is the code of a shell that was ended by SIGTERM. The flag may be
+// repeated or have a list: 143,129.
 //
 // --signal TERM=HUP forwards SIGTERM as SIGHUP, for a program that stops on another
 // signal than the platform sends. It may be repeated. Signals are written as TERM,
@@ -40,10 +41,25 @@
 //
 // # Exit codes
 //
-// The exit code is that of the command, or 0 for one of --ok. It is 128+n if signal n
-// ended the command, so 137 if it was killed at the end of the grace period. It is
-// 127 if the command was not found, 126 if it cannot be run, and 2 if the flags are
-// wrong.
+// The exit code tells a failure of the command, and of the processes that have outlived
+// it, in the order of their ends. It is the first code that is neither 0 nor that of a
+// signal that was forwarded. If there is none, it is 137 if processes had to be killed, and
+// otherwise the command's own code. Only to that code --ok applies. The code of a process
+// that signal n has ended is 128+n.
+//
+//	command         what it has left   without --ok   with --ok 143
+//	by SIGTERM      exits with 0       143            0
+//	by SIGTERM      by SIGTERM         143            0
+//	by SIGTERM      exits with 1       1              1
+//	by SIGTERM      by SIGABRT         134            134
+//	by SIGTERM      is killed          137            137
+//	is killed                          137            137
+//	exits with 3    exits with 4       3              3
+//	exits with 0    exits with 7       7              7
+//	exits with 0    by SIGTERM         0              0
+//
+// The exit code is 127 if the command was not found, 126 if it cannot be run, and 2 if the
+// flags are wrong.
 //
 // # Signals
 //

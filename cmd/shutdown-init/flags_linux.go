@@ -27,18 +27,21 @@ type config struct {
 const usage = `usage: shutdown-init [flags] -- command [argument ...]
 
 Runs command, forwards signals to it and to all of its descendants, and exits
-when all of them have exited, with the exit code of command.
+when all of them have exited, with the exit code of command or of a process
+that it has left.
 
   --grace 25s        time from SIGTERM, SIGINT or SIGQUIT to SIGKILL for the
                      processes that are left (default: %s less a
                      twentieth if that is set, else 9.5s)
-  --ok 143           an exit code of command that counts as 0; may be repeated,
-                     or be a list: --ok 143,129
+  --ok 143           an exit code of command that counts as 0, unless a process
+                     had to be killed; may be repeated, or be a list: 143,129
   --signal TERM=HUP  forward SIGTERM as SIGHUP; may be repeated
   --to tree|child    forward signals to all processes, or to command alone
                      (default tree)
 
-Exit codes: that of command; 128+n if signal n ended it; 126 if it cannot be
+Exit codes: the first of command's and of those that have outlived it that is
+neither 0 nor due to the forwarded signal; else 137 if a process had to be
+killed; else that of command. 128+n if signal n ended it; 126 if it cannot be
 run, 127 if it was not found; 2 if the flags are wrong.
 `
 

@@ -17,9 +17,10 @@ type initProcess struct {
 	child  int
 	reaper *reaper.Reaper
 
-	mu         sync.Mutex // protects what follows
-	stopping   time.Time  // when the stop started; zero: it has not
-	terminated bool       // the signal that SIGTERM is forwarded as has been sent
+	mu         sync.Mutex   // protects what follows
+	stopping   time.Time    // when the stop started; zero: it has not
+	terminated bool         // the signal that SIGTERM is forwarded as has been sent
+	forwarded  map[int]bool // the numbers of the signals that have been sent
 }
 
 // received forwards a signal, rewritten if the flags say so. One that asks to stop
@@ -30,6 +31,7 @@ func (i *initProcess) received(sig unix.Signal) {
 		return
 	}
 	send := i.rewritten(sig)
+	i.sending(send)
 	if !asksToStop(sig) && !asksToStop(send) {
 		i.reaper.Forward(send, i.childOnly)
 		return
@@ -62,6 +64,13 @@ func (i *initProcess) rewritten(sig unix.Signal) unix.Signal {
 		return to
 	}
 	return sig
+}
+
+// sending remembers that sig is forwarded.
+func (i *initProcess) sending(sig unix.Signal) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.forwarded[int(sig)] = true
 }
 
 // start reports whether sig starts the stop, and whether it is a SIGTERM after one
@@ -102,41 +111,68 @@ func (i *initProcess) childEnded(e reaper.Event) {
 	if e.Count == 0 {
 		return
 	}
-	code, sig := i.code(e.Status), i.rewritten(unix.SIGTERM)
+	sig := i.rewritten(unix.SIGTERM)
 	starts := false
-	if code != 0 {
+	if code := exitCode(e.Status); code != 0 && !i.ok[code] {
 		starts, _ = i.start(unix.SIGTERM, sig)
 	}
 	if starts {
 		say("%s: %s; sending %s, and SIGKILL after %v, to %s", i.command[0], statusText(e.Status), signame.Name(sig), i.grace, list(e.Count, e.Processes))
+		i.sending(sig)
 		i.reaper.Stop(sig, i.grace, false)
 		return
 	}
 	say("%s: %s; waiting for %s", i.command[0], statusText(e.Status), list(e.Count, e.Processes))
 }
 
-// code returns the exit code for the child's status.
-func (i *initProcess) code(status unix.WaitStatus) int {
-	code := status.ExitStatus()
+// exitCode returns the exit code for a status, as a shell does.
+func exitCode(status unix.WaitStatus) int {
 	if status.Signaled() {
-		code = exitBySignal + int(status.Signal())
+		return exitBySignal + int(status.Signal())
 	}
-	if i.ok[code] {
-		return 0
-	}
-	return code
+	return status.ExitStatus()
 }
 
-func (i *initProcess) exitCode(r reaper.Result) int {
-	code := i.code(r.Status)
+// result returns the exit code, and why it is not that of the command. The package
+// documentation has the rule.
+func (i *initProcess) result(r reaper.Result) (code int, why string) {
+	const killed = exitBySignal + int(unix.SIGKILL)
+	own := exitCode(r.Status)
+	ok := i.ok[own] && r.Killed == 0
+	if own != 0 && !ok && !i.forwarded[own-exitBySignal] {
+		return own, ""
+	}
+	for _, status := range r.Outlived {
+		switch code := exitCode(status); {
+		case code == 0, i.forwarded[code-exitBySignal]:
+		case code == killed && r.Killed > 0:
+			return killed, ": processes had to be killed"
+		default:
+			return code, ": that of a process that the command has left"
+		}
+	}
+	switch {
+	case r.Killed > 0: // but not reaped
+		return killed, ": processes had to be killed"
+	case ok:
+		return 0, ""
+	}
+	return own, ""
+}
+
+// ended logs the end and returns the exit code.
+func (i *initProcess) ended(r reaper.Result) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	code, why := i.result(r)
 	switch {
+	case i.stopping.IsZero() && why == "":
 	case i.stopping.IsZero():
+		say("all processes exited, exit code %d%s", code, why)
 	case r.Killed > 0:
-		say("all processes exited after %v, %d of them killed, exit code %d", i.took(), r.Killed, code)
+		say("all processes exited after %v, %d of them killed, exit code %d%s", i.took(), r.Killed, code, why)
 	default:
-		say("all processes exited after %v, exit code %d", i.took(), code)
+		say("all processes exited after %v, exit code %d%s", i.took(), code, why)
 	}
 	return code
 }

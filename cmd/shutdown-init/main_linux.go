@@ -51,14 +51,14 @@ func run() int {
 		}
 		return exitCannotRun
 	}
-	i := &initProcess{config: c, child: pid}
+	i := &initProcess{config: c, child: pid, forwarded: make(map[int]bool)}
 	i.reaper = reaper.New(pid, i.report)
 	go func() { // until the process exits
 		for sig := range signals {
 			i.received(sig.(unix.Signal))
 		}
 	}()
-	return i.exitCode(i.reaper.Run())
+	return i.ended(i.reaper.Run())
 }
 
 // start starts the command in a process group of its own, so that it does not get a

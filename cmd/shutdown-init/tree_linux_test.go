@@ -87,7 +87,7 @@ func TestProcessesLeftByAChildThatSucceedsAreWaitedFor(t *testing.T) {
 		echo up >>$LOG; while :; do sleep 0.05; done' & exit 0`
 	r := command(t, self(t, "--", "sh", "-c", script)...).start().says("up", 1)
 	code, _ := r.signal(syscall.SIGTERM).ends()
-	require.Equal(t, 0, code)
+	require.Equal(t, 7, code)
 	require.Equal(t, "up\nTERM\n", r.text())
 }
 

@@ -31,9 +31,15 @@ func (r *Reaper) members() []member {
 		unseen = hidden(all)
 	}
 	alive := all[:0]
+	if r.leader != 0 {
+		r.ended = make(map[int]bool)
+	}
 	for _, m := range all {
-		if m.alive() {
+		switch {
+		case m.alive():
 			alive = append(alive, m)
+		case r.leader != 0:
+			r.ended[m.pid] = true
 		}
 	}
 	return append(alive, unseen...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,10 @@ type Result struct {
 	Killed int             // how many were
 
 	LeaderEnded bool
+
+	// Outlived has the statuses of the members that were reaped after the leader, in that
+	// order, and each once. It omits those that are known to have ended before it.
+	Outlived []unix.WaitStatus
 }
 
 // A Reaper reaps all children of this process, and stops its descendants, the
@@ -47,6 +52,7 @@ type Reaper struct {
 	// Only Run uses the fields below.
 	phase        Phase
 	result       Result
+	ended        map[int]bool // the members that had ended at the last look before the leader's end
 	leaderOnly   bool
 	toldAll      bool // the first pass over all members has been made
 	told         bool // a member has been sent the signal
@@ -158,6 +164,7 @@ func (r *Reaper) Run() Result {
 // reap reaps all children that have exited, and reports whether others are left.
 func (r *Reaper) reap() (left bool) {
 	reaped, leaderEnded := 0, false
+	running := r.phase == Running
 	defer func() {
 		if leaderEnded {
 			members := r.members()
@@ -183,9 +190,17 @@ func (r *Reaper) reap() (left bool) {
 		delete(r.signalled, hidden)
 		delete(r.byGroup, hidden)
 		delete(r.refused, hidden)
-		if pid == r.leader {
+		switch {
+		case pid == r.leader:
 			r.leader, leaderEnded = 0, true // the PID may be reused
 			r.result.LeaderEnded, r.result.Status = true, status
+		case !r.result.LeaderEnded, slices.Contains(r.result.Outlived, status):
+		case r.ended[pid], leaderEnded && running:
+			// The leader has not reaped it. During a stop the last look was a moment ago,
+			// so what is not known to have ended before the leader is taken to have
+			// outlived it. Before a stop nobody has looked.
+		default:
+			r.result.Outlived = append(r.result.Outlived, status)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stderr)) }
 func run(args []string, getenv func(string) string, stderr io.Writer) (status int) {
 	flags := flag.NewFlagSet("shutdown-prestop", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	sig := flags.String("signal", "HUP", "the `signal` to send: a name or a number")
+	sig := flags.String("signal", "TERM", "the `signal` to send: a name or a number")
 	pid := flags.Int("pid", 1, "the process to send it to")
 	url := flags.String("url", "", "call this `URL` instead of sending a signal")
 	tokenFile := flags.String("token-file", "", "`file` with the token for the URL (default $SHUTDOWN_PRESTOP_TOKEN)")

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,11 +82,69 @@ func TestTheCommandIsStatic(t *testing.T) {
 	require.Empty(t, libraries)
 }
 
+// The rows of the table in the package documentation. The service is PID 1 of a PID
+// namespace, the hook runs inside of it, and the stop signal comes from outside.
+func TestWhichPreStopAndStopSignalEndAProgramWithoutAHook(t *testing.T) {
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		t.Skip("a PID namespace needs root on Linux")
+	}
+	const (
+		none            = "none"
+		defaultTable    = "default"
+		hup             = "hup is graceful"
+		hupAndImmediate = "hup is graceful, term is immediate"
+	)
+	all := []string{"leave", "drain", "close"}
+	for _, c := range []struct {
+		hook   string // arguments of the command
+		stop   syscall.Signal
+		table  string
+		during string // a line of the service after which the stop signal comes
+		want   []string
+		code   int
+	}{
+		{none, syscall.SIGTERM, defaultTable, "ready", all, 0},
+		{none, syscall.SIGINT, defaultTable, "ready", all, 0},
+		{none, syscall.SIGQUIT, defaultTable, "ready", nil, 2},
+		{"", syscall.SIGTERM, defaultTable, "drain", all, 0},
+		{"", 0, hupAndImmediate, "", all, 143},
+		{"", 0, hup, "", nil, 2},
+		{"--signal HUP", 0, defaultTable, "", nil, 2},
+		{"--signal HUP", syscall.SIGTERM, hupAndImmediate, "drain", all, 0},
+		{"--signal HUP", syscall.SIGTERM, hup, "drain", []string{"leave", "drain"}, 2},
+	} {
+		t.Run(fmt.Sprintf("preStop %q, stop signal %v, table %s", c.hook, c.stop, c.table), func(t *testing.T) {
+			t.Parallel()
+			s := startService(t, c.table, newPidNamespace, func(cmd *exec.Cmd) {
+				if c.hook != none {
+					cmd.Env = append(cmd.Env, hookEnv+"=--wait 200ms "+c.hook)
+				}
+			})
+			if c.stop != 0 {
+				s.out.await(t, c.during)
+				require.NoError(t, s.cmd.Process.Signal(c.stop))
+			}
+			if c.code == 0 {
+				_ = s.stdin.Close()
+			}
+			_ = s.cmd.Wait() // its status is checked
+			require.Equal(t, c.code, s.cmd.ProcessState.ExitCode(), s.out.String())
+			var hooks []string
+			for _, line := range s.did() {
+				if slices.Contains(all, line) {
+					hooks = append(hooks, line)
+				}
+			}
+			require.Equal(t, c.want, hooks, s.out.String())
+		})
+	}
+}
+
 // preStop: SIGHUP, and a wait that ends before the service does; then the
 // kubelet's SIGTERM, which would end it at once.
 func TestSIGTERMAfterTheHooksSIGHUPChangesNothing(t *testing.T) {
 	c := startService(t, "hup is graceful, term is immediate")
-	status, said, took := prestop(t, "--pid", c.pid, "--wait", "400ms")
+	status, said, took := prestop(t, "--pid", c.pid, "--signal", "sighup", "--wait", "400ms")
 	require.Zero(t, status, said)
 	require.Empty(t, said)
 	require.GreaterOrEqual(t, took, 400*time.Millisecond, "the service is still running")
@@ -96,7 +155,7 @@ func TestSIGTERMAfterTheHooksSIGHUPChangesNothing(t *testing.T) {
 
 func TestSIGTERMAfterTheHooksSIGTERMChangesNothingWithTheDefaultTable(t *testing.T) {
 	c := startService(t, "default")
-	status, said, _ := prestop(t, "--pid", c.pid, "--signal", "sigterm", "--wait", "350ms")
+	status, said, _ := prestop(t, "--pid", c.pid, "--wait", "350ms")
 	require.Zero(t, status, said)
 	c.out.await(t, "got terminated")
 	require.Equal(t, 1, strings.Count(c.out.String(), "got terminated"))
@@ -108,7 +167,7 @@ func TestSIGTERMAfterTheHooksSIGTERMChangesNothingWithTheDefaultTable(t *testing
 // The control for both, and what the documentation warns about.
 func TestSIGHUPThatIsNotInTheTableKills(t *testing.T) {
 	c := startService(t, "default")
-	status, said, took := prestop(t, "--pid", c.pid, "--wait", soon.String())
+	status, said, took := prestop(t, "--pid", c.pid, "--signal", "HUP", "--wait", soon.String())
 	require.Zero(t, status, said)
 	require.Less(t, took, soon, "it notices the end of a process that has not been reaped")
 	require.Error(t, c.cmd.Wait())
@@ -140,19 +199,6 @@ func TestWithoutAPidfdItReturnsWhenTheTimeIsUpOrTheProcessHasExited(t *testing.T
 	require.Less(t, time.Since(begun), soon)
 }
 
-// The default, in a PID namespace as in a pod.
-func TestItSignalsPidOne(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Getuid() != 0 {
-		t.Skip("a PID namespace needs root on Linux")
-	}
-	c := startService(t, "hup is graceful, term is immediate", newPidNamespace)
-	_ = c.stdin.Close()
-	require.NoError(t, c.cmd.Wait(), c.out.String())
-	did := c.did()
-	require.Contains(t, did, "prestop  <nil>")
-	require.Equal(t, []string{"close", "signal SIGHUP"}, did[len(did)-2:])
-}
-
 func TestMistakesAreNamed(t *testing.T) {
 	const nobody = "1073741824" // no system has so high a PID
 	for _, test := range []struct {
@@ -173,7 +219,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{2, "--token-file needs --url", []string{"--token-file", "x"}},
 		{2, `--url "localhost:9090"`, []string{"--url", "localhost:9090"}},
 		{2, `--url ""`, []string{"--url", ""}},
-		{1, "send SIGHUP to pid " + nobody + ": no such process", []string{"--pid", nobody}},
+		{1, "send SIGTERM to pid " + nobody + ": no such process", []string{"--pid", nobody}},
 		{1, "--token-file: open /nonexistent: no such file", []string{"--url", "http://127.0.0.1:1/", "--token-file", "/nonexistent"}},
 		{1, "connection refused", []string{"--url", "http://127.0.0.1:1/prestop"}},
 	} {

@@ -22,8 +22,14 @@ import (
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
-// childEnv makes the re-executed test binary the service that is shut down.
-const childEnv = "PRESTOP_TEST_CHILD"
+const (
+	// childEnv makes the re-executed test binary the service that is shut down. It is the
+	// service's signal table.
+	childEnv = "PRESTOP_TEST_CHILD"
+	// hookEnv makes the service run the command with these arguments, as the kubelet does,
+	// in its PID namespace.
+	hookEnv = "PRESTOP_TEST_HOOK"
+)
 
 // service is a program with hooks and a lame duck of 300 ms. It writes each step to
 // stdout.
@@ -32,6 +38,8 @@ func service(table string) {
 	switch table {
 	case "hup is graceful, term is immediate":
 		cfg.Signals = map[os.Signal]shutdown.Action{syscall.SIGHUP: shutdown.Graceful, syscall.SIGTERM: shutdown.Immediate}
+	case "hup is graceful":
+		cfg.Signals = map[os.Signal]shutdown.Action{syscall.SIGHUP: shutdown.Graceful}
 	case "ignores":
 		signal.Ignore(syscall.SIGHUP)
 	}
@@ -53,11 +61,11 @@ func service(table string) {
 		fmt.Println("task")
 		return nil
 	})
-	if os.Getpid() == 1 { // run the command as in a pod: in the PID namespace of PID 1
+	if args, ok := os.LookupEnv(hookEnv); ok {
 		done, _ := m.Track("the command") // or it would be killed with the namespace when PID 1 exits
 		go func() {
 			defer done()
-			out, err := exec.Command(os.Args[1], "--wait", "200ms").CombinedOutput()
+			out, err := exec.Command(os.Args[1], strings.Fields(args)...).CombinedOutput()
 			fmt.Println("prestop", string(out), err)
 		}()
 	}

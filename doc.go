@@ -178,9 +178,11 @@
 //
 // A process cannot see its grace period. It is taken from the environment variable
 // SHUTDOWN_GRACE_PERIOD, else from Config, else guessed from the platform: Kubernetes
-// 30 s, ECS 30 s, Cloud Run 10 s, Fly and Nomad 5 s, a systemd unit 90 s, any other
-// container 10 s, a terminal 10 s, else 30 s. The first log line and the [Report] say
-// where it comes from. In a manifest, set it beside the value that it repeats:
+// 30 s, ECS 30 s, Cloud Run 10 s, Fly and Nomad 5 s, AWS Lambda 0.3 s, a systemd unit
+// 90 s, any other container 10 s, Windows 5 s, a terminal 10 s, else 30 s. (Lambda sends
+// SIGTERM only to functions with an extension. Windows kills 5 s after a console is
+// closed, and at logoff and shutdown.) The first log line and the [Report] say where it
+// comes from. In a manifest, set it beside the value that it repeats:
 //
 //	terminationGracePeriodSeconds: 60
 //	containers:

@@ -2,6 +2,7 @@ package grace
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -11,6 +12,7 @@ type Env struct {
 	Lookup   func(key string) (string, bool)
 	Exists   func(path string) bool
 	PID      int
+	OS       string      // as runtime.GOOS
 	Terminal func() bool // stderr is one: a person may read it, and press Ctrl-C
 }
 
@@ -20,6 +22,7 @@ func OfProcess() Env {
 		Lookup:   os.LookupEnv,
 		Exists:   func(path string) bool { _, err := os.Stat(path); return err == nil },
 		PID:      os.Getpid(),
+		OS:       runtime.GOOS,
 		Terminal: stderrIsTerminal,
 	}
 }
@@ -49,12 +52,16 @@ var platforms = []struct {
 	{"Cloud Run", 10 * time.Second, anyOf("K_SERVICE", "CLOUD_RUN_JOB")},
 	{"Fly", 5 * time.Second, anyOf("FLY_MACHINE_ID", "FLY_ALLOC_ID")},
 	{"Nomad", 5 * time.Second, anyOf("NOMAD_ALLOC_ID")},
+	// With an extension: without one there is no SIGTERM.
+	{"AWS Lambda", 300 * time.Millisecond, anyOf("AWS_LAMBDA_RUNTIME_API")},
 	// The variable is inherited; only the process that systemd itself started
 	// finds its own pid in it.
 	{"a systemd unit", 90 * time.Second, func(e Env) bool { return e.get("SYSTEMD_EXEC_PID") == strconv.Itoa(e.PID) }},
 	{"a container", 10 * time.Second, func(e Env) bool {
 		return e.Exists("/.dockerenv") || e.Exists("/run/.containerenv") || e.get("container") != ""
 	}},
+	// After the close of a console, a logoff or a Windows shutdown. Ctrl-C has no limit.
+	{"Windows", 5 * time.Second, func(e Env) bool { return e.OS == "windows" }},
 }
 
 func anyOf(keys ...string) func(Env) bool {

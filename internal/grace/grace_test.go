@@ -37,6 +37,7 @@ func TestTheGracePeriodIsTakenFromTheMostReliableSource(t *testing.T) {
 		"Knative is no Cloud Run":                {[]string{"K_SERVICE=x", "KUBERNETES_SERVICE_HOST=x"}, grace.Config{}, 30 * s, "Kubernetes", true, 27 * s},
 		"Fly":                                    {[]string{"FLY_MACHINE_ID=x"}, grace.Config{}, 5 * s, "Fly", true, 4500 * time.Millisecond},
 		"Nomad":                                  {[]string{"NOMAD_ALLOC_ID=x", "/.dockerenv"}, grace.Config{}, 5 * s, "Nomad", true, 4500 * time.Millisecond},
+		"AWS Lambda":                             {[]string{"AWS_LAMBDA_RUNTIME_API=x"}, grace.Config{}, 300 * time.Millisecond, "AWS Lambda", true, 270 * time.Millisecond},
 		"systemd":                                {[]string{"SYSTEMD_EXEC_PID=42"}, grace.Config{}, 90 * s, "a systemd unit", true, 85 * s},
 		"a child of systemd's":                   {[]string{"SYSTEMD_EXEC_PID=41"}, grace.Config{}, 30 * s, "no platform", true, 27 * s},
 		"docker":                                 {[]string{"/.dockerenv"}, grace.Config{}, 10 * s, "a container", true, 9 * s},
@@ -58,6 +59,25 @@ func TestTheGracePeriodIsTakenFromTheMostReliableSource(t *testing.T) {
 			require.Less(t, b.LameDuck(true)+b.Reserve, b.Timeout)
 		})
 	}
+}
+
+// Closing the console, logging off and shutting down Windows are followed by a kill; a
+// person at a terminal of another system only presses Ctrl-C.
+func TestWindowsGrantsFiveSecondsAlsoAtATerminal(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		e := testenv.New()
+		e.OS, e.Terminal = "windows", func() bool { return terminal }
+		b, err := grace.New(grace.Config{}, e)
+		require.NoError(t, err)
+		require.Equal(t, 5*s, b.Grace)
+		require.Equal(t, "guessed: the default of Windows", b.Source)
+		require.True(t, grace.MayBeWrong(b.Source))
+	}
+	e := testenv.New("KUBERNETES_SERVICE_HOST=x")
+	e.OS = "windows"
+	b, err := grace.New(grace.Config{}, e)
+	require.NoError(t, err)
+	require.Equal(t, 30*s, b.Grace)
 }
 
 func TestAnInvalidEnvironmentIsAWarningAndNeverAnError(t *testing.T) {

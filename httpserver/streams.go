@@ -18,8 +18,9 @@ import (
 // net/http may write a frame in several pieces, and the GOAWAY must not come between
 // them. On a cleartext connection the frames are followed. In TLS they cannot be seen.
 // There the responses that are ready are held until no other response is being written
-// and nothing has been written for a moment, or for holdLimit. The GOAWAY is sent only if
-// no write is in progress; a write would block if the client did not read.
+// and nothing has been written for a moment, or until nothing has been written for
+// holdLimit, as on a stream that is silent. The GOAWAY is sent only if no write is in
+// progress; a write would block if the client did not read.
 type streams struct {
 	wire *wire
 	used atomic.Bool // the connection uses HTTP/2
@@ -33,6 +34,8 @@ type streams struct {
 	goAwayAt   time.Time  // when the GOAWAY was written
 	settleAt   time.Time  // when the GOAWAY is to be sent if nothing is written until then; zero: not
 	writes     uint64     // when settleAt was set
+	quietAt    time.Time  // since then nothing has been written
+	quiet      uint64     // writes at quietAt
 	holdAt     time.Time  // when the first response was held
 	endedAt    time.Time  // when a handler has returned
 	released   chan struct{}
@@ -121,6 +124,7 @@ func (s *streams) hold() (netHTTPGoAway bool) {
 	if s.released == nil {
 		s.released = make(chan struct{})
 		s.holdAt = time.Now()
+		s.isQuietLocked()
 		s.expireAfter(holdLimit)
 	}
 	s.held++
@@ -192,7 +196,24 @@ func (s *streams) expireLocked() {
 		s.expireAfter(left)
 		return
 	}
+	if s.isQuietLocked() && !s.isReleased {
+		s.goAwayLocked()
+	}
 	s.releaseLocked()
+}
+
+// isQuietLocked reports whether nothing has been written for holdLimit. Then no part of a
+// frame is left in a buffer of net/http.
+func (s *streams) isQuietLocked() bool {
+	writes, ended := s.wire.writes()
+	switch {
+	case !ended:
+		s.quietAt = time.Time{} // it is not known when the write will end
+		return false
+	case writes != s.quiet || s.quietAt.IsZero():
+		s.quiet, s.quietAt = writes, time.Now()
+	}
+	return time.Since(s.quietAt) >= holdLimit
 }
 
 // goAwayIfIdle sends the GOAWAY on an HTTP/2 connection without requests. It reports

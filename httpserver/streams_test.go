@@ -90,6 +90,40 @@ func TestInTLSAResponseIsHeldWhileAnotherIsBeingWritten(t *testing.T) {
 	require.False(t, s.goAwayAt.IsZero())
 }
 
+// A stream that is silent has no part of a frame in a buffer.
+func TestInTLSASilentStreamDoesNotPreventTheGoAway(t *testing.T) {
+	client, server := connected(t)
+	s := &newTLSWire(t, client, server).streams
+	s.begin()
+	s.answered() // the stream
+	<-held(s, 1)
+	require.False(t, s.goAwayAt.IsZero())
+}
+
+func TestAConnectionIsQuietIfNothingHasBeenWrittenForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w wire
+		s := &w.streams
+		s.wire = &w
+		quietAfter := func(d time.Duration) bool {
+			time.Sleep(d)
+			return s.isQuietLocked()
+		}
+		require.False(t, quietAfter(time.Hour), "it is looked at for the first time")
+		require.False(t, quietAfter(holdLimit-1))
+		require.True(t, quietAfter(1))
+		w.writesStarted.Add(1)
+		require.False(t, quietAfter(time.Hour), "a write is in progress")
+		w.writesEnded.Add(1)
+		require.False(t, quietAfter(time.Hour), "it may have ended just now")
+		require.True(t, quietAfter(holdLimit))
+		w.writesStarted.Add(1)
+		w.writesEnded.Add(1)
+		require.False(t, quietAfter(time.Hour), "something has been written since the last look")
+		require.True(t, quietAfter(holdLimit))
+	})
+}
+
 func TestResponsesAreHeldForLongerWhileOthersEnd(t *testing.T) {
 	// Whenever a response ends, the client may send a request, and it has to arrive
 	// before the GOAWAY of net/http.

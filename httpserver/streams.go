@@ -47,7 +47,7 @@ const (
 	// others end, they are held for longer, because net/http would discard the request
 	// that a client sends when it has read the end of a response.
 	holdLimit = 100 * time.Millisecond
-	holdMax   = time.Second
+	holdMax   = 2 * time.Second
 	// Responses that have ended may still be in a buffer of net/http. If all requests that
 	// the client has ever had at the same time are held, the last ended a while ago.
 	settleFull  = 5 * time.Millisecond

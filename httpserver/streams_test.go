@@ -135,7 +135,7 @@ func TestResponsesAreHeldForLongerWhileOthersEnd(t *testing.T) {
 		"while another is being written": {0, holdLimit},
 		"for longer while one ends":      {1, each + holdLimit},
 		"for longer while three end":     {3, 3*each + holdLimit},
-		"for a second while many end":    {30, holdMax},
+		"for two seconds while many end": {30, holdMax},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,2 @@
+// Package systemd is for services that systemd runs.
+package systemd

@@ -1,0 +1,4 @@
+package systemd
+
+// NotifyWith is Notify with a function that gets the messages.
+var NotifyWith = notify

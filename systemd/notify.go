@@ -35,8 +35,8 @@ var errCheckLimit = errors.New("ready has not returned within " + checkLimit.Str
 //     returned, and ready has returned nil. Until then ready is called again and again,
 //     100 ms after its last return, and STATUS has its error. A nil ready is always ready.
 //   - STOPPING=1 when the shutdown begins, whatever has begun it.
-//   - STATUS during the shutdown, once a second: what the shutdown waits for. At the end it
-//     is the result. systemctl status shows it, also when the process has ended or was killed.
+//   - STATUS during the shutdown, once a second: what the shutdown waits for. systemctl status
+//     shows it, and goes on to show the last one of a unit that has failed or was killed.
 //   - EXTEND_TIMEOUT_USEC with each STATUS, so that systemd does not kill the process before
 //     Config.Timeout, even if TimeoutStopSec is shorter. All of them name the same end, which
 //     is a tenth of the Timeout later, 5 s at most. A process that has not exited by then is
@@ -53,8 +53,7 @@ var errCheckLimit = errors.New("ready has not returned within " + checkLimit.Str
 //
 // Notify does nothing if NOTIFY_SOCKET is not set, which is so outside of systemd and in units
 // of another type without NotifyAccess. If the shutdown has begun, only the messages of the
-// shutdown are sent; after its end, only the last one. Call it once: each call sends messages
-// of its own.
+// shutdown are sent; after its end, one. Call it once: each call sends messages of its own.
 func Notify(m *shutdown.Manager, ready func(context.Context) error) {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
@@ -152,12 +151,13 @@ func (n *notifier) callReady(ctx context.Context) (err error) {
 	return n.ready(ctx)
 }
 
-// stop returns when the shutdown has ended.
+// stop returns when the shutdown has ended. It sends at least one message: if main hangs after
+// a shutdown that has ended at once, systemd has to know that the process is to exit.
 func (n *notifier) stop() {
 	ticker := time.NewTicker(sendEvery)
 	defer ticker.Stop()
 	state := daemon.SdNotifyStopping + "\n"
-	for n.m.Phase() != shutdown.Done {
+	for {
 		r := n.m.Report()
 		// systemd takes the later one of this end and that of TimeoutStopSec. It handles
 		// STOPPING=1 first, which starts TimeoutStopSec if systemd has not sent the signal.
@@ -167,9 +167,9 @@ func (n *notifier) stop() {
 		select {
 		case <-ticker.C:
 		case <-n.m.Reached(shutdown.Done):
+			return
 		}
 	}
-	n.send(state + "STATUS=" + status(n.m.Report()))
 }
 
 func (n *notifier) send(state string) (sent bool) {

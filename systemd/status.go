@@ -20,11 +20,7 @@ const (
 
 // status is how far the shutdown is, in one line.
 func status(r shutdown.Report) string {
-	took := round(r.Took)
-	if r.Phase == shutdown.Done {
-		return fmt.Sprintf("%s after %v", r.Result(), took)
-	}
-	s := fmt.Sprintf("%s, %v of %v", r.Result(), took, round(r.Timeout))
+	s := fmt.Sprintf("%s, %v of %v", r.Result(), round(r.Took), round(r.Timeout))
 	if r.Forced != nil {
 		s += ", forced"
 	}

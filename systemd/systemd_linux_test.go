@@ -1,0 +1,300 @@
+package systemd_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/loopback"
+	"github.com/gracefulgo/shutdown/internal/testclock"
+)
+
+func TestUnderSystemd(t *testing.T) {
+	m := startUserManager(t)
+	for name, test := range map[string]func(t *testing.T, m *userManager){
+		"a service is active when ready agrees, and its status says what it waits for": testStatus,
+		"a slow hook survives TimeoutStopSec with Notify":                              testExtension,
+		"a main that hangs is killed shortly after Timeout":                            testFiniteExtension,
+		"the shutdown ends within TimeoutStopSec with GracePeriod":                     testGracePeriod,
+		"GracePeriod is that of the unit":                                              testGracePeriodOfUnit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, m)
+		})
+	}
+}
+
+func TestRestartsUnderSystemdLoseNoRequest(t *testing.T) {
+	testRestarts(t, startUserManager(t))
+}
+
+func testStatus(t *testing.T, m *userManager) {
+	s := m.service(t, "status", "service", "Type=notify", "Environment=READY=1 HOLD=1")
+	m.ctl(t, "start", "--no-block", s.unit)
+	m.await(t, s.unit, "StatusText", "not ready: waiting for the file")
+	require.Equal(t, "activating", m.show(t, s.unit, "ActiveState"))
+	s.create(t, "ready")
+	m.await(t, s.unit, "ActiveState", "active")
+	m.await(t, s.unit, "StatusText", "ready")
+
+	// Not systemctl stop: only STOPPING=1 can tell systemd.
+	pid, err := strconv.Atoi(m.show(t, s.unit, "MainPID"))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
+	m.await(t, s.unit, "ActiveState", "deactivating")
+	m.await(t, s.unit, "StatusText", "of 1m25s, waiting for drain hook hold (")
+	first := m.show(t, s.unit, "StatusText")
+	m.await(t, s.unit, "StatusText", "in drain, 2") // seconds
+	require.NotEqual(t, first, m.show(t, s.unit, "StatusText"))
+	s.create(t, "release")
+	m.await(t, s.unit, "ActiveState", "inactive")
+	require.Equal(t, "success", m.show(t, s.unit, "Result"))
+	require.FileExists(t, s.file("flushed"))
+}
+
+// full reports whether a test is to last as long as it does in the field.
+func full() bool { return os.Getenv(testclock.Full) == "full" }
+
+func testExtension(t *testing.T, m *userManager) {
+	stop, hook := time.Second, 3*time.Second
+	if full() {
+		stop, hook = 5*time.Second, 20*time.Second
+	}
+	for name, test := range map[string]struct {
+		program string
+		signal  bool // the service begins to stop by itself, and STOPPING=1 starts TimeoutStopSec
+		want    string
+	}{
+		"systemctl stop":           {"service", false, "success"},
+		"kill":                     {"service", true, "success"},
+		"control: a naive program": {"naive", false, "timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kind := "notify"
+			if test.program == "naive" {
+				kind = "simple"
+			}
+			s := m.service(t, fmt.Sprintf("extension-%s-%t", test.program, test.signal), test.program,
+				"Type="+kind, fmt.Sprintf("TimeoutStopSec=%v", stop), fmt.Sprintf("Environment=HOOK=%v", hook))
+			m.ctl(t, "start", s.unit)
+			awaitSignalHandler(t, m, s)
+			began := time.Now()
+			if test.signal {
+				m.ctl(t, "kill", "--kill-whom=main", "--signal=SIGTERM", s.unit)
+				m.await(t, s.unit, "ActiveState", "deactivating")
+				for m.show(t, s.unit, "ActiveState") == "deactivating" && time.Since(began) < soon {
+					time.Sleep(20 * time.Millisecond)
+				}
+			} else {
+				m.ctl(t, "stop", s.unit)
+			}
+			took := time.Since(began)
+			t.Logf("%v under TimeoutStopSec=%v: ended after %v, result %s", hook, stop, took, m.show(t, s.unit, "Result"))
+			require.Equal(t, test.want, m.show(t, s.unit, "Result"))
+			if test.want == "success" {
+				require.GreaterOrEqual(t, took, hook)
+				require.FileExists(t, s.file("flushed"))
+			} else {
+				require.NoFileExists(t, s.file("flushed"))
+			}
+		})
+	}
+}
+
+// awaitSignalHandler waits until the program catches SIGTERM, which Type=simple does not say.
+func awaitSignalHandler(t *testing.T, m *userManager, s *service) {
+	t.Helper()
+	pid := m.show(t, s.unit, "MainPID")
+	for end := time.Now().Add(soon); ; time.Sleep(10 * time.Millisecond) {
+		if catches(pid, syscall.SIGTERM) {
+			return
+		}
+		require.True(t, time.Now().Before(end), "SIGTERM is not caught")
+	}
+}
+
+func testFiniteExtension(t *testing.T, m *userManager) {
+	s := m.service(t, "finite", "service", "Type=notify", "TimeoutStopSec=1s", "Environment=TIMEOUT=2s HANG=1 HOLD=1")
+	m.ctl(t, "start", s.unit)
+	began := time.Now()
+	m.ctl(t, "stop", s.unit)
+	took := time.Since(began)
+	t.Logf("killed after %v", took)
+	require.Equal(t, "timeout", m.show(t, s.unit, "Result"))
+	require.GreaterOrEqual(t, took, 2*time.Second)
+	require.Less(t, took, soon)
+	require.FileExists(t, s.file("flushed"), "the Manager has ended before")
+}
+
+func testGracePeriod(t *testing.T, m *userManager) {
+	stop, hook := 2*time.Second, 6*time.Second
+	if full() {
+		stop, hook = 5*time.Second, 20*time.Second
+	}
+	for program, want := range map[string]string{"service": "exit-code", "naive": "timeout"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			kind := "notify"
+			if program == "naive" {
+				kind = "simple"
+			}
+			s := m.service(t, "grace-"+program, program,
+				"Type="+kind, fmt.Sprintf("TimeoutStopSec=%v", stop), fmt.Sprintf("Environment=ASK=1 HOOK=%v", hook))
+			m.ctl(t, "start", s.unit)
+			awaitSignalHandler(t, m, s)
+			began := time.Now()
+			m.ctl(t, "stop", s.unit)
+			t.Logf("%v under TimeoutStopSec=%v: ended after %v, result %s", hook, stop, time.Since(began), m.show(t, s.unit, "Result"))
+			require.Equal(t, want, m.show(t, s.unit, "Result"))
+			if program == "naive" {
+				require.NoFileExists(t, s.file("flushed"))
+				return
+			}
+			require.FileExists(t, s.file("flushed"), "the Close hook has run")
+			log := s.read("log")
+			require.Contains(t, log, fmt.Sprintf(`grace_period_seconds=%v grace_source=Config.GracePeriod timeout_seconds=%v`, stop.Seconds(), stop.Seconds()*0.9))
+			require.Contains(t, log, `shutdown: timed out`)
+		})
+	}
+}
+
+func testGracePeriodOfUnit(t *testing.T, m *userManager) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, test := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"seven":     {[]string{"TimeoutStopSec=7"}, "7s"},
+		"precise":   {[]string{"TimeoutStopSec=1min 30s 250ms"}, "1m30.25s"},
+		"default":   {nil, "1m30s"},
+		"infinity":  {[]string{"TimeoutStopSec=infinity"}, "0s"},
+		"no-exec":   {[]string{"ExecStart=", "ExecStart=/bin/sh -c '" + self + "; true'", "TimeoutStopSec=7"}, "0s"},
+		"with-exec": {[]string{"ExecStart=", "ExecStart=/bin/sh -c 'exec " + self + "'", "TimeoutStopSec=7"}, "7s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := m.service(t, "unit-"+name, "grace", append([]string{"Type=oneshot"}, test.lines...)...)
+			m.ctl(t, "start", s.unit)
+			require.Equal(t, test.want, s.read("grace"))
+		})
+	}
+}
+
+const (
+	restarts = 12
+	clients  = 32
+)
+
+// The same restarts, of a service with a socket unit and of a program with its own port.
+func testRestarts(t *testing.T, m *userManager) {
+	addr := freeAddr(t)
+	m.write(t, "shared.socket", "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream="+addr+"\nFileDescriptorName=http\n")
+	shared := m.service(t, "shared", "service", "Type=notify", "KillMode=mixed")
+	m.ctl(t, "start", "shared.socket")
+	t.Cleanup(func() { _ = m.command("stop", "shared.socket").Run() })
+	m.ctl(t, "start", shared.unit)
+	got := restart(t, shared, addr)
+	t.Logf("socket unit: %s", summary(got))
+	require.Zero(t, got.Losses(), got.Kinds())
+	require.Zero(t, got.Refused)
+
+	addr = freeAddr(t)
+	naive := m.service(t, "naive", "naive", "Type=simple", "Environment=ADDR="+addr)
+	m.ctl(t, "start", naive.unit)
+	awaitPort(t, addr)
+	got = restart(t, naive, addr)
+	t.Logf("control: %s", summary(got))
+	require.Positive(t, got.Losses()+got.Refused, "the naive program loses nothing, so this proves nothing")
+	require.Positive(t, got.Refused)
+}
+
+func summary(r load.Result) string {
+	return fmt.Sprintf("%d restarts under %d clients: %d requests, %d lost (%s), %d refused, slowest answer %v",
+		restarts, clients, r.Requests, r.Losses(), r.Kinds(), r.Refused, r.Slowest.Round(time.Millisecond))
+}
+
+// restart restarts the service under load. A client that is refused ends, so each restart has
+// clients of its own.
+func restart(t *testing.T, s *service, addr string) (sum load.Result) {
+	t.Helper()
+	for range restarts {
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		var runs []*load.Run
+		for _, mode := range []load.Mode{load.NewConn, load.KeepAlive} {
+			runs = append(runs, load.Clients{Mode: mode, N: clients / 2, Addr: addr}.Start(ctx))
+		}
+		for _, r := range runs {
+			require.NoError(t, r.Warm(ctx, 5))
+		}
+		before := s.show(t, s.unit, "MainPID")
+		s.ctl(t, "restart", s.unit)
+		require.NotEqual(t, before, s.show(t, s.unit, "MainPID"))
+		awaitPort(t, addr)
+		for _, r := range runs {
+			for more := r.Count() + clients; r.Count() < more && r.Lost() == 0 && ctx.Err() == nil && !ended(r); {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		cancel()
+		for _, r := range runs {
+			sum.Add(r.Wait())
+		}
+	}
+	return sum
+}
+
+// ended reports whether all clients of r have been refused.
+func ended(r *load.Run) bool {
+	done := make(chan struct{})
+	go func() { r.Wait(); close(done) }()
+	select {
+	case <-done:
+		return true
+	case <-time.After(10 * time.Millisecond):
+		return false
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", loopback.Addr())
+	require.NoError(t, err)
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+func awaitPort(t *testing.T, addr string) {
+	t.Helper()
+	for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		require.True(t, time.Now().Before(end), "nothing listens on %s: %v", addr, err)
+	}
+}
+
+// catches reports whether a process catches a signal.
+func catches(pid string, sig syscall.Signal) bool {
+	text, _ := os.ReadFile("/proc/" + pid + "/status")
+	for line := range strings.Lines(string(text)) {
+		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && bits&(1<<(sig-1)) != 0
+		}
+	}
+	return false
+}

@@ -1,6 +1,7 @@
 package systemd_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
+	must(flag.Set("test.parallel", "8")) // they wait for systemd most of the time; -parallel overrides it
 	goleak.VerifyTestMain(leaks.Patient(m, goleak.Find))
 }
 

@@ -28,11 +28,12 @@ type userManager struct {
 func startUserManager(t *testing.T) *userManager {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("not root, so a systemd of the test's own cannot be started")
+		t.Skip("only root can start a systemd of the test's own")
 	}
 	systemd := findProgram("/lib/systemd/systemd", "/usr/lib/systemd/systemd")
 	if _, err := exec.LookPath("systemctl"); systemd == "" || err != nil {
-		t.Skip("systemd is not installed")
+		require.Empty(t, os.Getenv("CI"), "systemd is not installed")
+		t.Skip("systemd is not installed: apt-get install systemd")
 	}
 	cgroup := makeCgroup(t)
 	dir, err := os.MkdirTemp("", "sd") // t.TempDir may be too long for a socket
@@ -146,6 +147,15 @@ func makeCgroup(t *testing.T) string {
 func (m *userManager) write(t *testing.T, unit, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(m.units, unit), []byte(text), 0o600))
+}
+
+// prepend adds text before a unit file; later settings take precedence, and ExecStart of the
+// text is dropped.
+func (m *userManager) prepend(t *testing.T, s *service, text string) {
+	t.Helper()
+	unit, err := os.ReadFile(filepath.Join(m.units, s.unit))
+	require.NoError(t, err)
+	m.write(t, s.unit, text+"\n[Service]\nExecStart=\n"+string(unit))
 }
 
 func (m *userManager) command(args ...string) *exec.Cmd {

@@ -192,21 +192,25 @@ func testGracePeriodOfUnit(t *testing.T, m *userManager) {
 	}
 }
 
-const (
-	restarts = 12
-	clients  = 32
-)
+const clients = 32
 
-// The same restarts, of a service with a socket unit and of a program with its own port.
+// The same restarts, of a service with a socket unit and of a program with its own port, which
+// fails in each of them.
 func testRestarts(t *testing.T, m *userManager) {
+	// The units of the documentation, with an address and a program of the test.
 	addr := freeAddr(t)
-	m.write(t, "shared.socket", "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream="+addr+"\nFileDescriptorName=http\n")
-	shared := m.service(t, "shared", "service", "Type=notify", "KillMode=mixed")
-	m.ctl(t, "start", "shared.socket")
-	t.Cleanup(func() { _ = m.command("stop", "shared.socket").Run() })
-	m.ctl(t, "start", shared.unit)
-	got := restart(t, shared, addr)
-	t.Logf("socket unit: %s", summary(got))
+	socket := documented(t, "app.socket")
+	require.Contains(t, socket, "ListenStream=8080\n")
+	m.write(t, "app.socket", "[Unit]\nDefaultDependencies=no\n"+strings.Replace(socket, "8080", addr, 1))
+	app := m.service(t, "app", "service")
+	m.prepend(t, app, documented(t, "app.service"))
+	m.ctl(t, "start", "app.socket")
+	t.Cleanup(func() { _ = m.command("stop", "app.socket").Run() })
+	m.ctl(t, "start", app.unit)
+	require.Equal(t, "mixed", m.show(t, app.unit, "KillMode"))
+	require.Equal(t, "30s", m.show(t, app.unit, "TimeoutStopUSec"))
+	got := restarted(t, 12, app, addr)
+	t.Logf("socket unit: %s", summary(12, got))
 	require.Zero(t, got.Losses(), got.Kinds())
 	require.Zero(t, got.Refused)
 
@@ -214,45 +218,99 @@ func testRestarts(t *testing.T, m *userManager) {
 	naive := m.service(t, "naive", "naive", "Type=simple", "Environment=ADDR="+addr)
 	m.ctl(t, "start", naive.unit)
 	awaitPort(t, addr)
-	got = restart(t, naive, addr)
-	t.Logf("control: %s", summary(got))
-	require.Positive(t, got.Losses()+got.Refused, "the naive program loses nothing, so this proves nothing")
-	require.Positive(t, got.Refused)
+	control := 3
+	if full() {
+		control = 12
+	}
+	got = restarted(t, control, naive, addr)
+	t.Logf("control: %s", summary(control, got))
+	require.Positive(t, got.Refused, "no client of the naive program is refused, so this proves nothing")
 }
 
-func summary(r load.Result) string {
+func summary(restarts int, r load.Result) string {
 	return fmt.Sprintf("%d restarts under %d clients: %d requests, %d lost (%s), %d refused, slowest answer %v",
 		restarts, clients, r.Requests, r.Losses(), r.Kinds(), r.Refused, r.Slowest.Round(time.Millisecond))
 }
 
-// restart restarts the service under load. A client that is refused ends, so each restart has
-// clients of its own.
-func restart(t *testing.T, s *service, addr string) (sum load.Result) {
+// linger is how long package httpserver waits for a request on an idle connection, less a
+// margin for the time that a client does not see.
+const linger = 40 * time.Millisecond
+
+// restarted restarts the service often, under load. A restart in which the clients were not
+// scheduled for so long that their connections counted as idle proves nothing and is repeated.
+func restarted(t *testing.T, restarts int, s *service, addr string) (sum load.Result) {
 	t.Helper()
-	for range restarts {
-		ctx, cancel := context.WithTimeout(t.Context(), soon)
-		var runs []*load.Run
-		for _, mode := range []load.Mode{load.NewConn, load.KeepAlive} {
-			runs = append(runs, load.Clients{Mode: mode, N: clients / 2, Addr: addr}.Start(ctx))
-		}
-		for _, r := range runs {
-			require.NoError(t, r.Warm(ctx, 5))
-		}
-		before := s.show(t, s.unit, "MainPID")
-		s.ctl(t, "restart", s.unit)
-		require.NotEqual(t, before, s.show(t, s.unit, "MainPID"))
-		awaitPort(t, addr)
-		for _, r := range runs {
-			for more := r.Count() + clients; r.Count() < more && r.Lost() == 0 && ctx.Err() == nil && !ended(r); {
-				time.Sleep(time.Millisecond)
+	for good, slow := 0, 0; good < restarts; {
+		r, stall := restart(t, s, addr)
+		excused := 0
+		for _, idle := range r.IdleBefore {
+			if idle+stall > linger {
+				excused++
 			}
 		}
-		cancel()
-		for _, r := range runs {
-			sum.Add(r.Wait())
+		if excused > 0 && excused == r.Losses() && r.Refused == 0 {
+			t.Logf("repeated: %s lost, idle before for %v, clients not scheduled for %v", r.Kinds(), r.IdleBefore, stall)
+			slow++
+			require.LessOrEqual(t, slow, restarts, "this machine is too slow for this test")
+			continue
 		}
+		good++
+		sum.Add(r)
 	}
 	return sum
+}
+
+// restart restarts the service once. A client that is refused ends, so each restart has
+// clients of its own. stall is the longest time for which this process was not scheduled.
+func restart(t *testing.T, s *service, addr string) (sum load.Result, stall time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	stalled := watchStalls()
+	var runs []*load.Run
+	for _, mode := range []load.Mode{load.NewConn, load.KeepAlive} {
+		runs = append(runs, load.Clients{Mode: mode, N: clients / 2, Addr: addr}.Start(ctx))
+	}
+	for _, r := range runs {
+		require.NoError(t, r.Warm(ctx, 5))
+	}
+	before := s.show(t, s.unit, "MainPID")
+	s.ctl(t, "restart", s.unit)
+	require.NotEqual(t, before, s.show(t, s.unit, "MainPID"))
+	awaitPort(t, addr)
+	for _, r := range runs {
+		for more := r.Count() + clients; r.Count() < more && r.Lost() == 0 && ctx.Err() == nil && !ended(r); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	cancel()
+	for _, r := range runs {
+		sum.Add(r.Wait())
+	}
+	return sum, stalled()
+}
+
+// watchStalls measures until the longest time for which this process was ready and not
+// scheduled is asked for.
+func watchStalls() (longest func() time.Duration) {
+	const tick = 2 * time.Millisecond
+	stop, result := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var longest time.Duration
+		timer := time.NewTimer(tick)
+		defer timer.Stop()
+		for began := time.Now(); ; began = time.Now() {
+			select {
+			case <-timer.C:
+				longest = max(longest, time.Since(began)-tick)
+				timer.Reset(tick)
+			case <-stop:
+				result <- longest
+				return
+			}
+		}
+	}()
+	return func() time.Duration { close(stop); return <-result }
 }
 
 // ended reports whether all clients of r have been refused.

@@ -10,8 +10,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
-
 	"github.com/gracefulgo/shutdown"
 )
 
@@ -101,7 +99,7 @@ func (n *notifier) start() {
 			return // both were ready; READY=1 must not come after STOPPING=1
 		}
 		if err == nil {
-			if n.send(daemon.SdNotifyReady + "\nSTATUS=ready") {
+			if n.send("READY=1\nSTATUS=ready") {
 				return
 			}
 			continue
@@ -156,7 +154,7 @@ func (n *notifier) callReady(ctx context.Context) (err error) {
 func (n *notifier) stop() {
 	ticker := time.NewTicker(sendEvery)
 	defer ticker.Stop()
-	state := daemon.SdNotifyStopping + "\n"
+	state := "STOPPING=1\n"
 	for {
 		r := n.m.Report()
 		// systemd takes the later one of this end and that of TimeoutStopSec. It handles
@@ -181,9 +179,10 @@ func (n *notifier) send(state string) (sent bool) {
 	return err == nil
 }
 
-// send is daemon.SdNotify with a limit: that blocks for as long as systemd does not read.
+// send is SdNotify of go-systemd with a limit: that blocks for as long as systemd does not
+// read.
 func send(socket, state string) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	conn, err := net.Dial("unixgram", socket)
 	if err != nil {
 		return fmt.Errorf("systemd: NOTIFY_SOCKET: %w", err)
 	}

@@ -58,9 +58,9 @@ func TestASystemdThatDoesNotAnswerIsAskedUntilTheContextEnds(t *testing.T) {
 	})
 	for name, limit := range map[string]time.Duration{"a limit": 50 * time.Millisecond, "an end that is past": 0} {
 		t.Run(name, func(t *testing.T) {
+			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			began := time.Now()
 			_, err := systemd.GracePeriod(ctx)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.EqualError(t, err, "systemd: TimeoutStopSec: context deadline exceeded")

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
@@ -41,6 +42,11 @@ func init() {
 				r.Env = append(r.Env, key+"="+v)
 			}
 		}
+		for fd := range 100 {
+			if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {
+				r.Open++
+			}
+		}
 		again, err := systemd.Listeners()
 		must(err)
 		r.Again = len(again)
@@ -65,6 +71,7 @@ type result struct {
 	Addrs     map[string][]string
 	Err       string
 	Env       []string
+	Open      int // sockets
 	Again     int
 	Inherited []string
 }
@@ -119,7 +126,7 @@ func TestListenersAreKnownByTheirNames(t *testing.T) {
 		"http":         {a.Addr().String(), c.Addr().String()},
 		"admin.socket": {b.Addr().String()},
 		"local":        {path},
-	}, Inherited: r.Inherited}, r, "the variables are unset, and a second call returns nothing")
+	}, Open: 4, Inherited: r.Inherited}, r, "the variables are unset, and a second call returns nothing")
 	without, _ := activate(t, nil)
 	require.Equal(t, without.Inherited, r.Inherited, "child processes inherit no socket")
 	end()
@@ -155,6 +162,7 @@ func TestASocketThatDoesNotListenIsAnErrorWithItsName(t *testing.T) {
 			r, _ := activate(t, []string{"LISTEN_FDNAMES=good:bad"}, ln, test.socket)
 			require.Equal(t, `systemd: socket "bad": `+test.want, r.Err)
 			require.Empty(t, r.Addrs)
+			require.Zero(t, r.Open)
 		})
 	}
 }

@@ -120,6 +120,13 @@ func TestReadyIsSentWhenWaitHasBeenCalledAndReadyAgrees(t *testing.T) {
 	}
 }
 
+// untilBegun is ready when the shutdown begins.
+func untilBegun(ctx context.Context) error {
+	m, _ := shutdown.FromContext(ctx)
+	<-m.AcceptContext().Done()
+	return nil
+}
+
 // readyAfter is ready when d has passed since its first call.
 func readyAfter(d time.Duration, text string) func(context.Context) error {
 	var first time.Time
@@ -199,36 +206,47 @@ func TestReadyIsRepeatedUntilItIsSent(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "the queue is full"), "only the first error is logged")
 }
 
+// READY=1 would make systemctl start succeed, so it must not come once the shutdown has begun.
 func TestAShutdownThatBeginsBeforeReadyIsStopping(t *testing.T) {
-	hangs := make(chan struct{})
-	for name, ready := range map[string]func(context.Context) error{
-		"ready fails":                       func(context.Context) error { return errors.New("no") },
-		"ready returns nil when told to":    func(ctx context.Context) error { <-ctx.Done(); return nil },
-		"ready ignores its context":         func(context.Context) error { <-hangs; return nil },
-		"ready agrees, before main waits":   nil,
-		"ready agrees in the same moment":   readyAfter(time.Minute, "no"),
-		"ready agrees a little bit earlier": readyAfter(59*time.Second, "no"),
+	var hangs chan struct{}
+	for name, test := range map[string]struct {
+		ready   func(context.Context) error
+		waits   bool // main has called Wait
+		mayBeUp bool // ready agrees at the time of Begin
+	}{
+		"ready fails":                       {func(context.Context) error { return errors.New("no") }, true, false},
+		"ready returns nil when told to":    {untilBegun, true, false},
+		"ready ignores its context":         {func(context.Context) error { <-hangs; return nil }, true, false},
+		"ready agrees, but main is not yet": {nil, false, false},
+		"ready agrees in the same moment":   {nil, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				hangs = make(chan struct{})
-				var s manager
-				m := newManager(t, shutdown.Config{})
-				systemd.NotifyWith(m, ready, s.get)
-				if ready != nil {
-					go func() { _ = m.Wait() }()
-				}
-				time.Sleep(time.Minute)
-				m.Begin(nil)
-				got := s.all()
-				require.Equal(t, []string{"1"}, of(got, "STOPPING"), "at once")
-				close(hangs)
-				_ = m.Wait()
-				time.Sleep(time.Minute)
-				for i, msg := range s.all() {
-					require.False(t, i >= len(got) && msg.vars["READY"] != "", "READY=1 after STOPPING=1")
-				}
-			})
+			for range 50 { // the select statements choose at random
+				synctest.Test(t, func(t *testing.T) {
+					hangs = make(chan struct{})
+					ready := test.ready
+					if test.mayBeUp {
+						ready = readyAfter(time.Minute, "no")
+					}
+					var s manager
+					m := newManager(t, shutdown.Config{})
+					systemd.NotifyWith(m, ready, s.get)
+					if test.waits {
+						go func() { _ = m.Wait() }()
+					}
+					time.Sleep(time.Minute)
+					m.Begin(nil)
+					got := s.all()
+					require.Equal(t, []string{"1"}, of(got, "STOPPING"), "at once")
+					if !test.mayBeUp {
+						require.Empty(t, of(got, "READY"))
+					}
+					close(hangs)
+					_ = m.Wait()
+					time.Sleep(time.Minute)
+					require.Len(t, s.all(), len(got), "nothing after STOPPING=1")
+				})
+			}
 		})
 	}
 }

@@ -85,7 +85,7 @@ func printable(s string, limit int) string {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
+	}, s) // which replaces what is not UTF-8
 	if len(s) <= limit {
 		return s
 	}

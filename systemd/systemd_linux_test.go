@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,7 @@ func TestUnderSystemd(t *testing.T) {
 		"a main that hangs is killed shortly after Timeout":                            testFiniteExtension,
 		"the shutdown ends within TimeoutStopSec with GracePeriod":                     testGracePeriod,
 		"GracePeriod is that of the unit":                                              testGracePeriodOfUnit,
+		"GracePeriod asks the system's manager":                                        testGracePeriodOfSystem,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,6 +192,33 @@ func testGracePeriodOfUnit(t *testing.T, m *userManager) {
 			require.Equal(t, test.want, s.read("grace"))
 		})
 	}
+}
+
+// Without MANAGERPID a process is one of the system's manager. Here it is the same systemd.
+func testGracePeriodOfSystem(t *testing.T, m *userManager) {
+	t.Run("over the system bus", func(t *testing.T) {
+		daemon, err := exec.LookPath("dbus-daemon")
+		if err != nil {
+			require.Empty(t, os.Getenv("CI"), "dbus-daemon is not installed")
+			t.Skip("dbus-daemon is not installed: apt-get install dbus-daemon")
+		}
+		// systemd takes part in a bus whose units have these names.
+		m.write(t, "dbus.socket", "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=%t/bus\n")
+		m.write(t, "dbus.service", "[Unit]\nDefaultDependencies=no\nRequires=dbus.socket\n[Service]\n"+
+			"Type=notify\nExecStart="+daemon+" --session --address=systemd: --nofork --nopidfile --systemd-activation\n")
+		m.ctl(t, "start", "dbus.service")
+		t.Cleanup(func() { _ = m.command("stop", "dbus.service", "dbus.socket").Run() })
+		s := m.service(t, "system-bus", "grace", "Type=oneshot", "TimeoutStopSec=7",
+			"UnsetEnvironment=MANAGERPID", "Environment=DBUS_SYSTEM_BUS_ADDRESS=unix:path=%t/bus")
+		m.ctl(t, "start", s.unit)
+		require.Equal(t, "7s", s.read("grace"))
+	})
+	t.Run("as root", func(t *testing.T) {
+		s := m.service(t, "system-private", "grace", "Type=oneshot", "TimeoutStopSec=7", "UnsetEnvironment=MANAGERPID",
+			"ExecStartPre=/bin/ln -s %t/systemd/private /run/systemd/private")
+		m.ctl(t, "start", s.unit)
+		require.Equal(t, "7s", s.read("grace"))
+	})
 }
 
 const clients = 32

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -74,6 +73,7 @@ func runService() {
 		if hook := hookTime(); hook > 0 {
 			m.On(shutdown.Drain, "upload", func(context.Context) error { time.Sleep(hook); return nil })
 		}
+		must(os.WriteFile(filepath.Join(os.Getenv("DIR"), "up"), nil, 0o600))
 		sockets, err := systemd.Listeners()
 		if err != nil {
 			return err
@@ -104,8 +104,8 @@ func runNaive() {
 			}
 		}()
 	}
+	must(os.WriteFile(filepath.Join(os.Getenv("DIR"), "up"), nil, 0o600))
 	<-ctx.Done()
-	slog.Info("shutting down")
 	_ = srv.Shutdown(context.Background())
 	time.Sleep(hookTime())
 	must(os.WriteFile(filepath.Join(os.Getenv("DIR"), "flushed"), nil, 0o600))

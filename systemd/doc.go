@@ -75,13 +75,15 @@
 //   - The program decides: [Notify] without GracePeriod. Timeout is that of the Config, or 85 s
 //     from the guess of 90 s. Notify asks systemd for as much, even if TimeoutStopSec is shorter.
 //
-//   - The unit decides, without this package: repeat TimeoutStopSec in the environment, which
-//     takes precedence over the other two.
+//   - The environment decides, without this package: SHUTDOWN_GRACE_PERIOD takes precedence
+//     over the other two.
 //
-//     [Service]
-//     KillMode=mixed
-//     TimeoutStopSec=30
-//     Environment=SHUTDOWN_GRACE_PERIOD=30
+// In the third case, the unit file has the same value twice:
+//
+//	[Service]
+//	KillMode=mixed
+//	TimeoutStopSec=30
+//	Environment=SHUTDOWN_GRACE_PERIOD=30
 //
 // If TimeoutStopSec is infinity, GracePeriod returns 0, and Timeout is 85 s. Set Config.Timeout
 // if the service needs more.

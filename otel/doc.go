@@ -17,20 +17,22 @@
 //
 // # Metrics
 //
-//	shutdown.tasks.in_flight         {task}        shutdown.kind
-//	shutdown.tasks.cut_off           {task}        shutdown.kind
-//	shutdown.requests_while_leaving  {request}     shutdown.kind
-//	shutdown.connections_closed      {connection}  shutdown.kind
-//	shutdown.phase.duration          s             shutdown.phase
-//	shutdown.hook.duration           s             shutdown.phase, shutdown.hook.name, shutdown.hook.result
-//	shutdown.duration                s             shutdown.result
-//	shutdown.last_run.duration       s             shutdown.result
-//	shutdown.last_run.cut_off        {task}        shutdown.kind
+//	shutdown.tasks.in_flight                  {task}        shutdown.kind
+//	shutdown.tasks.cut_off                    {task}        shutdown.kind
+//	shutdown.requests_while_leaving           {request}     shutdown.kind
+//	shutdown.connections_closed               {connection}  shutdown.kind
+//	shutdown.phase.duration                   s             shutdown.phase
+//	shutdown.hook.duration                    s             shutdown.phase, shutdown.hook.name, shutdown.hook.result
+//	shutdown.duration                         s             shutdown.result
+//	shutdown.last_run.duration                s             shutdown.result
+//	shutdown.last_run.cut_off                 {task}        shutdown.kind
+//	shutdown.last_run.requests_while_leaving  {request}     shutdown.kind
+//	shutdown.last_run.connections_closed      {connection}  shutdown.kind
 //
 // Tasks in flight are always counted. What follows them appears when the shutdown begins,
 // and shutdown.duration, with the result, at the export. What is about the last run appears
 // at the start, if Config.Record is set and has a run. Durations of what still runs are
-// those up to now.
+// those up to now. The connections that a server has closed are known when it has drained.
 //
 // shutdown.kind is that of the tasks, such as "http", "grpc" or "worker", and "track" for
 // [shutdown.Manager.Track]. Names of tasks are never attributes. After 20 kinds, and after 100

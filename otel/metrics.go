@@ -36,6 +36,8 @@ type instruments struct {
 	phase, hook       metric.Float64ObservableGauge
 	duration, lastRun metric.Float64ObservableGauge
 	lastCutOff        metric.Int64ObservableGauge
+	lastRequests      metric.Int64ObservableGauge
+	lastConnections   metric.Int64ObservableGauge
 }
 
 // register makes the instruments and registers the callback that observes them.
@@ -45,7 +47,7 @@ func (e *exporter) register() error {
 		mp = otel.GetMeterProvider()
 	}
 	meter := mp.Meter(scope)
-	var errs [9]error
+	var errs [11]error
 	i := &e.instruments
 	i.inFlight, errs[0] = meter.Int64ObservableUpDownCounter("shutdown.tasks.in_flight", metric.WithUnit("{task}"),
 		metric.WithDescription("Tasks in flight."))
@@ -54,7 +56,7 @@ func (e *exporter) register() error {
 	i.requests, errs[2] = meter.Int64ObservableCounter("shutdown.requests_while_leaving", metric.WithUnit("{request}"),
 		metric.WithDescription("Requests received since the shutdown began."))
 	i.connections, errs[3] = meter.Int64ObservableCounter("shutdown.connections_closed", metric.WithUnit("{connection}"),
-		metric.WithDescription("Connections closed while servers drained."))
+		metric.WithDescription("Connections that were closed while servers drained, known of each server when it has drained."))
 	i.phase, errs[4] = meter.Float64ObservableGauge("shutdown.phase.duration", metric.WithUnit("s"),
 		metric.WithDescription("Duration of the phases that have begun."))
 	i.hook, errs[5] = meter.Float64ObservableGauge("shutdown.hook.duration", metric.WithUnit("s"),
@@ -65,6 +67,10 @@ func (e *exporter) register() error {
 		metric.WithDescription("Duration of the shutdown of the last run, from its record."))
 	i.lastCutOff, errs[8] = meter.Int64ObservableGauge("shutdown.last_run.cut_off", metric.WithUnit("{task}"),
 		metric.WithDescription("Tasks that the last run cut off, at most 256, from its record."))
+	i.lastRequests, errs[9] = meter.Int64ObservableGauge("shutdown.last_run.requests_while_leaving", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests that the last run received after its shutdown had begun, from its record."))
+	i.lastConnections, errs[10] = meter.Int64ObservableGauge("shutdown.last_run.connections_closed", metric.WithUnit("{connection}"),
+		metric.WithDescription("Connections that were closed while the servers of the last run drained, from its record."))
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
@@ -79,7 +85,7 @@ func (e *exporter) register() error {
 			e.observeLastRun(o, last)
 		}
 		return nil
-	}, i.inFlight, i.cutOff, i.requests, i.connections, i.phase, i.hook, i.duration, i.lastRun, i.lastCutOff)
+	}, i.inFlight, i.cutOff, i.requests, i.connections, i.phase, i.hook, i.duration, i.lastRun, i.lastCutOff, i.lastRequests, i.lastConnections)
 	return err
 }
 
@@ -126,6 +132,11 @@ func (e *exporter) observeLastRun(o metric.Observer, last shutdown.Report) {
 	o.ObserveFloat64(e.lastRun, last.Took.Seconds(), metric.WithAttributes(keyResult.String(result)))
 	for kind, n := range countByKind(last.CutOff, nil) {
 		o.ObserveInt64(e.lastCutOff, int64(n), metric.WithAttributes(keyKind.String(kind)))
+	}
+	for _, t := range boundTraffic(last.Traffic) {
+		kind := metric.WithAttributes(keyKind.String(t.Kind))
+		o.ObserveInt64(e.lastRequests, int64(t.RequestsWhileLeaving), kind)
+		o.ObserveInt64(e.lastConnections, int64(t.ConnectionsClosed), kind)
 	}
 }
 

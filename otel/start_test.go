@@ -158,20 +158,28 @@ func TestTheLastRunIsExportedByResult(t *testing.T) {
 
 	m = newManager(t, shutdown.Config{Record: path})
 	done, _ := m.TrackAs("http", "GET /orders/17")
+	m.On(shutdown.Leave, "server", func(context.Context) error {
+		m.AddTraffic(shutdown.Traffic{Kind: "http", RequestsWhileLeaving: 3, ConnectionsClosed: 2})
+		return nil
+	})
 	m.On(shutdown.Drain, "force", func(context.Context) error { m.Force(nil); <-m.WorkContext().Done(); return nil })
 	m.Begin(nil)
 	require.ErrorIs(t, m.Wait(), shutdown.ErrForced)
 	done()
 	record, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Regexp(t, `^last_run.cut_off kind=http 1
-last_run.duration result=forced 0\.\d+s\n$`, metricsOf(newManager(t, shutdown.Config{Record: path})))
+	require.Regexp(t, `^last_run.connections_closed kind=http 2
+last_run.cut_off kind=http 1
+last_run.duration result=forced 0\.\d+s
+last_run.requests_while_leaving kind=http 3\n$`, metricsOf(newManager(t, shutdown.Config{Record: path})))
 
 	// As if another process had been killed in drain.
 	killed := regexp.MustCompile(`"pid":\d+`).ReplaceAll(record, []byte(`"pid":1`))
 	killed = regexp.MustCompile(`"process_start":\d+`).ReplaceAll(killed, []byte(`"process_start":1`))
 	killed = regexp.MustCompile(`"phase":"done","result":"forced"`).ReplaceAll(killed, []byte(`"phase":"drain"`))
 	require.NoError(t, os.WriteFile(path, killed, 0o600))
-	require.Regexp(t, `^last_run.cut_off kind=http 1
-last_run.duration result=killed in drain 0\.\d+s\n$`, metricsOf(newManager(t, shutdown.Config{Record: path})))
+	require.Regexp(t, `^last_run.connections_closed kind=http 2
+last_run.cut_off kind=http 1
+last_run.duration result=killed in drain 0\.\d+s
+last_run.requests_while_leaving kind=http 3\n$`, metricsOf(newManager(t, shutdown.Config{Record: path})))
 }

@@ -137,7 +137,7 @@ func seconds(s float64) string { return strconv.FormatFloat(s, 'f', -1, 64) + "s
 func attributesText(list []attribute.KeyValue) (text string) {
 	for _, a := range list {
 		key := strings.TrimPrefix(string(a.Key), "shutdown.")
-		text += fmt.Sprintf(" %s=%s", key, a.Value.Emit())
+		text += fmt.Sprintf(" %s=%s", key, a.Value.String())
 	}
 	return text
 }

@@ -27,7 +27,7 @@ func TestStartReturnsAnErrorIfTheExportWouldNotBeTheLastCloseHook(t *testing.T) 
 		`otelshutdown: the close hook "db" has been registered before Start, and would run after the export: call Start first`)
 	require.Empty(t, o.metrics(t), "nothing is registered")
 	require.True(t, remove())
-	require.Len(t, m.Report().Pending, 0)
+	require.Empty(t, m.Report().Pending)
 
 	m.On(shutdown.Drain, "http :8080", sleep(0, nil)) // which does not matter
 	require.NoError(t, otelshutdown.Start(m, o.options()))

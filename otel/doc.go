@@ -72,5 +72,5 @@
 //
 // The hook of the export cannot be in what it exports, nor can what comes after it: the
 // duration is up to the beginning of the export, and so is the result. If the export itself
-// fails, the log says so. After the export nothing is measured any more.
+// fails, the log says so.
 package otelshutdown

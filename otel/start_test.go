@@ -106,9 +106,8 @@ func TestTheGlobalProvidersAreNotUsedIfOthersAreGiven(t *testing.T) {
 	require.Empty(t, global.spans.GetSpans())
 }
 
-// Hooks that are registered after Start run before the export, whatever their number. The
-// trace has them all. A hook registered before it, by somebody who ignores the error of
-// Start, would be missing.
+// Hooks that are registered after Start run before the export, also if they are registered
+// during Close, and the trace has them all.
 func TestTheExportIsTheLastCloseHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newTelemetry()

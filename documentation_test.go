@@ -173,7 +173,7 @@ func TestTheTestsAndBenchmarksThatTheDocumentationNamesExist(t *testing.T) {
 		return err
 	}))
 	command := regexp.MustCompile(`-(run|bench) '?([A-Za-z|]+)`)
-	for _, page := range []string{"README.md", "docs/design.md", "docs/measurements.md", "CONTRIBUTING.md"} {
+	for _, page := range []string{"README.md", "docs/design.md", "docs/measurements.md", "docs/otel.md", "CONTRIBUTING.md"} {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, m := range command.FindAllStringSubmatch(string(text), -1) {

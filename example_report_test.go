@@ -66,7 +66,7 @@ func ExampleManager_LastRun() {
 		fmt.Println(err)
 		return
 	}
-	if last, ok := m.LastRun(); ok { // it was killed
+	if last, killed := m.LastRun(); killed {
 		fmt.Printf("the last run was %s when it was killed\n%v\n", last.Result(), last)
 	}
 }

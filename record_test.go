@@ -156,8 +156,9 @@ func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := recordEnv(nthRun(1))
 		m, _ := recording(t, path, e)
-		_, known := m.LastRun()
-		require.False(t, known, "there was none")
+		last, killed := m.LastRun()
+		require.False(t, killed)
+		require.Equal(t, Report{}, last, "there was none")
 		time.Sleep(time.Minute)
 		done, ok := m.Track("GET /orders/17")
 		require.True(t, ok)
@@ -189,8 +190,10 @@ func TestTheNextRunKnowsWhereTheLastWasKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := recordEnv(nthRun(3))
 		m, _ := recording(t, path, e)
-		_, ok := m.LastRun()
-		require.False(t, ok, "the last run ended; the run before it does not matter")
+		last, killed := m.LastRun()
+		require.False(t, killed, "the last run ended; the run before it does not matter")
+		require.Equal(t, Done, last.Phase)
+		require.Equal(t, "finished", last.Result())
 		shutDown(t, m)
 	})
 }

@@ -65,16 +65,17 @@ func (m *Manager) flushKeepers(by time.Time) {
 	}
 }
 
-// LastRun returns the Report of the last run, if its record (Config.Record) says that it
-// was killed: the Report is as of the last step, or the last full second. With phase
-// Running the shutdown had not begun. Errors are text, at most the 256 oldest tasks are
-// named, and long texts are cut.
+// LastRun returns the Report of the last run from its record (Config.Record). If that run
+// was killed, killed is true, and the Report is as of the last step, or the last full
+// second; with phase Running the shutdown had not begun. If it ended, the Report is the
+// final one, with phase Done. Errors are text, at most the 256 oldest tasks are named, and
+// long texts are cut.
 //
-// ok is false if the last run ended, whatever its result, if there is no record or it
-// cannot be read, and while another process that uses it is alive. LastRun waits for the
-// disk until 250 ms after New, a little longer on a machine without free CPU. Later calls
-// return at once what is known then.
-func (m *Manager) LastRun() (last Report, ok bool) {
+// The Report is the zero value if there is no record or it cannot be read, and while
+// another process that uses it is alive. LastRun waits for the disk until 250 ms after New,
+// a little longer on a machine without free CPU. Later calls return at once what is known
+// then.
+func (m *Manager) LastRun() (last Report, killed bool) {
 	if m.record == nil {
 		return Report{}, false
 	}

@@ -34,7 +34,7 @@ func TestARecordSaysWhoHasWrittenItAndWhen(t *testing.T) {
 	})
 }
 
-func TestTheLastRunIsKnownIfItWasKilled(t *testing.T) {
+func TestTheLastRunIsKnown(t *testing.T) {
 	for _, phase := range []string{running, drain, done} {
 		t.Run(phase, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "record")
@@ -46,16 +46,14 @@ func TestTheLastRunIsKnownIfItWasKilled(t *testing.T) {
 				i.die(t)
 
 				next := start(path, aRun(2))
-				last, ok := next.Last()
-				require.Equal(t, phase != done, ok)
-				if ok {
-					require.Equal(t, report{phase}, last)
-				}
+				last, killed := next.Last()
+				require.Equal(t, phase != done, killed)
+				require.Equal(t, report{phase}, last)
 				next.die(t)
 
 				after := start(path, aRun(3))
-				last, ok = after.Last()
-				require.True(t, ok, "that run has not ended")
+				last, killed = after.Last()
+				require.True(t, killed, "that run has not ended")
 				require.Equal(t, report{running}, last, "the one before is none of its business")
 				after.end(t)
 				for _, i := range []*instance{i, next, after} {

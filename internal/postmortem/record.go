@@ -106,8 +106,9 @@ type Record[R any] struct {
 	ended      bool        // the record has its end, or could not be given it, and the lock is released
 	warnedOnce bool        // nothing has worked since the last warning
 
-	mu   sync.Mutex // protects what follows
-	last *R
+	mu     sync.Mutex // protects what follows
+	last   R
+	killed bool
 }
 
 // NewRecord returns a Record that takes the lock, looks at what the last run has left,
@@ -122,16 +123,14 @@ func NewRecord[R any](c Config[R], e Env) *Record[R] {
 	return r
 }
 
-// Last returns the Report of the last run, if that was killed. It waits for the disk,
-// for Patience after the start of this run at most.
-func (r *Record[R]) Last() (last R, ok bool) {
+// Last returns the Report of the last run, the zero value if it is not known, and whether
+// that run was killed. It waits for the disk, for Patience after the start of this run at
+// most.
+func (r *Record[R]) Last() (last R, killed bool) {
 	wakeups.Await(r.looked, time.Until(r.config.Started.Add(Patience)))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last == nil {
-		return last, false
-	}
-	return *r.last, true
+	return r.last, r.killed
 }
 
 // write writes the state as it is now.
@@ -210,16 +209,22 @@ func (r *Record[R]) read() error {
 	switch {
 	case err != nil:
 		r.warn("shutdown: Config.Record: what the last run left cannot be read", "path", r.Path, "error", clip.To(clip.ErrorText(err), maxErrText))
-	case r.config.Ended(old.Report) || old.Run.is(r.me): // the last run ended, or became this program with exec
+	case r.config.Ended(old.Report):
+		r.setLast(old.Report, false)
+	case old.Run.is(r.me): // the last run became this program with exec
 	case r.env.Alive(old.Run): // its lock file has been removed
 		return ErrLocked
 	default:
 		r.config.Killed(old, old.Run.BootID == r.me.BootID)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.last = &old.Report
+		r.setLast(old.Report, true)
 	}
 	return nil
+}
+
+func (r *Record[R]) setLast(last R, killed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.killed = last, killed
 }
 
 // IsRecord reports whether text is a record, or what a machine that lost its power has

@@ -13,7 +13,15 @@ import (
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
-// restartLimit bounds a restart. One takes 0.3 to 13 s.
+// startUp is how long a stopped instance is away, like a program that takes this long to
+// start.
+const startUp = 500 * time.Millisecond
+
+// pause is the time between a response and the client's next request. Without it, errors,
+// which come at once, would be counted more often than responses.
+const pause = 5 * time.Millisecond
+
+// restartLimit bounds a restart. One takes 1 to 14 s.
 const restartLimit = time.Minute
 
 // run restarts the instances of a setup in turn, under load. An error means that there is
@@ -43,7 +51,7 @@ func (p plan) run(ctx context.Context, s setup) (result load.Result, err error) 
 	defer func() { err = errors.Join(err, proxy.stop()) }()
 
 	loading, end := context.WithCancel(context.Background())
-	clients := load.Clients{Mode: load.KeepAlive, N: p.clients, Addr: proxy.addr}.Start(loading)
+	clients := load.Clients{Mode: load.KeepAlive, N: p.clients, Addr: proxy.addr, Pause: pause}.Start(loading)
 	err = clients.Warm(ctx, 3)
 	for n := 0; n < p.restarts && err == nil; n++ {
 		err = instances[n%2].restart(ctx, s.early)
@@ -63,6 +71,7 @@ func (i *instance) restart(ctx context.Context, early bool) error {
 	if err := i.stop(); err != nil {
 		return err
 	}
+	time.Sleep(startUp)
 	if err := i.start(ctx); err != nil || early {
 		return err
 	}

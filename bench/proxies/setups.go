@@ -30,7 +30,14 @@ type setup struct {
 }
 
 func (s setup) String() string {
-	return fmt.Sprintf("%s, %s, %s, lame duck %v", s.proxy.name, s.text, s.service, s.lameDuck)
+	return fmt.Sprintf("%s, %s, %s, lame duck %v", s.proxy.name, s.what(), s.service, s.lameDuck)
+}
+
+func (s setup) what() string {
+	if s.early {
+		return s.text + "; the next restart when ready"
+	}
+	return s.text
 }
 
 var (
@@ -39,25 +46,28 @@ var (
 		lines: []string{"retries 0", "timeout connect 200ms"},
 	}
 	haproxyDefaults = setting{
-		proxy: &haproxy, text: "retries 3, no redispatch",
-		lines: []string{"retries 3", "timeout connect 5s"},
+		proxy: &haproxy, text: "retries 3 (the default)",
+		lines: []string{"timeout connect 5s"},
 	}
 	haproxyRedispatch = setting{
 		proxy: &haproxy, text: "retries 3, option redispatch 1, timeout connect 200ms",
 		lines: []string{"retries 3", "option redispatch 1", "timeout connect 200ms"},
 	}
+
 	nginxOff = setting{
 		proxy: &nginx, text: "proxy_next_upstream off",
 		lines: []string{"proxy_next_upstream off"}, server: "max_fails=0",
 	}
 	nginxDefaults = setting{
-		proxy: &nginx, text: "defaults",
+		proxy: &nginx, text: "the defaults",
 	}
-	nginxShortFailTimeout = setting{
-		proxy: &nginx, text: "fail_timeout=1s", server: "fail_timeout=1s",
+	nginxMaxFails = setting{
+		proxy: &nginx, text: "max_fails=0",
+		server: "max_fails=0",
 	}
-	nginxNoMaxFails = setting{
-		proxy: &nginx, text: "max_fails=0", server: "max_fails=0",
+	nginxFailTimeout = setting{
+		proxy: &nginx, text: "fail_timeout=1s, proxy_connect_timeout 200ms",
+		lines: []string{"proxy_connect_timeout 200ms"}, server: "fail_timeout=1s",
 	}
 	nginxConnectTimeout = setting{
 		proxy: &nginx, text: "max_fails=0, proxy_connect_timeout 200ms",
@@ -65,31 +75,29 @@ var (
 	}
 )
 
-const withLameDuck = 1500 * time.Millisecond
+const long = 1500 * time.Millisecond
 
 var setups = []setup{
 	{setting: haproxyNoRetries, service: "plain"},
 	{setting: haproxyNoRetries, service: "library"},
-	{setting: haproxyNoRetries, service: "plain", lameDuck: withLameDuck},
-	{setting: haproxyNoRetries, service: "library", lameDuck: withLameDuck},
+	{setting: haproxyNoRetries, service: "plain", lameDuck: long},
+	{setting: haproxyNoRetries, service: "library", lameDuck: long},
 	{setting: haproxyDefaults, service: "plain"},
 	{setting: haproxyDefaults, service: "library"},
-	{setting: haproxyDefaults, service: "library", lameDuck: withLameDuck},
 	{setting: haproxyRedispatch, service: "plain"},
 	{setting: haproxyRedispatch, service: "library"},
-	{setting: haproxyRedispatch, service: "library", lameDuck: withLameDuck, recommended: true},
+	{setting: haproxyRedispatch, service: "plain", lameDuck: long},
+	{setting: haproxyRedispatch, service: "library", lameDuck: long, recommended: true},
 
 	{setting: nginxOff, service: "plain"},
 	{setting: nginxOff, service: "library"},
-	{setting: nginxOff, service: "library", lameDuck: withLameDuck},
+	{setting: nginxOff, service: "library", lameDuck: long},
 	{setting: nginxDefaults, service: "library", early: true},
 	{setting: nginxDefaults, service: "library"},
-	{setting: nginxShortFailTimeout, service: "library"},
-	{setting: nginxShortFailTimeout, service: "library", lameDuck: withLameDuck},
-	{setting: nginxNoMaxFails, service: "plain"},
-	{setting: nginxNoMaxFails, service: "library"},
-	{setting: nginxNoMaxFails, service: "library", lameDuck: withLameDuck},
+	{setting: nginxMaxFails, service: "library"},
+	{setting: nginxFailTimeout, service: "library"},
 	{setting: nginxConnectTimeout, service: "plain"},
+	{setting: nginxConnectTimeout, service: "plain", lameDuck: long},
 	{setting: nginxConnectTimeout, service: "library", recommended: true},
-	{setting: nginxConnectTimeout, service: "library", lameDuck: withLameDuck, recommended: true},
+	{setting: nginxConnectTimeout, service: "library", lameDuck: long, recommended: true},
 }

@@ -31,7 +31,7 @@ func printTable(w io.Writer, rows []row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PROXY\tSETTING\tSERVICE\tLAME DUCK\tREQUESTS\tFAILED\tBY KIND\tOVER 0.5 S\tSLOWEST")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%d\t%d\t%s\t%d\t%v\n", r.proxy.name, r.text, r.service, r.lameDuck,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%d\t%d\t%s\t%d\t%v\n", r.proxy.name, r.what(), r.service, r.lameDuck,
 			r.Requests, r.Losses(), r.Kinds(), r.Delayed, milliseconds(r.Slowest))
 	}
 	t.Flush()

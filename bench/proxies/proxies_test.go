@@ -1,0 +1,116 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gracefulgo/shutdown/bench/internal/child"
+	"github.com/gracefulgo/shutdown/internal/load"
+)
+
+func TestMain(m *testing.M) {
+	if child.RunRole(roles) {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// measure measures the rows that only selects, with two restarts each.
+func measure(t *testing.T, only string) []row {
+	for _, p := range []*proxy{&haproxy, &nginx} {
+		if err := p.find(); err != nil {
+			t.Skip(err)
+		}
+	}
+	p, err := parse([]string{"-restarts", "2", "-clients", "8", "-only", only}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	rows, err := p.measure(t.Context(), &log)
+	t.Logf("\n%s", &log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// How long the slowest request took is not checked, because it depends on what else the
+// machine does.
+func TestWithTheRecommendedSettingsNoRequestFails(t *testing.T) {
+	rows := measure(t, "redispatch.*library.*1.5s|max_fails=0, proxy_connect_timeout.*library.*1.5s")
+	if len(rows) != 2 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	for _, r := range rows {
+		if !r.recommended || r.Losses() > 0 || r.Requests < 100 {
+			t.Error(r)
+		}
+	}
+}
+
+func TestWithoutLameDuckAndRetriesRequestsFail(t *testing.T) {
+	rows := measure(t, "retries 0, library|proxy_next_upstream off, library, lame duck 0s")
+	if len(rows) != 3 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	haproxy, withLameDuck, nginx := rows[0], rows[1], rows[2]
+	if haproxy.Lost["503"] == 0 || nginx.Lost["502"] == 0 {
+		t.Errorf("HAProxy answers 503 and nginx 502 if a dial is refused: %v", rows)
+	}
+	// It is none, unless the machine is so busy that HAProxy's checks are late.
+	if withLameDuck.Losses() > haproxy.Losses()/2 {
+		t.Errorf("the lame duck does not help: %v", rows)
+	}
+}
+
+func TestAMissingProxyIsAnErrorThatSaysWhatToInstall(t *testing.T) {
+	err := proxy{name: "no-such-proxy"}.find()
+	if err == nil || !strings.Contains(err.Error(), "apt-get install") || !strings.Contains(err.Error(), "no-such-proxy") {
+		t.Error(err)
+	}
+}
+
+func TestAConfigurationThatTheProxyRefusesIsShown(t *testing.T) {
+	for _, p := range []*proxy{&haproxy, &nginx} {
+		if err := p.find(); err != nil {
+			t.Skip(err)
+		}
+		s := setting{proxy: p, lines: []string{"no-such-directive 7"}}
+		_, err := s.start(t.Context(), t.TempDir(), []*instance{newInstance(setup{setting: s})})
+		if err == nil || strings.Count(err.Error(), "no-such-directive") < 2 {
+			t.Errorf("neither the proxy's message nor the configuration: %v", err)
+		}
+	}
+}
+
+func TestBadArgumentsAreErrors(t *testing.T) {
+	for _, args := range [][]string{
+		{"-restarts", "0"}, {"-clients", "0"}, {"-only", "no such row"}, {"-only", "("}, {"argument"},
+	} {
+		if _, err := parse(args, io.Discard); err == nil {
+			t.Errorf("no error for %q", args)
+		}
+	}
+}
+
+func TestTheVerdictNamesRecommendedSetupsThatFailOrDelay(t *testing.T) {
+	bad := setup{setting: nginxConnectTimeout, service: "library", recommended: true}
+	good := bad
+	good.lameDuck = time.Second
+	other := setup{setting: nginxOff, service: "plain"}
+	for _, result := range []load.Result{{Lost: map[string]int{"502": 1}}, {Delayed: 1}} {
+		text, ok := verdict([]row{{other, result}, {good, load.Result{}}, {bad, result}})
+		if ok || !strings.Contains(text, bad.String()) || strings.Contains(text, other.String()) || strings.Contains(text, good.String()) {
+			t.Errorf("%v, %q", ok, text)
+		}
+	}
+	if text, ok := verdict([]row{{other, load.Result{Delayed: 1}}, {good, load.Result{}}}); !ok {
+		t.Error(text)
+	}
+}

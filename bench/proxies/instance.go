@@ -20,28 +20,42 @@ import (
 type instance struct {
 	Addr      string // of the service
 	AdminPort string // of /readyz and /served, on the same host
-	args      []string
+	admin     string // the address with that port
 	role      string
+	lameDuck  time.Duration
 	child     *child.Process
 }
 
-// newInstance chooses a loopback address that no other program uses, so that its ports
-// are free while it is restarted.
-func newInstance(s setup) *instance {
+func newInstance(s setup) (*instance, error) {
 	host := loopback.Host()
-	i := &instance{Addr: net.JoinHostPort(host, "8080"), AdminPort: "9090", role: s.service}
-	i.args = []string{i.Addr, i.admin(), s.lameDuck.String()}
-	return i
+	addr, err := freeAddr(host)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := freeAddr(host)
+	if err != nil {
+		return nil, err
+	}
+	_, adminPort, err := net.SplitHostPort(admin)
+	if err != nil {
+		return nil, err
+	}
+	return &instance{Addr: addr, AdminPort: adminPort, admin: admin, role: s.service, lameDuck: s.lameDuck}, nil
 }
 
-func (i *instance) admin() string {
-	host, _, _ := net.SplitHostPort(i.Addr) // made by JoinHostPort
-	return net.JoinHostPort(host, i.AdminPort)
+// freeAddr returns an address with a port that is free. It stays free, also while an
+// instance is restarted, because no other program uses the host.
+func freeAddr(host string) (string, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
 }
 
 // start starts the instance and waits until it is ready. The end of ctx kills it.
 func (i *instance) start(ctx context.Context) (err error) {
-	i.child, err = child.Start(ctx, i.role, i.args...)
+	i.child, err = child.Start(ctx, i.role, i.Addr, i.admin, i.lameDuck.String())
 	if err != nil {
 		return err
 	}
@@ -51,9 +65,15 @@ func (i *instance) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// stop sends SIGTERM and waits for the end.
+// stop sends SIGTERM and waits for the end. It does nothing if the instance has been
+// stopped, or has not started.
 func (i *instance) stop() error {
-	return errors.Join(i.child.Process.Signal(syscall.SIGTERM), i.child.Wait())
+	c := i.child
+	if c == nil {
+		return nil
+	}
+	i.child = nil
+	return errors.Join(c.Process.Signal(syscall.SIGTERM), c.Wait())
 }
 
 // servesAgain waits until the proxy has sent a request.
@@ -64,7 +84,7 @@ func (i *instance) servesAgain(ctx context.Context) error {
 // get requests a path until the answer is 200 with a body that will do.
 func (i *instance) get(ctx context.Context, path string, willDo func(body string) bool) error {
 	return poll(ctx, func(ctx context.Context) bool {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.admin()+path, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.admin+path, nil)
 		if err != nil {
 			return false
 		}

@@ -82,7 +82,11 @@ func TestAConfigurationThatTheProxyRefusesIsShown(t *testing.T) {
 			t.Skip(err)
 		}
 		s := setting{proxy: p, lines: []string{"no-such-directive 7"}}
-		_, err := s.start(t.Context(), t.TempDir(), []*instance{newInstance(setup{setting: s})})
+		i, err := newInstance(setup{setting: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.start(t.Context(), t.TempDir(), []*instance{i})
 		if err == nil || strings.Count(err.Error(), "no-such-directive") < 2 {
 			t.Errorf("neither the proxy's message nor the configuration: %v", err)
 		}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -125,7 +124,11 @@ type runningProxy struct {
 // start starts the proxy in front of the instances, with its files in dir, and waits until
 // a request through it is answered.
 func (s setting) start(ctx context.Context, dir string, instances []*instance) (*runningProxy, error) {
-	r := &runningProxy{addr: net.JoinHostPort(loopback.Host(), "8080")}
+	addr, err := freeAddr(loopback.Host())
+	if err != nil {
+		return nil, err
+	}
+	r := &runningProxy{addr: addr}
 	var config bytes.Buffer
 	if err := s.proxy.config.Execute(&config, map[string]any{
 		"Front": r.addr, "Instances": instances, "CheckInterval": checkInterval, "Lines": s.lines, "Server": s.server,

@@ -33,8 +33,10 @@ func (p plan) run(ctx context.Context, s setup) (result load.Result, err error) 
 
 	var instances [2]*instance
 	for n := range instances {
-		instances[n] = newInstance(s)
-		if err := instances[n].start(ctx); err != nil {
+		if instances[n], err = newInstance(s); err != nil {
+			return load.Result{}, err
+		}
+		if err = instances[n].start(ctx); err != nil {
 			return load.Result{}, err
 		}
 		defer func() { err = errors.Join(err, instances[n].stop()) }()

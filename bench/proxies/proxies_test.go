@@ -5,12 +5,15 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gracefulgo/shutdown/bench/internal/child"
 	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 func TestMain(m *testing.M) {
@@ -113,6 +116,65 @@ func TestAConfigurationThatTheProxyRefusesIsShown(t *testing.T) {
 		_, err = s.start(t.Context(), t.TempDir(), []*instance{i})
 		if err == nil || strings.Count(err.Error(), "no-such-directive") < 2 {
 			t.Errorf("neither the proxy's message nor the configuration: %v", err)
+		}
+	}
+}
+
+// The settings in docs/load-balancers.md are those that are measured, and the proxies
+// accept them.
+func TestTheConfigurationsInTheDocumentationAreTheMeasuredOnes(t *testing.T) {
+	text, err := os.ReadFile("../../docs/load-balancers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := freeAddr(loopback.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for heading, c := range map[string]struct {
+		setting setting
+		wrap    func(config string) string
+		check   []string
+	}{
+		"\n## HAProxy\n": {
+			haproxyRedispatch,
+			func(config string) string {
+				return "defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n" + config +
+					"frontend front\n  bind " + addr + "\n  default_backend app\n"
+			},
+			[]string{"-c", "-f"},
+		},
+		"\n## nginx\n": {
+			nginxConnectTimeout,
+			func(config string) string {
+				listen := "server {\n  listen " + addr + ";\n" // -t binds it
+				return "pid nginx.pid;\nevents {}\nhttp {\n" + nginxTempPaths + strings.Replace(config, "server {\n", listen, 1) + "}\n"
+			},
+			[]string{"-t", "-e", "stderr", "-p", t.TempDir(), "-c"},
+		},
+	} {
+		_, section, _ := strings.Cut(string(text), heading)
+		_, rest, _ := strings.Cut(section, "```\n")
+		config, _, ok := strings.Cut(rest, "```\n")
+		if !ok {
+			t.Fatalf("no configuration below %q", heading)
+		}
+		for _, line := range append(c.setting.lines, c.setting.server) {
+			if !strings.Contains(config, line) {
+				t.Errorf("%q is measured, but is not in:\n%s", line, config)
+			}
+		}
+		path, err := c.setting.proxy.path()
+		if err != nil {
+			t.Logf("not checked, because %s is not installed", c.setting.proxy.name)
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(file, []byte(c.wrap(config)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(path, append(c.check, file)...).CombinedOutput(); err != nil {
+			t.Errorf("%v:\n%s\n%s", err, out, config)
 		}
 	}
 }

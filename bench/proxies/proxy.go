@@ -59,8 +59,6 @@ var nginx = proxy{
 	args: func(dir, config string) []string {
 		return []string{"-p", dir, "-e", "stderr", "-c", config}
 	},
-	// The settings of the first lines are not worth copying: they keep nginx in this
-	// folder and silent.
 	config: template.Must(template.New("nginx").Parse(`daemon off;
 user root;
 pid nginx.pid;
@@ -69,12 +67,7 @@ worker_processes 2;
 events {}
 http {
   access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  upstream instances {
+` + nginxTempPaths + `  upstream instances {
     zone instances 64k;
 {{- range .Instances}}
     server {{.Addr}} {{$.Server}};
@@ -94,6 +87,14 @@ http {
   }
 }
 `))}
+
+// nginxTempPaths keeps nginx inside of the folder that -p names.
+const nginxTempPaths = `  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+`
 
 // find returns an error if the program is not installed.
 func (p proxy) find() error {

@@ -98,6 +98,6 @@ var setups = []setup{
 	{setting: nginxFailTimeout, service: "library"},
 	{setting: nginxConnectTimeout, service: "plain"},
 	{setting: nginxConnectTimeout, service: "plain", lameDuck: long},
-	{setting: nginxConnectTimeout, service: "library", recommended: true},
+	{setting: nginxConnectTimeout, service: "library"},
 	{setting: nginxConnectTimeout, service: "library", lameDuck: long, recommended: true},
 }

@@ -192,8 +192,9 @@
 // Timeout is the grace period less a tenth (5 s at most), Reserve a fifth of Timeout. In
 // Kubernetes a service with a Drain hook (each server has one) has a lame duck of 5 s,
 // because the removal of its endpoint races with its SIGTERM. Elsewhere there is none: set
-// Config.LameDuck behind a load balancer or a registry. If the manifest has a preStop sleep
-// instead, set SHUTDOWN_PRESTOP to its length. Package admin has probes and a preStop hook.
+// Config.LameDuck behind a load balancer or a registry; docs/load-balancers.md in the
+// repository says how long. If the manifest has a preStop sleep instead, set
+// SHUTDOWN_PRESTOP to its length. Package admin has probes and a preStop hook.
 //
 // # Post-mortem
 //

@@ -127,7 +127,8 @@
 //   - with a single replica (strategy Recreate, a StatefulSet of one): set 0, because no
 //     other replica takes over, and its successor waits.
 //
-// A program without Drain hooks, such as a consumer, has no lame duck.
+// docs/load-balancers.md in the repository has a table of load balancers. A program without
+// Drain hooks, such as a consumer, has no lame duck.
 //
 // # Metrics and profiles
 //

@@ -115,7 +115,11 @@ func (c *client) request() (gone bool) {
 			conn.answered()
 		}
 		c.result.Answer(later)
-		c.run.pace.slowest.add(time.Since(began))
+		took := time.Since(began)
+		if took > heldUp {
+			c.result.Delayed++
+		}
+		c.run.pace.slowest.add(took)
 		c.answered.Add(1)
 	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED), c.isGone(err):
 		c.result.Refused++

@@ -176,6 +176,22 @@ func TestTheStatusOfAProxyThatWasRefusedEndsAClient(t *testing.T) {
 	require.Zero(t, result.Requests)
 }
 
+func TestARequestThatIsAnsweredAfterHalfASecondIsDelayed(t *testing.T) {
+	var once sync.Once
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() { time.Sleep(600 * time.Millisecond) })
+		echo(w, r)
+	}, nil)
+
+	run, stop := start(t, load.Clients{Mode: load.KeepAlive, N: 1, Addr: srv.addr})
+	require.NoError(t, run.Warm(t.Context(), 20))
+	stop()
+
+	result := run.Wait()
+	require.GreaterOrEqual(t, result.Delayed, 1)
+	require.Less(t, result.Delayed, result.Requests)
+}
+
 // The server closes each connection when a second request arrives. That request is lost,
 // and its connection was idle for as long as the client paused.
 func TestTheIdleTimeBeforeALossIsMeasured(t *testing.T) {

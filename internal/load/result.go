@@ -25,6 +25,7 @@ type Result struct {
 	Refused   int            // clients that ended because of a refused dial
 	Unsent    int            // requests that net/http did not send; see unsent
 	HeldUp    int            // dials that took over 0.5 s or had no answer when the run ended
+	Delayed   int            // requests that were answered after over 0.5 s
 	LastReply time.Time      // when the last complete and correct response came
 
 	// IdleBefore has an element for each request that was lost because its connection
@@ -47,6 +48,7 @@ func (r *Result) Add(other Result) {
 	r.Refused += other.Refused
 	r.Unsent += other.Unsent
 	r.HeldUp += other.HeldUp
+	r.Delayed += other.Delayed
 	if other.LastReply.After(r.LastReply) {
 		r.LastReply = other.LastReply
 	}
@@ -108,8 +110,8 @@ const DialReset = "dial RST"
 // connectionLost are the kinds of losses in which the connection ended before a response.
 var connectionLost = []string{"RST", "EOF", "EPIPE", "closed", "EOF after GOAWAY"}
 
-// heldUp is longer than a dial takes that is answered at once. A SYN that was dropped is
-// repeated after one second.
+// heldUp is longer than a dial or a request takes that is answered at once. A SYN that was
+// dropped is repeated after one second.
 const heldUp = 500 * time.Millisecond
 
 var errWrongAnswer = errors.New("wrong answer")

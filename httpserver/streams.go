@@ -15,12 +15,16 @@ import (
 // is discarded. net/http does not do that, so this package writes such a frame to the
 // connection itself, before the first response that would make net/http send its own.
 //
+// The responses that are ready are held until no other response is being written and
+// nothing has been written for a moment. Then the client is not about to send a request:
+// net/http's client fails one that has been assigned to the connection and not been sent
+// when a GOAWAY arrives (golang/go#62450).
+//
 // net/http may write a frame in several pieces, and the GOAWAY must not come between
-// them. On a cleartext connection the frames are followed. In TLS they cannot be seen.
-// There the responses that are ready are held until no other response is being written
-// and nothing has been written for a moment, or until nothing has been written for
-// holdLimit, as on a stream that is silent. The GOAWAY is sent only if no write is in
-// progress; a write would block if the client did not read.
+// them. On a cleartext connection the frames are followed, so it can be sent after
+// holdLimit in any case. In TLS they cannot be seen. There responses are held until
+// nothing has been written for holdLimit, as on a stream that is silent. The GOAWAY is
+// sent only if no write is in progress; a write would block if the client did not read.
 type streams struct {
 	wire *wire
 	used atomic.Bool // the connection uses HTTP/2
@@ -137,21 +141,17 @@ func (s *streams) hold() (netHTTPGoAway bool) {
 	return s.goAwayAt.IsZero() || time.Since(s.goAwayAt) > goAwayGrace
 }
 
-// settleLocked sends the GOAWAY and releases the responses, or starts a timer for that.
-// In TLS it waits until no response is being written.
+// settleLocked releases the responses if the GOAWAY has been sent. If not, and if no
+// response is being written, it starts a timer that sends it.
 func (s *streams) settleLocked() {
 	if s.isReleased || s.held == 0 {
 		return
-	}
-	clear := s.wire.isClearHTTP2()
-	if clear {
-		s.goAwayLocked()
 	}
 	if !s.goAwayAt.IsZero() {
 		s.releaseLocked()
 		return
 	}
-	if s.open > s.unanswered && !clear || !s.settleAt.IsZero() {
+	if s.open > s.unanswered || !s.settleAt.IsZero() {
 		return
 	}
 	after := settleOther
@@ -188,16 +188,24 @@ func (s *streams) expireAfter(d time.Duration) {
 	})
 }
 
-// expireLocked releases the responses after holdLimit, or later if a handler has returned
-// meanwhile.
+// expireLocked releases the responses after holdLimit, or later: in TLS if a handler has
+// returned meanwhile, and on a cleartext connection if a frame is being written.
 func (s *streams) expireLocked() {
 	s.settledLocked() // if the process was suspended, its timer may be late
-	if left := min(holdLimit-time.Since(s.endedAt), holdMax-time.Since(s.holdAt)); left > 0 && !s.isReleased {
-		s.expireAfter(left)
+	if s.isReleased {
 		return
 	}
-	if s.isQuietLocked() && !s.isReleased {
+	clear := s.wire.isClearHTTP2()
+	if clear || s.isQuietLocked() {
 		s.goAwayLocked()
+	}
+	left := min(holdLimit-time.Since(s.endedAt), holdMax-time.Since(s.holdAt))
+	if clear && writable(s.wire.socket()) { // a frame is being written
+		left = min(settleFull, 2*holdLimit-time.Since(s.holdAt))
+	}
+	if left > 0 && s.goAwayAt.IsZero() {
+		s.expireAfter(left)
+		return
 	}
 	s.releaseLocked()
 }

@@ -100,6 +100,34 @@ func TestInTLSASilentStreamDoesNotPreventTheGoAway(t *testing.T) {
 	require.False(t, s.goAwayAt.IsZero())
 }
 
+// Its frames can be seen.
+func TestInClearAResponseThatIsBeingWrittenDoesNotPreventTheGoAway(t *testing.T) {
+	client, server := connected(t)
+	go func() { _, _ = io.Copy(io.Discard, client) }()
+	w := newWire(server)
+	_, err := w.outer.Write(settings)
+	require.NoError(t, err)
+	s := &w.streams
+	s.begin()
+	s.answered()
+	writing, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(writing)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				_, _ = w.outer.Write(settings)
+			}
+		}
+	}()
+	<-held(s, 1)
+	close(stop)
+	<-writing
+	require.False(t, s.goAwayAt.IsZero())
+}
+
 func TestAConnectionIsQuietIfNothingHasBeenWrittenForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w wire

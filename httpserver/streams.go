@@ -195,12 +195,12 @@ func (s *streams) expireLocked() {
 	if s.isReleased {
 		return
 	}
-	clear := s.wire.isClearHTTP2()
-	if clear || s.isQuietLocked() {
+	inClear := s.wire.isClearHTTP2()
+	if inClear || s.isQuietLocked() {
 		s.goAwayLocked()
 	}
 	left := min(holdLimit-time.Since(s.endedAt), holdMax-time.Since(s.holdAt))
-	if clear && writable(s.wire.socket()) { // a frame is being written
+	if inClear && writable(s.wire.socket()) { // a frame is being written
 		left = min(settleFull, 2*holdLimit-time.Since(s.holdAt))
 	}
 	if left > 0 && s.goAwayAt.IsZero() {

@@ -30,6 +30,7 @@ func TestTheExitCodeIsThatOfTheCommandAndOfWhatItHasLeft(t *testing.T) {
 	const (
 		ignores   = `bash -c 'trap "" TERM; echo left >>$LOG; ` + forever + `'`
 		untilLeft = `until grep -q left $LOG; do sleep 0.01; done; `
+		fails     = "exits with 3 before" // so what it has left is stopped
 		onTERM    = `echo up >>$LOG; ` + forever
 	)
 	row := drawn(t, "command\tprocess that it has left\tkilled\t--ok\texit")
@@ -53,8 +54,7 @@ func TestTheExitCodeIsThatOfTheCommandAndOfWhatItHasLeft(t *testing.T) {
 		{"exits with 0", "exits with 7", false, "", 7, daemon(`trap "exit 7" TERM; `+onTERM) + `exit 0`, "exit code 7: "},
 		{"exits with 0", "by SIGTERM", false, "", 0, daemon(`echo up >>$LOG; exec sleep 600`) + `exit 0`, "exit code 0\n"},
 		{"exits with 3", "exits with 4", false, "3", 4, daemon(`trap "exit 4" TERM; `+onTERM) + `exit 3`, "exit code 4: "},
-		// The command fails, so what it has left is stopped.
-		{"exits with 3", "exits with 4", false, "", 3, started("exit 4") + ` & until grep -q up $LOG; do sleep 0.01; done; exit 3`, "exit code 3\n"},
+		{fails, "exits with 4", false, "", 3, started("exit 4") + ` & until grep -q up $LOG; do sleep 0.01; done; exit 3`, "exit code 3\n"},
 		{"by SIGTERM", "had exited with 5, not reaped", false, "143", 0, `sh -c "sleep 0.3; exit 5" & export Z=$!
 			bash -c 'until grep -q "^State:.Z" /proc/$Z/status; do sleep 0.01; done; echo up >>$LOG; exec sleep 600' & exec sleep 600`, "exit code 0\n"},
 	} {
@@ -66,7 +66,10 @@ func TestTheExitCodeIsThatOfTheCommandAndOfWhatItHasLeft(t *testing.T) {
 			flags = append(flags, "--ok", c.ok)
 		}
 		r := asPID1(t, append(self(t, flags...), "--", "sh", "-c", "export STARTER=$$; "+c.script)...).start().says("up", 1)
-		code, _ := r.signal(syscall.SIGTERM).ends()
+		if c.command != fails {
+			r.signal(syscall.SIGTERM)
+		}
+		code, _ := r.ends()
 		row("%s\t%s\t%s\t%s\t%d", c.command, c.left, yes(c.killed), c.ok, code)
 		name := fmt.Sprintf("command %s, what it has left %s, --ok %q: %s", c.command, c.left, c.ok, r.stderr.String())
 		require.Equal(t, c.want, code, name)

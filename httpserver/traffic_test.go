@@ -34,7 +34,7 @@ func TestTheReportCountsRequestsWhileLeavingAndConnectionsClosed(t *testing.T) {
 				go func() { held <- get(t, client, "http://pipe/held").err }()
 				require.Equal(t, "http", <-kinds)
 				require.Equal(t, []shutdown.Traffic{{Kind: "http", RequestsWhileLeaving: 1}}, m.Report().Traffic)
-				<-m.Reached(shutdown.Drain)
+				<-network.ended // so the server drains
 				close(release)
 				require.NoError(t, <-held)
 				require.NoError(t, <-ended)

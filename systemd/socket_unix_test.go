@@ -52,7 +52,12 @@ func TestNotifySendsToTheSocketOfTheEnvironment(t *testing.T) {
 	hold := make(chan struct{})
 	m.On(shutdown.Leave, "hold", func(context.Context) error { <-hold; return nil })
 	m.Begin(nil)
-	require.Regexp(t, `^STOPPING=1\nSTATUS=in leave, .*hook hold \(\d.*\)\nEXTEND_TIMEOUT_USEC=\d+$`, read(t, socket))
+	message := read(t, socket)
+	require.Regexp(t, `^STOPPING=1\nSTATUS=in leave, .*\nEXTEND_TIMEOUT_USEC=\d+$`, message)
+	for !strings.Contains(message, "hook hold (") { // the hook has not started yet
+		message = read(t, socket)
+		require.Regexp(t, `^STATUS=in leave, .*\nEXTEND_TIMEOUT_USEC=\d+$`, message)
+	}
 	close(hold)
 	require.NoError(t, m.Wait())
 }

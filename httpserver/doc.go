@@ -30,9 +30,10 @@
 //  4. http.Server.Shutdown is called. It runs the functions given to
 //     RegisterOnShutdown, and does not wait for them. It would drop requests that are on
 //     their way (golang/go#75591), so it is called when no connection is new or idle,
-//     all responses in progress have "Connection: close", and every HTTP/2 connection has
-//     been sent a GOAWAY. Responses without that header do not delay it if none of them
-//     has ended for 1.5 s. At the end of WorkContext it is called in any case.
+//     all responses in progress have "Connection: close", and every HTTP/2 connection was
+//     sent a GOAWAY 500 ms ago, or will be sent that of net/http. Responses without that
+//     header do not delay it if none of them has ended for 1.5 s. At the end of
+//     WorkContext it is called in any case.
 //  5. The drain ends when the last connection has closed and the handler of the last
 //     hijacked connection has returned. Connections that have only untracked requests
 //     are closed then.

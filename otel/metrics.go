@@ -47,36 +47,45 @@ func (e *exporter) register() error {
 		mp = otel.GetMeterProvider()
 	}
 	meter := mp.Meter(scope)
-	var errs [11]error
-	i := &e.instruments
-	i.inFlight, errs[0] = meter.Int64ObservableUpDownCounter("shutdown.tasks.in_flight", metric.WithUnit("{task}"),
-		metric.WithDescription("Tasks in flight."))
-	i.cutOff, errs[1] = meter.Int64ObservableCounter("shutdown.tasks.cut_off", metric.WithUnit("{task}"),
-		metric.WithDescription("Tasks that were in flight when their context ended by the deadline or by force, or began after that."))
-	i.requests, errs[2] = meter.Int64ObservableCounter("shutdown.requests_while_leaving", metric.WithUnit("{request}"),
-		metric.WithDescription("Requests received since the shutdown began."))
-	i.connections, errs[3] = meter.Int64ObservableCounter("shutdown.connections_closed", metric.WithUnit("{connection}"),
-		metric.WithDescription("Connections that were closed while servers drained, known of each server when it has drained."))
-	i.phase, errs[4] = meter.Float64ObservableGauge("shutdown.phase.duration", metric.WithUnit("s"),
-		metric.WithDescription("Duration of the phases that have begun."))
-	i.hook, errs[5] = meter.Float64ObservableGauge("shutdown.hook.duration", metric.WithUnit("s"),
-		metric.WithDescription("Duration of the hooks that have begun."))
-	i.duration, errs[6] = meter.Float64ObservableGauge("shutdown.duration", metric.WithUnit("s"),
-		metric.WithDescription("Duration of the shutdown until the export, when its result is known."))
-	i.lastRun, errs[7] = meter.Float64ObservableGauge("shutdown.last_run.duration", metric.WithUnit("s"),
-		metric.WithDescription("Duration of the shutdown of the last run, from its record."))
-	i.lastCutOff, errs[8] = meter.Int64ObservableGauge("shutdown.last_run.cut_off", metric.WithUnit("{task}"),
-		metric.WithDescription("Tasks that the last run cut off, at most 256, from its record."))
-	i.lastRequests, errs[9] = meter.Int64ObservableGauge("shutdown.last_run.requests_while_leaving", metric.WithUnit("{request}"),
-		metric.WithDescription("Requests that the last run received after its shutdown had begun, from its record."))
-	i.lastConnections, errs[10] = meter.Int64ObservableGauge("shutdown.last_run.connections_closed", metric.WithUnit("{connection}"),
-		metric.WithDescription("Connections that were closed while the servers of the last run drained, from its record."))
-	if err := errors.Join(errs[:]...); err != nil {
+	var errs []error
+	counter := func(name, unit, text string) metric.Int64ObservableCounter {
+		c, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(text))
+		errs = append(errs, err)
+		return c
+	}
+	count := func(name, unit, text string) metric.Int64ObservableGauge {
+		g, err := meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
+		errs = append(errs, err)
+		return g
+	}
+	seconds := func(name, text string) metric.Float64ObservableGauge {
+		g, err := meter.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(text))
+		errs = append(errs, err)
+		return g
+	}
+	inFlight, err := meter.Int64ObservableUpDownCounter("shutdown.tasks.in_flight", metric.WithUnit("{task}"), metric.WithDescription("Tasks in flight."))
+	e.instruments = instruments{
+		inFlight:    inFlight,
+		cutOff:      counter("shutdown.tasks.cut_off", "{task}", "Tasks that were in flight when their context ended by the deadline or by force, or began after that."),
+		requests:    counter("shutdown.requests_while_leaving", "{request}", "Requests received since the shutdown began."),
+		connections: counter("shutdown.connections_closed", "{connection}", "Connections that were closed while servers drained, known of each server when it has drained."),
+
+		phase:    seconds("shutdown.phase.duration", "Duration of the phases that have begun."),
+		hook:     seconds("shutdown.hook.duration", "Duration of the hooks that have begun."),
+		duration: seconds("shutdown.duration", "Duration of the shutdown until the export, when its result is known."),
+
+		lastRun:         seconds("shutdown.last_run.duration", "Duration of the shutdown of the last run, from its record."),
+		lastCutOff:      count("shutdown.last_run.cut_off", "{task}", "Tasks that the last run cut off, at most 256, from its record."),
+		lastRequests:    count("shutdown.last_run.requests_while_leaving", "{request}", "Requests that the last run received after its shutdown had begun, from its record."),
+		lastConnections: count("shutdown.last_run.connections_closed", "{connection}", "Connections that were closed while the servers of the last run drained, from its record."),
+	}
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return err
 	}
+	i := &e.instruments
 	e.kinds = make(map[string]bool)
 	last, killed := e.m.LastRun() // here, because a callback must not wait for the disk
-	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		e.observeInFlight(o)
 		if r := e.report(); r.Phase != shutdown.Running {
 			e.observeShutdown(o, r)

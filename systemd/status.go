@@ -27,7 +27,7 @@ func status(r shutdown.Report) string {
 	if waiting := waitingFor(r); len(waiting) > 0 {
 		return s + ", waiting for " + names(waiting, r.Begun.Add(r.Took))
 	}
-	if r.Phase == shutdown.Leave {
+	if r.Phase == shutdown.Leave && r.Took < r.LameDuck {
 		return s + ", waiting for the end of the lame duck"
 	}
 	return s

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -27,28 +26,17 @@ import (
 )
 
 func main() {
-	if child.RunRole(roles) {
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	p, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "manyconns:", err)
-		os.Exit(2)
-	}
-	rows, err := p.measure(ctx, os.Stderr)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "manyconns:", err)
-		os.Exit(1)
-	}
-	printTable(os.Stdout, rows)
-	if !ok(rows) {
-		os.Exit(1)
-	}
+	child.Main("manyconns", roles, parse, func(ctx context.Context, p plan) error {
+		rows, err := p.measure(ctx, os.Stderr)
+		if err != nil {
+			return err
+		}
+		printTable(os.Stdout, rows)
+		if !ok(rows) {
+			return errors.New("the library lost a request, or exited with another status than 0")
+		}
+		return nil
+	})
 }
 
 // A plan says what to measure.

@@ -21,33 +21,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/gracefulgo/shutdown/bench/internal/child"
 )
 
 func main() {
-	if child.RunRole(roles) {
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	p, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "overhead:", err)
-		os.Exit(2)
-	}
-	if err := p.measure(ctx, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "overhead:", err)
-		os.Exit(1)
-	}
+	child.Main("overhead", roles, parse, func(ctx context.Context, p plan) error { return p.measure(ctx, os.Stdout) })
 }
 
 // A plan says what to measure.

@@ -25,37 +25,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 
 	"github.com/gracefulgo/shutdown/bench/internal/child"
 )
 
 func main() {
-	if child.RunRole(roles) {
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	p, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "proxies:", err)
-		os.Exit(2)
-	}
-	rows, err := p.measure(ctx, os.Stderr)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "proxies:", err)
-		os.Exit(1)
-	}
-	printTable(os.Stdout, rows)
-	if text, ok := verdict(rows); !ok {
-		fmt.Fprintln(os.Stderr, "proxies:", text)
-		os.Exit(1)
-	}
+	child.Main("proxies", roles, parse, func(ctx context.Context, p plan) error {
+		rows, err := p.measure(ctx, os.Stderr)
+		if err != nil {
+			return err
+		}
+		printTable(os.Stdout, rows)
+		if text, ok := verdict(rows); !ok {
+			return errors.New(text)
+		}
+		return nil
+	})
 }
 
 // A plan says what to measure.

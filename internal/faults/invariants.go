@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown"
+	"github.com/gracefulgo/shutdown/internal/load"
 )
 
 // An invariant has to hold after each run. Its check describes each violation.
@@ -83,7 +84,7 @@ const linger = 50 * time.Millisecond
 
 // closedIdle are the kinds of loss of a request that was sent while its connection
 // was being closed.
-var closedIdle = map[string]bool{"EOF": true, "RST": true, "EPIPE": true, "closed": true}
+var closedIdle = map[string]bool{"EOF": true, "RST": true, "EPIPE": true, "closed": true, load.Unsent: true}
 
 // clientsStalled reports whether clients were not scheduled for so long that the
 // server may have closed their idle connections while they sent a request: the limit

@@ -22,4 +22,8 @@
 // of their own, IDLE: losses on connections that were idle for longer than package
 // httpserver lingers. They are excused in a tenth of a cell's rounds, or in one. They
 // happen to clients that pause, and to clients that are not scheduled.
+//
+// A GOAWAY of any server makes net/http's client fail a request that it has assigned to
+// the connection and not sent yet (golang/go#62450). Rounds that lost nothing else are
+// excused in a hundredth of a cell's rounds, or in one: UNSENT.
 package guard

@@ -26,8 +26,37 @@ type row struct {
 	last    []time.Duration
 	broken  string // describes the first round that broke the promise
 
-	idle     int // rounds with losses on idle connections that are excused, and not in sum
-	idleLost int // these losses
+	idle, unsent excused
+}
+
+// excused are rounds whose losses are excused. They are not in the sum of the row.
+type excused struct{ rounds, lost int }
+
+// excuse excuses the losses of a round, in so many rounds or in one.
+func (e *excused) excuse(o *outcome, most int) {
+	if e.rounds >= max(1, most) {
+		return
+	}
+	e.rounds++
+	e.lost += o.Losses()
+	o.Requests -= o.Losses()
+	o.Later -= o.LaterLost
+	o.Lost, o.LaterLost = nil, 0
+}
+
+// String is "2, lost 7" for two rounds that lost 7 requests.
+func (e excused) String() string {
+	if e.rounds == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d, lost %d", e.rounds, e.lost)
+}
+
+// onlyUnsent reports whether the round has losses, and net/http's client did not send any
+// of these requests. A server that sends GOAWAY cannot prevent that entirely.
+func (o outcome) onlyUnsent() bool {
+	n := o.Losses()
+	return n > 0 && n == o.Lost[load.Unsent]
 }
 
 func newRow(c cell, library bool) *row {
@@ -52,17 +81,16 @@ func (o outcome) onIdleConnections() bool {
 	return n > 0 && n == o.Losses() && n <= clients
 }
 
-// add counts a round. Losses on idle connections are excused in a tenth of the planned
-// rounds, or in one.
+// add counts a round.
 func (r *row) add(o outcome, planned int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.library && o.onIdleConnections() && r.idle < max(1, planned/10) {
-		r.idle++
-		r.idleLost += o.Losses()
-		o.Requests -= o.Losses()
-		o.Later -= o.LaterLost
-		o.Lost, o.LaterLost = nil, 0
+	switch {
+	case !r.library:
+	case o.onIdleConnections():
+		r.idle.excuse(&o, planned/10)
+	case o.onlyUnsent():
+		r.unsent.excuse(&o, planned/100)
 	}
 	r.rounds++
 	r.sum.Add(o.Result)
@@ -97,12 +125,12 @@ func (r *row) shortfalls() map[part]string {
 
 // printTable prints a line for each row that has run. Requests that began before
 // SIGTERM was sent and later ones are counted apart. DIAL RST counts the losses that
-// are dials that were reset. UNSENT counts requests that the client did not send. A dial is HELD UP if it takes over 0.5 s. IDLE counts the
-// rounds whose losses on idle connections are excused, and these losses, which are in
-// no other column.
+// are dials that were reset. A dial is HELD UP if it takes over 0.5 s. IDLE and UNSENT
+// count the rounds whose losses are excused, and these losses, which are in no other
+// column.
 func printTable(w io.Writer, rows []*row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CELL\tSERVER\tPROMISE\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tUNSENT\tHELD UP\tIDLE\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
+	fmt.Fprintln(t, "CELL\tSERVER\tPROMISE\tROUNDS\tBEFORE\tLOST\tLATER\tLOST\tBY KIND\tDIAL RST\tHELD UP\tIDLE\tUNSENT\tEXIT\tSTREAM\tLAST REPLY TO EXIT")
 	for _, r := range rows {
 		if r.rounds == 0 {
 			continue
@@ -113,19 +141,11 @@ func printTable(w io.Writer, rows []*row) {
 		}
 
 		slices.Sort(r.last)
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
-			r.sum.Requests-r.sum.Later, r.sum.Losses()-r.sum.LaterLost, r.sum.Later, r.sum.LaterLost, r.sum.Kinds(), r.sum.Lost[load.DialReset], r.sum.Unsent, r.sum.HeldUp, r.idleLosses(),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%v\t%v\t%s\t%s\tmedian %v, max %v\n", r.cell.name, server, promise, r.rounds,
+			r.sum.Requests-r.sum.Later, r.sum.Losses()-r.sum.LaterLost, r.sum.Later, r.sum.LaterLost, r.sum.Kinds(), r.sum.Lost[load.DialReset], r.sum.HeldUp, r.idle, r.unsent,
 			tally(r.exits), tally(r.streams), milliseconds(r.last[len(r.last)/2]), milliseconds(r.last[len(r.last)-1]))
 	}
 	t.Flush()
-}
-
-// idleLosses is "2, lost 7" for two excused rounds that lost 7 requests.
-func (r *row) idleLosses() string {
-	if r.idle == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d, lost %d", r.idle, r.idleLost)
 }
 
 func milliseconds(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }

@@ -124,8 +124,6 @@ func (c *client) request() (gone bool) {
 	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED), c.isGone(err):
 		c.result.Refused++
 		return true
-	case unsent(err):
-		c.result.Unsent++
 	case errors.As(err, &dial) && errors.Is(err, context.Canceled):
 		return true // cancelled at the end of the run
 	default:

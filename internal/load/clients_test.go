@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,6 +175,30 @@ func TestTheStatusOfAProxyThatWasRefusedEndsAClient(t *testing.T) {
 	result := run.Wait()
 	require.Equal(t, 3, result.Refused)
 	require.Zero(t, result.Requests)
+}
+
+func TestADelayIsAddedInBothDirections(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) {
+			var fastest atomic.Int64 // from the end of one request to the next
+			fastest.Store(int64(time.Hour))
+			var last atomic.Int64
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if at := last.Load(); at > 0 {
+					fastest.Store(min(fastest.Load(), time.Now().UnixNano()-at))
+				}
+				echo(w, r)
+				last.Store(time.Now().UnixNano())
+			}, nil)
+			run, stop := start(t, load.Clients{Mode: mode, N: 1, Addr: srv.addr, Delay: delay})
+			require.NoError(t, run.Warm(t.Context(), 5))
+			stop()
+			result := run.Wait()
+			require.Zero(t, result.Losses(), result.Kinds())
+			require.GreaterOrEqual(t, time.Duration(fastest.Load()), 2*delay)
+		})
+	}
 }
 
 func TestARequestThatIsAnsweredAfterHalfASecondIsDelayed(t *testing.T) {

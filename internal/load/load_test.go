@@ -180,7 +180,7 @@ func TestEachRequestDuringAPlainShutdownIsAccountedFor(t *testing.T) {
 			t.Log(result.Requests, "requests, lost:", result.Kinds())
 			require.Equal(t, 16, result.Refused)
 			for kind := range result.Lost {
-				require.Contains(t, []string{"RST", "EOF", "EPIPE", "GOAWAY", "closed", load.DialReset}, kind)
+				require.Contains(t, []string{"RST", "EOF", "EPIPE", "GOAWAY", "closed", load.Unsent, load.DialReset}, kind)
 			}
 		})
 	}

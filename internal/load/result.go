@@ -19,11 +19,10 @@ import (
 // A Result has the outcomes of the requests of one run or of several.
 type Result struct {
 	Requests  int            // that were sent; each was answered or lost
-	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, closed, a status such as 503, timeout, DialReset, dial timeout, other: ...
+	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, closed, Unsent, a status such as 503, timeout, DialReset, dial timeout, other: ...
 	Later     int            // of the requests, those that started after Mark
 	LaterLost int            // of the losses, those that started after Mark
 	Refused   int            // clients that ended because of a refused dial
-	Unsent    int            // requests that net/http did not send; see unsent
 	HeldUp    int            // dials that took over 0.5 s or had no answer when the run ended
 	Delayed   int            // requests that were answered after over 0.5 s
 	LastReply time.Time      // when the last complete and correct response came
@@ -46,7 +45,6 @@ func (r *Result) Add(other Result) {
 	r.Later += other.Later
 	r.LaterLost += other.LaterLost
 	r.Refused += other.Refused
-	r.Unsent += other.Unsent
 	r.HeldUp += other.HeldUp
 	r.Delayed += other.Delayed
 	if other.LastReply.After(r.LastReply) {
@@ -107,8 +105,14 @@ func (r *Result) Lose(kind string, later bool) {
 // had a connection.
 const DialReset = "dial RST"
 
+// Unsent is the kind of a loss in which nothing of the request was sent. It had been
+// assigned to an HTTP/2 connection when a GOAWAY arrived there. net/http would use another
+// connection, but has closed the body, and cannot do so without GetBody
+// (golang/go#62450).
+const Unsent = "unsent"
+
 // connectionLost are the kinds of losses in which the connection ended before a response.
-var connectionLost = []string{"RST", "EOF", "EPIPE", "closed", "EOF after GOAWAY"}
+var connectionLost = []string{"RST", "EOF", "EPIPE", "closed", Unsent, "EOF after GOAWAY"}
 
 // heldUp is longer than a dial or a request takes that is answered at once. A SYN that was
 // dropped is repeated after one second.
@@ -125,15 +129,6 @@ type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
-
-// unsent reports whether nothing of the request was sent: after it had been assigned to
-// an HTTP/2 connection, a GOAWAY arrived on that. net/http would use another connection,
-// but has closed the body, and cannot do so without GetBody (golang/go#62450). The server
-// cannot prevent that, and the client can send the request again.
-func unsent(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "cannot rewind body after connection loss") || strings.Contains(text, "http2: client conn not usable")
-}
 
 func kind(err error) string {
 	var (
@@ -162,6 +157,8 @@ func kind(err error) string {
 		return "EOF"
 	case strings.Contains(text, "http2: client conn is closed"):
 		return "closed"
+	case strings.Contains(text, "cannot rewind body after connection loss"), strings.Contains(text, "http2: client conn not usable"):
+		return Unsent
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.As(err, &dial) {
 			// The SYN is neither answered nor refused.

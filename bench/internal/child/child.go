@@ -9,11 +9,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -45,6 +48,32 @@ func RunRole(roles map[string]func(ctx context.Context, args []string)) bool {
 	}()
 	role(ctx, os.Args[1:])
 	return true
+}
+
+// Main is the main function of a program that measures. It runs the role in which this
+// process was started. Without one it parses the command line and measures, until SIGINT
+// or SIGTERM at the latest. It exits with status 2 if the command line is wrong, and with 1
+// after another error.
+func Main[P any](name string, roles map[string]func(context.Context, []string), parse func(args []string, usage io.Writer) (P, error), measure func(context.Context, P) error) {
+	if RunRole(roles) {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	fail := func(status int, err error) {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(status)
+	}
+	p, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fail(2, err)
+	}
+	if err := measure(ctx, p); err != nil {
+		fail(1, err)
+	}
 }
 
 // A Process is a child that serves.

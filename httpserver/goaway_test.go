@@ -137,6 +137,55 @@ func firstGoAway(t *testing.T) (unlimited, late bool) {
 	return unlimited, late
 }
 
+// http.Server.Shutdown sends a GOAWAY that discards requests on their way, so the client
+// first has time to act on the first GOAWAY.
+func TestARequestThatComesAWhileAfterTheFirstGoAwayIsAnswered(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		if late := requestAfterGoAway(t); !late {
+			return
+		}
+	}
+	t.Fatal("the machine was too slow, each time")
+}
+
+// requestAfterGoAway sends a request 150 ms after the first GOAWAY, while another one is
+// being handled. It reports whether the machine was too slow for that.
+func requestAfterGoAway(t *testing.T) (late bool) {
+	m := manager(t, shutdown.Config{})
+	entered, next := make(chan struct{}), make(chan struct{})
+	c, _ := startH2(t, m, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-next
+	}))
+	c.get("/")
+	c.get("/")
+	within(t, "the request", entered)
+	within(t, "the request", entered)
+	m.Begin(nil)
+	waitPhase(t, m, shutdown.Drain)
+	responding := time.Now()
+	next <- struct{}{}
+	f := c.read2(frameGoAway, frameGoAway)
+	unlimited := binary.BigEndian.Uint32(f.payload) == 1<<31-1
+	time.Sleep(150 * time.Millisecond) // the way of the request, in which nothing happens here
+	onItsWay := c.get("/")
+	if late = !unlimited || time.Since(responding) > 400*time.Millisecond; late {
+		close(next)
+		select {
+		case <-entered:
+		case <-m.Reached(shutdown.Done):
+		}
+		return late
+	}
+	within(t, "the request that was on its way", entered)
+	close(next)
+	ended, _, _ := c.rest()
+	require.Contains(t, ended, onItsWay)
+	require.NoError(t, end(t, m))
+	return false
+}
+
 // A response is not held for long because another stream has none.
 func TestAResponseIsHeldForALimitedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

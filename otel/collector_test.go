@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,15 +125,15 @@ func TestACollectorOfTracesThatHangsDoesNotDelayTheMetrics(t *testing.T) {
 func TestAfterATimeoutADeadCollectorHasTheTimeThatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, shutdown.Config{})
-		exports := 0
-		c := &collector{send: func(ctx context.Context) error { exports++; <-ctx.Done(); return ctx.Err() }}
+		var exports atomic.Int32
+		c := &collector{send: func(ctx context.Context) error { exports.Add(1); <-ctx.Done(); return ctx.Err() }}
 		require.NoError(t, otelshutdown.Start(m, otelshutdown.Options{MeterProvider: noopmetric.NewMeterProvider(), TracerProvider: c.traces()}))
 		m.On(shutdown.Close, "db", sleep(time.Hour, nil))
 		_, _ = m.Track("import")
 		m.Begin(nil)
 		require.ErrorIs(t, m.Wait(), shutdown.ErrTimeout)
 		require.LessOrEqual(t, m.Report().Took, 27*time.Second)
-		require.Equal(t, 1, exports)
+		require.EqualValues(t, 1, exports.Load())
 		time.Sleep(3 * time.Hour)
 	})
 }

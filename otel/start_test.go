@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -64,28 +65,42 @@ func TestProvidersWithoutShutdownDoNotFail(t *testing.T) {
 	})
 }
 
-func TestTheGlobalProvidersAreTheDefaultAlsoIfTheyAreSetLater(t *testing.T) {
+func TestTheGlobalProvidersAreTheDefault(t *testing.T) { testGlobalProviders(t, false) }
+
+// Only the first provider that a process sets gets the instruments that were made before,
+// so the test has a process of its own.
+func TestTheGlobalProvidersMayBeSetAfterStart(t *testing.T) {
+	if os.Getenv("TEST_SET_LATER") != "" {
+		testGlobalProviders(t, true)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "TEST_SET_LATER=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "--- PASS: "+t.Name())
+}
+
+func testGlobalProviders(t *testing.T, later bool) {
 	mp, tp := otel.GetMeterProvider(), otel.GetTracerProvider()
 	defer func() { otel.SetMeterProvider(mp); otel.SetTracerProvider(tp) }()
-	for _, later := range []bool{true, false} { // only the first real provider gets what was made before
-		o := newTelemetry()
-		m := newManager(t, shutdown.Config{})
-		set := func() { otel.SetMeterProvider(o.mp); otel.SetTracerProvider(o.tp) }
-		if !later {
-			set()
-		}
-		require.NoError(t, otelshutdown.Start(m, otelshutdown.Options{}))
-		if later {
-			set()
-		}
-		done, _ := m.Track("import")
-		require.Equal(t, "tasks.in_flight kind=track 1\n", o.metrics(t), "set later: %v", later)
-		done()
-		m.Begin(nil)
-		require.NoError(t, m.Wait())
-		require.Contains(t, o.pushed.last, "duration result=finished", "set later: %v", later)
-		require.Equal(t, "shutdown", o.root(t).Name)
+	o := newTelemetry()
+	m := newManager(t, shutdown.Config{})
+	set := func() { otel.SetMeterProvider(o.mp); otel.SetTracerProvider(o.tp) }
+	if !later {
+		set()
 	}
+	require.NoError(t, otelshutdown.Start(m, otelshutdown.Options{}))
+	if later {
+		set()
+	}
+	done, _ := m.Track("import")
+	require.Equal(t, "tasks.in_flight kind=track 1\n", o.metrics(t))
+	done()
+	m.Begin(nil)
+	require.NoError(t, m.Wait())
+	require.Contains(t, o.pushed.last, "duration result=finished")
+	require.Equal(t, "shutdown", o.root(t).Name)
 }
 
 func TestTheGlobalProvidersAreNotUsedIfOthersAreGiven(t *testing.T) {

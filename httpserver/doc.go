@@ -156,12 +156,12 @@
 // has read the frame. So the server first sends a GOAWAY that discards none (RFC 9113,
 // section 6.8), and 500 ms later net/http's. It holds the responses that are ready until
 // the others have ended and nothing has been sent for 5 to 25 ms, for 100 ms at most. In
-// TLS, where frames cannot be seen, it holds them for longer: until nothing at all has been
-// sent for 100 ms. If something is sent all the time and no response ends for 100 ms, or
-// after two seconds, only net/http's GOAWAY is sent, and the client may lose the requests
-// that it sends within one network round trip. The same happens if the client does not
-// read. No GOAWAY precedes the end of a cleartext connection that has had no request, or
-// of a connection whose listener does TLS itself or returns its own type of connection.
+// TLS, where frames cannot be seen, it holds them for longer if the others go on: until
+// nothing at all has been sent for 100 ms. If something is sent all the time for two
+// seconds, only net/http's GOAWAY is sent, and the client may lose the requests that it
+// sends within one network round trip. The same happens if the client does not read. No
+// GOAWAY precedes the end of a cleartext connection that has had no request, or of a
+// connection whose listener does TLS itself or returns its own type of connection.
 //
 // # Response writers
 //

@@ -22,9 +22,10 @@ import (
 //
 // net/http may write a frame in several pieces, and the GOAWAY must not come between
 // them. On a cleartext connection the frames are followed, so it can be sent after
-// holdLimit in any case. In TLS they cannot be seen. There responses are held until
-// nothing has been written for holdLimit, as on a stream that is silent. The GOAWAY is
-// sent only if no write is in progress; a write would block if the client did not read.
+// holdLimit in any case. In TLS they cannot be seen. There responses are held until the
+// others have ended, or nothing has been written for holdLimit, as on a stream that is
+// silent, but not for longer than holdMax. The GOAWAY is sent only if no write is in
+// progress; a write would block if the client did not read.
 type streams struct {
 	wire *wire
 	used atomic.Bool // the connection uses HTTP/2
@@ -41,17 +42,16 @@ type streams struct {
 	quietAt    time.Time  // since then nothing has been written
 	quiet      uint64     // writes at quietAt
 	holdAt     time.Time  // when the first response was held
-	endedAt    time.Time  // when a handler has returned
 	released   chan struct{}
 	isReleased bool // released is closed
 }
 
 const (
-	// holdLimit is how long responses are held for others that are being written. While
-	// others end, they are held for longer, because net/http would discard the request
-	// that a client sends when it has read the end of a response.
+	// holdLimit is how long responses are held for others that are being written, on a
+	// cleartext connection. In TLS it is how long nothing must have been written.
 	holdLimit = 100 * time.Millisecond
-	holdMax   = 2 * time.Second
+	// holdMax is the limit in TLS. After it net/http discards what is on its way.
+	holdMax = 2 * time.Second
 	// Responses that have ended may still be in a buffer of net/http. If all requests that
 	// the client has ever had at the same time are held, the last ended a while ago.
 	settleFull  = 5 * time.Millisecond
@@ -97,7 +97,6 @@ func (s *streams) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
-	s.endedAt = time.Now()
 	s.settleAt = time.Time{}
 	s.settleLocked()
 }
@@ -188,23 +187,27 @@ func (s *streams) expireAfter(d time.Duration) {
 	})
 }
 
-// expireLocked releases the responses after holdLimit, or later: in TLS if a handler has
-// returned meanwhile, and on a cleartext connection if a frame is being written.
+// expireLocked sends the GOAWAY and releases the responses, or tries again in a moment: in
+// TLS until nothing has been written for holdLimit, and on a cleartext connection until a
+// frame has been written.
 func (s *streams) expireLocked() {
 	s.settledLocked() // if the process was suspended, its timer may be late
 	if s.isReleased {
 		return
 	}
-	inClear := s.wire.isClearHTTP2()
-	if inClear || s.isQuietLocked() {
+	inClear, quiet := s.wire.isClearHTTP2(), s.isQuietLocked()
+	if inClear || quiet {
 		s.goAwayLocked()
 	}
-	left := min(holdLimit-time.Since(s.endedAt), holdMax-time.Since(s.holdAt))
-	if inClear && writable(s.wire.socket()) { // a frame is being written
-		left = min(settleFull, 2*holdLimit-time.Since(s.holdAt))
+	var again time.Duration
+	switch {
+	case inClear && writable(s.wire.socket()): // a frame is being written
+		again = min(settleFull, 2*holdLimit-time.Since(s.holdAt))
+	case !inClear && !quiet:
+		again = min(settleOther, holdMax-time.Since(s.holdAt))
 	}
-	if left > 0 && s.goAwayAt.IsZero() {
-		s.expireAfter(left)
+	if again > 0 && s.goAwayAt.IsZero() {
+		s.expireAfter(again)
 		return
 	}
 	s.releaseLocked()

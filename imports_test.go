@@ -39,6 +39,8 @@ func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 		"/internal/signame":     nil,
 		"/internal/stacks":      nil,
 		"/internal/wakeups":     nil,
+		"/internal/load":        nil,
+		"/internal/drill":       {"clip", "load", "reaper", "signame"},
 		"/internal/bridge":      {"inflight"},
 		"/listener":             nil,
 		"/httpserver":           {root, root + "/listener", "bridge", "inflight"},
@@ -48,6 +50,7 @@ func TestEachPackageImportsOnlyWhatIsBelowIt(t *testing.T) {
 		"/shutdowntest":         {root},
 		"/cmd/shutdown-init":    {"clip", "reaper", "signame"},
 		"/cmd/shutdown-prestop": {"clip", "signame"},
+		"/cmd/shutdown-drill":   {"clip", "drill", "load", "signame"},
 	} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, root+pkg).CombinedOutput()
 		require.NoError(t, err, "%s", out)

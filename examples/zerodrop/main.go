@@ -2,9 +2,9 @@
 //
 //	go run ./examples/zerodrop
 //
-// It runs a small service many times as a child process, with http.Server.Shutdown alone
-// and with this library in turn. While clients send requests, it sends the service
-// SIGTERM, and it records the outcome of every request.
+// It does what cmd/shutdown-drill does, with two small services in turn: one that calls
+// http.Server.Shutdown alone, and one with this library. While clients send requests, it
+// sends the service SIGTERM, and it records the outcome of every request.
 //
 // It exits with status 1 if the library lost a request. It also does if the plain server
 // lost none in any mode, because the load then proves nothing.
@@ -21,11 +21,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/gracefulgo/shutdown/internal/drill"
 	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 func main() {
@@ -35,7 +37,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p, err := parse(os.Args[1:], os.Stderr)
+	plan, busy, err := parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -43,26 +45,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "zerodrop:", err)
 		os.Exit(2)
 	}
-	rows, err := p.measure(ctx, newProgress(os.Stderr))
+	calm, err := startBusy(ctx, busy)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "zerodrop:", err)
 		os.Exit(1)
 	}
-	printTable(os.Stdout, rows)
-	text, ok := verdict(rows)
+	result, err := plan.Run(ctx)
+	calm()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "zerodrop:", err)
+		os.Exit(1)
+	}
+	result.Table(os.Stdout)
+	text, ok := verdict(result)
 	fmt.Println(text)
 	if !ok {
 		os.Exit(1)
 	}
-}
-
-// A plan is what to measure.
-type plan struct {
-	services []string
-	modes    []load.Mode
-	rounds   int
-	clients  int
-	busy     int
 }
 
 var modes = map[string]load.Mode{
@@ -72,70 +71,78 @@ var modes = map[string]load.Mode{
 	"http2shared": load.HTTP2Shared,
 }
 
-func parse(args []string, usage io.Writer) (plan, error) {
-	p := plan{services: []string{"plain", "shutdown"}}
+// The names of the services.
+const (
+	plain   = "plain"
+	library = "shutdown"
+)
+
+// parse returns the plan, and the number of processes that burn CPU meanwhile.
+func parse(args []string, usage io.Writer) (p drill.Plan, busy int, err error) {
+	p = drill.Plan{Signal: syscall.SIGTERM, Start: 30 * time.Second, Grace: time.Minute, Progress: os.Stderr}
 	flags := flag.NewFlagSet("zerodrop", flag.ContinueOnError)
 	flags.SetOutput(usage)
-	flags.IntVar(&p.rounds, "rounds", 20, "shutdowns of each service in each mode")
-	flags.IntVar(&p.clients, "clients", 32, "clients, each sending one request at a time")
-	flags.IntVar(&p.busy, "busy", 0, "processes that burn CPU meanwhile")
+	flags.IntVar(&p.Rounds, "rounds", 20, "shutdowns of each service in each mode")
+	flags.IntVar(&p.Clients, "clients", 32, "clients, each sending one request at a time")
+	flags.IntVar(&busy, "busy", 0, "processes that burn CPU meanwhile")
 	mode := flags.String("mode", "new,keepalive,http2", "modes: new, keepalive, http2 (one connection per client), http2shared (one connection for all)")
 	only := flags.String("only", "", "measure only this service: plain or shutdown")
 	if err := flags.Parse(args); err != nil {
-		return plan{}, err
+		return p, 0, err
 	}
 	if flags.NArg() > 0 {
-		return plan{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return p, 0, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if p.rounds < 1 || p.clients < 1 || p.busy < 0 {
-		return plan{}, errors.New("-rounds and -clients start at 1, -busy at 0")
+	if p.Rounds < 1 || p.Clients < 1 || busy < 0 {
+		return p, 0, errors.New("-rounds and -clients start at 1, -busy at 0")
 	}
-	for _, name := range strings.Split(*mode, ",") {
+	for name := range strings.SplitSeq(*mode, ",") {
 		m, ok := modes[name]
 		if !ok {
-			return plan{}, fmt.Errorf("unknown mode %q", name)
+			return p, 0, fmt.Errorf("unknown mode %q", name)
 		}
-		p.modes = append(p.modes, m)
+		p.Modes = append(p.Modes, m)
 	}
-	if *only != "" {
-		if !slices.Contains(p.services, *only) {
-			return plan{}, fmt.Errorf("unknown service %q", *only)
+	self, err := os.Executable()
+	if err != nil {
+		return p, 0, err
+	}
+	for _, name := range []string{plain, library} {
+		if *only == "" || *only == name {
+			addr := loopback.Host() + ":8080"
+			p.Targets = append(p.Targets, drill.Target{
+				Name: name, Command: []string{self}, Env: []string{roleVariable + "=" + name, addrVariable + "=" + addr}, Addr: addr, Path: "/",
+			})
 		}
-		p.services = []string{*only}
 	}
-	return p, nil
+	if len(p.Targets) == 0 {
+		return p, 0, fmt.Errorf("unknown service %q", *only)
+	}
+	return p, busy, nil
 }
 
-// measure runs the services and modes in turn, so that other load on the machine affects
-// all of them.
-func (p plan) measure(ctx context.Context, progress *progress) ([]*row, error) {
-	stop, err := startBusy(ctx, p.busy)
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
-	defer progress.done()
-	var rows []*row
-	for _, service := range p.services {
-		for _, mode := range p.modes {
-			rows = append(rows, &row{service: service, mode: mode})
+// verdict returns a summary of the result and whether the library passes.
+func verdict(result drill.Result) (text string, ok bool) {
+	ok = true
+	var said []string
+	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	for i := range result.Plan.Targets {
+		t := &result.Plan.Targets[i]
+		sum := result.Sum(t)
+		lost := sum.Losses()
+		if t.Name == library {
+			say("With the library %d of %d were lost in %d shutdowns.", lost, sum.Requests, sum.Rounds)
+			for _, problem := range result.Problems(t) {
+				say("%s", problem)
+				ok = false
+			}
+			continue
+		}
+		say("http.Server.Shutdown alone lost %d of %d requests, %.1f a shutdown.", lost, sum.Requests, float64(lost)/float64(sum.Rounds))
+		if lost == 0 {
+			say("So the load was too light to prove anything.")
+			ok = false
 		}
 	}
-	for n := range p.rounds {
-		for _, row := range rows {
-			progress.show(fmt.Sprintf("round %d of %d: %s, %v", n+1, p.rounds, row.service, row.mode), rows)
-			r, err := runRound(ctx, row.service, row.mode, p.clients)
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s, %v, round %d: %w", row.service, row.mode, n+1, err)
-			}
-			row.add(r)
-			if r.failed != nil {
-				progress.print(fmt.Sprintf("%s, %v, round %d: %v", row.service, row.mode, n+1, r.failed))
-			}
-		}
-	}
-	return rows, nil
+	return strings.Join(said, " "), ok
 }

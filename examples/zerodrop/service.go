@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
-	"github.com/gracefulgo/shutdown/internal/loopback"
-	"github.com/gracefulgo/shutdown/listener"
 )
 
 // newServer returns the server that both services use. Its handler takes 1 to 3 ms and
@@ -40,11 +37,11 @@ func newServer() *http.Server {
 	return srv
 }
 
-// plain is the usual way: wait for the signal and call Shutdown.
-func plain() {
+// servePlain is the usual way: wait for the signal and call Shutdown.
+func servePlain(addr string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ln, err := net.Listen("tcp", loopback.Addr())
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -54,7 +51,6 @@ func plain() {
 			log.Fatal(err)
 		}
 	}()
-	fmt.Println(ln.Addr())
 
 	<-ctx.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -64,28 +60,14 @@ func plain() {
 	}
 }
 
-// graceful is the same with the library.
-func graceful() {
-	m, err := shutdown.New(shutdown.Config{
+// serveGracefully is the same with the library.
+func serveGracefully(addr string) {
+	os.Exit(shutdown.ExitCode(shutdown.Run(shutdown.Config{
 		LameDuck: -1, // no load balancer needs time to stop sending requests
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := start(m); err != nil {
-		m.Begin(err)
-	}
-	os.Exit(shutdown.ExitCode(m.Wait()))
-}
-
-func start(m *shutdown.Manager) error {
-	ln, err := listener.Listen(context.Background(), "tcp", loopback.Addr())
-	if err != nil {
+	}, func(m *shutdown.Manager) error {
+		srv := newServer()
+		srv.Addr = addr
+		_, err := httpserver.Start(m, srv)
 		return err
-	}
-	if _, err := httpserver.Serve(m, newServer(), ln); err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
-	return nil
+	})))
 }

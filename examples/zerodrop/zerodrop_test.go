@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/gracefulgo/shutdown/internal/drill"
 	"github.com/gracefulgo/shutdown/internal/load"
 )
 
@@ -19,31 +20,27 @@ func TestMain(m *testing.M) {
 }
 
 func TestTheLibraryLosesNothing(t *testing.T) {
-	p, err := parse([]string{"-rounds", "2"}, io.Discard)
+	plan, _, err := parse([]string{"-rounds", "2"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-
-	var log bytes.Buffer
-	rows, err := p.measure(t.Context(), &progress{w: &log})
-
-	t.Logf("%s", &log)
+	result, err := plan.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var table strings.Builder
-	printTable(&table, rows)
+	result.Table(&table)
 	t.Logf("\n%s", &table)
-	if want := 2 * 3; len(rows) != want {
-		t.Fatalf("%d rows, want %d", len(rows), want)
+	if want := 2 * 3; len(result.Rows) != want {
+		t.Fatalf("%d rows, want %d", len(result.Rows), want)
 	}
-	for _, r := range rows {
-		if r.rounds != 2 || r.Requests < 2*3*p.clients {
-			t.Errorf("%s, %v: %d rounds and %d requests", r.service, r.mode, r.rounds, r.Requests)
+	for _, r := range result.Rows {
+		if r.Rounds != 2 || r.Requests < 2*3*plan.Clients {
+			t.Errorf("%s, %v: %d rounds and %d requests", r.Target.Name, r.Mode, r.Rounds, r.Requests)
 		}
-		if r.service == "shutdown" && (r.Losses() > 0 || r.failed > 0) {
-			t.Errorf("%s, %v: %d lost (%s), %d of %d rounds failed", r.service, r.mode, r.Losses(), r.Kinds(), r.failed, r.rounds)
-		}
+	}
+	for _, problem := range result.Problems(&plan.Targets[1]) {
+		t.Error(problem)
 	}
 	for _, want := range []string{"SERVER", "plain", "shutdown", "new connections", "keep-alive", "HTTP/2", "median"} {
 		if !strings.Contains(table.String(), want) {
@@ -53,44 +50,30 @@ func TestTheLibraryLosesNothing(t *testing.T) {
 }
 
 func TestTheVerdictIsNegativeIfTheLibraryLosesOrPlainDoesNot(t *testing.T) {
-	result := func(lost int) load.Result {
-		return load.Result{Requests: 100, Lost: map[string]int{"RST": lost}}
-	}
 	for _, test := range []struct {
 		name           string
-		plain, library *row
+		plain, library int // requests lost
+		exit           string
 		ok             bool
 		text           string
 	}{
-		{
-			name:    "only plain loses",
-			plain:   &row{rounds: 2, Result: result(5)},
-			library: &row{rounds: 2, Result: result(0)},
-			ok:      true,
-			text:    "http.Server.Shutdown alone lost 5 of 100 requests, 2.5 a shutdown. With the library 0 of 100 were lost in 2 shutdowns.",
-		},
-		{
-			name:    "the library loses too",
-			plain:   &row{rounds: 2, Result: result(5)},
-			library: &row{rounds: 2, Result: result(1)},
-			text:    "With the library 1 of 100 were lost",
-		},
-		{
-			name:    "none loses",
-			plain:   &row{rounds: 2, Result: result(0)},
-			library: &row{rounds: 2, Result: result(0)},
-			text:    "too light",
-		},
-		{
-			name:    "the library exits with another status",
-			plain:   &row{rounds: 2, Result: result(5)},
-			library: &row{rounds: 2, Result: result(0), failed: 1},
-			text:    "1 of them did not exit with status 0",
-		},
+		{"only plain loses", 5, 0, "0", true, "http.Server.Shutdown alone lost 5 of 100 requests, 2.5 a shutdown. With the library 0 of 100 were lost in 2 shutdowns."},
+		{"the library loses too", 5, 1, "0", false, "With the library 1 of 100 were lost"},
+		{"none loses", 0, 0, "0", false, "too light"},
+		{"the library exits with another status", 5, 0, "1", false, "Its exit code was 1, in 2 of 2 shutdowns"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.plain.service, test.library.service = "plain", "shutdown"
-			text, ok := verdict([]*row{test.plain, test.library})
+			targets := []drill.Target{{Name: plain}, {Name: library}}
+			row := func(i, lost int) *drill.Row {
+				return &drill.Row{
+					Target: &targets[i], Rounds: 2, Exits: map[string]int{test.exit: 2},
+					Result: load.Result{Requests: 100, Lost: map[string]int{"RST": lost}},
+				}
+			}
+			text, ok := verdict(drill.Result{
+				Plan: drill.Plan{Targets: targets, Signal: syscall.SIGTERM},
+				Rows: []*drill.Row{row(0, test.plain), row(1, test.library)},
+			})
 			if ok != test.ok || !strings.Contains(text, test.text) {
 				t.Errorf("%v, %q", ok, text)
 			}

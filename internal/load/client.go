@@ -50,7 +50,8 @@ func (c Clients) transport(ctx context.Context, r *Run, dialed *atomic.Pointer[m
 		DisableKeepAlives:  c.Mode == NewConn,
 		Protocols:          new(http.Protocols),
 	}
-	switch http2 := c.Mode == HTTP2 || c.Mode == HTTP2Shared; {
+	grpc := c.Request != nil && c.Request.GRPC
+	switch http2 := c.Mode == HTTP2 || c.Mode == HTTP2Shared || grpc; {
 	case http2 && c.TLS != nil:
 		t.Protocols.SetHTTP2(true)
 	case http2:
@@ -67,6 +68,7 @@ type client struct {
 	timeout   time.Duration
 	pause     time.Duration
 	gone      int // a status; 0 means none
+	request   *Request
 	run       *Run
 	shares    *client // whose connection this client uses; nil if it has its own
 	transport *http.Transport
@@ -87,7 +89,7 @@ func (c *client) loop(ctx context.Context) {
 		_ = c.shares.warm(ctx, 1)
 	}
 	for ctx.Err() == nil {
-		if gone := c.request(); gone {
+		if gone := c.once(); gone {
 			return
 		}
 		if c.pause > 0 {
@@ -99,9 +101,9 @@ func (c *client) loop(ctx context.Context) {
 	}
 }
 
-// request sends one request and records the outcome. It reports whether the client has
+// once sends one request and records the outcome. It reports whether the client has
 // to end, because nothing listens any more.
-func (c *client) request() (gone bool) {
+func (c *client) once() (gone bool) {
 	began := time.Now()
 	c.conn.Store(nil)
 	c.answering.Store(false)
@@ -133,7 +135,7 @@ func (c *client) request() (gone bool) {
 }
 
 func (c *client) lose(err error, later bool) {
-	k := kind(err)
+	k := Kind(err)
 	c.result.Lose(k, later)
 	conn := c.conn.Load()
 	if conn == nil {
@@ -204,7 +206,8 @@ func (c *client) untilAnswerIsDue() (ctx context.Context, stop func()) {
 	}
 }
 
-func (c *client) send(ctx context.Context) error {
+// sendOwnBody sends a body that no other request has, and expects it as the response.
+func (c *client) sendOwnBody(ctx context.Context) error {
 	body := "<" + strconv.Itoa(c.id) + "-" + strconv.Itoa(c.result.Requests) + ">" // no body is a prefix or suffix of another
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(body))
 	if err != nil {

@@ -2,9 +2,10 @@
 // outcome of each, to count what a shutdown loses.
 //
 // Each client is a closed loop: it sends the next request when the last one has been
-// answered. A request is a POST whose body cannot be sent twice, so net/http cannot hide a
-// loss with a retry. A response counts only if it is the body, or starts and ends with
-// the body, so that a truncated response does not count.
+// answered. No request can be sent twice, so net/http cannot hide a loss with a retry. By
+// default a request is a POST with a body of its own, and a response counts only if it is
+// the body, or starts and ends with the body, so that a truncated response does not count.
+// For servers that do something else there is [Request].
 //
 // A request is lost if it gets no complete and correct response although it had a
 // connection or its dial was not refused. A refused dial is no loss: it tells the client
@@ -58,6 +59,7 @@ type Clients struct {
 	Streams int           // with HTTP2Shared: number of clients that share a connection; 0 means all
 	TLS     *tls.Config   // nil means no TLS
 	Delay   time.Duration // of what is sent, and of what is received
+	Request *Request      // nil means a POST whose body the handler returns
 
 	// Gone is the status with which a proxy reports that its dial of the server was
 	// refused. It counts as a refused dial. 0 means none.
@@ -78,6 +80,25 @@ type Run struct {
 // ends. The end of ctx cancels dials, which loses nothing. It does not cancel requests
 // that have a connection.
 func (c Clients) Start(ctx context.Context) *Run {
+	r := c.prepare(ctx)
+	go func() {
+		defer close(r.done)
+		r.loop(ctx)
+	}()
+	return r
+}
+
+// Ask sends one request, on a connection of its own, and returns why it was not answered.
+// The end of ctx cancels the dial, but no request that has a connection.
+func (c Clients) Ask(ctx context.Context) error {
+	c.N, c.Streams = 1, 1
+	one := c.prepare(ctx).clients[0]
+	defer one.transport.CloseIdleConnections()
+	return one.roundTrip()
+}
+
+// prepare returns a Run whose clients have not been started.
+func (c Clients) prepare(ctx context.Context) *Run {
 	if c.N == 0 {
 		c.N = 32
 	}
@@ -102,6 +123,7 @@ func (c Clients) Start(ctx context.Context) *Run {
 			timeout: c.Timeout,
 			pause:   c.Pause,
 			gone:    c.Gone,
+			request: c.Request,
 			run:     r,
 			ended:   make(chan struct{}),
 		}
@@ -113,10 +135,6 @@ func (c Clients) Start(ctx context.Context) *Run {
 		}
 		r.clients = append(r.clients, one)
 	}
-	go func() {
-		defer close(r.done)
-		r.loop(ctx)
-	}()
 	return r
 }
 

@@ -19,7 +19,7 @@ import (
 // A Result has the outcomes of the requests of one run or of several.
 type Result struct {
 	Requests  int            // that were sent; each was answered or lost
-	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, closed, Unsent, a status such as 503, timeout, DialReset, dial timeout, other: ...
+	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, closed, Unsent, a status such as 503 or gRPC 14, timeout, DialReset, dial timeout, other: ...
 	Later     int            // of the requests, those that started after Mark
 	LaterLost int            // of the losses, those that started after Mark
 	Refused   int            // clients that ended because of a refused dial
@@ -130,9 +130,11 @@ type dialError struct{ err error }
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-func kind(err error) string {
+// Kind returns the kind of the loss of a request that failed with err.
+func Kind(err error) string {
 	var (
 		status  statusError
+		grpc    grpcError
 		dial    *dialError
 		timeout interface{ Timeout() bool }
 		text    = err.Error()
@@ -140,6 +142,8 @@ func kind(err error) string {
 	switch {
 	case errors.As(err, &status):
 		return status.Error()
+	case errors.As(err, &grpc):
+		return grpc.Error()
 	// net/http does not export its GOAWAY errors and its "server closed idle
 	// connection", so they are recognized by their text. A GOAWAY error may wrap the EOF
 	// that came after it, and explains more.

@@ -2,6 +2,7 @@ package reaper
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -27,4 +28,23 @@ func List(count int, processes []Process) string {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
 	return b.String()
+}
+
+// Descendants returns the descendants of this process that have not exited, parents before
+// their children, and the PIDs of its children that have exited and wait to be reaped. It
+// may block while it reads a command line.
+func Descendants() (alive []Process, exited []int) {
+	self := os.Getpid()
+	members, err := descendants(self)
+	if err != nil {
+		return nil, nil
+	}
+	for _, m := range members {
+		if m.alive() {
+			alive = append(alive, Process{Pid: m.pid, Command: m.commandLine(), Age: m.age()})
+		} else if m.parent == self {
+			exited = append(exited, m.pid)
+		}
+	}
+	return alive, exited
 }

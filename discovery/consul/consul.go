@@ -168,7 +168,10 @@ func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.Agen
 		c := *i.Check
 		copied.Checks = append(copied.Checks, &c)
 	}
-	for _, check := range i.Checks {
+	for n, check := range i.Checks {
+		if check == nil {
+			return nil, nil, 0, fmt.Errorf("consul: AgentServiceRegistration.Checks[%d] of %s is nil", n, copied.ID)
+		}
 		c := *check
 		copied.Checks = append(copied.Checks, &c)
 	}

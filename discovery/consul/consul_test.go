@@ -41,6 +41,7 @@ func TestAWrongConfigurationIsAnErrorThatNamesTheFieldAndTheValue(t *testing.T) 
 		{&consul.Registrar{Clients: clients}, &api.AgentServiceRegistration{ID: "orders-1"}, `consul: AgentServiceRegistration.Name is empty (its ID is "orders-1")`},
 		{&consul.Registrar{Clients: clients}, with(&api.AgentServiceCheck{TTL: "15"}), `consul: the TTL of check 2 of orders-1 is "15", and must be a positive duration`},
 		{&consul.Registrar{Clients: clients}, with(&api.AgentServiceCheck{TTL: "-1s"}), `consul: the TTL of check 2 of orders-1 is "-1s", and must be a positive duration`},
+		{&consul.Registrar{Clients: clients}, with(nil), `consul: AgentServiceRegistration.Checks[1] of orders-1 is nil`},
 		{&consul.Registrar{Clients: clients}, &api.AgentServiceRegistration{Name: "orders", ID: "http://10.0.0.7:8080"}, `consul: AgentServiceRegistration.ID is "http://10.0.0.7:8080": ` + path},
 		{&consul.Registrar{Clients: clients}, &api.AgentServiceRegistration{Name: "/orders"}, `consul: AgentServiceRegistration.ID is "/orders": ` + path},
 		{&consul.Registrar{Clients: clients}, with(&api.AgentServiceCheck{CheckID: "../x", TTL: "15s"}), `consul: the CheckID of check 2 of orders-1 is "../x": ` + path},

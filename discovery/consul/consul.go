@@ -201,7 +201,7 @@ func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.Agen
 	return &copied, checks, ttl, nil
 }
 
-var errPath = errors.New("an agent cannot find it in the path of a request, because a character is not printable, or a part between slashes is empty, . or ..")
+var errPath = errors.New("an agent cannot find it in the path of a request: a part between slashes is empty, . or .., or a character is not printable")
 
 // fitsPath reports whether an agent finds id in the path of a request. It registers any ID,
 // but cleans the path of later requests, also if the ID is escaped there, and refuses

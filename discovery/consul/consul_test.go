@@ -24,7 +24,7 @@ func TestAWrongConfigurationIsAnErrorThatNamesTheFieldAndTheValue(t *testing.T) 
 	require.NoError(t, err)
 	clients := []*api.Client{client}
 	instance := &api.AgentServiceRegistration{ID: "orders-1", Name: "orders"}
-	const path = "an agent cannot find it in the path of a request, because a character is not printable, or a part between slashes is empty, . or .."
+	const path = "an agent cannot find it in the path of a request: a part between slashes is empty, . or .., or a character is not printable"
 	with := func(c *api.AgentServiceCheck) *api.AgentServiceRegistration {
 		return &api.AgentServiceRegistration{ID: "orders-1", Name: "orders", Checks: api.AgentServiceChecks{{HTTP: "http://127.0.0.1"}, c}}
 	}

@@ -32,7 +32,7 @@ type Report struct {
 	Reserve     time.Duration
 	Steps       []Step    // in the order in which they began
 	Pending     []Step    // hooks that have not run yet, in the order in which they will; At is when they begin at the latest
-	Unfinished  []Task    // in flight now, or, from Close on, when Drain ended
+	Unfinished  []Task    // in flight in Leave and Drain or, from Close on, when Drain ended; empty while Running, see Tasks
 	CutOff      []Task    // in flight when WorkContext ended, by the deadline or by force, or admitted after that; whatever it did then
 	CutOffAt    time.Time // when WorkContext ended, by the deadline or by force; zero if it did not
 	Traffic     []Traffic // of servers, since the shutdown began

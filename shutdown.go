@@ -193,6 +193,9 @@ func (m *Manager) begin(cause error, force bool) bool {
 // are.) Wait does not begin the shutdown, unless there are jobs and the last has returned;
 // see Job. Any number of goroutines may call it, also after the end; all get the same error.
 //
+// Do not call Wait in a hook, a worker, a job or a request: the shutdown waits for them until
+// their time is up, and then reports them as abandoned or cut off.
+//
 // Wait returns nil only if the shutdown was requested and everything ended well.
 // Otherwise its error joins, as far as they apply: the cause given to Begin; a *HookError
 // for each hook, worker or job that failed, did not finish or was abandoned; an error that

@@ -100,6 +100,17 @@
 //		_, message, err := conn.Read(r.Context())
 //		...
 //
+// A WebSocket that httputil.ReverseProxy forwards ends with the context of its request.
+// Both sides are then closed without a close frame, and messages on their way are lost:
+//
+//	if r.Header.Get("Upgrade") != "" {
+//		ctx, cancel := context.WithCancel(r.Context())
+//		defer cancel()
+//		defer context.AfterFunc(closing, cancel)()
+//		r = r.WithContext(ctx)
+//	}
+//	proxy.ServeHTTP(w, r)
+//
 // An EventSource reconnects by itself when an SSE handler returns. The handler can
 // spread the reconnects with its last message:
 //
@@ -121,6 +132,19 @@
 // returns. A handler that leaves the connection to another goroutine has to call
 // [shutdown.Manager.Track] for that goroutine. Such a connection is closed in Close if it
 // is a *net.TCPConn, *net.UnixConn or *tls.Conn. Its owner has to close any other.
+//
+// # http.TimeoutHandler
+//
+// http.TimeoutHandler runs its handler on a goroutine of its own, which goes on after the
+// timeout if it ignores its context. The drain waits for the response with status 503, and
+// not for that goroutine, so a Close hook may close the database that it uses. Such a
+// handler has to call [shutdown.Manager.Track]:
+//
+//	done, ok := m.Track("GET /report")
+//	if !ok {
+//		return
+//	}
+//	defer done()
 //
 // # Servers that call each other
 //

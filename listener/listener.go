@@ -54,7 +54,8 @@ var _ net.Listener = (*Listener)(nil)
 // There are two differences from net.Listen. Multipath TCP is off, because a multipath
 // socket does not accept a filter (EOPNOTSUPP). The path of a Unix socket is removed
 // only if it still belongs to this socket, because another process may have bound it
-// since.
+// since. A path that a killed process has left is an error (EADDRINUSE), as with net.Listen:
+// remove it first.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return ListenWith(ctx, net.ListenConfig{}, network, addr)
 }
@@ -76,7 +77,8 @@ func ListenWith(ctx context.Context, config net.ListenConfig, network, addr stri
 
 // New returns a Listener for one that the caller has created. Draining it does not
 // change the socket, which other processes may use too. Connections that arrive while
-// the queue is being emptied are accepted.
+// the queue is being emptied are accepted. Closing a *net.UnixListener removes its path,
+// even if another process has bound it since, unless SetUnlinkOnClose(false) was called.
 //
 // New returns a *Listener unchanged. For a listener that wraps a *Listener, at any
 // depth, it returns [Around] of the two, if the field that holds the wrapped listener

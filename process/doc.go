@@ -77,6 +77,9 @@
 // belongs to another PID namespace, or if the user that the program runs as may
 // not execute it.
 //
+// Signals that this program ignores (signal.Ignore, nohup) are ignored in the child only if
+// they are SIGHUP or SIGINT. With exec.Cmd, the child ignores all of them.
+//
 // cmd.SysProcAttr applies to the child. Ptrace and Foreground are refused.
 // UseCgroupFD puts both the reaper and the child into the cgroup.
 package process

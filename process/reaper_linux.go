@@ -61,8 +61,9 @@ func runReaper(l *link) {
 	}
 	// A signal that is sent to all processes, to a group or to a cgroup must not end
 	// the reaper before its tree. The signals are caught and not ignored, because
-	// the child would inherit the latter. What the program ignores (nohup) stays
-	// ignored, for the child.
+	// the child would inherit the latter. SIGHUP (nohup) and SIGINT stay ignored for the
+	// child, if the program ignores them. For all others the runtime has replaced that at
+	// the start.
 	caught := make(chan os.Signal, 1)
 	for sig := unix.Signal(1); sig <= 64; sig++ {
 		switch sig {

@@ -25,8 +25,10 @@ import (
 //
 // Listeners does not block. The first call takes the sockets and unsets LISTEN_PID,
 // LISTEN_FDS and LISTEN_FDNAMES, so that child processes do not take them. A second call,
-// and one in a process without sockets from systemd, returns an empty map and no error. It
-// does not depend on a Manager: call it before the servers start.
+// and one in a process without sockets from systemd, returns an empty map and no error. That
+// is so too for a process that a script has started without exec, because the sockets are
+// for the script, and with StandardInput=socket. Listeners does not depend on a Manager: call
+// it before the servers start.
 func Listeners() (map[string][]*listener.Listener, error) {
 	files := activation.Files(true)
 	defer func() {

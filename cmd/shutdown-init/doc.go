@@ -71,7 +71,8 @@
 //
 // The command has a process group of its own. If shutdown-init has the terminal on
 // stdin, it passes it to the command, which can then read from it and gets its
-// Ctrl-C.
+// Ctrl-C. Ctrl-Z stops the command alone. Then Ctrl-C has no effect until shutdown-init gets
+// SIGCONT, which continues the command, or a signal that starts the stop.
 //
 // # Processes that the command leaves
 //

@@ -36,6 +36,10 @@
 // removes a successor with the same ID on the same agent. If the successor starts
 // before the old instance has left, give each an ID of its own.
 //
+// An agent registers any ID, but cannot update or deregister an instance with an ID such
+// as "http://10.0.0.7:8080": it takes the ID from the path of the request, in which it
+// replaces "//" by "/". Register returns an error for such an ID.
+//
 // An agent may still execute a request that was cut off. Therefore a registration has
 // another 500 ms after its context has ended, and one that runs because the agent
 // had lost the instance has half of the time that Deregister has, but not more than
@@ -48,8 +52,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/consul/api"
 
@@ -143,6 +150,8 @@ func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.Agen
 		return nil, nil, 0, errors.New("consul: the instance is nil")
 	case i.Name == "":
 		return nil, nil, 0, fmt.Errorf("consul: AgentServiceRegistration.Name is empty (its ID is %q)", i.ID)
+	case !fitsPath(idOf(i)):
+		return nil, nil, 0, fmt.Errorf("consul: AgentServiceRegistration.ID is %q: %w", idOf(i), errPath)
 	}
 	for n, c := range r.Clients {
 		if c == nil {
@@ -159,7 +168,10 @@ func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.Agen
 		c := *i.Check
 		copied.Checks = append(copied.Checks, &c)
 	}
-	for _, check := range i.Checks {
+	for n, check := range i.Checks {
+		if check == nil {
+			return nil, nil, 0, fmt.Errorf("consul: AgentServiceRegistration.Checks[%d] of %s is nil", n, copied.ID)
+		}
 		c := *check
 		copied.Checks = append(copied.Checks, &c)
 	}
@@ -178,12 +190,27 @@ func (r *Registrar) complete(i *api.AgentServiceRegistration) (service *api.Agen
 		if c.CheckID == "" {
 			c.CheckID = fmt.Sprintf("service:%s:%d", copied.ID, n+1)
 		}
+		if !fitsPath(c.CheckID) {
+			return nil, nil, 0, fmt.Errorf("consul: the CheckID of check %d of %s is %q: %w", n+1, copied.ID, c.CheckID, errPath)
+		}
 		if c.Status == "" {
 			c.Status = api.HealthPassing
 		}
 		checks = append(checks, c.CheckID)
 	}
 	return &copied, checks, ttl, nil
+}
+
+var errPath = errors.New("an agent cannot find it in the path of a request: a part between slashes is empty, . or .., or a character is not printable")
+
+// fitsPath reports whether an agent finds id in the path of a request. It registers any ID,
+// but cleans the path of later requests, also if the ID is escaped there, and refuses
+// characters that are not printable (hashicorp/consul#13913, #20122). The instance would
+// stay in the catalog, and its TTL checks would not be updated.
+func fitsPath(id string) bool {
+	const base = "/v1/"
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	return path.Clean(base+id) == base+strings.TrimSuffix(id, "/") && !strings.ContainsFunc(id, unprintable)
 }
 
 func (r *Registrar) entry(i *api.AgentServiceRegistration) *entry {

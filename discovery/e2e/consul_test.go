@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -283,4 +285,33 @@ func TestConsulRegistrationDoesNotChangeTheInstance(t *testing.T) {
 	require.Equal(t, check, *i.Check)
 	m.Begin(nil)
 	require.NoError(t, m.Wait())
+}
+
+// An agent registers any ID, but does not find each of them in the path of a request
+// (hashicorp/consul#13913, #20122). Those that Register refuses show that on the agent itself.
+func TestConsulAnIDThatIsRegisteredCanBeDeregistered(t *testing.T) {
+	client := startConsul(t).connect()
+	ids := func() (ids []string) {
+		services, err := client.Agent().Services()
+		require.NoError(t, err)
+		return slices.Collect(maps.Keys(services))
+	}
+	for _, id := range []string{"orders/10.0.0.7:8080", "orders/", "a/..b", "a#1", "a?x=1", "a%2F1", `a\b;c+d&e="f" g`, "日本"} {
+		i := &api.AgentServiceRegistration{ID: id, Name: "orders"}
+		r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
+		require.NoError(t, r.Register(t.Context(), i))
+		require.Equal(t, []string{id}, ids())
+		require.NoError(t, client.Agent().UpdateTTL("service:"+id+":1", "", api.HealthPassing))
+		require.NoError(t, r.Deregister(t.Context(), i), id)
+		require.Empty(t, ids())
+	}
+	for _, id := range []string{"http://10.0.0.7:8080", "a//b", "/a", "a/b//", ".", "a/.", "../a", "a/../b", "a\tb", "a\u00a0b", "a\u2028b"} {
+		before := len(ids())
+		i := &api.AgentServiceRegistration{ID: id, Name: "orders"}
+		r := &consul.Registrar{Clients: []*api.Client{client}, Logger: silent}
+		require.ErrorContains(t, r.Register(t.Context(), i), strconv.Quote(id))
+		require.NoError(t, client.Agent().ServiceRegister(i))
+		_ = client.Agent().ServiceDeregister(id)
+		require.Len(t, ids(), before+1, "the agent can deregister %q", id)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"github.com/gracefulgo/shutdown/discovery"
 )
@@ -61,11 +62,16 @@ func (e *entry) grant(ctx context.Context) error {
 		ttl = defaultTTL
 	}
 	err := e.each(ctx, func(ctx context.Context) error {
-		lease, err := e.r.Client.Grant(ctx, int64(ttl/time.Second))
-		if err == nil {
-			e.lease, e.ttl = lease.ID, time.Duration(lease.TTL)*time.Second
+		// Client.Grant would replace the reason, such as a refused connection or a wrong
+		// certificate, by "context deadline exceeded" (etcd-io/etcd#9619).
+		lease, err := clientv3.RetryLeaseClient(e.r.Client).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second)}, grpc.WaitForReady(true))
+		switch {
+		case err == nil:
+			e.lease, e.ttl = clientv3.LeaseID(lease.ID), time.Duration(lease.TTL)*time.Second
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: %s", ctx.Err(), rpctypes.ErrorDesc(err))
 		}
-		return err
+		return rpctypes.Error(err)
 	})
 	if err != nil {
 		return fmt.Errorf("ask for a lease: %w", err)

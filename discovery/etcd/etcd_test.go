@@ -1,6 +1,7 @@
 package etcd_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -45,4 +46,17 @@ func TestAWrongConfigurationIsAnErrorThatNamesTheFieldAndTheValue(t *testing.T) 
 		require.EqualError(t, test.r.Register(t.Context(), test.i), test.want)
 		require.NoError(t, test.r.Deregister(t.Context(), test.i), "nothing is registered")
 	}
+}
+
+// Client.Grant and etcdctl say "context deadline exceeded" and no more (etcd-io/etcd#9619).
+func TestARegistrationThatFailsSaysWhyEtcdIsUnreachable(t *testing.T) {
+	client := unconnected(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+
+	err := (&etcd.Registrar{Client: client}).Register(ctx, etcd.Instance{Key: "/services/orders/1"})
+
+	require.ErrorContains(t, err, "etcd: register /services/orders/1: ask for a lease: ")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "dial tcp 127.0.0.1:1: ")
 }

@@ -51,6 +51,10 @@ func (s *stack) has(match func(function string) bool) bool {
 	return match != nil && slices.ContainsFunc(s.frames, func(f frame) bool { return match(f.function) })
 }
 
+// isEmpty reports whether the profile shows no function. This is so for the function that
+// the compiler makes of "go f(x)": it stands for f, which has not been called yet.
+func (s *stack) isEmpty() bool { return len(s.frames) == 0 && s.missing == 0 }
+
 // text returns at most limit bytes of s: frames from both ends in turn as long
 // as they fit, so that what is cut joins what is missing anyway.
 func (s *stack) text(limit int) string {

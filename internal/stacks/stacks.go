@@ -28,6 +28,8 @@ type Group struct {
 // out if skip is true for the function of one of its frames. A function is
 // named as in runtime.Frame; nil for first or skip is true for none.
 //
+// A goroutine that has not run yet may have no function to show, and is left out.
+//
 // At most most groups are returned; more is the number of goroutines in all
 // further ones. A Stack that would be longer than maxBytes is cut in the
 // middle, between frames, with a note of how many frames are missing: the
@@ -61,7 +63,7 @@ func arrange(stacks []*stack, first, skip func(string) bool, most, maxBytes int)
 	}
 	var list []ranked
 	for _, s := range stacks {
-		if s.goroutines <= 0 || s.has(func(f string) bool { return f == thisFunction }) || s.has(skip) {
+		if s.goroutines <= 0 || s.isEmpty() || s.has(func(f string) bool { return f == thisFunction }) || s.has(skip) {
 			continue
 		}
 		r := ranked{s, 2}

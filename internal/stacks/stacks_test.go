@@ -108,6 +108,21 @@ func TestTheCallingGoroutineIsLeftOut(t *testing.T) {
 	}
 }
 
+// The profile has only runtime.goexit for it: the function that the compiler makes of the go
+// statement is hidden.
+func TestAGoroutineThatHasNotRunYetIsLeftOut(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that it does not run before Groups
+	release := make(chan struct{})
+	defer close(release)
+	for range 20 {
+		go idle(release)
+		groups, _ := stacks.Groups(nil, nil, all, maxBytes)
+		for _, g := range groups {
+			require.NotEmpty(t, g.Stack)
+		}
+	}
+}
+
 func TestASkippedFunctionLeavesItsGroupOut(t *testing.T) {
 	blocked(t, 2, func(release <-chan struct{}) { inHook(func() { <-release }) })
 	requireGroup(t, 2, "stacks_test.inHook")

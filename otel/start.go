@@ -40,10 +40,12 @@ type Options struct {
 //
 // The hook calls Shutdown(context.Context) error of the providers, at the same time. A
 // provider without that method, such as a wrapper or one that does nothing, has to be
-// flushed by whoever made it. Do not call Shutdown of the providers in another hook: it would
-// run before this one, which then exports neither the trace nor the last metrics. After Wait,
-// it returns an error of the MeterProvider ("reader is shutdown"). An error of Shutdown, a collector that does not answer
-// included, is a WARN in the log, and no part of the error of Wait; see
+// flushed by whoever made it. Do not call Shutdown of the providers in another hook: it
+// would run before this one, which then exports neither the trace nor the last metrics.
+// After Wait, a MeterProvider returns an error for it ("reader is shutdown").
+//
+// An error of Shutdown, a collector that does not answer included, is a WARN in the log,
+// and no part of the error of Wait; see
 // [shutdown.BestEffort].
 //
 // Start returns an error if a Close hook has been registered before, because that would run

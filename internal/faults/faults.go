@@ -51,6 +51,11 @@ var faultKinds = []faultKind{
 		if d.IntN(4) == 0 {
 			d.plan.Stop.For = d.plan.Timeout + d.ms(100, 600)
 		}
+		// net/http closes an HTTP/2 connection, without the library too, if it has not read
+		// the client's SETTINGS within 2 s of accepting it (firstSettingsTimeout).
+		if d.plan.Load.Mode == "HTTP/2" && d.plan.Stop.For > 1900 {
+			d.plan.Load.Mode = "keep-alive"
+		}
 	}),
 
 	kind("hook: returns an error", func(d *draw) { d.hook(d.anyPhase(), hookFails) }),

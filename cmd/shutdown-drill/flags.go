@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,10 +50,10 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	flags.StringVar(&request.Body, "body", "", "body of the requests")
 	flags.Func("H", "header of the requests, `\"Name: value\"`; may be repeated", func(line string) error {
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(name) == "" {
+		if !ok || name == "" || strings.ContainsAny(name, " \t\"(),/:;<=>?@[\\]{}") {
 			return errors.New(`it must be "Name: value"`)
 		}
-		request.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		request.Header.Add(name, strings.TrimSpace(value))
 		return nil
 	})
 	flags.StringVar(&t.Held, "held", "", "`path` that takes long; it is asked for right before the stop")
@@ -71,6 +72,8 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 		}
 		return c, err
 	}
+	set := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
 	if t.Command = flags.Args(); len(t.Command) == 0 {
 		return c, errors.New("no command; " + strings.TrimSpace(usage))
 	}
@@ -80,6 +83,9 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	if *method != "" {
 		if request.Body != "" || request.Method != "" || t.Held != "" {
 			return c, errors.New("--grpc cannot be combined with --body, --method or --held")
+		}
+		if t.Path != "/" {
+			return c, fmt.Errorf("--url %q: with --grpc it has no path", *address)
 		}
 		request.GRPC, t.Path = true, "/"+strings.TrimPrefix(*method, "/")
 	}
@@ -96,6 +102,8 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 		return c, fmt.Errorf("--signal %q: %w", *sig, err)
 	}
 	switch {
+	case set["signal"] && set["stop-command"]:
+		return c, errors.New("--signal cannot be combined with --stop-command")
 	case p.Clients < 1 || p.Clients > maxClients:
 		return c, fmt.Errorf("-c %d: it must be from 1 to %d", p.Clients, maxClients)
 	case p.Rounds < 1 || p.Rounds > maxRounds:
@@ -120,6 +128,9 @@ func setURL(t *drill.Target, address string) error {
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return errors.New("it must be a URL such as http://127.0.0.1:8080/orders")
 	}
+	if u.User != nil {
+		return errors.New("user and password are not used; set a header with -H")
+	}
 	port := u.Port()
 	switch {
 	case port == "" && u.Scheme == "https":
@@ -138,19 +149,15 @@ func setURL(t *drill.Target, address string) error {
 			return fmt.Errorf("%v is neither a loopback nor a private address", a)
 		}
 	}
-	t.Addr = net.JoinHostPort(u.Hostname(), port)
+	t.Addr = net.JoinHostPort(addrs[0].Unmap().String(), port) // the name is not looked up again
 	t.Path = u.RequestURI()
+	if _, ok := t.Request.Header["Host"]; !ok {
+		t.Request.Header.Set("Host", u.Host)
+	}
 	if u.Scheme == "https" {
-		t.TLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the program is on this machine or in this network, and was started by us
+		t.TLS = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true} //nolint:gosec // the program is on this machine or in this network, and was started by us
 	}
 	return nil
-}
-
-var modes = map[string]load.Mode{
-	"new":         load.NewConn,
-	"keepalive":   load.KeepAlive,
-	"http2":       load.HTTP2,
-	"http2shared": load.HTTP2Shared,
 }
 
 func modesNamed(list string, grpc bool) (named []load.Mode, err error) {
@@ -161,10 +168,12 @@ func modesNamed(list string, grpc bool) (named []load.Mode, err error) {
 		return nil, nil
 	}
 	for name := range strings.SplitSeq(list, ",") {
-		mode, ok := modes[name]
+		mode, err := load.ModeNamed(name)
 		switch {
-		case !ok:
-			return nil, fmt.Errorf("no mode %q; the modes are new, keepalive, http2 and http2shared", name)
+		case err != nil:
+			return nil, err
+		case slices.Contains(named, mode):
+			return nil, fmt.Errorf("%s is named twice", name)
 		case grpc && mode == load.KeepAlive:
 			return nil, errors.New("gRPC needs HTTP/2: new, http2 or http2shared")
 		}

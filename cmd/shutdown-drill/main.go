@@ -33,8 +33,9 @@ func run(args []string, stdout io.Writer, stderr *os.File) (status int) {
 		return complain(err)
 	}
 	c.plan.Progress = stderr
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)() // a second signal ends this program at once
 	result, err := c.plan.Run(ctx)
 	if err != nil {
 		return complain(err)

@@ -64,13 +64,6 @@ func main() {
 	}
 }
 
-var modes = map[string]load.Mode{
-	"new":         load.NewConn,
-	"keepalive":   load.KeepAlive,
-	"http2":       load.HTTP2,
-	"http2shared": load.HTTP2Shared,
-}
-
 // The names of the services.
 const (
 	plain   = "plain"
@@ -97,9 +90,9 @@ func parse(args []string, usage io.Writer) (p drill.Plan, busy int, err error) {
 		return p, 0, errors.New("-rounds and -clients start at 1, -busy at 0")
 	}
 	for name := range strings.SplitSeq(*mode, ",") {
-		m, ok := modes[name]
-		if !ok {
-			return p, 0, fmt.Errorf("unknown mode %q", name)
+		m, err := load.ModeNamed(name)
+		if err != nil {
+			return p, 0, err
 		}
 		p.Modes = append(p.Modes, m)
 	}

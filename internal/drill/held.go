@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptrace"
 	"strings"
 	"sync"
@@ -13,6 +14,9 @@ import (
 // heldFor is how long after the stop the client of a held request sends its last byte.
 const heldFor = time.Second
 
+// untilHeldIsSent is how long a dial of it may take.
+const untilHeldIsSent = 5 * time.Second
+
 // The outcomes of a held request. Others are kinds of losses.
 const (
 	answered       = "answered"
@@ -23,14 +27,15 @@ const (
 // client withholds the last byte of the body. Nil is none.
 type heldRequest struct {
 	body    *lastByteLater
+	cancels context.CancelFunc
 	stop    time.Time // set by stopping
 	ended   time.Time // set before outcome is sent
 	outcome chan string
 }
 
 // sendHeld sends a held request if there is a path for it or a body, and returns when its
-// handler may have begun.
-func sendHeld(ctx context.Context, t *Target) *heldRequest {
+// handler may have begun. An error means that it has failed already.
+func sendHeld(ctx context.Context, t *Target, mode load.Mode) (*heldRequest, error) {
 	request, path := t.Request, t.Path
 	switch {
 	case t.Held != "":
@@ -40,7 +45,7 @@ func sendHeld(ctx context.Context, t *Target) *heldRequest {
 			request.Header = t.Request.Header
 		}
 	case request == nil || request.GRPC || request.Body == "":
-		return nil
+		return nil, nil
 	}
 	h := &heldRequest{outcome: make(chan string, 1)}
 	h.body = &lastByteLater{content: strings.NewReader(request.Content()), send: make(chan struct{})}
@@ -52,8 +57,9 @@ func sendHeld(ctx context.Context, t *Target) *heldRequest {
 	traced := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 		WroteHeaders: func() { once.Do(func() { close(sent) }) },
 	})
+	traced, h.cancels = context.WithCancel(traced)
 	go func() {
-		transport := t.transport()
+		transport := t.transport(mode)
 		defer transport.CloseIdleConnections()
 		outcome := answered
 		if err := request.Send(traced, transport, t.url(path), h.body); err != nil {
@@ -65,36 +71,51 @@ func sendHeld(ctx context.Context, t *Target) *heldRequest {
 	select {
 	case <-sent:
 		pause(ctx, 50*time.Millisecond)
-	case <-time.After(5 * time.Second): // it is lost, or will be
+	case <-time.After(untilHeldIsSent):
 	case <-ctx.Done():
 	}
-	return h
+	select {
+	case outcome := <-h.outcome:
+		if outcome != answered {
+			return nil, fmt.Errorf("the held request failed before the stop: %s", outcome)
+		}
+		h.outcome <- outcome
+	default:
+	}
+	return h, nil
 }
 
 // stopping is called when the program is being stopped.
-func (h *heldRequest) stopping() {
+func (h *heldRequest) stopping(now time.Time) {
 	if h == nil {
 		return
 	}
-	h.stop = time.Now()
+	h.stop = now
 	time.AfterFunc(heldFor, h.body.sendLast)
 }
 
-// wait waits for the outcome.
+// wait is called when the program has exited. It returns the outcome. What the program has
+// left may keep the connection open, so it does not wait for that.
 func (h *heldRequest) wait() string {
 	if h == nil {
 		return ""
 	}
+	cancelled := time.AfterFunc(heldFor, h.cancels)
+	defer cancelled.Stop()
 	outcome := <-h.outcome
-	if outcome == answered && h.ended.Before(h.stop) {
+	switch {
+	case outcome == answered && h.ended.Before(h.stop):
 		return answeredBefore
+	case outcome != answered && !cancelled.Stop():
+		return "timeout"
 	}
 	return outcome
 }
 
-// abandon is for a round that ends without a result.
-func (h *heldRequest) abandon() {
+// cancel ends a request whose outcome is of no interest.
+func (h *heldRequest) cancel() {
 	if h != nil {
+		h.cancels()
 		h.body.sendLast()
 	}
 }

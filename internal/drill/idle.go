@@ -28,7 +28,7 @@ func openIdle(ctx context.Context, t *Target, mode load.Mode) (*idleConn, error)
 	if request == nil {
 		request = &load.Request{Method: http.MethodPost, Body: "idle"}
 	}
-	c := &idleConn{transport: t.transport()}
+	c := &idleConn{transport: t.transport(mode)}
 	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		c.Conn = conn

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/load"
@@ -78,12 +77,9 @@ func (p Plan) firstModes() []load.Mode {
 }
 
 func (p Plan) otherModes(first round) []load.Mode {
-	var modes []load.Mode
-	if r := p.Targets[0].Request; r == nil || !r.GRPC {
-		modes = append(modes, load.KeepAlive)
-	}
+	modes := []load.Mode{load.KeepAlive}
 	if first.http2 {
 		modes = append(modes, load.HTTP2)
 	}
-	return slices.Clip(modes)
+	return modes
 }

@@ -1,14 +1,13 @@
 package drill
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gracefulgo/shutdown/internal/clip"
 )
@@ -18,6 +17,8 @@ type program struct {
 	cmd    *exec.Cmd
 	output *os.File      // a temporary file; nil if the output goes elsewhere
 	exited chan struct{} // closed when the process has exited
+
+	exitedAt time.Time // set before exited is closed
 }
 
 // start starts the target's program. Its output goes to a file and not to a pipe, which
@@ -32,15 +33,17 @@ func start(t *Target, output *os.File) (*program, error) {
 			return nil, err
 		}
 		p.output = output
+		_ = os.Remove(output.Name()) // on Unix it is not found any more, and goes when it is closed
 	}
 	p.cmd.Stdout, p.cmd.Stderr = output, output
 	if err := p.cmd.Start(); err != nil {
-		p.forget()
+		p.removeOutput()
 		return nil, err
 	}
 	go func() {
 		defer close(p.exited)
 		_ = p.cmd.Wait() // exit tells it
+		p.exitedAt = time.Now()
 	}()
 	return p, nil
 }
@@ -59,8 +62,29 @@ func (p *program) kill() {
 	<-p.exited
 }
 
-// forget removes the output.
-func (p *program) forget() {
+func (p *program) hasExited() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// onExit calls f when the process has exited, until stop is called.
+func (p *program) onExit(f func()) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-p.exited:
+			f()
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
+}
+
+func (p *program) removeOutput() {
 	if p.output != nil {
 		_ = p.output.Close()
 		_ = os.Remove(p.output.Name())
@@ -72,11 +96,14 @@ func (p *program) quote(err error) error {
 	if p.output == nil {
 		return err
 	}
-	text, readErr := os.ReadFile(p.output.Name())
-	if readErr != nil || len(text) == 0 {
+	const most = 4 << 10
+	info, statErr := p.output.Stat()
+	if statErr != nil || info.Size() == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; its output ends with:\n%s", err, lastLines(text))
+	text := make([]byte, min(most, info.Size()))
+	n, _ := p.output.ReadAt(text, info.Size()-int64(len(text))) // the program may write meanwhile
+	return fmt.Errorf("%w; its output ends with:\n%s", err, lastLines(text[:n]))
 }
 
 // lastLines returns the last ten lines of text.
@@ -97,12 +124,4 @@ func (p *program) exit() string {
 		return signal
 	}
 	return strconv.Itoa(p.cmd.ProcessState.ExitCode())
-}
-
-// shell returns a command that a shell runs.
-func shell(ctx context.Context, command string) *exec.Cmd {
-	if runtime.GOOS == "windows" {
-		return exec.CommandContext(ctx, "cmd", "/C", command)
-	}
-	return exec.CommandContext(ctx, "sh", "-c", command)
 }

@@ -18,6 +18,9 @@ func (r Result) Table(w io.Writer) {
 	}
 	fmt.Fprintln(t, "MODE\tROUNDS\tREQUESTS\tLOST\tBY KIND\tLAST REPLY TO EXIT")
 	for _, row := range r.Rows {
+		if row.Rounds == 0 {
+			continue // a program had to be killed before
+		}
 		if row.several {
 			fmt.Fprintf(t, "%s\t", row.Target.Name)
 		}
@@ -56,7 +59,11 @@ func (r Result) Text(w io.Writer) (ok bool) {
 	}
 	problems := r.Problems(t)
 	if len(problems) == 0 {
-		fmt.Fprintf(w, "\nPASS: each of %s was answered in %s, nothing was left.\n", clip.Count(sum.Requests, "request"), clip.Count(sum.Rounds, "shutdown"))
+		left := ", no process was left, and nothing listens on the port"
+		if !treeIsKnown {
+			left = ", and nothing listens on the port"
+		}
+		fmt.Fprintf(w, "\nPASS: each of %s was answered in %s%s.\n", clip.Count(sum.Requests, "request"), clip.Count(sum.Rounds, "shutdown"), left)
 		return true
 	}
 	fmt.Fprintln(w, "\nFAIL:")
@@ -111,6 +118,9 @@ func (r Result) JSON(w io.Writer) (ok bool, err error) {
 		out.KilledAfter = r.Plan.Grace.Seconds()
 	}
 	for _, row := range r.Rows {
+		if row.Rounds == 0 {
+			continue
+		}
 		out.Rows = append(out.Rows, jsonRow{row.Mode.String(), row.Rounds, row.Requests, notNil(row.Lost), row.Delayed, row.HeldUp, times(row.LastReplyToExit)})
 	}
 	e := json.NewEncoder(w)

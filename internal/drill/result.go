@@ -32,7 +32,9 @@ type Row struct {
 	StopToExit      []time.Duration // of each round, sorted
 	IdleClosed      []time.Duration // from the stop, of the rounds in which the server closed the idle connection
 	Exits           map[string]int  // rounds by how the program ended: "0", "3", "SIGTERM"
+	Unhandled       int             // rounds in which it had no handler for the signal
 	Killed          bool            // the last round, by us, at the end of the grace period
+	Accepting       bool            // it accepted connections then
 	Answering       bool            // it answered requests that were sent after half of that
 	Left            map[string]int  // rounds by the name of a process that was left
 	LeftRounds      int             // rounds in which a process was left
@@ -69,7 +71,10 @@ func (r *Row) add(one round) {
 		r.IdleClosed = insert(r.IdleClosed, one.idleClosed)
 	}
 	count(&r.Exits, one.exit)
-	r.Killed, r.Answering = one.killed, one.answering
+	if !one.handled {
+		r.Unhandled++
+	}
+	r.Killed, r.Accepting, r.Answering = one.killed, one.accepting, one.answering
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(one.left))) {
 		count(&r.Left, name)
 	}
@@ -104,7 +109,9 @@ func (r Result) Sum(t *Target) Row {
 		sum.StopToExit = append(sum.StopToExit, row.StopToExit...)
 		sum.IdleClosed = append(sum.IdleClosed, row.IdleClosed...)
 		sum.Killed = sum.Killed || row.Killed
+		sum.Accepting = sum.Accepting || row.Accepting
 		sum.Answering = sum.Answering || row.Answering
+		sum.Unhandled += row.Unhandled
 		sum.LeftRounds += row.LeftRounds
 		sum.Listening += row.Listening
 		for _, m := range []struct{ sum, row *map[string]int }{
@@ -133,19 +140,29 @@ func (r Result) Problems(t *Target) (problems []string) {
 		}
 		say("%d of %s got no complete answer in %s: %s.%s", lost, clip.Count(sum.Requests, "request"), clip.Count(sum.Rounds, "shutdown"), sum.Kinds(), text)
 	}
+	hangs := func(text string) { say("It did not exit within %v of %s%s", r.Plan.Grace, stop, text) }
 	switch {
-	case sum.Killed && sum.Answering:
-		say("It did not exit within %v of %s, and went on answering requests: that does not reach it, or it ignores it.", r.Plan.Grace, stop)
-	case sum.Killed:
-		say("It did not exit within %v of %s, and did not answer requests any more: something in it hangs.", r.Plan.Grace, stop)
+	case !sum.Killed:
+		if sum.Unhandled > 0 {
+			say("It has no handler for %s, so it cuts off what is in flight.", stop)
+		}
+	case sum.Answering && sum.Accepting:
+		hangs(", and went on answering requests: that does not reach it, or it ignores it.")
+	case sum.Answering:
+		hangs(". It had stopped listening, but went on answering on open connections.")
+	case sum.Accepting:
+		hangs(". It accepted connections, but answered no requests any more.")
+	default:
+		hangs(". It had stopped listening and answered no requests any more: it waits for something, such as an idle connection, or hangs.")
 	}
 	for _, how := range slices.Sorted(maps.Keys(sum.Exits)) {
 		rounds := fmt.Sprintf("in %d of %s", sum.Exits[how], clip.Count(sum.Rounds, "shutdown"))
-		switch signal := strings.HasPrefix(how, "SIG"); {
-		case sum.Killed && how == "SIGKILL", how == "0", how == r.plusSignal():
-		case signal && how == stop:
-			say("%s ended it, %s: it does not handle the signal, so what is in flight is lost.", how, rounds)
-		case signal:
+		switch {
+		case how == stop && sum.Unhandled == 0 && sum.Losses() > 0:
+			say("%s ended it, %s.", how, rounds)
+		case how == "0", how == r.plusSignal(), how == stop: // it may have raised the signal again, as shells expect
+		case sum.Killed && how == "SIGKILL":
+		case strings.HasPrefix(how, "SIG"):
 			say("%s ended it, %s.", how, rounds)
 		default:
 			say("Its exit code was %s, %s.", how, rounds)

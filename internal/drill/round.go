@@ -2,9 +2,11 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/load"
@@ -13,25 +15,26 @@ import (
 // A round is what one shutdown has shown.
 type round struct {
 	load.Result
+	end
 	http2      bool          // the program speaks HTTP/2
+	handled    bool          // it had a handler for the signal, as far as is known
 	exit       string        // the exit code, or the name of a signal
 	took       time.Duration // from the stop to the exit
 	lastReply  time.Duration // from the last reply to the exit; 0 if it came later
-	killed     bool          // it had not exited by the end of the grace period
-	answering  bool          // it answered requests that were sent after half of it
+	answering  bool          // it answered requests that were sent after half of the grace period
 	left       []string      // processes that have outlived the program
-	listening  bool          // something listens on the port after the exit
+	listening  bool          // something accepts connections after the exit
 	idleClosed time.Duration // from the stop until the server closed the idle connection; 0: it did not, or there was none
 	held       string        // how the held request ended: answered, answeredBefore, or the kind of the loss; "" if there was none
 }
 
 // round starts a program, stops it under load, and returns what was seen. An error means
-// that there is no result; nothing of the program runs then.
+// that there is no result. Nothing of the program runs when it returns.
 func (p Plan) round(ctx context.Context, t *Target, mode load.Mode) (r round, err error) {
 	if listens(t.Addr) {
 		return r, fmt.Errorf("something listens on %s before the program has been started", t.Addr)
 	}
-	family, err := newFamily()
+	tree, err := newTree()
 	if err != nil {
 		return r, err
 	}
@@ -43,11 +46,11 @@ func (p Plan) round(ctx context.Context, t *Target, mode load.Mode) (r round, er
 	defer func() {
 		gone()
 		prog.kill()
-		family.kill(prog)
+		tree.kill(prog)
 		if err != nil {
 			err = prog.quote(err)
 		}
-		prog.forget()
+		prog.removeOutput()
 	}()
 	clients := load.Clients{Mode: mode, N: p.Clients, Addr: t.Addr, Paths: []string{t.Path}, TLS: t.TLS, Request: t.Request}
 	if err := p.untilItAnswers(ctx, prog, clients); err != nil {
@@ -66,90 +69,89 @@ func (p Plan) round(ctx context.Context, t *Target, mode load.Mode) (r round, er
 		if err != nil {
 			gone()
 			prog.kill()
+			tree.kill(prog)
 			run.Wait()
 		}
 	}()
-	if err := p.warm(ctx, run); err != nil {
+	if err := p.warm(ctx, run, prog); err != nil {
 		return r, err
 	}
-	held := sendHeld(ctx, t)
-	defer held.abandon()
+	held, err := sendHeld(ctx, t, mode)
+	if err != nil {
+		return r, err
+	}
+	defer held.cancel()
+	if n := run.Lost(); n > 0 {
+		return r, fmt.Errorf("%d requests were lost before the stop, so that no loss could be due to the shutdown", n)
+	}
+	r.handled = p.StopCommand != "" || handles(prog, p.Signal)
 
 	began := time.Now()
 	late := time.AfterFunc(p.Grace/2, run.Mark)
 	defer late.Stop()
-	held.stopping()
-	if err := p.stop(ctx, prog); err != nil {
+	held.stopping(began)
+	if r.end, err = p.untilItExits(ctx, prog, t.Addr, began); err != nil {
 		return r, err
 	}
-	select {
-	case <-prog.exited:
-	case <-time.After(time.Until(began.Add(p.Grace))):
-		r.killed = true
-		prog.kill()
-	case <-ctx.Done():
-		return r, context.Cause(ctx)
-	}
-	exited := time.Now()
-	r.took = exited.Sub(began)
 	// A client whose SYN was dropped at the end would wait one second until the kernel
 	// repeats it, and then be refused.
 	gone()
 	r.Result = run.Wait()
-	r.exit = prog.exit()
-	r.lastReply = max(0, exited.Sub(r.LastReply))
-	r.answering = r.Later > r.LaterLost
 	r.held = held.wait()
-	r.idleClosed = idle.closedAfter(began)
-	r.left = leftOver(family, prog)
+	r.exit, r.took = prog.exit(), prog.exitedAt.Sub(began)
+	last := r.LastReply
+	if r.held == answered && held.ended.After(last) {
+		last = held.ended
+	}
+	r.lastReply = max(0, prog.exitedAt.Sub(last))
+	r.answering = r.Later > r.LaterLost
+	if !r.killed {
+		r.idleClosed = idle.closedAfter(began)
+	}
+	if r.left, err = leftOver(tree, prog); err != nil {
+		return r, err
+	}
 	r.listening = listens(t.Addr)
 	return r, nil
 }
 
-// warm lets the clients get some answers.
-func (p Plan) warm(ctx context.Context, run *load.Run) error {
-	limited, done := context.WithTimeoutCause(ctx, p.Start, fmt.Errorf("in %v not each of %d clients had three answers", p.Start, p.Clients))
-	defer done()
-	if err := run.Warm(limited, 3); err != nil {
-		if n := run.Lost(); n > 0 {
-			err = fmt.Errorf("%w; %d requests were lost", err, n)
-		}
-		return err
-	}
-	pause(ctx, 50*time.Millisecond+rand.N(100*time.Millisecond))
-	return nil
-}
-
-// stop asks the program to exit.
-func (p Plan) stop(ctx context.Context, prog *program) error {
-	if p.StopCommand == "" {
-		return prog.signal(p.Signal)
-	}
-	out, err := shell(ctx, p.StopCommand).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("the stop command: %w: %s", err, lastLines(out))
-	}
-	return nil
-}
-
 // untilItAnswers waits until the program answers a request.
 func (p Plan) untilItAnswers(ctx context.Context, prog *program, clients load.Clients) error {
-	clients.Mode, clients.Timeout = load.NewConn, p.Start
-	ctx, cancel := context.WithTimeoutCause(ctx, p.Start, fmt.Errorf("it did not answer within %v", p.Start))
+	if clients.Mode == load.KeepAlive {
+		clients.Mode = load.NewConn
+	}
+	clients.Timeout = p.Start
+	ctx, cancel := context.WithTimeout(ctx, p.Start)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	last := ""
 	for {
+		began := time.Now()
 		err := clients.Ask(ctx)
 		if err == nil {
 			return nil
 		}
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			last = "nothing listens on " + clients.Addr
+		case ctx.Err() == nil:
+			last = load.Kind(err)
+		case time.Since(began) > 100*time.Millisecond:
+			last = "the last request got none"
+		}
 		select {
 		case <-tick.C:
 		case <-prog.exited:
-			return fmt.Errorf("it ended before it answered a request, with %s", prog.exit())
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s", context.Cause(ctx), load.Kind(err))
+		}
+		switch {
+		case prog.hasExited():
+			return fmt.Errorf("it ended before it answered a request, with %s", prog.exit())
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return fmt.Errorf("no answer that counts within %v: %s", p.Start, last)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -159,16 +161,37 @@ func speaksHTTP2(ctx context.Context, clients load.Clients) bool {
 	return clients.Ask(ctx) == nil
 }
 
+// warm lets the clients get some answers.
+func (p Plan) warm(ctx context.Context, run *load.Run, prog *program) error {
+	limited, done := context.WithTimeout(ctx, p.Start)
+	defer done()
+	defer prog.onExit(done)()
+	err := run.Warm(limited, 3)
+	if err != nil {
+		pause(limited, 100*time.Millisecond) // clients may see the end of the program before it is known here
+	}
+	switch {
+	case prog.hasExited():
+		return fmt.Errorf("it ended before it was stopped, with %s", prog.exit())
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("in %v not each of %d clients had three answers; %d requests were lost", p.Start, p.Clients, run.Lost())
+	}
+	pause(ctx, 50*time.Millisecond+rand.N(100*time.Millisecond))
+	return nil
+}
+
 // leftOver returns what is left of the program a moment after its exit. Its children may
 // end a moment later than it.
-func leftOver(f *family, prog *program) (names []string) {
+func leftOver(t *processTree, prog *program) (commands []string, err error) {
 	for range 20 {
-		if names = f.names(prog); len(names) == 0 {
-			return nil
+		if commands, err = t.left(prog); err != nil || len(commands) == 0 {
+			return nil, err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return names
+	return commands, nil
 }
 
 // listens reports whether something accepts connections.

@@ -27,10 +27,18 @@ func (t *Target) url(path string) string {
 	return "http://" + t.Addr + path
 }
 
-// transport returns a transport for HTTP/1.1 without the proxies of the environment.
-func (t *Target) transport() *http.Transport {
+// transport returns a transport for the protocol of a mode, without the proxies of the
+// environment.
+func (t *Target) transport(mode load.Mode) *http.Transport {
 	tr := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
-	tr.Protocols.SetHTTP1(true)
+	switch http2 := mode == load.HTTP2 || mode == load.HTTP2Shared; {
+	case http2 && t.TLS != nil:
+		tr.Protocols.SetHTTP2(true)
+	case http2:
+		tr.Protocols.SetUnencryptedHTTP2(true)
+	default:
+		tr.Protocols.SetHTTP1(true)
+	}
 	if t.TLS != nil {
 		tr.TLSClientConfig = t.TLS.Clone() // net/http modifies it
 	}

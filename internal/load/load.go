@@ -47,6 +47,15 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", int(m))
 }
 
+// ModeNamed returns the mode that a command line calls new, keepalive, http2 or http2shared.
+func ModeNamed(name string) (Mode, error) {
+	m, ok := map[string]Mode{"new": NewConn, "keepalive": KeepAlive, "http2": HTTP2, "http2shared": HTTP2Shared}[name]
+	if !ok {
+		return 0, fmt.Errorf("no mode %q; the modes are new, keepalive, http2 and http2shared", name)
+	}
+	return m, nil
+}
+
 // Clients is the configuration of a load. Without TLS, HTTP/2 is cleartext with prior
 // knowledge; the server needs UnencryptedHTTP2 in its Protocols.
 type Clients struct {
@@ -89,12 +98,15 @@ func (c Clients) Start(ctx context.Context) *Run {
 }
 
 // Ask sends one request, on a connection of its own, and returns why it was not answered.
-// The end of ctx cancels the dial, but no request that has a connection.
+// The end of ctx cancels it.
 func (c Clients) Ask(ctx context.Context) error {
 	c.N, c.Streams = 1, 1
 	one := c.prepare(ctx).clients[0]
 	defer one.transport.CloseIdleConnections()
-	return one.roundTrip()
+	timed, stop := one.untilAnswerIsDue()
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	return one.send(timed)
 }
 
 // prepare returns a Run whose clients have not been started.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -31,7 +32,10 @@ type Request struct {
 func (r *Request) Send(ctx context.Context, transport http.RoundTripper, url string, sent io.Reader) error {
 	// net/http would repeat a GET without a body, and any request whose body it knows how
 	// to read again, when the connection is lost.
-	once := struct{ io.Reader }{sent}
+	var once io.Reader = struct{ io.Reader }{sent}
+	if r.Content() == "" && slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, r.Method) {
+		once = http.NoBody // or net/http sends chunks, which some servers refuse
+	}
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), url, once)
 	if err != nil {
 		return err

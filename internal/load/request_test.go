@@ -22,6 +22,7 @@ func TestARequestIsSentAsItIsDescribed(t *testing.T) {
 	}{
 		"GET":  {load.Request{}, "GET HOST  0 0 []"},
 		"body": {load.Request{Method: "PUT", Body: "text", Header: http.Header{"X-A": {"b"}}}, "PUT HOST text 4 1 []"},
+		"post": {load.Request{Method: "POST"}, "POST HOST  0 0 []"},
 		"host": {load.Request{Header: http.Header{"Host": {"example.com"}}}, "GET example.com  0 0 []"},
 	} {
 		for _, mode := range modes {

@@ -3,8 +3,11 @@ package reaper
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // List describes the first of count processes, each with its age or the reason why
@@ -33,11 +36,11 @@ func List(count int, processes []Process) string {
 // Descendants returns the descendants of this process that have not exited, parents before
 // their children, and the PIDs of its children that have exited and wait to be reaped. It
 // may block while it reads a command line.
-func Descendants() (alive []Process, exited []int) {
+func Descendants() (alive []Process, exited []int, err error) {
 	self := os.Getpid()
 	members, err := descendants(self)
 	if err != nil {
-		return nil, nil
+		return nil, nil, err
 	}
 	for _, m := range members {
 		if m.alive() {
@@ -46,5 +49,13 @@ func Descendants() (alive []Process, exited []int) {
 			exited = append(exited, m.pid)
 		}
 	}
-	return alive, exited
+	return alive, exited, nil
+}
+
+// Handles reports whether a process has a handler for a signal, or blocks it to read it. It
+// is true if that is not known.
+func Handles(pid int, sig unix.Signal) bool {
+	var buf [1024]byte
+	m, ok := readStat(strconv.Itoa(pid), buf[:])
+	return !ok || !showsCaught() || m.handles(sig)
 }

@@ -145,13 +145,13 @@ func (p plan) measure(ctx context.Context, progress *progress) (*results, error)
 	}
 	for n := range p.rounds {
 		for _, l := range r.loads {
-			progress.show(fmt.Sprintf("round %d of %d: %s, %s", n+1, p.rounds, l.peer.name, l.mode.name))
+			progress.show(fmt.Sprintf("round %d of %d: %s, %s", n+1, p.rounds, l.peer.base(), l.mode.name))
 			err := b.round(ctx, l)
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s, round %d: %w", l.peer.name, l.mode.name, n+1, err)
+				return nil, fmt.Errorf("%s, %s, round %d: %w", l.peer.base(), l.mode.name, n+1, err)
 			}
 		}
 	}

@@ -182,6 +182,7 @@ func rpcKind(err error) string {
 	text := status.Convert(err).Message()
 	for _, k := range []struct{ part, kind string }{
 		{"connection reset by peer", "RST"}, {"broken pipe", "EPIPE"}, {"GOAWAY", "GOAWAY"}, {"EOF", "EOF"},
+		{"connection refused", "closed, then refused"},
 	} {
 		if strings.Contains(text, k.part) {
 			return k.kind

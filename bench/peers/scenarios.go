@@ -47,7 +47,7 @@ var scenarios = []*scenario{&hookFails, &hookPanics, &hookHangs, &slowRequest, &
 
 // settle is how long a peer that listens may need until it also catches signals. Nothing
 // tells when it does.
-const settle = 200 * time.Millisecond
+const settle = 500 * time.Millisecond
 
 // An outcome is what was observed of a scenario, from outside of the peer.
 type outcome struct {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -197,11 +198,14 @@ func milliseconds(d time.Duration) string {
 
 func (r *results) delayed() table {
 	return r.perMode("Delayed by over 0.5 s",
-		"Of the same shutdowns, requests that were answered after over 0.5 s, and dials that took longer than that or had no answer at the exit. A dial that is refused at once is no loss and no delay.",
+		"Of the same shutdowns, requests that were answered after over 0.5 s + dials that took longer than that or had no answer at the exit. A dial that is refused at once is neither lost nor delayed.",
 		func(l *loads) cell {
-			return count(l.Delayed+l.HeldUp, fmt.Sprintf("%d, %d dials", l.Delayed, l.HeldUp))
+			return count(l.Delayed+l.HeldUp, fmt.Sprintf("%d + %d", l.Delayed, l.HeldUp))
 		})
 }
+
+// words is the duration as it stands in a text.
+func words(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'g', -1, 64) + " s" }
 
 // others is how many of the other two hooks ran.
 func (o *outcome) others() cell {
@@ -209,9 +213,13 @@ func (o *outcome) others() cell {
 	return count(2-n, fmt.Sprintf("%d of 2", n))
 }
 
-func (o *outcome) exitAfter() cell {
-	if o.never {
+// exitAfter is compared only if the clean-ups ran: to end at once is easy otherwise.
+func (o *outcome) exitAfter(cleanedUp bool) cell {
+	switch {
+	case o.never:
 		return count(int(limit/time.Second), "never")
+	case !cleanedUp:
+		return plain(seconds(o.after))
 	}
 	return sooner(o.after, 300*time.Millisecond, seconds(o.after))
 }
@@ -226,14 +234,14 @@ func (o *outcome) says(name string) cell {
 
 func (r *results) hooks() table {
 	return r.perPeer("A hook that fails, panics or hangs",
-		fmt.Sprintf("Three hooks clean up, and the second one fails, panics, or hangs and ignores its context. How many of the other two run to their end; how long the shutdown takes if the hook hangs (%v are granted; never: it had to be killed after %v); whether the output has the name of the hook that hangs.", service.Grace, limit),
+		fmt.Sprintf("Three hooks clean up, and the second one fails, panics, or hangs and ignores its context. How many of the other two run to their end; how long the shutdown takes if the hook hangs (%s are granted; never: it had to be killed after %s); whether the output has the name of the hook that hangs.", words(service.Grace), words(limit)),
 		[]string{"fails: others that run", "panics: others that run", "hangs: others that run", "hangs: exit after", "hangs: named"},
 		func(p *peer, played func(scenario) outcome) []cell {
 			if !p.hooks {
 				return nil
 			}
 			fails, panics, hangs := played(hookFails), played(hookPanics), played(hookHangs)
-			cells := []cell{fails.others(), panics.others(), hangs.others(), hangs.exitAfter(), hangs.says(service.Second)}
+			cells := []cell{fails.others(), panics.others(), hangs.others(), hangs.exitAfter(hangs.cleaned() == 2), hangs.says(service.Second)}
 			if !p.errors {
 				cells[0] = none
 			}
@@ -247,7 +255,7 @@ func (r *results) stuck() table {
 		[]string{"clean-ups that run", "exit after", "client gets", "named"},
 		func(p *peer, played func(scenario) outcome) []cell {
 			o := played(stuckRequest)
-			return []cell{count(3-o.cleaned(), fmt.Sprintf("%d of 3", o.cleaned())), o.exitAfter(), plain(o.reply), o.says(p.stuckName())}
+			return []cell{count(3-o.cleaned(), fmt.Sprintf("%d of 3", o.cleaned())), o.exitAfter(o.cleaned() == 3), plain(o.reply), o.says(p.stuckName())}
 		})
 }
 
@@ -294,7 +302,7 @@ func (r *results) codesUnderLoad(p *peer) string {
 
 func (r *results) signals() table {
 	return r.perPeer("Order, and further signals",
-		fmt.Sprintf("A request that takes %v is in flight. Whether clean-up waits for its end; what becomes of it if a second SIGTERM follows after %v; what a SIGINT %v after SIGTERM does.", service.Slow, secondSIGTERM.later, thenSIGINT.later),
+		fmt.Sprintf("A request that takes %s is in flight at SIGTERM. Whether the clean-ups wait for its end; what becomes of it if a second SIGTERM follows after %s; what a SIGINT %s after SIGTERM does instead. The library means a SIGINT after a SIGTERM as a wish to end now.", words(service.Slow), words(secondSIGTERM.later), words(thenSIGINT.later)),
 		[]string{"client gets", "clean-up waits", "second SIGTERM: client gets", "second SIGTERM: end", "SIGINT: client gets", "SIGINT: clean-ups that run", "SIGINT: end"},
 		func(_ *peer, played func(scenario) outcome) []cell {
 			slow, second, interrupted := played(slowRequest), played(secondSIGTERM), played(thenSIGINT)
@@ -312,11 +320,11 @@ func (r *results) signals() table {
 
 func (r *results) startUp() table {
 	return r.perPeer("SIGTERM in the start",
-		fmt.Sprintf("The start takes a second, after the clean-ups have been registered, and SIGTERM comes %v after its beginning. Where the peer has a context for the start that ends then, the start returns.", startUp.delay),
+		fmt.Sprintf("The start takes a second, after the clean-ups have been registered, and SIGTERM comes %s after its beginning. If the peer has a context for the start that ends at SIGTERM, the start returns then.", words(startUp.delay)),
 		[]string{"exit after", "exit code", "clean-ups that run"},
 		func(_ *peer, played func(scenario) outcome) []cell {
 			o := played(startUp)
-			return []cell{o.exitAfter(), plain(o.exit.String()), count(3-o.cleaned(), fmt.Sprintf("%d of 3", o.cleaned()))}
+			return []cell{o.exitAfter(o.cleaned() == 3), plain(o.exit.String()), count(3-o.cleaned(), fmt.Sprintf("%d of 3", o.cleaned()))}
 		})
 }
 

@@ -113,7 +113,7 @@ func (p *peer) call(ctx context.Context, addr, path string) string {
 		if err != nil {
 			return err.Error()
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }() // the call has ended
 		_, err = pb.NewTestServiceClient(conn).UnaryCall(ctx, &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte(path)}})
 		if code := status.Code(err); code != codes.OK {
 			return code.String()

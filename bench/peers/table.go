@@ -261,7 +261,7 @@ func (r *results) stuck() table {
 
 // codeFor is good if the code is 0 only if all went well.
 func (o *outcome) codeFor(well bool) cell {
-	return good(!o.never && (o.code == 0) == well, o.exit.String())
+	return good(!o.never && (o.code == 0) == well, o.String())
 }
 
 func (r *results) exitCodes() table {
@@ -324,7 +324,7 @@ func (r *results) startUp() table {
 		[]string{"exit after", "exit code", "clean-ups that run"},
 		func(_ *peer, played func(scenario) outcome) []cell {
 			o := played(startUp)
-			return []cell{o.exitAfter(o.cleaned() == 3), plain(o.exit.String()), count(3-o.cleaned(), fmt.Sprintf("%d of 3", o.cleaned()))}
+			return []cell{o.exitAfter(o.cleaned() == 3), plain(o.String()), count(3-o.cleaned(), fmt.Sprintf("%d of 3", o.cleaned()))}
 		})
 }
 

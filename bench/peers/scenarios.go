@@ -49,6 +49,10 @@ var scenarios = []*scenario{&hookFails, &hookPanics, &hookHangs, &slowRequest, &
 // tells when it does.
 const settle = 500 * time.Millisecond
 
+// cleanUp is how long each hook takes, so that a hook that panics ends the process before
+// the hooks beside it have ended, if nothing recovers.
+const cleanUp = 50 * time.Millisecond
+
 // An outcome is what was observed of a scenario, from outside of the peer.
 type outcome struct {
 	exit
@@ -59,7 +63,9 @@ type outcome struct {
 
 // play plays a scenario with a peer.
 func (b *bench) play(ctx context.Context, p *peer, s *scenario) (outcome, error) {
-	i, err := b.start(ctx, p, s.service)
+	of := s.service
+	of.CleanUp = cleanUp
+	i, err := b.start(ctx, p, of)
 	if err != nil {
 		return outcome{}, err
 	}

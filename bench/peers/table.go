@@ -234,7 +234,7 @@ func (o *outcome) says(name string) cell {
 
 func (r *results) hooks() table {
 	return r.perPeer("A hook that fails, panics or hangs",
-		fmt.Sprintf("Three hooks clean up, and the second one fails, panics, or hangs and ignores its context. How many of the other two run to their end; how long the shutdown takes if the hook hangs (%s are granted; never: it had to be killed after %s); whether the output has the name of the hook that hangs.", words(service.Grace), words(limit)),
+		fmt.Sprintf("Three hooks clean up, each in %s. The second one fails or panics at once, or hangs and ignores its context. How many of the other two run to their end; how long the shutdown takes if the hook hangs (%s are granted; never: it had to be killed after %s); whether the output has the name of the hook that hangs.", words(cleanUp), words(service.Grace), words(limit)),
 		[]string{"fails: others that run", "panics: others that run", "hangs: others that run", "hangs: exit after", "hangs: named"},
 		func(p *peer, played func(scenario) outcome) []cell {
 			if !p.hooks {

@@ -67,7 +67,8 @@ const (
 type Service struct {
 	HTTP, GRPC string // addresses to listen on
 	Fault      Fault
-	SlowStart  bool // Connect takes a second
+	SlowStart  bool          // Connect takes a second
+	CleanUp    time.Duration // that each hook takes
 
 	events *os.File
 }
@@ -122,6 +123,7 @@ func (s *Service) hook(name string, fault Fault) error {
 	case Hangs:
 		forever()
 	}
+	time.Sleep(s.CleanUp)
 	s.event(name + HookEnded)
 	return nil
 }

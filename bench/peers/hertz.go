@@ -17,9 +17,11 @@ import (
 func hertz(s *service.Service) {
 	//lines:begin hertz
 	h := server.Default(server.WithHostPorts(s.HTTP), server.WithExitWaitTime(service.Grace))
+	//lines:end
 	h.POST("/*path", func(_ context.Context, c *app.RequestContext) {
 		c.Data(consts.StatusOK, "text/plain", s.Answer(string(c.Path()), c.Request.Body()))
 	})
+	//lines:begin hertz
 	h.OnRun = append(h.OnRun, s.Connect)
 	h.OnShutdown = append(h.OnShutdown,
 		func(ctx context.Context) { _ = s.CloseCache(ctx) },

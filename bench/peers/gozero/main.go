@@ -54,10 +54,12 @@ DevServer: {Enabled: false}
 	}
 	srv := rest.MustNewServer(c)
 	defer srv.Stop()
+	//lines:end
 	srv.AddRoutes([]rest.Route{
 		{Method: http.MethodPost, Path: "/", Handler: s.ServeHTTP},
 		{Method: http.MethodPost, Path: "/report/:id", Handler: s.ServeHTTP},
 	})
+	//lines:begin go-zero
 	proc.AddShutdownListener(func() { _ = s.CloseCache(ctx) })
 	proc.AddShutdownListener(func() { _ = s.FlushQueue(ctx) })
 	proc.AddShutdownListener(func() { _ = s.CloseDatabase(ctx) })

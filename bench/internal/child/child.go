@@ -86,21 +86,32 @@ type Process struct {
 	stderr bytes.Buffer
 }
 
+// Command returns the command that runs this program again in a role. The child's role is
+// told to end when stdin is closed, or when this process ends.
+func Command(ctx context.Context, role string, args ...string) (cmd *exec.Cmd, stdin io.Closer, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd = exec.CommandContext(ctx, self, args...)
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.WaitDelay = unwind // for its output
+	if stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, nil, err
+	}
+	return cmd, stdin, nil
+}
+
 // Start starts this program in a role, and waits until it has written the address on
 // which it listens. The end of ctx kills the child. The caller has to call Wait or
 // Stop.
 func Start(ctx context.Context, role string, args ...string) (*Process, error) {
-	self, err := os.Executable()
+	cmd, stdin, err := Command(ctx, role, args...)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Cmd: exec.CommandContext(ctx, self, args...), ctx: ctx}
-	p.Env = append(os.Environ(), roleVariable+"="+role)
+	p := &Process{Cmd: cmd, ctx: ctx, stdin: stdin}
 	p.Stderr = &p.stderr
-	p.WaitDelay = unwind // for its output
-	if p.stdin, err = p.StdinPipe(); err != nil {
-		return nil, err
-	}
 	stdout, err := p.StdoutPipe()
 	if err != nil {
 		return nil, err

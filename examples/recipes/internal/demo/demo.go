@@ -1,0 +1,55 @@
+// Package demo stands for the parts of a program that a recipe leaves out.
+package demo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// Addr is where the program listens.
+var Addr = cmp.Or(os.Getenv("RECIPE_ADDR"), "localhost:8080")
+
+// Work takes three seconds or, in a process that a test has started, until the test
+// releases it. It prints what begins, and returns the cause of ctx if that ends before.
+func Work(ctx context.Context, what string) error {
+	fmt.Println("begun:", what)
+	select {
+	case <-released():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Order is a handler that works, and answers "done".
+func Order(w http.ResponseWriter, r *http.Request) {
+	if err := Work(r.Context(), r.URL.Path); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "done")
+}
+
+func released() <-chan struct{} {
+	if os.Getenv("RECIPE") != "" {
+		return stdinEnded()
+	}
+	after := make(chan struct{})
+	time.AfterFunc(3*time.Second, func() { close(after) })
+	return after
+}
+
+var stdinEnded = sync.OnceValue(func() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, os.Stdin) // an error is an end, too
+	}()
+	return ended
+})

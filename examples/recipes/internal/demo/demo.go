@@ -15,6 +15,9 @@ import (
 // Addr is where the program listens.
 var Addr = cmp.Or(os.Getenv("RECIPE_ADDR"), "localhost:8080")
 
+// AdminAddr is where it serves what only operators and the platform ask for.
+var AdminAddr = cmp.Or(os.Getenv("RECIPE_ADMIN_ADDR"), "localhost:9090")
+
 // Work takes three seconds or, in a process that a test has started, until the test
 // releases it. It prints what begins, and returns the cause of ctx if that ends before.
 func Work(ctx context.Context, what string) error {

@@ -125,6 +125,12 @@ func (p *Process) Terminate() {
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
 }
 
+// Kill sends SIGKILL.
+func (p *Process) Kill() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Kill())
+}
+
 // Release lets demo.Work return.
 func (p *Process) Release() { p.stdin.Close() }
 

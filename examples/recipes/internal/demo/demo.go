@@ -56,3 +56,29 @@ var stdinEnded = sync.OnceValue(func() <-chan struct{} {
 	}()
 	return ended
 })
+
+// Handle handles a message in 50 ms. It prints the message when it begins, and has an effect
+// then and another one when it is done: a line in a file. It returns the cause of ctx if that
+// ends before.
+func Handle(ctx context.Context, message string) error {
+	fmt.Println("begun:", message)
+	if err := effect(message + " first"); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(50 * time.Millisecond):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return effect(message + " second")
+}
+
+func effect(line string) error {
+	f, err := os.OpenFile(cmp.Or(os.Getenv("RECIPE_EFFECTS"), "effects.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = fmt.Fprintln(f, line)
+	return err
+}

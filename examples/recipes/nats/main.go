@@ -80,10 +80,10 @@ func start(m *shutdown.Manager) error {
 		defer context.AfterFunc(ctx, messages.Drain)()
 		for {
 			msg, err := messages.Next()
-			if errors.Is(err, jetstream.ErrMsgIteratorClosed) && ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
 				return err
 			}
 			if err := handle(m.WorkContext(), msg); err != nil {

@@ -32,16 +32,21 @@ func requireDocumented(t testing.TB, log string) {
 	}
 }
 
-var number = regexp.MustCompile(`\d[\d.]*(µs|ms|s)?`)
+var anything = regexp.MustCompile(`…|\d[\d.]*(µs|ms|s)?`)
 
 // pattern matches a line that differs from this one in numbers, and where this one has "…".
 func pattern(line string) *regexp.Regexp {
 	var pattern strings.Builder
-	for i, part := range strings.Split(line, "…") {
-		if i > 0 {
+	end := 0
+	for _, found := range anything.FindAllStringIndex(line, -1) {
+		pattern.WriteString(regexp.QuoteMeta(line[end:found[0]]))
+		if line[found[0]:found[1]] == "…" {
 			pattern.WriteString(".*")
+		} else {
+			pattern.WriteString(`[\d.]+(µs|ms|s)?`)
 		}
-		pattern.WriteString(number.ReplaceAllLiteralString(regexp.QuoteMeta(part), `NUMBER`))
+		end = found[1]
 	}
-	return regexp.MustCompile(strings.ReplaceAll(pattern.String(), "NUMBER", `[\d.]+(µs|ms|s)?`))
+	pattern.WriteString(regexp.QuoteMeta(line[end:]))
+	return regexp.MustCompile(pattern.String())
 }

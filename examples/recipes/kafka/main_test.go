@@ -67,7 +67,14 @@ func newBroker(t *testing.T) recipetest.Broker {
 		},
 		Settled: func() (bool, error) {
 			g := cluster.GroupInfo("orders")
-			return g != nil && g.Commits["orders"][0].Offset == int64(published), nil
+			if g == nil {
+				return false, nil
+			}
+			committed := g.Commits["orders"][0].Offset
+			if committed == int64(published) {
+				t.Log("the broker's counts:", fmt.Sprintf("%d records, committed up to %d", published, committed))
+			}
+			return committed == int64(published), nil
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -61,7 +62,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := func(code int, reason string) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": %q, "code": %d}`, reason, code)
+		fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": %q, "code": %d, "reason": %q}`, reason, code, reason)
 	}
 	if !strings.Contains(r.URL.Path, "/namespaces/default/leases") {
 		status(http.StatusNotFound, "NotFound") // events
@@ -75,11 +76,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case http.MethodPost, http.MethodPut:
 		body, err := io.ReadAll(r.Body)
-		lease := new(coordinationv1.Lease)
-		if err == nil {
-			err = json.Unmarshal(body, lease)
-		}
 		if err != nil {
+			status(http.StatusBadRequest, err.Error())
+			return
+		}
+		lease := new(coordinationv1.Lease)
+		if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, lease); err != nil { // protobuf
 			status(http.StatusBadRequest, err.Error())
 			return
 		}

@@ -25,7 +25,7 @@ func TestARequestIsAnsweredAndNamedByItsPattern(t *testing.T) {
 }
 
 func TestWithoutItARequestOfMoreThanTenSecondsIsLost(t *testing.T) {
-	lost, exit := recipetest.LosesOrder(t, "without")
+	exit, lost := recipetest.LosesOrder(t, "without")
 	require.ErrorContains(t, lost, "EOF")
 	require.Equal(t, "exit status 0", exit)
 }

@@ -26,7 +26,7 @@ func TestARequestIsAnsweredAndNamedByItsPattern(t *testing.T) {
 }
 
 func TestWithoutItTheRequestIsLost(t *testing.T) {
-	lost, exit := recipetest.LosesOrder(t, "without")
+	exit, lost := recipetest.LosesOrder(t, "without")
 	require.ErrorContains(t, lost, "EOF")
 	require.Equal(t, "signal: terminated", exit)
 }

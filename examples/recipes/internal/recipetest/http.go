@@ -59,9 +59,9 @@ func DrainsOrder(t *testing.T, program, name string) {
 }
 
 // LosesOrder starts program, sends it SIGTERM while it handles GET /orders/17, and checks
-// that the request gets no answer. It returns the error of the client and how the program
-// ended.
-func LosesOrder(t *testing.T, program string) (lost error, exit string) {
+// that the request gets no answer. It returns how the program ended and the error of the
+// client.
+func LosesOrder(t *testing.T, program string) (exit string, lost error) {
 	t.Helper()
 	p := Start(t, program)
 	p.AwaitListen()
@@ -70,5 +70,5 @@ func LosesOrder(t *testing.T, program string) (lost error, exit string) {
 	p.Terminate()
 	got := <-answer // nothing releases it
 	require.Error(t, got.Err)
-	return got.Err, p.Exit()
+	return p.Exit(), got.Err
 }

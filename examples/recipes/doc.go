@@ -6,5 +6,6 @@
 //	GOWORK=off go test -C examples/recipes ./...
 //
 // The module is not in go.work, because its requirements would raise the versions with
-// which all other modules are tested.
+// which all other modules are tested. controllerruntime is one more module, for the same
+// reason.
 package recipes

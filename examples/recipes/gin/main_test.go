@@ -1,0 +1,31 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/examples/recipes/internal/recipetest"
+)
+
+func TestMain(m *testing.M) {
+	recipetest.Main(m, map[string]func(){"recipe": main, "without": without})
+}
+
+// without is what the recipe replaces.
+func without() {
+	r := gin.New()
+	r.GET("/orders/:id", gin.WrapF(order))
+	_ = r.Run(addr)
+}
+
+func TestARequestIsAnsweredAndNamedByItsPattern(t *testing.T) {
+	recipetest.DrainsOrder(t, "recipe", "GET /orders/:id")
+}
+
+func TestWithoutItTheRequestIsLost(t *testing.T) {
+	exit, lost := recipetest.LosesOrder(t, "without")
+	require.ErrorContains(t, lost, "EOF")
+	require.Equal(t, "signal: terminated", exit)
+}

@@ -40,7 +40,9 @@
 //     [Manager.Go] and [Manager.Job] count and what Drain hooks wait for. Work that is
 //     admitted while a Drain hook runs is waited for. When all of it is done, Close
 //     begins at once.
-//   - Close: release resources, the last registered first, one after another.
+//   - Close: release resources, the last registered first, one after another. If work was
+//     cut off, its goroutines may still run: a Close hook must not close a channel that
+//     they send on.
 //
 // There is one deadline. It is counted from the first signal. Leave and Drain may use
 // Timeout less Reserve, and Close may use all that is left: Config.Reserve is kept for it
@@ -78,6 +80,8 @@
 //		return mailer.Stop(ctx)
 //	})
 //
+// What workers use, too, is stopped in Close.
+//
 // # Workers and jobs
 //
 // A worker, such as a consumer or a ticker, runs until it is told to stop. An error that it
@@ -110,7 +114,7 @@
 //	func importRows(ctx context.Context) error {
 //		for i, row := range rows {
 //			if err := ctx.Err(); err != nil {
-//				return fmt.Errorf("stopped at row %d: %w", i, err)
+//				return fmt.Errorf("stopped at row %d: %w", i, context.Cause(ctx)) // says by which signal
 //			}
 //			if err := insert(row); err != nil {
 //				return fmt.Errorf("row %d: %w", i, err)

@@ -39,7 +39,7 @@ func consume(ctx context.Context) error {
 func importRows(ctx context.Context) error {
 	for i, row := range rows {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("stopped at row %d: %w", i, err)
+			return fmt.Errorf("stopped at row %d: %w", i, context.Cause(ctx)) // says by which signal
 		}
 		if err := insert(row); err != nil {
 			return fmt.Errorf("row %d: %w", i, err)
@@ -93,7 +93,7 @@ func TestTheWorkerAndTheJobInTheDocumentationBehaveAsDescribed(t *testing.T) {
 		"a job that is done": {0, time.Hour, func(m *shutdown.Manager) { m.Job("import", importRows) }, nil},
 		"a job that is told to stop": {
 			0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Job("import", importRows) },
-			[]string{`job "import": did not finish: stopped at row 4: context canceled`},
+			[]string{`job "import": did not finish: stopped at row 4: signal SIGINT`},
 		},
 		"the same as a worker": {0, 3500 * time.Millisecond, func(m *shutdown.Manager) { m.Go("import", importRows) }, nil},
 	} {

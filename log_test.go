@@ -25,7 +25,7 @@ func TestTheLogSaysWhatIsWaitedForOnceASecond(t *testing.T) {
 		for _, want := range []string{
 			"cause=\"signal SIGINT\"", "uptime_seconds=60", "grace_period_seconds=30", "grace_source=Config.GracePeriod", "lame_duck_seconds=5",
 			"timeout_seconds=27", "reserve_seconds=5.4", "in_flight=1",
-			"drain_ends=2000-01-01T00:01:21.600Z", "close_ends=2000-01-01T00:01:27.000Z", "kill_expected=2000-01-01T00:01:30.000Z",
+			"work_ends=2000-01-01T00:01:19.600Z", "drain_ends=2000-01-01T00:01:21.600Z", "close_ends=2000-01-01T00:01:27.000Z", "kill_expected=2000-01-01T00:01:30.000Z",
 		} {
 			require.Contains(t, started[0], want)
 		}

@@ -119,6 +119,16 @@ func isRequest(cause error) bool {
 	return false
 }
 
+// isStop reports whether the platform has begun the shutdown, and kills after the grace
+// period.
+func isStop(cause error) bool {
+	switch cause.(type) { //nolint:errorlint // as above
+	case SignalError, prestop.Cause:
+		return true
+	}
+	return false
+}
+
 type jsonReport struct {
 	Phase       string     `json:"phase"`
 	Result      string     `json:"result"`

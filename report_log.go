@@ -63,12 +63,16 @@ func (m *Manager) began(begun time.Time, cause error, p sequence.Plan) {
 		level = slog.LevelError
 	}
 	b := m.budget
-	kill, advice := "kill_expected", []any(nil)
-	if grace.Guessed(b.Source) {
-		kill = "kill_guessed"
+	var kill []any
+	switch {
+	case !isStop(cause): // nobody kills
+	case grace.Guessed(b.Source):
+		kill = []any{"kill_guessed", begun.Add(b.Grace)}
+	default:
+		kill = []any{"kill_expected", begun.Add(b.Grace)}
 	}
-	if grace.MayBeWrong(b.Source) {
-		advice = []any{"advice", adviceOnGuess}
+	if len(kill) > 0 && grace.MayBeWrong(b.Source) {
+		kill = append(kill, "advice", adviceOnGuess)
 	}
 	m.log.Log(level, "shutdown: started", append([]any{
 		"cause", logText{cause, maxErrText},
@@ -79,9 +83,9 @@ func (m *Manager) began(begun time.Time, cause error, p sequence.Plan) {
 		"lame_duck_seconds", inSeconds(p.LameDuck),
 		"reserve_seconds", inSeconds(p.Reserve),
 		"in_flight", m.tracker.work.Count(),
+		"work_ends", begun.Add(p.WorkEnd()),
 		"drain_ends", begun.Add(p.DrainEnd),
-		"close_ends", begun.Add(p.Timeout),
-		kill, begun.Add(b.Grace)}, advice...)...)
+		"close_ends", begun.Add(p.Timeout)}, kill...)...)
 }
 
 // tick logs once a second what is waited for, until stop is called.

@@ -95,6 +95,9 @@
 //	  ingress:
 //	  - ports: [{port: 8080}] # 9090 is not listed: only the node can connect to it
 //
+// Prometheus cannot connect to it either. Serve metrics with a second [Start], on a port
+// that is listed and without PreStop.
+//
 // Options.Token adds a weak second protection: the token stands in the manifest in clear
 // text, because httpHeaders cannot refer to a Secret.
 //

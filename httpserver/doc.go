@@ -39,7 +39,8 @@
 //     are closed then.
 //  6. Shortly before the end of Drain, when [shutdown.Manager.WorkContext] ends, the
 //     contexts of all requests are cancelled. Handlers then have time to answer 503.
-//     At the end of Drain, the remaining connections are closed.
+//     At the end of Drain, the remaining connections are closed. In a forced end they are
+//     closed as soon as the contexts are cancelled, so the answers may not arrive.
 //
 // In Close, before the hooks that were registered earlier, hijacked connections that
 // are still open are closed.
@@ -75,6 +76,7 @@
 //		time.Sleep(rand.N(time.Second)) // thousands of clients should not reconnect at once
 //		text := websocket.FormatCloseMessage(websocket.CloseGoingAway, "")
 //		conn.WriteControl(websocket.CloseMessage, text, time.Now().Add(time.Second))
+//		conn.NetConn().SetReadDeadline(time.Now().Add(5 * time.Second)) // a client that is gone does not answer
 //	})()
 //	for {
 //		_, message, err := conn.ReadMessage()

@@ -15,7 +15,7 @@
 //	Idle connection: closed after median 1.4ms, max 2.9ms.
 //
 //	FAIL:
-//	- 72 of 8366 requests got no complete answer in 10 shutdowns: EOF 39, RST 30, dial RST 3. Its exit code was 0 all the same.
+//	- 72 of 8366 requests got no answer, or one that does not count, in 10 shutdowns: EOF 39, RST 30, dial RST 3. The program's exit code was 0 all the same.
 //
 // The exit status is 0 if each request was answered, the program has a handler for the
 // signal, exited by itself in time, with 0 (or with 128+n for signal n, as Java does, or by
@@ -37,6 +37,9 @@
 //	timeout                   no answer for 10 s
 //	dial RST, dial timeout    the connection was reset at once, or nothing answered
 //
+// An answer or a dial that takes more than half a second is counted as slow, which is no
+// failure. A dial of a second is one whose SYN was dropped while the listener closed.
+//
 // A refused dial is no loss: nothing was sent, and the client knows that it has to use
 // another instance.
 //
@@ -57,7 +60,8 @@
 //	-c 32                 clients
 //	--rounds 5            shutdowns in each mode
 //	--mode new,keepalive  modes: new, keepalive, http2 (a connection for each client),
-//	                      http2shared (one for all)
+//	                      http2shared (one for all); by default the first two and, if the
+//	                      program speaks it, http2
 //	--method, --body, -H  of the requests; -H "Name: value" may be repeated
 //	--held PATH           a path that takes long; it is asked for right before the stop
 //	--grpc METHOD         call a unary gRPC method with an empty message instead, such as

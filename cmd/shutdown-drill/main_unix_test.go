@@ -68,7 +68,7 @@ func TestTheVerdictIsRight(t *testing.T) {
 		},
 		"net/http alone": {
 			program: "plain", status: 1, flags: []string{"-c", "32", "--rounds", "10"},
-			problems: []string{"got no complete answer", "Its exit code was 0 all the same."}, alone: true, exits: []string{"0"},
+			problems: []string{"got no answer", "The program's exit code was 0 all the same."}, alone: true, exits: []string{"0"},
 		},
 		"ignores SIGTERM": {
 			program: "ignores SIGTERM", status: 1, flags: []string{"--grace", "1s"},
@@ -89,17 +89,17 @@ func TestTheVerdictIsRight(t *testing.T) {
 		},
 		"exits with 0 and requests unanswered": {
 			program: "exits at once", status: 1, flags: []string{"--held", "/slow"},
-			problems: []string{"held EOF", "Its exit code was 0 all the same."}, alone: true, exits: []string{"0"},
+			problems: []string{"held EOF", "The program's exit code was 0 all the same."}, alone: true, exits: []string{"0"},
 		},
 		"a held body is lost": {
 			program: "exits at once", status: 1, flags: []string{"--body", "some text"},
-			problems: []string{"held ", "Its exit code was 0 all the same."}, alone: true, exits: []string{"0"},
+			problems: []string{"held ", "The program's exit code was 0 all the same."}, alone: true, exits: []string{"0"},
 		},
 		"HTTP/2 only": {
 			program: "library", flags: []string{"env DRILL_HTTP2", "env DRILL_NO_HTTP1", "--mode", "http2", "--body", "text"}, exits: []string{"0"},
 		},
 		"exits with 3": {
-			program: "exits with 3", status: 1, problems: []string{"Its exit code was 3"}, exits: []string{"3"},
+			program: "exits with 3", status: 1, problems: []string{"The program's exit code was 3"}, exits: []string{"3"},
 		},
 		"leaves a process": {
 			program: "leaves a process", status: 1, problems: []string{"Processes were left after its exit, in 4 of 4 shutdowns: "}, alone: true, exits: []string{"0"},
@@ -123,7 +123,7 @@ func TestTheVerdictIsRight(t *testing.T) {
 			problems: []string{"did not exit within 1s of \"sleep 3600\""},
 		},
 		"another signal": {
-			program: "handles SIGUSR1", status: 1, flags: []string{"--signal", "usr1"}, problems: []string{"got no complete answer"}, alone: true, exits: []string{"0"},
+			program: "handles SIGUSR1", status: 1, flags: []string{"--signal", "usr1"}, problems: []string{"got no answer"}, alone: true, exits: []string{"0"},
 		},
 		"a stop command": {
 			program: "library", flags: []string{"--stop-command", "kill $(cat " + pidFile + ")"}, exits: []string{"0"},
@@ -136,7 +136,7 @@ func TestTheVerdictIsRight(t *testing.T) {
 		"node's http": {
 			command:  []string{"node", "-e", `require("http").createServer((q, s) => setTimeout(() => s.end("hello"), 2)).listen(8080, process.argv[1])`, host},
 			status:   1,
-			problems: []string{"got no complete answer", "SIGTERM ended it, in 4 of 4 shutdowns."}, exits: []string{"SIGTERM"},
+			problems: []string{"got no answer", "SIGTERM ended it, in 4 of 4 shutdowns."}, exits: []string{"SIGTERM"},
 		},
 	} {
 		forms := []string{"JSON"}
@@ -226,9 +226,9 @@ func TestWithoutAResultTheErrorSaysWhy(t *testing.T) {
 		flags   []string
 		want    string
 	}{
-		"another path":             {"library", nil, []string{"path /no/such", "--start", "1s"}, "no answer that counts within 1s: 404"},
-		"another port":             {"", []string{"sleep", "600"}, []string{"--start", "1s"}, "no answer that counts within 1s: nothing listens on "},
-		"does not answer":          {"library", nil, []string{"path /never", "--start", "1s"}, "no answer that counts within 1s: the last request got none"},
+		"another path":             {"library", nil, []string{"path /no/such", "--start", "3s"}, "no answer that counts within 3s: 404"},
+		"another port":             {"", []string{"sleep", "600"}, []string{"--start", "3s"}, "no answer that counts within 3s: nothing listens on "},
+		"does not answer":          {"library", nil, []string{"path /never", "--start", "3s"}, "no answer that counts within 3s: the last request got none"},
 		"does not start":           {"", []string{"/no/such/program"}, nil, "no such file or directory"},
 		"ends at once":             {"", []string{"sh", "-c", "echo text of the program; exit 7"}, nil, "it ended before it answered a request, with 7; its output ends with:\ntext of the program"},
 		"ends during the warm-up":  {"ends after five requests", nil, nil, "it ended before it was stopped, with 7"},

@@ -60,7 +60,7 @@ func TestTheVerdictIsNegativeIfTheLibraryLosesOrPlainDoesNot(t *testing.T) {
 		{"only plain loses", 5, 0, "0", true, "http.Server.Shutdown alone lost 5 of 100 requests, 2.5 a shutdown. With the library 0 of 100 were lost in 2 shutdowns."},
 		{"the library loses too", 5, 1, "0", false, "With the library 1 of 100 were lost"},
 		{"none loses", 0, 0, "0", false, "too light"},
-		{"the library exits with another status", 5, 0, "1", false, "Its exit code was 1, in 2 of 2 shutdowns"},
+		{"the library exits with another status", 5, 0, "1", false, "The program's exit code was 1, in 2 of 2 shutdowns"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			targets := []drill.Target{{Name: plain}, {Name: library}}

@@ -32,7 +32,7 @@ func (p *progress) show(text string, rows []*Row) {
 		if r.several && (i == 0 || rows[i-1].Target != r.Target) {
 			text += " " + r.Target.Name
 		}
-		text += fmt.Sprintf(" %d", r.Losses())
+		text += fmt.Sprintf(" %d (%v)", r.Losses(), r.Mode)
 	}
 	if p.terminal {
 		text = "\r\x1b[K" + text

@@ -136,9 +136,9 @@ func (r Result) Problems(t *Target) (problems []string) {
 	if lost := sum.Losses(); lost > 0 {
 		text := ""
 		if len(sum.Exits) == 1 && sum.Exits["0"] > 0 {
-			text = " Its exit code was 0 all the same."
+			text = " The program's exit code was 0 all the same."
 		}
-		say("%d of %s got no complete answer in %s: %s.%s", lost, clip.Count(sum.Requests, "request"), clip.Count(sum.Rounds, "shutdown"), sum.Kinds(), text)
+		say("%d of %s got no answer, or one that does not count, in %s: %s.%s", lost, clip.Count(sum.Requests, "request"), clip.Count(sum.Rounds, "shutdown"), sum.Kinds(), text)
 	}
 	hangs := func(text string) { say("It did not exit within %v of %s%s", r.Plan.Grace, stop, text) }
 	switch {
@@ -165,7 +165,7 @@ func (r Result) Problems(t *Target) (problems []string) {
 		case strings.HasPrefix(how, "SIG"):
 			say("%s ended it, %s.", how, rounds)
 		default:
-			say("Its exit code was %s, %s.", how, rounds)
+			say("The program's exit code was %s, %s.", how, rounds)
 		}
 	}
 	if sum.LeftRounds > 0 {

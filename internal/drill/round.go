@@ -137,7 +137,7 @@ func (p Plan) untilItAnswers(ctx context.Context, prog *program, clients load.Cl
 			last = "nothing listens on " + clients.Addr
 		case ctx.Err() == nil:
 			last = load.Kind(err)
-		case time.Since(began) > 100*time.Millisecond:
+		case time.Since(began) > p.Start/2:
 			last = "the last request got none"
 		}
 		select {

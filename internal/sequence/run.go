@@ -24,7 +24,7 @@ func (s *Sequence) Run() {
 	drain := time.Until(drainEnd)
 	soft, hard, cancelDrain := s.limits(drainEnd)
 	defer cancelDrain()
-	tooLate := time.AfterFunc(drain-min(2*time.Second, drain/5), func() { s.cutOff(errDrainEnds) })
+	tooLate := time.AfterFunc(drain-forAnswers(drain), func() { s.cutOff(errDrainEnds) })
 	s.runConcurrent(Drain, soft, hard, s.drain)
 	tooLate.Stop() // WorkContext lives on in Close
 

@@ -21,12 +21,9 @@ type idleConn struct {
 }
 
 func openIdle(ctx context.Context, t *Target, mode load.Mode) (*idleConn, error) {
-	if mode != load.KeepAlive && mode != load.NewConn || t.Request != nil && t.Request.GRPC {
-		return nil, nil
-	}
 	request := t.Request
-	if request == nil {
-		request = &load.Request{Method: http.MethodPost, Body: "idle"}
+	if mode != load.KeepAlive && mode != load.NewConn || request == nil || request.GRPC {
+		return nil, nil
 	}
 	c := &idleConn{transport: t.transport(mode)}
 	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -16,7 +16,7 @@ type Target struct {
 	Addr    string // host:port
 	Path    string
 	TLS     *tls.Config   // nil means no TLS
-	Request *load.Request // nil means a body that the program returns
+	Request *load.Request // nil means a body that the program returns, and no idle connection
 	Held    string        // path of a request that takes long, sent before the stop; "" means none
 }
 

@@ -94,8 +94,11 @@ func (l *Listener) drain(ctx context.Context) error {
 	due := time.Now().Add(acceptInterval)
 	for {
 		left, again := l.left(limit)
-		if left == "" && l.tcp && !isDone(l.stopped) && l.stop(0) {
-			continue // a connection may have arrived since
+		if left == "" && l.tcp && !isDone(l.stopped) {
+			if l.stop(0) {
+				continue // a connection may have arrived since
+			}
+			left, again = l.left(limit) // it may have accepted some, and then failed
 		}
 		unseen := left == unknown || left == undelivered
 		if left == "" || unseen && intervals >= maxIntervals && l.accepting.Load() > 0 {
@@ -174,10 +177,12 @@ func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 }
 
 func (l *Listener) queued() (n int, ok bool) {
+	n = l.pending.len() // also before the queue is closed, if stop has failed half way
 	if isDone(l.stopped) {
-		return l.pending.len(), true
+		return n, true
 	}
-	return queued(l.socket)
+	inKernel, ok := queued(l.socket)
+	return n + inKernel, ok
 }
 
 // stopNew keeps new clients from connecting, if the socket has no other owner. It

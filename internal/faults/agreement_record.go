@@ -29,7 +29,7 @@ func recordAgrees(o Outcome, end *End) []string {
 	case o.Plan.Disk == diskHangs || o.Plan.Disk == diskHangsLock:
 	case o.Plan.Disk == diskReadOnly && o.Plan.DiskBreaks == inDrain:
 		// The file can neither be replaced nor removed, so the log has to say so.
-		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" {
+		if o.Plan.Logger == "" && !strings.Contains(o.LogText, "Config.Record: not written") && r.Phase != "done" && !o.hadNoTime() {
 			return []string{"the disk was read-only, and the log does not say that the record was not written"}
 		}
 	case r.There && (r.Phase != "done" || r.LastRun) && !o.wasBusy():
@@ -52,13 +52,21 @@ const namedInRecord = 256
 // log says so, unless it is broken, and the library had only milliseconds to write
 // it, because the end was forced or at the deadline, or the machine is busy.
 func (o Outcome) recordIsExcused() bool {
-	end, at := o.end()
+	end, _ := o.end()
 	if end == nil || !o.Plan.Record || o.Plan.Disk != "" || o.Plan.Descriptors > 0 || o.Record.says(end) {
 		return false
 	}
-	atDeadline := at.After(o.deadline().Add(-endTime))
+	return o.hadNoTime()
+}
+
+// hadNoTime reports whether the library had only milliseconds to write the end of the
+// record, and says so, unless the log is broken. It counts to its own timeout, also if the
+// process was stopped and Wait may return later.
+func (o Outcome) hadNoTime() bool {
+	_, at := o.end()
+	atTimeout := at.After(o.begun().Add(o.Plan.Timeout.D() - endTime))
 	said := o.diskWasLate() || o.Plan.Logger != ""
-	return said && (o.forced() || atDeadline || o.wasBusy())
+	return said && (o.forced() || atTimeout || o.wasBusy())
 }
 
 // endTime is the time that package shutdown keeps for the end of the record and of

@@ -457,6 +457,14 @@ func TestExpectedOutcomesViolateNoInvariant(t *testing.T) {
 		"a record is late on a busy machine": func(o *Outcome) {
 			o.Stall, o.Record, o.LogText = time.Second, Record{}, "the end could not be written in time"
 		},
+		"a record is late at the timeout of a process that was stopped": func(o *Outcome) {
+			o.Plan.Timeout, o.Plan.Stop, o.Resumed = 220, &Pause{For: 100}, at(200)
+			o.Record, o.LogText = Record{}, "the end could not be written in time"
+		},
+		"a record is late on a disk that is read-only": func(o *Outcome) {
+			o.Plan.Timeout, o.Plan.Disk, o.Plan.DiskBreaks = 220, diskReadOnly, inDrain
+			o.Record, o.LogText = Record{}, "the end could not be written in time"
+		},
 		"a record is late in a forced end": func(o *Outcome) {
 			forcedInClose(o)
 			o.Record, o.LogText = Record{}, "the end could not be written in time"

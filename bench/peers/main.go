@@ -28,11 +28,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gracefulgo/shutdown/bench/internal/child"
+	"github.com/gracefulgo/shutdown/internal/progress"
 )
 
 func main() {
 	child.Main("peers", roles(), parse, func(ctx context.Context, p plan) error {
-		results, err := p.measure(ctx, newProgress(os.Stderr))
+		results, err := p.measure(ctx, progress.New(os.Stderr))
 		if err != nil {
 			return err
 		}
@@ -112,8 +113,8 @@ type results struct {
 const together = 6
 
 // measure takes the peers in turn, so that other work of the machine affects all alike.
-func (p plan) measure(ctx context.Context, progress *progress) (*results, error) {
-	defer progress.done()
+func (p plan) measure(ctx context.Context, line *progress.Line) (*results, error) {
+	defer line.End()
 	dir, err := os.MkdirTemp("", "peers-")
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (p plan) measure(ctx context.Context, progress *progress) (*results, error)
 	defer func() { _ = os.RemoveAll(dir) }() // it is temporary
 	b := &bench{plan: p, dir: dir, gozero: filepath.Join(dir, "gozero")}
 	if slices.ContainsFunc(p.peers, func(p *peer) bool { return p.serve == nil }) {
-		progress.show("building go-zero's program")
+		line.Show("building go-zero's program")
 		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.gozero, "./gozero").CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building ./gozero: %w\n%s", err, out)
 		}
@@ -133,7 +134,7 @@ func (p plan) measure(ctx context.Context, progress *progress) (*results, error)
 	if r.lines, err = countLines(); err != nil {
 		return nil, err
 	}
-	if err := b.playAll(ctx, r, progress); err != nil {
+	if err := b.playAll(ctx, r, line); err != nil {
 		return nil, err
 	}
 	for _, peer := range p.peers {
@@ -145,7 +146,7 @@ func (p plan) measure(ctx context.Context, progress *progress) (*results, error)
 	}
 	for n := range p.rounds {
 		for _, l := range r.loads {
-			progress.show(fmt.Sprintf("round %d of %d: %s, %s", n+1, p.rounds, l.peer.base(), l.mode.name))
+			line.Show(fmt.Sprintf("round %d of %d: %s, %s", n+1, p.rounds, l.peer.base(), l.mode.name))
 			err := b.round(ctx, l)
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
@@ -159,7 +160,7 @@ func (p plan) measure(ctx context.Context, progress *progress) (*results, error)
 }
 
 // playAll plays each scenario with each peer.
-func (b *bench) playAll(ctx context.Context, r *results, progress *progress) error {
+func (b *bench) playAll(ctx context.Context, r *results, line *progress.Line) error {
 	played := make([][]outcome, len(b.peers))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(together)
@@ -167,7 +168,7 @@ func (b *bench) playAll(ctx context.Context, r *results, progress *progress) err
 		played[n] = make([]outcome, len(scenarios))
 		for m, s := range scenarios {
 			group.Go(func() error {
-				progress.show(fmt.Sprintf("%s: %s", peer.name, s.name))
+				line.Show(fmt.Sprintf("%s: %s", peer.name, s.name))
 				var err error
 				if played[n][m], err = b.play(groupCtx, peer, s); err != nil {
 					return fmt.Errorf("%s, %s: %w", peer.name, s.name, err)

@@ -7,9 +7,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/gracefulgo/shutdown/internal/load"
+	"github.com/gracefulgo/shutdown/internal/progress"
 )
 
 // A Plan says how targets are shut down.
@@ -32,13 +34,13 @@ type Plan struct {
 // affects all of them alike. It ends after a round in which a program had to be killed. An
 // error means that there is no result.
 func (p Plan) Run(ctx context.Context) (Result, error) {
-	progress := newProgress(p.Progress)
-	defer progress.done()
+	line := progress.New(p.Progress)
+	defer line.End()
 	rows := p.rows(p.firstModes())
 	for n := range p.Rounds {
 		for i := 0; i < len(rows); i++ {
 			row := rows[i]
-			progress.show(fmt.Sprintf("round %d of %d: %s", n+1, p.Rounds, row.title()), rows)
+			line.Show(fmt.Sprintf("round %d of %d: %s; lost so far: %s", n+1, p.Rounds, row.title(), lostSoFar(rows)))
 			r, err := p.round(ctx, row.Target, row.Mode)
 			if ctx.Err() != nil {
 				return Result{}, context.Cause(ctx)
@@ -56,6 +58,15 @@ func (p Plan) Run(ctx context.Context) (Result, error) {
 		}
 	}
 	return Result{Plan: p, Rows: rows}, nil
+}
+
+// lostSoFar lists the losses of each row.
+func lostSoFar(rows []*Row) string {
+	texts := make([]string, len(rows))
+	for i, r := range rows {
+		texts[i] = fmt.Sprintf("%d (%s)", r.Losses(), r.title())
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (p Plan) rows(modes []load.Mode) (rows []*Row) {

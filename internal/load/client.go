@@ -67,7 +67,8 @@ type client struct {
 	url       string
 	timeout   time.Duration
 	pause     time.Duration
-	gone      int // a status; 0 means none
+	gone      int  // a status; 0 means none
+	stays     bool // after a refused dial
 	request   *Request
 	run       *Run
 	shares    *client // whose connection this client uses; nil if it has its own
@@ -125,7 +126,7 @@ func (c *client) once() (gone bool) {
 		c.answered.Add(1)
 	case errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED), c.isGone(err):
 		c.result.Refused++
-		return true
+		return !c.stays
 	case errors.As(err, &dial) && errors.Is(err, context.Canceled):
 		return true // cancelled at the end of the run
 	default:

@@ -9,8 +9,8 @@
 //
 // A request is lost if it gets no complete and correct response although it had a
 // connection or its dial was not refused. A refused dial is no loss: it tells the client
-// that the server is gone before anything was sent. It ends the client. A dial that was
-// reset is a loss of its own kind, [DialReset].
+// that the server is gone before anything was sent. It ends the client, unless that is
+// [Clients.Persistent]. A dial that was reset is a loss of its own kind, [DialReset].
 package load
 
 import (
@@ -73,6 +73,10 @@ type Clients struct {
 	// Gone is the status with which a proxy reports that its dial of the server was
 	// refused. It counts as a refused dial. 0 means none.
 	Gone int
+
+	// Persistent clients count a refused dial and go on. Behind the address of a Service
+	// another instance may answer. They need a Pause.
+	Persistent bool
 }
 
 // A Run is a load in progress.
@@ -135,6 +139,7 @@ func (c Clients) prepare(ctx context.Context) *Run {
 			timeout: c.Timeout,
 			pause:   c.Pause,
 			gone:    c.Gone,
+			stays:   c.Persistent,
 			request: c.Request,
 			run:     r,
 			ended:   make(chan struct{}),

@@ -105,6 +105,24 @@ func TestClientsEndAtARefusedDialWithoutALoss(t *testing.T) {
 	}
 }
 
+func TestPersistentClientsGoOnAfterARefusedDial(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) {
+			for wait := time.Millisecond; ; wait *= 2 {
+				run, stop := start(t, load.Clients{Mode: mode, N: 1, Addr: "127.0.0.1:1", Pause: time.Microsecond, Persistent: true})
+				time.Sleep(wait) // any number of dials above one will do
+				stop()
+				result := run.Wait()
+				require.Zero(t, result.Requests)
+				if result.Refused > 1 {
+					return
+				}
+				require.Less(t, wait, soon)
+			}
+		})
+	}
+}
+
 func TestNothingIsSentTwice(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {

@@ -22,7 +22,7 @@ type Result struct {
 	Lost      map[string]int // by kind: RST, EOF, EPIPE, GOAWAY, closed, Unsent, a status such as 503 or gRPC 14, timeout, DialReset, dial timeout, other: ...
 	Later     int            // of the requests, those that started after Mark
 	LaterLost int            // of the losses, those that started after Mark
-	Refused   int            // clients that ended because of a refused dial
+	Refused   int            // refused dials
 	HeldUp    int            // dials that took over 0.5 s or had no answer when the run ended
 	Delayed   int            // requests that were answered after over 0.5 s
 	LastReply time.Time      // when the last complete and correct response came

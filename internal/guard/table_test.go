@@ -102,8 +102,8 @@ func (r *row) add(o outcome, planned int) {
 	r.last = append(r.last, o.last)
 	promise := r.cell.promise
 	if r.broken == "" && (o.Losses() > 0 || o.exit != promise.exit || o.stream != promise.stream) {
-		r.broken = fmt.Sprintf("round %d: %d of %d lost (%s), exit %d, stream %q, clients without a processor for %v at most\n%s",
-			r.rounds, o.Losses(), o.Requests, o.Kinds(), o.exit, o.stream, o.stall, tail(o.log, 20))
+		r.broken = fmt.Sprintf("round %d: %d of %d lost (%s), exit %d, stream %q, connections idle for %v before, clients without a processor for %v at most\n%s",
+			r.rounds, o.Losses(), o.Requests, o.Kinds(), o.exit, o.stream, o.IdleBefore, o.stall, tail(o.log, 20))
 		if r.library {
 			fmt.Fprintf(os.Stderr, "%s: %s\n", r.cell.name, r.broken) // the table comes hours later
 		}

@@ -27,7 +27,7 @@ func (c *monitoredConn) Write(p []byte) (int, error) {
 	began := time.Now()
 	c.mu.Lock()
 	if !c.wrote {
-		c.wrote, c.idle = true, began.Sub(c.lastRead)
+		c.wrote, c.idle = true, max(began.Sub(c.lastRead), sinceArrival(c.Conn))
 	}
 	c.mu.Unlock()
 	n, err := c.Conn.Write(p)

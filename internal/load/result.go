@@ -29,8 +29,8 @@ type Result struct {
 
 	// IdleBefore has an element for each request that was lost because its connection
 	// ended before a response: how long the connection had been idle when the request
-	// was written, as far as the client knows. A server may close an idle connection in
-	// that moment.
+	// was written. On Linux that is what the kernel knows, elsewhere what the client knows.
+	// A server may close an idle connection in that moment.
 	IdleBefore []time.Duration
 
 	// These show whether the machine was too slow. They are measured from Warm on, if

@@ -1,0 +1,91 @@
+//go:build linux
+
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A container has been started with docker run --detach.
+type container struct {
+	*daemon
+	name string
+	host string // its address
+}
+
+// run starts a container. args are those of docker run, followed by the image and the
+// command.
+func (d *daemon) run(ctx context.Context, name string, args ...string) (*container, error) {
+	run := append([]string{"run", "--detach", "--name", name, "--workdir", "/record", "--volume", name + ":/record"}, args...)
+	if _, err := d.docker(ctx, run...); err != nil {
+		return nil, err
+	}
+	c := &container{daemon: d, name: name}
+	return c, c.address(ctx)
+}
+
+func (c *container) address(ctx context.Context) (err error) {
+	c.host, err = c.docker(ctx, "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", c.name)
+	return err
+}
+
+// An end is how a container ended.
+type end struct {
+	at   time.Time
+	code string
+	err  error
+}
+
+// wait returns a channel that gets the end of the container. It returns when docker wait
+// waits, as far as one can know.
+func (c *container) wait(ctx context.Context) <-chan end {
+	ended := make(chan end, 1)
+	go func() {
+		code, err := c.docker(ctx, "wait", c.name)
+		ended <- end{time.Now(), code, err}
+	}()
+	return ended
+}
+
+// remove removes the container and its volume. It kills what runs.
+func (c *container) remove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	if _, err := c.docker(ctx, "rm", "--force", "--volumes", c.name); err != nil {
+		return err
+	}
+	_, err := c.docker(ctx, "volume", "rm", "--force", c.name)
+	return err
+}
+
+// A line is one of the service's log, which is JSON.
+type line map[string]any
+
+// log returns the lines of the service; what is not JSON is left out.
+func (c *container) log(ctx context.Context) (lines []line, err error) {
+	text, err := c.command(ctx, "logs", c.name).CombinedOutput() // it keeps the two outputs apart
+	if err != nil {
+		return nil, fmt.Errorf("docker logs: %w: %s", err, text)
+	}
+	for l := range strings.Lines(string(text)) {
+		var one line
+		if json.Unmarshal([]byte(l), &one) == nil {
+			lines = append(lines, one)
+		}
+	}
+	return lines, nil
+}
+
+// find returns the last line whose message starts with this, nil if there is none.
+func find(lines []line, message string) (last line) {
+	for _, l := range lines {
+		if strings.HasPrefix(fmt.Sprint(l["msg"]), message) {
+			last = l
+		}
+	}
+	return last
+}

@@ -1,0 +1,46 @@
+//go:build linux
+
+// Package docker stops containers on a dockerd of its own, as docker stop, docker kill and
+// docker pause do.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/parts"
+	"github.com/gracefulgo/shutdown/e2e/internal/report"
+)
+
+// Part is the part of the end-to-end test.
+var Part = parts.Part{Name: "docker", Title: "Docker", Measure: measure}
+
+func measure(ctx context.Context, env *parts.Env) (table report.Table, err error) {
+	d, err := startDaemon(ctx, env.Dir)
+	if err != nil {
+		return table, err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	versions, err := d.docker(ctx, "version", "--format", "Docker {{.Server.Version}}{{range .Server.Components}}, {{.Name}} {{.Version}}{{end}}")
+	if err != nil {
+		return table, err
+	}
+	table.Versions = strings.Replace(versions, ", Engine "+strings.Fields(versions)[1], "", 1)
+	table.Versions = strings.ReplaceAll(table.Versions, ",,", ",")
+	if err := buildImages(ctx, d, env); err != nil {
+		return table, fmt.Errorf("images: %w", err)
+	}
+	for _, s := range scenarios {
+		if env.Short && !s.short {
+			continue
+		}
+		row, err := s.measure(ctx, d, env)
+		table.Rows = append(table.Rows, row)
+		if err != nil {
+			return table, err
+		}
+	}
+	return table, nil
+}

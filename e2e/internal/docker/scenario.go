@@ -1,0 +1,133 @@
+//go:build linux
+
+package docker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/parts"
+	"github.com/gracefulgo/shutdown/e2e/internal/report"
+	"github.com/gracefulgo/shutdown/e2e/internal/traffic"
+)
+
+// A scenario is a row of the table.
+type scenario struct {
+	name    string
+	service string
+	shows   []string // requirements
+	run     []string // docker run: arguments, image, command
+	stop    func(ctx context.Context, c *container) error
+	rounds  int
+	short   bool                               // part of the short run
+	hung    bool                               // with a request whose handler does not return
+	expect  func(row *report.Row, last []line) // of the last round
+	after   func(ctx context.Context, c *container, row *report.Row) error
+}
+
+// roundLimit bounds a round. The longest takes 15 s.
+const roundLimit = time.Minute
+
+// measure does the rounds. An error means that the row is not complete.
+func (s *scenario) measure(ctx context.Context, d *daemon, env *parts.Env) (report.Row, error) {
+	row := report.Row{Scenario: s.name, Service: s.service, Requirements: s.shows, Rounds: s.rounds}
+	if env.Short {
+		row.Rounds = min(2, s.rounds)
+	}
+	var last []line
+	for n := range row.Rounds {
+		env.Progress.Show(fmt.Sprintf("docker: %s, %s: stop %d of %d", s.name, s.service, n+1, row.Rounds))
+		ctx, cancel := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("a round had not ended after %v", roundLimit))
+		lines, err := s.round(ctx, d, &row)
+		cancel()
+		if err != nil {
+			return row, fmt.Errorf("%s, %s: %w", s.name, s.service, err)
+		}
+		last = lines
+	}
+	s.expect(&row, last)
+	return row, nil
+}
+
+func (s *scenario) round(ctx context.Context, d *daemon, row *report.Row) (log []line, err error) {
+	c, err := d.run(ctx, "e2e", s.run...)
+	if c != nil {
+		defer func() {
+			if failed := c.remove(); err == nil {
+				err = failed
+			}
+		}()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := traffic.Await(ctx, c.host); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, c.output())
+	}
+	ended := c.wait(ctx)
+	load, err := traffic.Start(ctx, c.host, false)
+	if err != nil {
+		return nil, err
+	}
+	if s.hung {
+		if _, err := traffic.Hang(ctx, c.host); err != nil {
+			load.Stop()
+			return nil, err
+		}
+	}
+	began := time.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop(ctx, c) }()
+	end := <-ended
+	row.Load.Add(load.Stop())
+	if err := <-stopped; err != nil {
+		return nil, err
+	}
+	if end.err != nil {
+		return nil, end.err
+	}
+	row.Exit(end.code)
+	row.Gone = append(row.Gone, end.at.Sub(began))
+	log, err = c.log(ctx)
+	if err == nil && s.after != nil {
+		err = s.after(ctx, c, row)
+	}
+	return log, err
+}
+
+// output is what the container has written, for errors.
+func (c *container) output() string {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	out, _ := c.command(ctx, "logs", "--tail", "20", c.name).CombinedOutput()
+	return string(out)
+}
+
+// dockerStop is docker stop.
+func dockerStop(ctx context.Context, c *container) error {
+	_, err := c.docker(ctx, "stop", c.name)
+	return err
+}
+
+// dockerKill is docker kill with a signal.
+func dockerKill(signal string) func(context.Context, *container) error {
+	return func(ctx context.Context, c *container) error {
+		_, err := c.docker(ctx, "kill", "--signal", signal, c.name)
+		return err
+	}
+}
+
+// says puts the line of the log with the result, or one that starts with the message, into
+// the row.
+func says(row *report.Row, log []line, messages ...string) line {
+	for _, message := range messages {
+		if l := find(log, message); l != nil {
+			row.Says = strings.TrimPrefix(fmt.Sprint(l["msg"]), "shutdown: ")
+			return l
+		}
+	}
+	row.Problem("the log has no line %q", messages)
+	return nil
+}

@@ -1,0 +1,77 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A Table has the rows of a part.
+type Table struct {
+	Part     string
+	Title    string
+	Versions string // of what it runs on
+	Rows     []Row
+}
+
+// Problems returns the problems of all rows, each with its scenario.
+func (t *Table) Problems() (problems []string) {
+	for _, r := range t.Rows {
+		for _, p := range r.Problems {
+			problems = append(problems, fmt.Sprintf("%s, %s, %s: %s", t.Part, r.Scenario, r.Service, p))
+		}
+	}
+	return problems
+}
+
+// Print writes the table in Markdown.
+func (t *Table) Print(w io.Writer) {
+	fmt.Fprintln(w, "| scenario | service | stops | requests | unanswered | refused | over 0.5 s | exit code | gone after | what is said | |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, r := range t.Rows {
+		t.print(w, r)
+	}
+	fmt.Fprintln(w)
+}
+
+func (t *Table) print(w io.Writer, r Row) {
+	requests, lost, refused, late := r.load()
+	fmt.Fprintf(w, "| %s |\n", strings.Join([]string{
+		r.Scenario, r.Service, fmt.Sprint(r.Rounds), requests, lost, refused, late, r.exits(), r.gone(), cell(r.Says),
+		strings.Join(r.Requirements, " "),
+	}, " | "))
+}
+
+// PrintHead writes the columns that fit into a README.
+func (t *Table) PrintHead(w io.Writer) {
+	fmt.Fprintln(w, "| | service | stops | requests | unanswered | exit code | gone after |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
+	for _, r := range t.Rows {
+		requests, lost, _, _ := r.load()
+		fmt.Fprintf(w, "| %s |\n", strings.Join([]string{
+			r.Scenario, r.Service, fmt.Sprint(r.Rounds), requests, lost, r.exits(), r.gone(),
+		}, " | "))
+	}
+	fmt.Fprintln(w)
+}
+
+// load returns the cells of the load, empty if there was none.
+func (r *Row) load() (requests, lost, refused, late string) {
+	if r.Load.Requests == 0 {
+		return "", "", "", ""
+	}
+	lost = fmt.Sprint(r.Load.Losses())
+	if kinds := r.Load.Kinds(); kinds != "" {
+		lost += ": " + kinds
+	}
+	return fmt.Sprint(r.Load.Requests), lost, fmt.Sprint(r.Load.Refused), fmt.Sprint(r.Load.Delayed)
+}
+
+// cell is the text in one line, as code.
+func cell(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if text == "" {
+		return ""
+	}
+	return "`" + strings.NewReplacer("|", "\\|", "`", "'").Replace(text) + "`"
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -20,7 +21,14 @@ type container struct {
 // run starts a container. args are those of docker run, followed by the image and the
 // command.
 func (d *daemon) run(ctx context.Context, name string, args ...string) (*container, error) {
-	run := append([]string{"run", "--detach", "--name", name, "--workdir", "/record", "--volume", name + ":/record"}, args...)
+	record, err := os.MkdirTemp(d.logs, "record-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(record, 0o777); err != nil { // the service is not root
+		return nil, err
+	}
+	run := append([]string{"run", "--detach", "--name", name, "--workdir", "/record", "--volume", record + ":/record"}, args...)
 	if _, err := d.docker(ctx, run...); err != nil {
 		return nil, err
 	}
@@ -51,14 +59,11 @@ func (c *container) wait(ctx context.Context) <-chan end {
 	return ended
 }
 
-// remove removes the container and its volume. It kills what runs.
+// remove removes the container. It kills what runs.
 func (c *container) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
-	if _, err := c.docker(ctx, "rm", "--force", "--volumes", c.name); err != nil {
-		return err
-	}
-	_, err := c.docker(ctx, "volume", "rm", "--force", c.name)
+	_, err := c.docker(ctx, "rm", "--force", c.name)
 	return err
 }
 

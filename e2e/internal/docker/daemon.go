@@ -19,7 +19,7 @@ import (
 // A daemon is a dockerd of its own, with all of its state in a directory.
 type daemon struct {
 	socket string
-	dir    string
+	logs   string // directory
 	cmd    *exec.Cmd
 	ended  chan struct{}
 }
@@ -31,14 +31,14 @@ const (
 )
 
 func startDaemon(ctx context.Context, dir string) (*daemon, error) {
-	d := &daemon{socket: "unix:///run/docker.sock", dir: filepath.Join(dir, "docker"), ended: make(chan struct{})}
+	d := &daemon{socket: "unix:///run/docker.sock", logs: dir, ended: make(chan struct{})}
 	log, err := os.Create(filepath.Join(dir, "dockerd.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	d.cmd = exec.Command("dockerd",
-		"--data-root", d.dir, "--exec-root", "/run/docker", "--pidfile", "/run/dockerd.pid",
+		"--data-root", filepath.Join(dir, "docker"), "--exec-root", "/run/docker", "--pidfile", "/run/dockerd.pid",
 		"--host", d.socket, "--cgroup-parent", cgroup)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not stop it first

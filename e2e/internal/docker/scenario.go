@@ -19,12 +19,20 @@ type scenario struct {
 	service string
 	shows   []string // requirements
 	run     []string // docker run: arguments, image, command
-	stop    func(ctx context.Context, c *container) error
 	rounds  int
-	short   bool                               // part of the short run
-	hung    bool                               // with a request whose handler does not return
-	expect  func(row *report.Row, last []line) // of the last round
-	after   func(ctx context.Context, c *container, row *report.Row) error
+	short   bool // part of the short run
+	head    bool // in the README
+	hung    bool // with a request whose handler does not return
+
+	// stop stops the container; nil means docker stop.
+	stop func(ctx context.Context, c *container) error
+
+	// after is called when the container has ended; it may be nil.
+	after func(ctx context.Context, c *container, row *report.Row) error
+
+	// expect completes the row, and says what is not as it must be. log is that of the last
+	// round.
+	expect func(row *report.Row, log []line)
 }
 
 // roundLimit bounds a round. The longest takes 15 s.
@@ -32,7 +40,7 @@ const roundLimit = time.Minute
 
 // measure does the rounds. An error means that the row is not complete.
 func (s *scenario) measure(ctx context.Context, d *daemon, env *parts.Env) (report.Row, error) {
-	row := report.Row{Scenario: s.name, Service: s.service, Requirements: s.shows, Rounds: s.rounds}
+	row := report.Row{Scenario: s.name, Service: s.service, Requirements: s.shows, Rounds: s.rounds, Head: s.head}
 	if env.Short {
 		row.Rounds = min(2, s.rounds)
 	}
@@ -79,7 +87,11 @@ func (s *scenario) round(ctx context.Context, d *daemon, row *report.Row) (log [
 	}
 	began := time.Now()
 	stopped := make(chan error, 1)
-	go func() { stopped <- s.stop(ctx, c) }()
+	stop := s.stop
+	if stop == nil {
+		stop = dockerStop
+	}
+	go func() { stopped <- stop(ctx, c) }()
 	end := <-ended
 	row.Load.Add(load.Stop())
 	if err := <-stopped; err != nil {
@@ -105,18 +117,9 @@ func (c *container) output() string {
 	return string(out)
 }
 
-// dockerStop is docker stop.
 func dockerStop(ctx context.Context, c *container) error {
 	_, err := c.docker(ctx, "stop", c.name)
 	return err
-}
-
-// dockerKill is docker kill with a signal.
-func dockerKill(signal string) func(context.Context, *container) error {
-	return func(ctx context.Context, c *container) error {
-		_, err := c.docker(ctx, "kill", "--signal", signal, c.name)
-		return err
-	}
 }
 
 // says puts the line of the log with the result, or one that starts with the message, into

@@ -40,10 +40,11 @@ import (
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 	"github.com/gracefulgo/shutdown/e2e/internal/sandbox"
+	"github.com/gracefulgo/shutdown/e2e/internal/systemd"
 	"github.com/gracefulgo/shutdown/internal/progress"
 )
 
-var all = []parts.Part{docker.Part}
+var all = []parts.Part{docker.Part, systemd.Part}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 )
 
 // A container has been started with docker run --detach.
@@ -43,18 +42,16 @@ func (c *container) address(ctx context.Context) (err error) {
 
 // An end is how a container ended.
 type end struct {
-	at   time.Time
 	code string
 	err  error
 }
 
-// wait returns a channel that gets the end of the container. It returns when docker wait
-// waits, as far as one can know.
+// wait returns a channel that gets the end of the container, also if that comes before.
 func (c *container) wait(ctx context.Context) <-chan end {
 	ended := make(chan end, 1)
 	go func() {
 		code, err := c.docker(ctx, "wait", c.name)
-		ended <- end{time.Now(), code, err}
+		ended <- end{code, err}
 	}()
 	return ended
 }

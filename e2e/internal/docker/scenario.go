@@ -71,37 +71,21 @@ func (s *scenario) round(ctx context.Context, d *daemon, row *report.Row) (log [
 	if err != nil {
 		return nil, err
 	}
-	if err := traffic.Await(ctx, c.host); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, c.output())
-	}
-	ended := c.wait(ctx)
-	load, err := traffic.Start(ctx, c.host, false)
-	if err != nil {
-		return nil, err
-	}
-	if s.hung {
-		if _, err := traffic.Hang(ctx, c.host); err != nil {
-			load.Stop()
-			return nil, err
-		}
-	}
-	began := time.Now()
-	stopped := make(chan error, 1)
 	stop := s.stop
 	if stop == nil {
 		stop = dockerStop
 	}
-	go func() { stopped <- stop(ctx, c) }()
-	end := <-ended
-	row.Load.Add(load.Stop())
-	if err := <-stopped; err != nil {
-		return nil, err
+	err = traffic.Stop(ctx, row, c.host, s.hung, func(ctx context.Context) (string, error) {
+		ended := c.wait(ctx)
+		if err := stop(ctx, c); err != nil {
+			return "", err
+		}
+		end := <-ended
+		return end.code, end.err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, c.output())
 	}
-	if end.err != nil {
-		return nil, end.err
-	}
-	row.Exit(end.code)
-	row.Gone = append(row.Gone, end.at.Sub(began))
 	log, err = c.log(ctx)
 	if err == nil && s.after != nil {
 		err = s.after(ctx, c, row)

@@ -1,0 +1,34 @@
+package traffic
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/report"
+)
+
+// Stop stops a service under load, and adds what happened to the row. The service has the
+// only address that the clients know. hung adds a request whose handler does not return.
+// stop returns when the process has ended, with its exit code.
+func Stop(ctx context.Context, row *report.Row, host string, hung bool, stop func(context.Context) (code string, err error)) error {
+	if err := Await(ctx, host); err != nil {
+		return err
+	}
+	load, err := Start(ctx, host, false)
+	if err != nil {
+		return err
+	}
+	if hung {
+		if _, err := Hang(ctx, host); err != nil {
+			load.Stop()
+			return err
+		}
+	}
+	began := time.Now()
+	code, err := stop(ctx)
+	row.Gone = append(row.Gone, time.Since(began))
+	row.Load.Add(load.Stop())
+	row.Exit(code)
+	return errors.Join(err, context.Cause(ctx))
+}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/debian"
 )
 
 // A daemon is a program that runs as long as the cluster.
@@ -24,7 +26,7 @@ type daemon struct {
 
 // startDaemon starts a program and waits until ready returns nil.
 func (c *Cluster) startDaemon(ctx context.Context, ready func(context.Context) error, program string, args ...string) error {
-	program, err := find(program)
+	program, err := debian.Find(program)
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func (c *Cluster) startDaemon(ctx context.Context, ready func(context.Context) e
 // environment is the same for all programs, and has none of the caller's variables, of which
 // those for proxies, etcd and kubectl would matter.
 func (c *Cluster) environment() []string {
-	return []string{"PATH=" + path, "HOME=" + c.path("home"), "TMPDIR=" + c.path("tmp")}
+	return []string{"PATH=" + debian.Path, "HOME=" + c.path("home"), "TMPDIR=" + c.path("tmp")}
 }
 
 // kill kills the daemon and waits for its end. None of them has a state that is worth a

@@ -6,6 +6,8 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/debian"
 )
 
 // Kubectl runs kubectl as the cluster's administrator and returns what it writes to stdout. It
@@ -19,7 +21,7 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin string, args ...string) (st
 
 // run runs a program as the daemons run.
 func (c *Cluster) run(ctx context.Context, stdin, program string, args ...string) (string, error) {
-	program, err := find(program)
+	program, err := debian.Find(program)
 	if err != nil {
 		return "", err
 	}

@@ -8,14 +8,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
+	"github.com/gracefulgo/shutdown/e2e/internal/debian"
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 )
 
 // Part is the part of the end-to-end test.
-var Part = parts.Part{Name: "docker", Title: "Docker", Measure: measure}
+var Part = parts.Part{Name: "docker", Title: "Docker", Prepare: prepare, Measure: measure}
+
+func prepare(ctx context.Context) error {
+	return debian.Install(ctx, os.Stderr,
+		debian.Package{Name: "docker.io", Program: "dockerd", Service: "docker.socket"},
+		debian.Package{Name: "iptables", Program: "iptables"},
+		debian.Package{Name: "tini", Program: "tini-static"},
+		debian.Package{Name: "busybox-static", Program: "busybox"},
+	)
+}
 
 func measure(ctx context.Context, env *parts.Env) (table report.Table, err error) {
 	d, err := startDaemon(ctx, env.Dir)

@@ -39,15 +39,32 @@ func (r *Row) Problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// NothingLost makes every lost request a problem, except those of which nothing was sent: a
-// client of gRPC sends them on another connection.
+// linger is how long package httpserver waits for a request on an idle connection. With
+// any server a client that waits longer may send one while the connection is closed.
+const linger = 50 * time.Millisecond
+
+// NothingLost makes lost requests a problem, except those on a connection that had been
+// idle for longer than the server lingers, and those of which nothing was sent: a client of
+// gRPC sends them on another connection.
 func (r *Row) NothingLost() {
-	if r.Load.Losses() > r.Load.Lost[load.Unsent] {
-		r.Problem("%d of %d requests were lost: %s", r.Load.Losses(), r.Load.Requests, r.Load.Kinds())
+	// A request that was not sent may also count as idle.
+	if r.Load.Losses() > max(r.idle(), r.Load.Lost[load.Unsent]) {
+		r.Problem("%d of %d requests were lost: %s; their connections had been idle for %v", r.Load.Losses(), r.Load.Requests, r.Load.Kinds(), r.Load.IdleBefore)
 	}
 	if r.Load.Requests == 0 {
 		r.Problem("there were no requests")
 	}
+}
+
+// idle returns how many requests were lost on a connection that had been idle for longer
+// than the server lingers.
+func (r *Row) idle() (n int) {
+	for _, idle := range r.Load.IdleBefore {
+		if idle > linger {
+			n++
+		}
+	}
+	return n
 }
 
 // ExitsOnly makes every other exit code a problem.

@@ -64,6 +64,9 @@ func (r *Row) load() (requests, lost, refused, late string) {
 	if kinds := r.Load.Kinds(); kinds != "" {
 		lost += ": " + kinds
 	}
+	if n := r.idle(); n > 0 {
+		lost += fmt.Sprintf(" (%d idle)", n)
+	}
 	return fmt.Sprint(r.Load.Requests), lost, fmt.Sprint(r.Load.Refused), fmt.Sprint(r.Load.Delayed)
 }
 

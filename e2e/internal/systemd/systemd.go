@@ -13,13 +13,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gracefulgo/shutdown/e2e/internal/debian"
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 	"github.com/gracefulgo/shutdown/e2e/internal/traffic"
 )
 
 // Part is the part of the end-to-end test.
-var Part = parts.Part{Name: "systemd", Title: "systemd", Measure: measure}
+var Part = parts.Part{Name: "systemd", Title: "systemd", Prepare: prepare, Measure: measure}
+
+func prepare(ctx context.Context) error {
+	return debian.Install(ctx, os.Stderr, debian.Package{Name: "systemd", Program: "systemctl"})
+}
 
 // A scenario is a row of the table.
 type scenario struct {

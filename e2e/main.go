@@ -16,6 +16,8 @@
 // services are examples/kubernetes and, as the control, examples/kubernetes/naive, which is
 // what people write without a library.
 //
+// Only one can run at a time: the cgroups have no namespace.
+//
 // It exits with status 1 if something is not as it must be. The logs of a part that fails
 // are kept.
 package main
@@ -38,13 +40,14 @@ import (
 	"github.com/gracefulgo/shutdown/e2e/internal/docker"
 	"github.com/gracefulgo/shutdown/e2e/internal/machine"
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
+	"github.com/gracefulgo/shutdown/e2e/internal/proxies"
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 	"github.com/gracefulgo/shutdown/e2e/internal/sandbox"
 	"github.com/gracefulgo/shutdown/e2e/internal/systemd"
 	"github.com/gracefulgo/shutdown/internal/progress"
 )
 
-var all = []parts.Part{docker.Part, systemd.Part}
+var all = []parts.Part{docker.Part, systemd.Part, proxies.Part}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

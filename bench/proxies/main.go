@@ -36,7 +36,13 @@ func main() {
 		if err != nil {
 			return err
 		}
-		printTable(os.Stdout, rows)
+		if p.json {
+			if err := printJSON(os.Stdout, rows); err != nil {
+				return err
+			}
+		} else {
+			printTable(os.Stdout, rows)
+		}
 		if text, ok := verdict(rows); !ok {
 			return errors.New(text)
 		}
@@ -49,6 +55,7 @@ type plan struct {
 	setups   []setup
 	restarts int // in each setup, of both instances together
 	clients  int
+	json     bool
 }
 
 func parse(args []string, usage io.Writer) (plan, error) {
@@ -57,6 +64,7 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	flags.SetOutput(usage)
 	flags.IntVar(&p.restarts, "restarts", 20, "restarts in each row of the table")
 	flags.IntVar(&p.clients, "clients", 32, "clients, each sending one request at a time")
+	flags.BoolVar(&p.json, "json", false, "print JSON")
 	only := flags.String("only", "", "measure only the rows whose proxy, setting and service match this regular expression")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -35,6 +36,22 @@ func printTable(w io.Writer, rows []row) {
 			r.Requests, r.Losses(), r.Kinds(), r.Delayed, milliseconds(r.Slowest))
 	}
 	t.Flush()
+}
+
+// A Record is a row in JSON.
+type Record struct {
+	Proxy, Setting, Service string
+	LameDuck                time.Duration
+	Recommended             bool // no request may fail, or take over half a second
+	Result                  load.Result
+}
+
+func printJSON(w io.Writer, rows []row) error {
+	records := make([]Record, 0, len(rows))
+	for _, r := range rows {
+		records = append(records, Record{r.proxy.name, r.what(), r.service, r.lameDuck, r.recommended, r.Result})
+	}
+	return json.NewEncoder(w).Encode(records)
 }
 
 func milliseconds(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

@@ -133,6 +133,7 @@ func cgroups() (dirs []string) {
 		// Others, such as systemd, make cgroups, too.
 		if err == nil && d.IsDir() && strings.Contains(path, "shutdown-e2e") {
 			dirs = append(dirs, path)
+			return filepath.SkipDir // those below go with it
 		}
 		return nil
 	})

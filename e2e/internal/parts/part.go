@@ -41,6 +41,7 @@ const (
 	Naive   = "naive"   // examples/kubernetes/naive
 	Init    = "shutdown-init"
 	PreStop = "shutdown-prestop"
+	Proxies = "proxies" // bench/proxies
 )
 
 // Program returns the path of a program.
@@ -54,6 +55,7 @@ func Build(ctx context.Context, bin string) error {
 		Naive:   "./examples/kubernetes/naive",
 		Init:    "./cmd/shutdown-init",
 		PreStop: "./cmd/shutdown-prestop",
+		Proxies: "./bench/proxies",
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // images are made FROM scratch

@@ -88,6 +88,7 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 		"--authentication-skip-lookup",
 		"--leader-elect=false", // there is no other one
 		"--cert-dir", c.path("pki"),
+		"--flex-volume-plugin-dir", volumePlugins,
 		"--service-cluster-ip-range", serviceNet,
 		"--use-service-account-credentials=false")
 }

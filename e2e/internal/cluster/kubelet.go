@@ -9,7 +9,10 @@ import (
 	"strings"
 )
 
-const nodeName = "node1"
+const (
+	nodeName      = "node1"
+	volumePlugins = "/var/lib/kubelet/volume-plugins" // instead of a folder in /usr/libexec, which would be made
+)
 
 func (c *Cluster) startKubelet(ctx context.Context) error {
 	config, err := c.writeJSON("kubelet.json", object{
@@ -25,7 +28,7 @@ func (c *Cluster) startKubelet(ctx context.Context) error {
 		"failSwapOn":               false,
 		"oomScoreAdj":              0, // less would need CAP_SYS_RESOURCE
 		"resolvConf":               "",
-		"volumePluginDir":          "/var/lib/kubelet/volume-plugins",
+		"volumePluginDir":          volumePlugins,
 		// No pod is evicted and no image removed because the machine's disk is full of other files.
 		"localStorageCapacityIsolation": false,
 		"imageGCHighThresholdPercent":   100,

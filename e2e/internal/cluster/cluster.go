@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ type Cluster struct {
 	dir     string
 	state   string // the part of dir that Stop removes
 	daemons []*daemon
-	stop    func() error
+	stop    func() (ended, failed error) // undo, which runs once
 
 	life context.Context // ends when a daemon ends, with that as its cause, or with errStopped
 	end  context.CancelCauseFunc
@@ -54,7 +55,7 @@ func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 	}
 	c := &Cluster{bin: bin, dir: dir, state: filepath.Join(dir, "state")}
 	c.life, c.end = context.WithCancelCause(context.Background())
-	c.stop = sync.OnceValue(c.undo)
+	c.stop = sync.OnceValues(c.undo)
 	ctx, cancel := c.whileAlive(ctx)
 	defer cancel()
 	for _, step := range []struct {
@@ -74,7 +75,8 @@ func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 		{"starting kube-proxy", c.startProxy},
 	} {
 		if err := step.do(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("starting a cluster: %s: %w", step.what, err), c.Stop())
+			_, failed := c.stop() // what has ended is part of err
+			return nil, errors.Join(fmt.Errorf("starting a cluster: %s: %w", step.what, err), failed)
 		}
 	}
 	return c, nil
@@ -116,28 +118,29 @@ func (c *Cluster) whileAlive(ctx context.Context) (context.Context, func()) {
 // anything; delete what has to end gracefully before. It blocks for some seconds at most. The
 // error also says if a daemon had ended before, and how. A second Stop waits for the first and
 // returns the same.
-func (c *Cluster) Stop() error { return c.stop() }
+func (c *Cluster) Stop() error {
+	ended, failed := c.stop()
+	return errors.Join(ended, failed)
+}
 
-func (c *Cluster) undo() error {
-	var failed error
+// undo also returns how a daemon had ended, if one had.
+func (c *Cluster) undo() (ended, failed error) {
 	if c.life.Err() != nil {
-		failed = context.Cause(c.life)
+		ended = context.Cause(c.life)
 	}
 	c.end(errStopped)
 	var errs []error
-	// In reverse order, so that nothing restarts a container that has been killed.
-	for i := len(c.daemons) - 1; i >= 0; i-- {
-		errs = append(errs, c.daemons[i].kill())
+	for _, d := range slices.Backward(c.daemons) { // so that nothing restarts a container that has been killed
+		errs = append(errs, d.kill())
 	}
 	errs = append(errs, killShims(), removeCgroups(cgroupOf(c.dir)), unmount())
-	err := errors.Join(errs...)
-	if err == nil { // never remove files through a mount that is left
-		err = Clean(c.dir)
+	if failed = errors.Join(errs...); failed == nil { // never remove files through a mount that is left
+		failed = Clean(c.dir)
 	}
-	if err != nil {
-		failed = errors.Join(failed, fmt.Errorf("stopping the cluster: %w", err))
+	if failed != nil {
+		failed = fmt.Errorf("stopping the cluster: %w", failed)
 	}
-	return failed
+	return ended, failed
 }
 
 // Clean undoes what a cluster in dir has left outside of its namespaces. Stop calls it, and

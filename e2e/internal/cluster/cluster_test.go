@@ -54,7 +54,7 @@ func TestAClusterRunsAPodAndLeavesNothing(t *testing.T) {
 	require.Equal(t, []string{filepath.Join(dir, "log")}, files)
 }
 
-// runAPod runs a pod in a 
+// runAPod runs a pod in a cluster.
 func runAPod(t *testing.T, bin, dir string) {
 	c, err := Start(t.Context(), bin, dir)
 	require.NoError(t, err)

@@ -114,10 +114,11 @@ func wait(ctx context.Context, what string, ready func(context.Context) error) e
 		}
 		select {
 		case <-ctx.Done():
-			if errors.Is(err, context.Cause(ctx)) {
-				return fmt.Errorf("waiting for %s: %w", what, err)
+			cause := context.Cause(ctx)
+			if errors.Is(err, cause) { // ready has been cut off
+				return fmt.Errorf("waiting for %s: %w", what, cause)
 			}
-			return fmt.Errorf("waiting for %s: %w: %w", what, context.Cause(ctx), err)
+			return fmt.Errorf("waiting for %s: %w: %w", what, cause, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

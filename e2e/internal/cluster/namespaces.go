@@ -5,6 +5,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -48,11 +49,13 @@ func checkNamespaces() error {
 	if !slices.ContainsFunc(all, func(m mount) bool { return m.point == "/run" && m.fstype == "tmpfs" }) {
 		return errors.New("there is no tmpfs on /run")
 	}
-	switch files, err := os.ReadDir("/run"); {
-	case err != nil:
-		return err
-	case len(files) > 0:
-		return fmt.Errorf("the tmpfs on /run is not new: there is %s", files[0].Name())
+	for _, folder := range []string{"/run/containerd", "/run/netns"} {
+		switch _, err := os.Stat(folder); {
+		case err == nil:
+			return fmt.Errorf("the tmpfs on /run is not new: there is %s", folder)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
 	}
 	return nil
 }

@@ -55,15 +55,19 @@ func Build(ctx context.Context, log io.Writer) (bin string, err error) {
 		return bin, nil
 	}
 	// The rest of a build that was killed is in the way, as is a folder that lacks programs.
-	partial := bin + ".partial"
-	if err := errors.Join(os.RemoveAll(partial), os.RemoveAll(bin)); err != nil {
+	source, partial := bin+".source", bin+".partial"
+	if err := errors.Join(os.RemoveAll(source), os.RemoveAll(partial), os.RemoveAll(bin)); err != nil {
 		return "", fmt.Errorf("building Kubernetes: %w", err)
 	}
 	fmt.Fprintf(log, "building Kubernetes %s, which takes five minutes or more\n", Version)
-	if err := compile(ctx, partial, log); err != nil {
-		return "", errors.Join(fmt.Errorf("building Kubernetes: %w", err), os.RemoveAll(partial))
+	err = compile(ctx, source, partial, log)
+	if err == nil {
+		err = os.Rename(partial, bin)
 	}
-	return bin, os.Rename(partial, bin)
+	if err = errors.Join(err, os.RemoveAll(source), os.RemoveAll(partial)); err != nil {
+		return "", fmt.Errorf("building Kubernetes: %w", err)
+	}
+	return bin, nil
 }
 
 func isBuilt(bin string) bool {
@@ -99,13 +103,11 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// compile puts the programs into the new folder bin.
-func compile(ctx context.Context, bin string, log io.Writer) error {
-	source, err := os.MkdirTemp("", "shutdown-e2e-kubernetes-")
-	if err != nil {
+// compile makes a module in the new folder source, and puts the programs into the new folder bin.
+func compile(ctx context.Context, source, bin string, log io.Writer) error {
+	if err := os.Mkdir(source, 0o755); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(source) }()
 	goMod, err := kubernetesGoMod(ctx, source)
 	if err != nil {
 		return err
@@ -189,5 +191,6 @@ func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it ends its compilers, and removes its files
 	return cmd
 }

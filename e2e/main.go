@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/e2e/internal/docker"
+	"github.com/gracefulgo/shutdown/e2e/internal/kubernetes"
 	"github.com/gracefulgo/shutdown/e2e/internal/machine"
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
@@ -43,7 +44,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/progress"
 )
 
-var all = []parts.Part{docker.Part}
+var all = []parts.Part{docker.Part, kubernetes.Part}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -60,6 +60,13 @@ func measure(ctx context.Context, env *parts.Env) (table report.Table, err error
 			return table, err
 		}
 	}
+	if !env.Short {
+		row, err := measureJob(ctx, c, env)
+		table.Rows = append(table.Rows, row)
+		if err != nil {
+			return table, err
+		}
+	}
 	checkControl(table.Rows)
 	return table, nil
 }
@@ -97,6 +104,7 @@ func images(env *parts.Env) (images []cluster.Image) {
 		libraryImage: {"/orders": env.Program(parts.Library)},
 		preStopImage: {"/orders": env.Program(parts.Library), "/shutdown-prestop": env.Program(parts.PreStop)},
 		naiveImage:   {"/orders": env.Program(parts.Naive)},
+		jobImage:     {"/orders": env.Program(parts.Job)},
 	} {
 		images = append(images, cluster.Image{
 			Name: "docker.io/library/" + name, Files: files, Entrypoint: []string{"/orders"}, User: "65532:65532",

@@ -41,6 +41,7 @@ const (
 	Naive   = "naive"   // examples/kubernetes/naive
 	Init    = "shutdown-init"
 	PreStop = "shutdown-prestop"
+	Job     = "job" // of Kubernetes
 )
 
 // Program returns the path of a program.
@@ -54,6 +55,7 @@ func Build(ctx context.Context, bin string) error {
 		Naive:   "./examples/kubernetes/naive",
 		Init:    "./cmd/shutdown-init",
 		PreStop: "./cmd/shutdown-prestop",
+		Job:     "./e2e/internal/kubernetes/job",
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // images are made FROM scratch

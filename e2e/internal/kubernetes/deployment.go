@@ -25,7 +25,10 @@ type deployment struct {
 	address   string // of the Service
 	pods      *pods
 	unwatch   context.CancelFunc
-	log       string // file with the log of the pods of the last round
+	log       string // file with the logs of the pods
+
+	// sentTo is how long kube-proxy sent new connections to pods that were leaving.
+	sentTo []time.Duration
 }
 
 // deploy applies the manifests, and waits until all replicas are ready and the Service

@@ -58,7 +58,7 @@ func measureJob(ctx context.Context, c *cluster.Cluster, env *parts.Env) (row re
 	if err := d.pods.awaitReady(ctx, 1); err != nil {
 		return row, err
 	}
-	r := &round{deployment: d, before: d.pods.ready()}
+	r := &round{deployment: d, before: d.pods.ready(), rules: new(rules)} // no Service sends to it
 	if err := pause(ctx, time.Second); err != nil {
 		return row, err
 	}

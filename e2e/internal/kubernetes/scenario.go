@@ -41,8 +41,9 @@ type scenario struct {
 type round struct {
 	*deployment
 	before []string // the pods at its start
-	ends   []end    // of containers that have ended in it
-	says   string   // if it is not the message of a container
+	rules  *rules
+	ends   []end  // of containers that have ended in it
+	says   string // if it is not the message of a container
 }
 
 // roundLimit bounds a round. The longest takes 40 s.
@@ -69,7 +70,8 @@ func (s *scenario) measure(ctx context.Context, c *cluster.Cluster, env *parts.E
 	if d != nil {
 		defer func() {
 			if err != nil || len(row.Problems) > 0 {
-				_ = os.WriteFile(filepath.Join(env.Dir, namespace+".txt"), []byte(d.state()), 0o644)
+				text := fmt.Sprintf("%q\n%+v\nkube-proxy sent to pods that were leaving: %v\n\n%s", row.Problems, row, d.sentTo, d.state())
+				_ = os.WriteFile(filepath.Join(env.Dir, namespace+".txt"), []byte(text), 0o644)
 			} else {
 				_ = os.RemoveAll(filepath.Join(env.Dir, namespace))
 				_ = os.Remove(d.log)
@@ -108,6 +110,8 @@ func (s *scenario) round(ctx context.Context, d *deployment, row *report.Row) (*
 	if err != nil {
 		return nil, err
 	}
+	var unwatch func() error
+	r.rules, unwatch = watchRules(ctx)
 	going, err := s.stop(ctx, r)
 	if err == nil {
 		err = d.pods.awaitGone(ctx, going)
@@ -123,7 +127,7 @@ func (s *scenario) round(ctx context.Context, d *deployment, row *report.Row) (*
 		}
 	}
 	row.Load.Add(load.Stop())
-	if err != nil {
+	if err := errors.Join(err, unwatch()); err != nil {
 		return nil, err
 	}
 	r.collect(row)
@@ -140,6 +144,7 @@ func (r *round) collect(row *report.Row) {
 		row.Rounds++
 		if !s.gone.IsZero() {
 			row.Gone = append(row.Gone, s.gone.Sub(s.leaving))
+			r.sentTo = append(r.sentTo, r.rules.had(s.pod.Status.PodIP, s.leaving))
 		}
 		code := "unknown"
 		for _, e := range s.ends {

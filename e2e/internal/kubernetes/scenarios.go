@@ -40,12 +40,12 @@ var scenarios = []scenario{
 	{
 		name: "rolling update, SHUTDOWN_LAME_DUCK=0", service: library,
 		pod: container(env("SHUTDOWN_LAME_DUCK", "0")), rounds: 2, stop: rollout,
-		expect: exits0,
+		expect: all(exits0, saysSentTo),
 	},
 	{
 		name: "rolling update, SHUTDOWN_LAME_DUCK=1", service: library, shows: []string{"R7", "R23"},
 		pod: container(env("SHUTDOWN_LAME_DUCK", "1")), rounds: 2, stop: rollout,
-		expect: isClean,
+		expect: all(answersAll, noneRefused(time.Second)),
 	},
 	{
 		name: "rolling update, preStop httpGet /prestop", service: library, shows: []string{"R21", "R29"},
@@ -203,18 +203,34 @@ func answersAll(row *report.Row, _ *round) {
 // isClean is expected where another pod is ready and the lame duck is long enough.
 func isClean(row *report.Row, r *round) {
 	answersAll(row, r)
-	if row.Load.Refused > 0 {
-		row.Problem("%d connections were refused", row.Load.Refused)
+	noneRefused(5*time.Second)(row, r)
+}
+
+// noneRefused expects that no connection was refused, unless kube-proxy still sent to a pod
+// when its lame duck was over.
+func noneRefused(lameDuck time.Duration) func(*report.Row, *round) {
+	return func(row *report.Row, r *round) {
+		if row.Load.Refused == 0 {
+			return
+		}
+		most := slices.Max(append(r.sentTo, 0))
+		if most < lameDuck {
+			row.Problem("%d connections were refused, and kube-proxy sent to pods that were leaving for %v at most", row.Load.Refused, most)
+		}
+		saysSentTo(row, r)
 	}
+}
+
+// saysSentTo adds to what is said how long a lame duck would have had to be.
+func saysSentTo(row *report.Row, r *round) {
+	row.Says += fmt.Sprintf("; kube-proxy sent to a pod that was leaving for up to %.1f s", slices.Max(append(r.sentTo, 0)).Seconds())
 }
 
 // cutsOff expects that only the request that hangs is cut off, and named.
 func cutsOff(row *report.Row, r *round) {
 	row.NothingLost()
 	row.ExitsOnly("1")
-	if row.Load.Refused > 0 {
-		row.Problem("%d connections were refused", row.Load.Refused)
-	}
+	noneRefused(5*time.Second)(row, r)
 	if !strings.Contains(r.message(), "cut off: POST /orders") {
 		row.Problem("the message does not name the request: %q", r.message())
 	}

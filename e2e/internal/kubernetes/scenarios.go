@@ -70,12 +70,12 @@ var scenarios = []scenario{
 	{
 		name: "rolling update, preStop sleep 5, SHUTDOWN_PRESTOP=5", service: library, shows: []string{"R22"},
 		pod:  container(preStopSleep, env("SHUTDOWN_PRESTOP", "5")),
-		stop: rollout, expect: all(isClean, goneWithin(4*time.Second, 8*time.Second)),
+		stop: rollout, expect: all(isClean, saysAll("grace period 25s", "lame duck 0s")),
 	},
 	{
 		name: "rolling update, preStop sleep 5, not told", service: library, shows: []string{"R22"},
 		pod:  container(preStopSleep),
-		stop: rollout, expect: all(isClean, goneWithin(9*time.Second, 14*time.Second)),
+		stop: rollout, expect: all(isClean, saysAll("grace period 30s", "lame duck 5s")),
 	},
 	{
 		name: "scale down to 1", service: library, shows: []string{"R7", "R23"},

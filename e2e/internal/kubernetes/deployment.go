@@ -29,6 +29,8 @@ type deployment struct {
 
 	// sentTo is how long kube-proxy sent new connections to pods that were leaving.
 	sentTo []time.Duration
+
+	unanswered []string // dials that were neither refused nor answered
 }
 
 // deploy applies the manifests, and waits until all replicas are ready and the Service

@@ -70,7 +70,8 @@ func (s *scenario) measure(ctx context.Context, c *cluster.Cluster, env *parts.E
 	if d != nil {
 		defer func() {
 			if err != nil || len(row.Problems) > 0 {
-				text := fmt.Sprintf("%q\n%+v\nkube-proxy sent to pods that were leaving: %v\n\n%s", row.Problems, row, d.sentTo, d.state())
+				text := fmt.Sprintf("%q\n%+v\nkube-proxy sent to pods that were leaving: %v\nof the refused dials, those without an answer: %q\n\n%s",
+					row.Problems, row, d.sentTo, d.unanswered, d.state())
 				_ = os.WriteFile(filepath.Join(env.Dir, namespace+".txt"), []byte(text), 0o644)
 			} else {
 				_ = os.RemoveAll(filepath.Join(env.Dir, namespace))
@@ -127,6 +128,9 @@ func (s *scenario) round(ctx context.Context, d *deployment, row *report.Row) (*
 		}
 	}
 	row.Load.Add(load.Stop())
+	for kind, n := range load.Unanswered {
+		d.unanswered = append(d.unanswered, fmt.Sprintf("%s %d", kind, n))
+	}
 	if err := errors.Join(err, unwatch()); err != nil {
 		return nil, err
 	}

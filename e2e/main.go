@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/gracefulgo/shutdown/e2e/internal/docker"
+	"github.com/gracefulgo/shutdown/e2e/internal/kubernetes"
 	"github.com/gracefulgo/shutdown/e2e/internal/machine"
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
 	"github.com/gracefulgo/shutdown/e2e/internal/proxies"
@@ -47,7 +48,7 @@ import (
 	"github.com/gracefulgo/shutdown/internal/progress"
 )
 
-var all = []parts.Part{docker.Part, systemd.Part, proxies.Part}
+var all = []parts.Part{docker.Part, kubernetes.Part, systemd.Part, proxies.Part}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -42,6 +42,7 @@ const (
 	Init    = "shutdown-init"
 	PreStop = "shutdown-prestop"
 	Proxies = "proxies" // bench/proxies
+	Job     = "job"     // of Kubernetes
 )
 
 // Program returns the path of a program.
@@ -56,6 +57,7 @@ func Build(ctx context.Context, bin string) error {
 		Init:    "./cmd/shutdown-init",
 		PreStop: "./cmd/shutdown-prestop",
 		Proxies: "./bench/proxies",
+		Job:     "./e2e/internal/kubernetes/job",
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // images are made FROM scratch

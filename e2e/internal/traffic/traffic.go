@@ -36,6 +36,9 @@ var (
 type Traffic struct {
 	runs []*load.Run
 	stop context.CancelFunc
+
+	// Unanswered are the dials that Stop counts as refused although they were not: by kind.
+	Unanswered map[string]int
 }
 
 // Start starts 32 clients, and waits until each has had some answers. persistent clients
@@ -78,6 +81,10 @@ func (t *Traffic) Stop() (sum load.Result) {
 	}
 	for kind, n := range sum.Lost {
 		if kind == "dial timeout" || strings.HasPrefix(kind, "other: dial: ") {
+			if t.Unanswered == nil {
+				t.Unanswered = make(map[string]int)
+			}
+			t.Unanswered[kind] += n
 			delete(sum.Lost, kind)
 			sum.Requests -= n
 			sum.Refused += n

@@ -1,0 +1,66 @@
+//go:build linux
+
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// rules is a watch of kube-proxy's rules: when they last had the address of a pod, so that
+// new connections were sent to it.
+type rules struct {
+	mu   sync.Mutex // protects what follows
+	last map[string]time.Time
+	err  error
+}
+
+// rulesEvery is how exact the times are.
+const rulesEvery = 50 * time.Millisecond
+
+// watchRules watches until stop is called.
+func watchRules(ctx context.Context) (r *rules, stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	r = &rules{last: make(map[string]time.Time)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			asked := time.Now()
+			out, err := exec.CommandContext(ctx, "iptables-save", "--table", "nat").Output()
+			if ctx.Err() == nil {
+				r.see(asked, string(out), err)
+			}
+			_ = pause(ctx, rulesEvery)
+		}
+	}()
+	return r, func() error {
+		cancel()
+		<-done
+		return r.err
+	}
+}
+
+var destination = regexp.MustCompile(`--to-destination ([0-9.]+):`)
+
+func (r *rules) see(at time.Time, table string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.err = fmt.Errorf("iptables-save: %w", err)
+	}
+	for _, match := range destination.FindAllStringSubmatch(table, -1) {
+		r.last[match[1]] = at
+	}
+}
+
+// had returns for how long after the time the rules had the address, at least.
+func (r *rules) had(address string, after time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(0, r.last[address].Sub(after))
+}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,27 +15,18 @@ import (
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 )
 
-// write writes the tables into docs/e2e.md, and those rows into the README that are its
-// head.
-func write(tables []report.Table) error {
+// write writes a table into docs/e2e.md, and those rows into the README that are its head.
+func write(t report.Table) error {
 	var all, head bytes.Buffer
-	fmt.Fprintf(&all, "%s\n\n", aboutMachine())
-	var rows []report.Row
-	for _, t := range tables {
-		fmt.Fprintf(&all, "## %s\n\n%s.\n\n", t.Title, t.Versions)
-		t.Print(&all)
-		for _, r := range t.Rows {
-			if r.Head {
-				r.Scenario = t.Title + ": " + r.Scenario
-				rows = append(rows, r)
-			}
-		}
-	}
-	(&report.Table{Rows: rows}).PrintHead(&head)
-	if err := report.Write("docs/e2e.md", "tables", all.String()); err != nil {
+	fmt.Fprintf(&all, "%s. %s\n\n", t.Versions, aboutMachine())
+	t.Print(&all)
+	if err := report.Write("docs/e2e.md", t.Part, all.String()); err != nil {
 		return err
 	}
-	return report.Write("README.md", "e2e", head.String())
+	if t.PrintHead(&head); head.Len() == 0 {
+		return nil
+	}
+	return report.Write("README.md", t.Part, head.String())
 }
 
 func aboutMachine() string {
@@ -46,11 +36,12 @@ func aboutMachine() string {
 		time.Now().Format(time.DateOnly), runtime.NumCPU(), unix.ByteSliceToString(name.Release[:]), distribution(), runtime.Version())
 }
 
+var prettyName = regexp.MustCompile(`(?m)^PRETTY_NAME="(.*)"$`)
+
 func distribution() string {
 	text, _ := os.ReadFile("/etc/os-release") // then there is no match
-	match := regexp.MustCompile(`(?m)^PRETTY_NAME="(.*)"$`).FindStringSubmatch(string(text))
-	if match == nil {
-		return "unknown distribution"
+	if match := prettyName.FindSubmatch(text); match != nil {
+		return string(match[1])
 	}
-	return strings.TrimSpace(match[1])
+	return "unknown distribution"
 }

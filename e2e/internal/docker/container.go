@@ -13,11 +13,12 @@ import (
 // A container has been started with docker run --detach.
 type container struct {
 	*daemon
-	name string
-	host string // its address
+	name   string
+	record string // the directory that is its /record
+	host   string // its address, "" if it has none of its own
 }
 
-// run starts a container. args are those of docker run, followed by the image and the
+// run starts a container whose current directory is /record. args are those of docker run, followed by the image and the
 // command.
 func (d *daemon) run(ctx context.Context, name string, args ...string) (*container, error) {
 	record, err := os.MkdirTemp(d.logs, "record-")
@@ -31,7 +32,7 @@ func (d *daemon) run(ctx context.Context, name string, args ...string) (*contain
 	if _, err := d.docker(ctx, run...); err != nil {
 		return nil, err
 	}
-	c := &container{daemon: d, name: name}
+	c := &container{daemon: d, name: name, record: record}
 	return c, c.address(ctx)
 }
 

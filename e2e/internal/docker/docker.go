@@ -22,6 +22,7 @@ var Part = parts.Part{Name: "docker", Title: "Docker", Prepare: prepare, Measure
 func prepare(ctx context.Context) error {
 	return debian.Install(ctx, os.Stderr,
 		debian.Package{Name: "docker.io", Program: "dockerd", Service: "docker.socket"},
+		debian.Package{Name: "etcd-server", Program: "etcd", Service: "etcd"},
 		debian.Package{Name: "iptables", Program: "iptables"},
 		debian.Package{Name: "tini", Program: "tini-static"},
 		debian.Package{Name: "busybox-static", Program: "busybox"},
@@ -49,6 +50,19 @@ func measure(ctx context.Context, env *parts.Env) (table report.Table, err error
 		}
 		row, err := s.measure(ctx, d, env)
 		table.Rows = append(table.Rows, row)
+		if err != nil {
+			return table, err
+		}
+	}
+	for _, measure := range []func() ([]report.Row, error){
+		func() ([]report.Row, error) { return measureWorkers(ctx, d) },
+		func() ([]report.Row, error) { return measureRegistry(ctx, d, env.Dir) },
+	} {
+		if env.Short {
+			break
+		}
+		rows, err := measure()
+		table.Rows = append(table.Rows, rows...)
 		if err != nil {
 			return table, err
 		}

@@ -17,7 +17,10 @@ import (
 const (
 	libraryImage = "orders"
 	naiveImage   = "naive"
+	workerImage  = "worker"
 	shellImage   = "shell" // the service behind a shell; what starts it is an argument of docker run
+
+	discoveryImage = "discovery"
 )
 
 // buildImages builds the images with docker build. The one of the service is the last stage
@@ -40,6 +43,8 @@ func buildImages(ctx context.Context, d *daemon, env *parts.Env) error {
 	}{
 		{libraryImage, last, map[string]string{"orders": program(parts.Library)}},
 		{naiveImage, last, map[string]string{"orders": program(parts.Naive)}},
+		{workerImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/worker\"]\n", map[string]string{"worker": program(parts.Worker)}},
+		{discoveryImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/discovery\"]\n", map[string]string{"discovery": program(parts.Discovery)}},
 		{
 			shellImage,
 			// busybox makes its other names itself.

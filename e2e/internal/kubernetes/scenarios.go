@@ -141,6 +141,11 @@ var scenarios = []scenario{
 		replicas: 1, rounds: 2, stop: deletePod, expect: answersAll,
 	},
 	{
+		// kube-proxy sends to a pod that is leaving, if there is no other and it is ready.
+		name: "1 replica, delete it, the readiness probe fails after 3 times 2 s", service: library, shows: []string{"R7"},
+		replicas: 1, rounds: 2, pod: container("readinessProbe: {failureThreshold: 3}"), stop: deletePod, expect: isClean,
+	},
+	{
 		name: "1 replica, delete it", service: naive,
 		replicas: 1, pod: container("image: " + naiveImage), rounds: 2, stop: deletePod, expect: mayLose,
 	},

@@ -42,7 +42,10 @@ const (
 	Init    = "shutdown-init"
 	PreStop = "shutdown-prestop"
 	Proxies = "proxies" // bench/proxies
+	Worker  = "worker"  // examples/worker
 	Job     = "job"     // of Kubernetes
+
+	Discovery = "discovery" // examples/discovery
 )
 
 // Program returns the path of a program.
@@ -57,7 +60,10 @@ func Build(ctx context.Context, bin string) error {
 		Init:    "./cmd/shutdown-init",
 		PreStop: "./cmd/shutdown-prestop",
 		Proxies: "./bench/proxies",
+		Worker:  "./examples/worker",
 		Job:     "./e2e/internal/kubernetes/job",
+
+		Discovery: "./examples/discovery",
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // images are made FROM scratch

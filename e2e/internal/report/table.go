@@ -42,17 +42,23 @@ func (t *Table) print(w io.Writer, r Row) {
 	}, " | "))
 }
 
-// PrintHead writes the columns that fit into a README.
+// PrintHead writes the rows for the README, with the columns that fit there. Without such
+// rows it writes nothing.
 func (t *Table) PrintHead(w io.Writer) {
-	fmt.Fprintln(w, "| | service | stops | requests | unanswered | exit code | gone after |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
+	title := fmt.Sprintf("| %s | service | stops | requests | unanswered | refused | exit code | gone after |\n|---|---|---|---|---|---|---|---|\n", t.Title)
 	for _, r := range t.Rows {
-		requests, lost, _, _ := r.load()
-		fmt.Fprintf(w, "| %s |\n", strings.Join([]string{
-			r.Scenario, r.Service, fmt.Sprint(r.Rounds), requests, lost, r.exits(), r.gone(),
+		if !r.Head {
+			continue
+		}
+		requests, lost, refused, _ := r.load()
+		fmt.Fprintf(w, "%s| %s |\n", title, strings.Join([]string{
+			r.Scenario, r.Service, fmt.Sprint(r.Rounds), requests, lost, refused, r.exits(), r.gone(),
 		}, " | "))
+		title = ""
 	}
-	fmt.Fprintln(w)
+	if title == "" {
+		fmt.Fprintln(w)
+	}
 }
 
 // load returns the cells of the load, empty if there was none.

@@ -35,7 +35,6 @@ type scenario struct {
 	settings []string // of the unit's [Service]
 	rounds   int
 	short    bool   // part of the short run
-	head     bool   // in the README
 	hung     bool   // with a request whose handler does not return
 	result   string // of the unit, for systemd; "" means any
 	exit     string // "" means any
@@ -50,20 +49,20 @@ const (
 var scenarios = []scenario{
 	{
 		name: "systemctl stop", service: "library", program: parts.Library, shows: []string{"R3", "R7"},
-		rounds: often, short: true, head: true, result: "success", exit: "0", says: "finished",
+		rounds: often, short: true, result: "success", exit: "0", says: "finished",
 	},
 	{
 		name: "systemctl stop", service: "naive", program: parts.Naive,
-		rounds: often, short: true, head: true,
+		rounds: often, short: true,
 	},
 	{
 		name: "a request hangs, TimeoutStopSec=10, SHUTDOWN_GRACE_PERIOD=10", service: "library", program: parts.Library, shows: []string{"R8", "R10", "R25"},
 		settings: []string{"TimeoutStopSec=10", "Environment=SHUTDOWN_GRACE_PERIOD=10"},
-		rounds:   few, hung: true, head: true, result: "exit-code", exit: "1", says: "timed out",
+		rounds:   few, hung: true, result: "exit-code", exit: "1", says: "timed out",
 	},
 	{
 		name: "a request hangs, TimeoutStopSec=10", service: "naive", program: parts.Naive,
-		settings: []string{"TimeoutStopSec=10"}, rounds: few, hung: true, head: true,
+		settings: []string{"TimeoutStopSec=10"}, rounds: few, hung: true,
 	},
 	{
 		name: "a request hangs, TimeoutStopSec=3, not told", service: "library", program: parts.Library, shows: []string{"R6"},
@@ -100,7 +99,7 @@ func measure(ctx context.Context, env *parts.Env) (table report.Table, err error
 const roundLimit = time.Minute
 
 func (s *scenario) measure(ctx context.Context, m *manager, env *parts.Env, name string) (report.Row, error) {
-	row := report.Row{Scenario: s.name, Service: s.service, Requirements: s.shows, Rounds: s.rounds, Head: s.head}
+	row := report.Row{Scenario: s.name, Service: s.service, Requirements: s.shows, Rounds: s.rounds}
 	if env.Short {
 		row.Rounds = min(2, s.rounds)
 	}

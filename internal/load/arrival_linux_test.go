@@ -19,14 +19,19 @@ func TestAConnectionWasIdleSinceTheKernelReceivedTheLastResponse(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = server.Close() }()
 
-	_, err = server.Write([]byte("response"))
+	const response = "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n"
+	_, err = server.Write([]byte(response))
 	require.NoError(t, err)
 	const unread = 50 * time.Millisecond
 	time.Sleep(unread) // the client has no processor
 	c := &monitoredConn{Conn: client, silence: new(longest)}
-	_, err = c.Read(make([]byte, 8))
+	_, err = c.Read(make([]byte, len(response)))
 	require.NoError(t, err)
 	c.answered()
+	_, err = server.Write(make([]byte, alert)) // it closes the connection
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, alert))
+	require.NoError(t, err)
 	c.begin()
 	_, err = c.Write([]byte("request"))
 	require.NoError(t, err)

@@ -7,4 +7,4 @@ import (
 	"time"
 )
 
-func sinceArrival(net.Conn) time.Duration { return 0 }
+func sinceArrival(net.Conn) (since time.Duration, known bool) { return 0, false }

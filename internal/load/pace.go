@@ -18,6 +18,7 @@ type monitoredConn struct {
 	mu        sync.Mutex // protects what follows
 	lastWrite time.Time  // when the last write started
 	lastRead  time.Time  // when the last response ended or, before the first one, when bytes arrived
+	arrived   time.Time  // when the kernel received what was read last; zero if it does not say so
 	used      bool       // there was a response
 	wrote     bool       // part of the current request
 	idle      time.Duration
@@ -27,7 +28,10 @@ func (c *monitoredConn) Write(p []byte) (int, error) {
 	began := time.Now()
 	c.mu.Lock()
 	if !c.wrote {
-		c.wrote, c.idle = true, max(began.Sub(c.lastRead), sinceArrival(c.Conn))
+		c.wrote, c.idle = true, began.Sub(c.lastRead)
+		if !c.arrived.IsZero() {
+			c.idle = max(c.idle, began.Sub(c.arrived))
+		}
 	}
 	c.mu.Unlock()
 	n, err := c.Conn.Write(p)
@@ -41,14 +45,23 @@ func (c *monitoredConn) Read(p []byte) (int, error) {
 		c.wroteOrEnded(time.Now())
 	}
 	if n > 0 {
+		now := time.Now()
+		since, known := sinceArrival(c.Conn)
 		c.mu.Lock()
 		if !c.used {
-			c.lastRead = time.Now()
+			c.lastRead = now
+		}
+		if known && n > alert {
+			c.arrived = now.Add(-since)
 		}
 		c.mu.Unlock()
 	}
 	return n, err
 }
+
+// alert is the length of an alert of TLS, with which a server closes a connection. It is no
+// response, and nothing that is as short is one.
+const alert = 31
 
 // answered is called for each response. Later bytes do not belong to a response; they may
 // be a GOAWAY, for example.

@@ -191,6 +191,7 @@ func (p plan) part(ctx context.Context, part parts.Part, bin string) (table repo
 		args = append(args, "short")
 	}
 	ran := sandbox.Run(ctx, filepath.Join(bin, parts.Init), args...)
+	ran = errors.Join(ran, machine.RemoveCgroups()) // its processes have ended with PID 1
 	text, err := os.ReadFile(filepath.Join(dir, rows))
 	if err == nil {
 		err = json.Unmarshal(text, &table)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/machine"
 )
 
 // A daemon is a dockerd of its own, with all of its state in a directory.
@@ -39,7 +41,7 @@ func startDaemon(ctx context.Context, dir string) (*daemon, error) {
 	defer func() { _ = log.Close() }()
 	d.cmd = exec.Command("dockerd",
 		"--data-root", filepath.Join(dir, "docker"), "--exec-root", "/run/docker", "--pidfile", "/run/dockerd.pid",
-		"--host", d.socket, "--cgroup-parent", cgroup)
+		"--host", d.socket, "--cgroup-parent", "/"+machine.CgroupPrefix+"-docker")
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not stop it first
 	if err := d.cmd.Start(); err != nil {
@@ -80,7 +82,7 @@ func (d *daemon) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// stop stops the daemon and its containers, and removes its cgroups.
+// stop stops the daemon and its containers.
 func (d *daemon) stop() error {
 	err := d.cmd.Process.Signal(syscall.SIGTERM)
 	if errors.Is(err, os.ErrProcessDone) {
@@ -91,19 +93,6 @@ func (d *daemon) stop() error {
 	case <-time.After(stopLimit):
 		err = errors.Join(err, fmt.Errorf("dockerd had not ended after %v", stopLimit), d.cmd.Process.Kill())
 		<-d.ended
-	}
-	return errors.Join(err, removeCgroups())
-}
-
-// cgroup is the parent of the containers' cgroups. cgroups have no namespace here.
-const cgroup = "/shutdown-e2e-docker"
-
-func removeCgroups() (err error) {
-	paths, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroup) // of version 1, one for each controller
-	for _, path := range append(paths, "/sys/fs/cgroup"+cgroup) {
-		if failed := os.Remove(path); failed != nil && !errors.Is(failed, os.ErrNotExist) {
-			err = errors.Join(err, failed)
-		}
 	}
 	return err
 }

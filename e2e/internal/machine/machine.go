@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,18 +125,6 @@ func sysctls() (lines []string) {
 		}
 	}
 	return lines
-}
-
-func cgroups() (dirs []string) {
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		// Others, such as systemd, make cgroups, too.
-		if err == nil && d.IsDir() && strings.Contains(path, "shutdown-e2e") {
-			dirs = append(dirs, path)
-			return filepath.SkipDir // those below go with it
-		}
-		return nil
-	})
-	return dirs
 }
 
 func names(pattern string) []string {

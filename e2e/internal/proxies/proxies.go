@@ -91,7 +91,7 @@ func versions(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s -v: %w", name, err)
 		}
 		line, _, _ := strings.Cut(string(out), "\n")
-		line, _, _ = strings.Cut(strings.TrimPrefix(line, "nginx version: "), " 2") // without the date
+		line, _, _ = strings.Cut(strings.TrimPrefix(line, "nginx version: "), " 20") // without the date
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, ", "), nil

@@ -2,8 +2,8 @@
 
 // Package sandbox runs a function of this program in namespaces of its own: network,
 // mounts, processes, IPC and host name. What the function starts and mounts ends with it,
-// and so do its routes, rules and network interfaces. The rest of the machine, such as
-// cgroups and sysctls that have no namespace, it has to leave as it was.
+// and so do its routes, rules and network interfaces. What has no namespace, such as cgroups
+// and some sysctls, does not.
 package sandbox
 
 import (

@@ -9,10 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/machine"
 )
 
 // A manager is a systemd that runs as systemd --user does.
@@ -36,7 +37,7 @@ func startManager(ctx context.Context, dir string) (*manager, error) {
 	if _, err := os.Stat(m.cgroup + "/systemd/cgroup.procs"); err == nil { // version 1, or both
 		m.cgroup += "/systemd"
 	}
-	m.cgroup += "/shutdown-e2e-systemd"
+	m.cgroup += "/" + machine.CgroupPrefix + "-systemd"
 	// systemd, and those who ask whether it has booted, look for the first of them.
 	for _, path := range []string{"/run/systemd/system", "/run/user", m.units, m.cgroup} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
@@ -100,7 +101,7 @@ func (m *manager) show(ctx context.Context, unit, property string) (string, erro
 	return m.systemctl(ctx, "show", "-p", property, "--value", unit)
 }
 
-// stop ends systemd and what it has started, and removes the cgroup.
+// stop ends systemd and what it has started.
 func (m *manager) stop() error {
 	exitAtOnce := syscall.Signal(34 + 24) // SIGRTMIN+24
 	err := m.cmd.Process.Signal(exitAtOnce)
@@ -112,36 +113,6 @@ func (m *manager) stop() error {
 	case <-time.After(stopLimit):
 		err = errors.Join(err, fmt.Errorf("systemd had not ended after %v", stopLimit), m.cmd.Process.Kill())
 		<-m.ended
-	}
-	for end := time.Now().Add(stopLimit); ; time.Sleep(20 * time.Millisecond) {
-		failed := m.removeCgroup()
-		if failed == nil || time.Now().After(end) {
-			return errors.Join(err, failed)
-		}
-	}
-}
-
-// removeCgroup kills what is left in the cgroup and those below, and removes them.
-func (m *manager) removeCgroup() error {
-	var dirs []string
-	for path := m.cgroup; ; path += "/*" {
-		found, _ := filepath.Glob(path + "/cgroup.procs")
-		if len(found) == 0 {
-			break
-		}
-		for _, procs := range found {
-			dirs = append(dirs, filepath.Dir(procs))
-			text, _ := os.ReadFile(procs)
-			for pid := range strings.FieldsSeq(string(text)) {
-				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
-					_ = syscall.Kill(n, syscall.SIGKILL)
-				}
-			}
-		}
-	}
-	var err error
-	for i := len(dirs) - 1; i >= 0; i-- { // the inner ones first
-		err = errors.Join(err, os.Remove(dirs[i]))
 	}
 	return err
 }

@@ -112,6 +112,20 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	return p, nil
 }
 
+// programs are those of all parts, and the PID 1 of the sandbox.
+func (p plan) programs() []string {
+	programs := []string{parts.Init}
+	for _, part := range p.parts {
+		if p.short && part.ShortPrograms != nil {
+			programs = append(programs, part.ShortPrograms...)
+		} else {
+			programs = append(programs, part.Programs...)
+		}
+	}
+	slices.Sort(programs)
+	return slices.Compact(programs)
+}
+
 func names() string {
 	var names []string
 	for _, part := range all {
@@ -129,7 +143,7 @@ func (p plan) run(ctx context.Context) error {
 	if err := os.Chmod(bin, 0o755); err != nil { // users of containers read it
 		return err
 	}
-	if err := parts.Build(ctx, bin); err != nil {
+	if err := parts.Build(ctx, bin, p.programs()); err != nil {
 		return err
 	}
 	for _, part := range p.parts {

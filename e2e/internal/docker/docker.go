@@ -17,7 +17,12 @@ import (
 )
 
 // Part is the part of the end-to-end test.
-var Part = parts.Part{Name: "docker", Title: "Docker", Prepare: prepare, Measure: measure}
+var Part = parts.Part{
+	Name: "docker", Title: "Docker",
+	Programs:      []string{parts.Library, parts.Naive, parts.Worker, parts.Discovery},
+	ShortPrograms: []string{parts.Library, parts.Naive},
+	Prepare:       prepare, Measure: measure,
+}
 
 func prepare(ctx context.Context) error {
 	return debian.Install(ctx, os.Stderr,

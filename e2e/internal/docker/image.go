@@ -37,14 +37,13 @@ func buildImages(ctx context.Context, d *daemon, env *parts.Env) error {
 	}
 	last = "FROM scratch\n" + strings.ReplaceAll(last, "--from=build ", "")
 	program := func(name string) string { return env.Program(name) }
-	for _, image := range []struct {
+	type image struct {
 		name, dockerfile string
 		files            map[string]string // by name in the image
-	}{
+	}
+	images := []image{
 		{libraryImage, last, map[string]string{"orders": program(parts.Library)}},
 		{naiveImage, last, map[string]string{"orders": program(parts.Naive)}},
-		{workerImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/worker\"]\n", map[string]string{"worker": program(parts.Worker)}},
-		{discoveryImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/discovery\"]\n", map[string]string{"discovery": program(parts.Discovery)}},
 		{
 			shellImage,
 			// busybox makes its other names itself.
@@ -55,7 +54,14 @@ func buildImages(ctx context.Context, d *daemon, env *parts.Env) error {
 				"script.sh": script("/orders & wait"), "exec.sh": script("exec /orders"),
 			},
 		},
-	} {
+	}
+	if !env.Short {
+		images = append(images,
+			image{workerImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/worker\"]\n", map[string]string{"worker": program(parts.Worker)}},
+			image{discoveryImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/discovery\"]\n", map[string]string{"discovery": program(parts.Discovery)}},
+		)
+	}
+	for _, image := range images {
 		if err := d.build(ctx, filepath.Join(env.Dir, "image-"+image.name), image.name, image.dockerfile, image.files); err != nil {
 			return err
 		}

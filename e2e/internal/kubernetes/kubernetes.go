@@ -18,7 +18,11 @@ import (
 )
 
 // Part is the part of the end-to-end test.
-var Part = parts.Part{Name: "kubernetes", Title: "Kubernetes", Prepare: prepare, Measure: measure}
+var Part = parts.Part{
+	Name: "kubernetes", Title: "Kubernetes",
+	Programs: []string{parts.Library, parts.Naive, parts.PreStop, parts.Job},
+	Prepare:  prepare, Measure: measure,
+}
 
 // prepare installs and builds a cluster, which needs a network.
 func prepare(ctx context.Context) error {

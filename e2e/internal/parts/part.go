@@ -5,6 +5,7 @@ package parts
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 type Part struct {
 	Name  string // on the command line
 	Title string
+
+	// Programs are those that it needs. A short run may need fewer.
+	Programs, ShortPrograms []string
 
 	// Prepare installs and builds what the part needs, outside of the sandbox, where there
 	// is a network. It may be nil.
@@ -51,25 +55,27 @@ const (
 // Program returns the path of a program.
 func (e *Env) Program(name string) string { return filepath.Join(e.Bin, name) }
 
-// Build builds the programs into a directory. The current directory is the root of the
-// repository.
-func Build(ctx context.Context, bin string) error {
-	for name, pkg := range map[string]string{
-		Library: "./examples/kubernetes",
-		Naive:   "./examples/kubernetes/naive",
-		Init:    "./cmd/shutdown-init",
-		PreStop: "./cmd/shutdown-prestop",
-		Proxies: "./bench/proxies",
-		Worker:  "./examples/worker",
-		Job:     "./e2e/internal/kubernetes/job",
+// packages are those of the programs.
+var packages = map[string]string{
+	Library:   "./examples/kubernetes",
+	Naive:     "./examples/kubernetes/naive",
+	Init:      "./cmd/shutdown-init",
+	PreStop:   "./cmd/shutdown-prestop",
+	Proxies:   "./bench/proxies",
+	Worker:    "./examples/worker",
+	Job:       "./e2e/internal/kubernetes/job",
+	Discovery: "./examples/discovery",
+}
 
-		Discovery: "./examples/discovery",
-	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), pkg)
+// Build builds programs into a directory. The current directory is the root of the
+// repository.
+func Build(ctx context.Context, bin string, programs []string) error {
+	for _, name := range programs {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), packages[name])
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // images are made FROM scratch
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {
-			return err
+			return fmt.Errorf("building %s: %w", name, err)
 		}
 	}
 	return nil

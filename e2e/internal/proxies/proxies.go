@@ -23,7 +23,11 @@ import (
 )
 
 // Part is the part of the end-to-end test.
-var Part = parts.Part{Name: "proxies", Title: "HAProxy and nginx", Prepare: prepare, Measure: measure}
+var Part = parts.Part{
+	Name: "proxies", Title: "HAProxy and nginx",
+	Programs: []string{parts.Proxies},
+	Prepare:  prepare, Measure: measure,
+}
 
 func prepare(ctx context.Context) error {
 	return debian.Install(ctx, os.Stderr,

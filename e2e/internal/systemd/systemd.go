@@ -20,7 +20,11 @@ import (
 )
 
 // Part is the part of the end-to-end test.
-var Part = parts.Part{Name: "systemd", Title: "systemd", Prepare: prepare, Measure: measure}
+var Part = parts.Part{
+	Name: "systemd", Title: "systemd",
+	Programs: []string{parts.Library, parts.Naive},
+	Prepare:  prepare, Measure: measure,
+}
 
 func prepare(ctx context.Context) error {
 	return debian.Install(ctx, os.Stderr, debian.Package{Name: "systemd", Program: "systemctl"})

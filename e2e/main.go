@@ -8,7 +8,7 @@
 //
 // It needs root, on a Debian machine with Go, and the repository's root as its current
 // directory. It installs the packages that are missing. Kubernetes is built from its
-// sources, which takes 5 to 15 minutes once; the user's cache directory keeps it.
+// sources, which takes some minutes once; the user's cache directory keeps it.
 //
 // The parts are docker, kubernetes, systemd and proxies; without arguments all run, one
 // after another. Each runs in namespaces of its own (network, mounts, processes), which end

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gracefulgo/shutdown/e2e/internal/machine"
 )
 
 // patience is how long Start waits for each thing. It is long, because the machine may be busy.
@@ -50,9 +52,6 @@ func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 	if err := checkNamespaces(); err != nil {
 		return nil, fmt.Errorf("starting a cluster: %w", err)
 	}
-	if err := Clean(dir); err != nil {
-		return nil, fmt.Errorf("starting a cluster: %w", err)
-	}
 	c := &Cluster{bin: bin, dir: dir, state: filepath.Join(dir, "state")}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	c.stop = sync.OnceValues(c.undo)
@@ -63,7 +62,7 @@ func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 		do   func(context.Context) error
 	}{
 		{"making folders", c.makeFolders},
-		{"making control groups", func(context.Context) error { return makeCgroups(cgroupOf(dir)) }},
+		{"making control groups", func(context.Context) error { return makeCgroups() }},
 		{"hiding kernel parameters", c.hideKernelParameters},
 		{"setting up the network", c.setUpNetwork},
 		{"starting etcd", c.startEtcd},
@@ -133,27 +132,12 @@ func (c *Cluster) undo() (ended, failed error) {
 	for _, d := range slices.Backward(c.daemons) { // so that nothing restarts a container that has been killed
 		errs = append(errs, d.kill())
 	}
-	errs = append(errs, killShims(), removeCgroups(cgroupOf(c.dir)), unmount())
+	errs = append(errs, killShims(), machine.RemoveCgroups(), unmount())
 	if failed = errors.Join(errs...); failed == nil { // never remove files through a mount that is left
-		failed = Clean(c.dir)
+		failed = os.RemoveAll(c.state)
 	}
 	if failed != nil {
 		failed = fmt.Errorf("stopping the cluster: %w", failed)
 	}
 	return ended, failed
-}
-
-// Clean undoes what a cluster in dir has left outside of its namespaces. Stop calls it, and
-// Start, for the cluster before. The program that makes the namespaces may call it when they have
-// ended, because the program inside may have been killed before it could call Stop. It kills
-// the containers of a cluster that runs.
-func Clean(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	if err := removeCgroups(cgroupOf(dir)); err != nil {
-		return err
-	}
-	return os.RemoveAll(filepath.Join(dir, "state"))
 }

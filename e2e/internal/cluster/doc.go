@@ -22,6 +22,6 @@
 //
 // Two things would be outside of the namespaces. The kubelet sets kernel parameters that are
 // not part of a namespace; here it sets copies that only this mount namespace sees. And
-// control groups outlive the processes in them; Stop removes them, or Clean if the program was
-// killed before it could call Stop.
+// control groups outlive the processes in them; Stop removes them, and machine.RemoveCgroups does
+// if the program was killed before it could call Stop.
 package cluster

@@ -22,7 +22,7 @@ func (c *Cluster) startKubelet(ctx context.Context) error {
 		"authorization":            object{"mode": "AlwaysAllow"},
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
 		"cgroupDriver":             "cgroupfs",
-		"cgroupRoot":               "/" + cgroupOf(c.dir),
+		"cgroupRoot":               "/" + cgroup,
 		"failCgroupV1":             false,
 		"enforceNodeAllocatable":   []string{}, // the machine is not the node's alone
 		"failSwapOn":               false,

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 // A container has been started with docker run --detach.
 type container struct {
-	*daemon
+	*dockerd
 	name   string
 	record string // the directory that is its /record
 	host   string // its address, "" if it has none of its own
@@ -20,7 +21,7 @@ type container struct {
 
 // run starts a container whose current directory is /record. args are those of docker run, followed by the image and the
 // command.
-func (d *daemon) run(ctx context.Context, name string, args ...string) (*container, error) {
+func (d *dockerd) run(ctx context.Context, name string, args ...string) (*container, error) {
 	record, err := os.MkdirTemp(d.logs, "record-")
 	if err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func (d *daemon) run(ctx context.Context, name string, args ...string) (*contain
 	if _, err := d.docker(ctx, run...); err != nil {
 		return nil, err
 	}
-	c := &container{daemon: d, name: name, record: record}
+	c := &container{dockerd: d, name: name, record: record}
 	return c, c.address(ctx)
 }
 
@@ -57,9 +58,12 @@ func (c *container) wait(ctx context.Context) <-chan end {
 	return ended
 }
 
+// cliLimit bounds a command of Docker's client that takes about a second.
+const cliLimit = 30 * time.Second
+
 // remove removes the container. It kills what runs.
 func (c *container) remove() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), cliLimit)
 	defer cancel()
 	_, err := c.docker(ctx, "rm", "--force", c.name)
 	return err

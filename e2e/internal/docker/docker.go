@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/gracefulgo/shutdown/e2e/internal/debian"
 	"github.com/gracefulgo/shutdown/e2e/internal/parts"
@@ -35,11 +36,11 @@ func prepare(ctx context.Context) error {
 }
 
 func measure(ctx context.Context, env *parts.Env) (table report.Table, err error) {
-	d, err := startDaemon(ctx, env.Dir)
+	d, err := startDockerd(ctx, env.Dir)
 	if err != nil {
 		return table, err
 	}
-	defer func() { err = errors.Join(err, d.stop()) }()
+	defer func() { err = errors.Join(err, d.Stop(syscall.SIGTERM)) }()
 	versions, err := d.docker(ctx, "version", "--format", "Docker {{.Server.Version}}{{range .Server.Components}}, {{.Name}} {{.Version}}{{end}}")
 	if err != nil {
 		return table, err

@@ -26,7 +26,7 @@ const (
 // buildImages builds the images with docker build. The one of the service is the last stage
 // of its Dockerfile: the first stage needs a registry, and makes the program that is built
 // here already.
-func buildImages(ctx context.Context, d *daemon, env *parts.Env) error {
+func buildImages(ctx context.Context, d *dockerd, env *parts.Env) error {
 	dockerfile, err := os.ReadFile("examples/kubernetes/Dockerfile")
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func buildImages(ctx context.Context, d *daemon, env *parts.Env) error {
 // script is the text of a start script, not the path of a file.
 func script(line string) string { return "#!/bin/sh\n" + line + "\n" }
 
-func (d *daemon) build(ctx context.Context, dir, name, dockerfile string, files map[string]string) error {
+func (d *dockerd) build(ctx context.Context, dir, name, dockerfile string, files map[string]string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -11,12 +11,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/gracefulgo/shutdown/e2e/internal/daemon"
 	"github.com/gracefulgo/shutdown/e2e/internal/debian"
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 )
@@ -29,12 +30,20 @@ const (
 
 // measureRegistry stops an instance of examples/discovery that leaves the registry first, in
 // Leave, and one that leaves it last, in Close.
-func measureRegistry(ctx context.Context, d *daemon, dir string) (rows []report.Row, err error) {
-	stop, err := startEtcd(ctx, dir)
+func measureRegistry(ctx context.Context, d *dockerd, dir string) (rows []report.Row, err error) {
+	path, err := debian.Find("etcd")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	server, err := daemon.Start(ctx, exec.Command(path, "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync"),
+		filepath.Join(dir, "etcd.log"), func(ctx context.Context) error {
+			_, err := registered(ctx)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, server.Stop(syscall.SIGTERM)) }()
 	for _, when := range []string{"first, in Leave", "last, in Close"} {
 		row := report.Row{Scenario: "leaves etcd " + when, Service: "examples/discovery", Requirements: []string{"R9", "R23"}, Rounds: 1}
 		left, closed, err := stopInstance(ctx, d, when, &row)
@@ -53,39 +62,6 @@ func measureRegistry(ctx context.Context, d *daemon, dir string) (rows []report.
 		rows = append(rows, row)
 	}
 	return rows, nil
-}
-
-func startEtcd(ctx context.Context, dir string) (stop func() error, err error) {
-	path, err := debian.Find("etcd")
-	if err != nil {
-		return nil, err
-	}
-	log, err := os.Create(filepath.Join(dir, "etcd.log"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.Command(path, "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	stop = func() error {
-		_ = cmd.Process.Kill() // its data is temporary
-		_ = cmd.Wait()
-		return os.RemoveAll(filepath.Join(dir, "etcd"))
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("etcd was not ready after %v", startLimit))
-	defer cancel()
-	for {
-		if _, err = registered(ctx); err == nil {
-			return stop, nil
-		}
-		if ctx.Err() != nil {
-			return nil, errors.Join(context.Cause(ctx), err, stop())
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // registered returns the address of an instance in etcd, "" if there is none.
@@ -111,7 +87,7 @@ func registered(ctx context.Context) (addr string, err error) {
 
 // stopInstance returns when the instance was no longer in the registry, and when its port
 // was closed.
-func stopInstance(ctx context.Context, d *daemon, when string, row *report.Row) (left, closed time.Time, err error) {
+func stopInstance(ctx context.Context, d *dockerd, when string, row *report.Row) (left, closed time.Time, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("a round had not ended after %v", roundLimit))
 	defer cancel()
 	// It listens on loopback, and ends when its standard input does.

@@ -39,7 +39,7 @@ type scenario struct {
 const roundLimit = time.Minute
 
 // measure does the rounds. An error means that the row is not complete.
-func (s *scenario) measure(ctx context.Context, d *daemon, env *parts.Env) (report.Row, error) {
+func (s *scenario) measure(ctx context.Context, d *dockerd, env *parts.Env) (report.Row, error) {
 	row := report.Row{Scenario: s.name, Service: s.service, Requirements: s.shows, Rounds: s.rounds, Head: s.head}
 	if env.Short {
 		row.Rounds = min(2, s.rounds)
@@ -59,7 +59,7 @@ func (s *scenario) measure(ctx context.Context, d *daemon, env *parts.Env) (repo
 	return row, nil
 }
 
-func (s *scenario) round(ctx context.Context, d *daemon, row *report.Row) (log []line, err error) {
+func (s *scenario) round(ctx context.Context, d *dockerd, row *report.Row) (log []line, err error) {
 	c, err := d.run(ctx, "e2e", s.run...)
 	if c != nil {
 		defer func() {
@@ -95,7 +95,7 @@ func (s *scenario) round(ctx context.Context, d *daemon, row *report.Row) (log [
 
 // output is what the container has written, for errors.
 func (c *container) output() string {
-	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), cliLimit)
 	defer cancel()
 	out, _ := c.command(ctx, "logs", "--tail", "20", c.name).CombinedOutput()
 	return string(out)

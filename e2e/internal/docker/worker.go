@@ -19,7 +19,7 @@ import (
 
 // measureWorkers stops examples/worker, which has results in memory, while a request hangs.
 // docker kill shows that they are lost if nobody writes them.
-func measureWorkers(ctx context.Context, d *daemon) (rows []report.Row, err error) {
+func measureWorkers(ctx context.Context, d *dockerd) (rows []report.Row, err error) {
 	for _, s := range []struct {
 		name  string
 		stop  func(context.Context, *container) error
@@ -44,7 +44,7 @@ func measureWorkers(ctx context.Context, d *daemon) (rows []report.Row, err erro
 	return rows, nil
 }
 
-func stopWorker(ctx context.Context, d *daemon, stop func(context.Context, *container) error, row *report.Row) (inMemory, onDisk int, err error) {
+func stopWorker(ctx context.Context, d *dockerd, stop func(context.Context, *container) error, row *report.Row) (inMemory, onDisk int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("a round had not ended after %v", roundLimit))
 	defer cancel()
 	c, err := d.run(ctx, "e2e", workerImage, "-addr", ":8081", "-job", "5ms")

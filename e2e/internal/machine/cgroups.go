@@ -4,12 +4,13 @@ package machine
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -28,8 +29,8 @@ func cgroups() (dirs []string) {
 	return dirs
 }
 
-// RemoveCgroups removes the cgroups of a run whose processes have ended or are about to. It
-// waits for them, for 10 s at most.
+// RemoveCgroups kills the processes in the cgroups of a run, as far as there are any, and
+// removes the cgroups. It waits for the ends of the processes, for 10 s at most.
 func RemoveCgroups() error {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var failed []error
@@ -52,10 +53,20 @@ func removeCgroup(group string) error {
 	})
 	var failed []error
 	for _, path := range slices.Backward(all) { // the inner ones first
+		killCgroup(path)
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			procs, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-			failed = append(failed, fmt.Errorf("%w; its processes are %s", err, strings.Fields(string(procs))))
+			failed = append(failed, err)
 		}
 	}
 	return errors.Join(failed...)
+}
+
+func killCgroup(path string) {
+	text, _ := os.ReadFile(filepath.Join(path, "cgroup.procs")) // it may have been removed meanwhile
+	for line := range strings.FieldsSeq(string(text)) {
+		// A process of another PID namespace is 0, which for kill means the own process group.
+		if pid, err := strconv.Atoi(line); err == nil && pid > 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }

@@ -44,6 +44,9 @@ func Now(ctx context.Context) (State, error) {
 	command("iptables nat", "iptables", "-t", "nat", "-S")
 	s["network namespaces"] = names("/run/netns/*")
 	s["cgroups"] = cgroups()
+	for _, pattern := range folders {
+		s["folders"] = append(s["folders"], names(pattern)...)
+	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	failed = append(failed, err)
 	s.add("mounts", string(mounts))
@@ -96,6 +99,9 @@ func Left(value string) (processes []string) {
 	}
 	return processes
 }
+
+// folders is where daemons make folders of their own.
+var folders = []string{"/opt/*", "/usr/libexec/*", "/var/lib/*", "/var/log/*"}
 
 // Only sysctls of these directories can be changed by what runs here. Others, such as
 // those of fs and kernel/random, change by themselves.

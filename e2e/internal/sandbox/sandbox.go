@@ -76,9 +76,11 @@ func becomeInit(init string, args []string) error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount of /proc: %w", err)
 	}
-	// Daemons have sockets, locks and state there.
-	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
-		return fmt.Errorf("mount of /run: %w", err)
+	// Daemons have sockets and locks in /run, and containerd makes a folder in /opt.
+	for _, path := range []string{"/run", "/opt"} {
+		if err := unix.Mount("tmpfs", path, "tmpfs", 0, "mode=755"); err != nil {
+			return fmt.Errorf("mount of %s: %w", path, err)
+		}
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)

@@ -64,14 +64,6 @@ func Start(ctx context.Context, host string, persistent bool) (*Traffic, error) 
 	return t, nil
 }
 
-// Answers returns the number of answers so far.
-func (t *Traffic) Answers() (n int) {
-	for _, r := range t.runs {
-		n += r.Count()
-	}
-	return n
-}
-
 // Stop ends the clients after the request that each is sending, and returns the sum. A
 // dial that had no answer counts as refused: there was no connection.
 func (t *Traffic) Stop() (sum load.Result) {

@@ -51,10 +51,7 @@ func TestWithDelayItServesAfterSIGTERM(t *testing.T) {
 
 // The library names the request, and its exit code is 1.
 func TestARequestThatHangsIsNotNamedAndTheExitCodeIs0(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes the 10 s of Shutdown")
-	}
-	t.Parallel()
+	t.Parallel() // it takes the 10 s of Shutdown
 	p := orderstest.Start(t, t.TempDir())
 	post := p.Post()
 	p.Signal(syscall.SIGTERM)

@@ -75,7 +75,7 @@ func (s *scenario) round(ctx context.Context, d *dockerd, row *report.Row) (log 
 	if stop == nil {
 		stop = dockerStop
 	}
-	err = traffic.Stop(ctx, row, c.host, s.hung, func(ctx context.Context) (string, error) {
+	err = traffic.StopUnderLoad(ctx, row, c.host, s.hung, func(ctx context.Context) (string, error) {
 		ended := c.wait(ctx)
 		if err := stop(ctx, c); err != nil {
 			return "", err

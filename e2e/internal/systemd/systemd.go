@@ -60,7 +60,7 @@ var scenarios = []scenario{
 		rounds: often, short: true,
 	},
 	{
-		name: "a request hangs, TimeoutStopSec=10, SHUTDOWN_GRACE_PERIOD=10", service: "library", program: parts.Library, shows: []string{"R8", "R10", "R25"},
+		name: "a request hangs, TimeoutStopSec=10, SHUTDOWN_GRACE_PERIOD=10", service: "library", program: parts.Library, shows: []string{"R10", "R25"},
 		settings: []string{"TimeoutStopSec=10", "Environment=SHUTDOWN_GRACE_PERIOD=10"},
 		rounds:   few, hung: true, result: "exit-code", exit: "1", says: "timed out",
 	},
@@ -132,7 +132,7 @@ func (s *scenario) round(ctx context.Context, m *manager, unit string, row *repo
 	if _, err := m.systemctl(ctx, "start", unit); err != nil {
 		return err
 	}
-	return traffic.Stop(ctx, row, "127.0.0.1", s.hung, func(ctx context.Context) (string, error) {
+	return traffic.StopUnderLoad(ctx, row, "127.0.0.1", s.hung, func(ctx context.Context) (string, error) {
 		if _, err := m.systemctl(ctx, "stop", unit); err != nil {
 			return "", err
 		}

@@ -8,10 +8,10 @@ import (
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
 )
 
-// Stop stops a service under load, and adds what happened to the row. The service has the
-// only address that the clients know. hung adds a request whose handler does not return.
-// stop returns when the process has ended, with its exit code.
-func Stop(ctx context.Context, row *report.Row, host string, hung bool, stop func(context.Context) (code string, err error)) error {
+// StopUnderLoad stops a service under load, and adds what happened to the row. The service
+// has the only address that the clients know. hung adds a request whose handler does not
+// return. stop returns when the process has ended, with its exit code.
+func StopUnderLoad(ctx context.Context, row *report.Row, host string, hung bool, stop func(context.Context) (code string, err error)) error {
 	if err := Await(ctx, host); err != nil {
 		return err
 	}

@@ -371,10 +371,9 @@ func ended(r *load.Run) bool {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", loopback.Addr())
+	addr, err := loopback.FreeAddr()
 	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	return addr
 }
 
 func awaitPort(t *testing.T, addr string) {

@@ -44,7 +44,7 @@ type instance struct {
 
 // start starts a peer. The caller has to call wait, which removes what start has made.
 func (b *bench) start(ctx context.Context, p *peer, s service.Service) (*instance, error) {
-	addr, err := freeAddr()
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -92,16 +92,6 @@ func (b *bench) start(ctx context.Context, p *peer, s service.Service) (*instanc
 		i.ended = time.Now()
 	}()
 	return i, nil
-}
-
-// freeAddr returns an address on which nothing listens.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", loopback.Addr())
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }
 
 func (i *instance) readEvents(from *os.File) {

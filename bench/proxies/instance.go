@@ -27,30 +27,16 @@ type instance struct {
 }
 
 func newInstance(s setup) (*instance, error) {
-	host := loopback.Host()
-	addr, err := freeAddr(host)
+	// They stay free, also while the instance is restarted.
+	addrs, err := loopback.FreeAddrs(2)
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freeAddr(host)
+	_, adminPort, err := net.SplitHostPort(addrs[1])
 	if err != nil {
 		return nil, err
 	}
-	_, adminPort, err := net.SplitHostPort(admin)
-	if err != nil {
-		return nil, err
-	}
-	return &instance{Addr: addr, AdminPort: adminPort, admin: admin, role: s.service, lameDuck: s.lameDuck}, nil
-}
-
-// freeAddr returns an address with a port that is free. It stays free, also while an
-// instance is restarted, because no other program uses the host.
-func freeAddr(host string) (string, error) {
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
+	return &instance{Addr: addrs[0], AdminPort: adminPort, admin: addrs[1], role: s.service, lameDuck: s.lameDuck}, nil
 }
 
 // start starts the instance and waits until it is ready. The end of ctx kills it.

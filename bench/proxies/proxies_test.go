@@ -130,7 +130,7 @@ func TestTheConfigurationsInTheDocumentationAreTheMeasuredOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, err := freeAddr(loopback.Host())
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

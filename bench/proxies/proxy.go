@@ -125,7 +125,7 @@ type runningProxy struct {
 // start starts the proxy in front of the instances, with its files in dir, and waits until
 // a request through it is answered.
 func (s setting) start(ctx context.Context, dir string, instances []*instance) (*runningProxy, error) {
-	addr, err := freeAddr(loopback.Host())
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		return nil, err
 	}

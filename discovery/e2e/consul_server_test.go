@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // consulBinary returns the Consul that .ci/consul has built.
@@ -38,16 +41,23 @@ func consulBinary(t *testing.T) string {
 type consulServer struct {
 	t       *testing.T
 	binary  string
-	ports   []int
 	addr    string
+	flags   []string
 	process *exec.Cmd // nil if it is stopped
 	stderr  bytes.Buffer
 }
 
 func startConsul(t *testing.T) *consulServer {
 	t.Helper()
-	s := &consulServer{t: t, binary: consulBinary(t), ports: freePorts(t, 3)}
-	s.addr = fmt.Sprintf("127.0.0.1:%d", s.ports[0])
+	s := &consulServer{t: t, binary: consulBinary(t)}
+	addrs, err := loopback.FreeAddrs(3) // a restart needs them again
+	require.NoError(t, err)
+	s.addr = addrs[0]
+	for i, flag := range []string{"-http-port", "-server-port", "-serf-lan-port"} {
+		host, port, err := net.SplitHostPort(addrs[i])
+		require.NoError(t, err)
+		s.flags = append(s.flags, "-bind="+host, "-client="+host, flag+"="+port)
+	}
 	t.Cleanup(s.kill)
 	s.start()
 	return s
@@ -55,11 +65,9 @@ func startConsul(t *testing.T) *consulServer {
 
 func (s *consulServer) start() {
 	s.t.Helper()
-	port := func(n int) string { return fmt.Sprint(s.ports[n]) }
-	s.process = exec.Command(s.binary, "agent", "-dev", "-log-level", "err", "-bind", "127.0.0.1", "-node", "here",
-		"-http-port", port(0), "-server-port", port(1), "-serf-lan-port", port(2),
+	s.process = exec.Command(s.binary, append([]string{"agent", "-dev", "-log-level", "err", "-node", "here",
 		"-serf-wan-port", "-1", "-dns-port", "-1", "-grpc-port", "-1",
-		"-hcl", "disable_update_check = true")
+		"-hcl", "disable_update_check = true"}, s.flags...)...)
 	s.process.Stdout, s.process.Stderr = &s.stderr, &s.stderr
 	dieWithParent(s.process)
 	require.NoError(s.t, s.process.Start())

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/discovery/consul"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 func consulUnderTest(t *testing.T) registryUnderTest {
@@ -221,7 +221,7 @@ func TestConsulRegistrationEndsTheMaintenanceModeOfAPredecessor(t *testing.T) {
 
 func TestConsulEachClientIsTried(t *testing.T) {
 	server := startConsul(t)
-	unreachable := server.connect(fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
+	unreachable := server.connect(must(loopback.FreeAddr()))
 	first, second := startProxy(t, server.addr), startProxy(t, server.addr)
 	m := newManager(t, shutdown.Config{GracePeriod: patience})
 	r := &consul.Registrar{

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -11,6 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // An etcdServer is an etcd of one member in this process.
@@ -23,10 +24,11 @@ type etcdServer struct {
 
 func startEtcd(t *testing.T) *etcdServer {
 	t.Helper()
-	ports := freePorts(t, 2)
+	addrs, err := loopback.FreeAddrs(2) // a restart needs them again
+	require.NoError(t, err)
 	s := &etcdServer{t: t, dir: t.TempDir()}
-	s.client = url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports[0])}
-	s.peers = url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports[1])}
+	s.client = url.URL{Scheme: "http", Host: addrs[0]}
+	s.peers = url.URL{Scheme: "http", Host: addrs[1]}
 	t.Cleanup(s.stop)
 	s.start()
 	return s

@@ -2,13 +2,10 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +16,7 @@ import (
 	"github.com/gracefulgo/shutdown"
 	"github.com/gracefulgo/shutdown/httpserver"
 	"github.com/gracefulgo/shutdown/internal/leaks"
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/listener"
 )
 
@@ -78,7 +76,7 @@ type service struct {
 func startService(t *testing.T, lameDuck time.Duration) *service {
 	t.Helper()
 	m := newManager(t, shutdown.Config{GracePeriod: enough, LameDuck: lameDuck})
-	ln, err := listener.Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0]))
+	ln, err := listener.Listen(t.Context(), "tcp", loopback.Addr())
 	require.NoError(t, err)
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(2 * time.Millisecond)
@@ -125,29 +123,4 @@ func accepts(addr string) bool {
 	}
 	conn.Close()
 	return true
-}
-
-// given has the ports that freePorts has returned. A server may need its port again
-// after a restart.
-var given sync.Map
-
-// freePorts returns free ports of the loopback interface. They are below the range
-// of ephemeral ports, so that they stay free.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for tries := 0; len(ports) < n; tries++ {
-		require.Less(t, tries, 10_000, "no port is free")
-		port := 10_000 + rand.N(20_000)
-		if _, taken := given.LoadOrStore(port, true); taken {
-			continue
-		}
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		defer ln.Close()
-		ports = append(ports, port)
-	}
-	return ports
 }

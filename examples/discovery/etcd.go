@@ -3,14 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // A registry is an etcd in this process.
@@ -21,28 +21,26 @@ type registry struct {
 }
 
 func startEtcd() (*registry, error) {
+	addrs, err := loopback.FreeAddrs(2)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "discovery")
 	if err != nil {
 		return nil, err
 	}
-	r := &registry{dir: dir}
+	r := &registry{dir: dir, endpoint: addrs[0]}
 	cfg := embed.NewConfig()
 	cfg.Dir = dir
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.UnsafeNoFsync = true // the data is temporary
-	var urls [2]url.URL
-	for i := range urls {
-		if urls[i], err = freeURL(); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
-		}
-	}
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls[:1], urls[:1]
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls[1:], urls[1:]
+	clients, peers := []url.URL{{Scheme: "http", Host: addrs[0]}}, []url.URL{{Scheme: "http", Host: addrs[1]}}
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = clients, clients
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = peers, peers
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	if r.Etcd, err = embed.StartEtcd(cfg); err != nil {
 		return nil, fmt.Errorf("starting etcd: %w", errors.Join(err, os.RemoveAll(dir)))
 	}
-	r.endpoint = urls[0].Host
 	select {
 	case <-r.Server.ReadyNotify():
 		return r, nil
@@ -55,19 +53,4 @@ func startEtcd() (*registry, error) {
 func (r *registry) stop() {
 	r.Close()
 	_ = os.RemoveAll(r.dir) // a failure leaves files in the temporary directory
-}
-
-// freeURL returns the URL of a free port of the loopback interface. The port is below
-// the range of ephemeral ports, so that it stays free.
-func freeURL() (url.URL, error) {
-	var last error
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
-		ln, err := net.Listen("tcp", addr)
-		if err == nil {
-			return url.URL{Scheme: "http", Host: addr}, ln.Close()
-		}
-		last = err
-	}
-	return url.URL{}, fmt.Errorf("no port is free: %w", last)
 }

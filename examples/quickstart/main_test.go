@@ -4,9 +4,7 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gracefulgo/shutdown/internal/loopback"
 )
 
 // TestMain runs the program instead of the tests if a test has started it.
@@ -44,14 +44,8 @@ func TestAnAcceptedOrderIsAnsweredAndWrittenToTheJournal(t *testing.T) {
 // order sends an order and stops the service while it handles it. prompt reports whether
 // all of this took no longer than it has to.
 func order(t *testing.T) (output string, prompt bool) {
-	// On a random loopback address no other program takes the free port.
-	free, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254)))
-	if err != nil { // systems other than Linux have one loopback address
-		free, err = net.Listen("tcp", "127.0.0.1:0")
-	}
+	addr, err := loopback.FreeAddr()
 	require.NoError(t, err)
-	addr := free.Addr().String()
-	require.NoError(t, free.Close())
 	journal := filepath.Join(t.TempDir(), "journal.txt")
 
 	var written bytes.Buffer

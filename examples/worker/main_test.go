@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gracefulgo/shutdown/internal/loopback"
 	"github.com/gracefulgo/shutdown/internal/testlog"
 )
 
@@ -149,16 +149,11 @@ func startWorker(t *testing.T, dir string, q *testQueue) *worker {
 
 func startWorkerWith(t *testing.T, dir string, q *testQueue, grace time.Duration) *worker {
 	t.Helper()
-	// On a random loopback address no other program takes the free port.
-	free, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.N(254), rand.N(256), 1+rand.N(254)))
-	if err != nil { // systems other than Linux have one loopback address
-		free, err = net.Listen("tcp", "127.0.0.1:0")
-	}
+	addr, err := loopback.FreeAddr()
 	require.NoError(t, err)
 	w := &worker{
-		t: t, addr: free.Addr().String(), path: filepath.Join(dir, "results"), record: filepath.Join(dir, "record"), output: &testlog.Buffer{}, ended: make(chan struct{}),
+		t: t, addr: addr, path: filepath.Join(dir, "results"), record: filepath.Join(dir, "record"), output: &testlog.Buffer{}, ended: make(chan struct{}),
 	}
-	require.NoError(t, free.Close())
 	w.cmd = exec.Command(os.Args[0], "-addr", w.addr, "-queue", q.addr, "-results", w.path,
 		"-record", w.record, "-job", "1ms", "-flush", "1000000")
 	w.cmd.Env = append(os.Environ(), "WORKER=1", fmt.Sprint("SHUTDOWN_GRACE_PERIOD=", grace), "SHUTDOWN_LAME_DUCK=0")

@@ -4,6 +4,7 @@ package loopback
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"runtime"
 )
 
@@ -20,3 +21,27 @@ func Host() string {
 // Addr returns an address for a listener, with a new Host and a port that the kernel
 // chooses.
 func Addr() string { return Host() + ":0" }
+
+// FreeAddrs returns n addresses of a new Host, for programs that are told where to
+// listen. Nothing listens there yet, and on Linux nothing else will.
+func FreeAddrs(n int) (addrs []string, err error) {
+	host := Host()
+	for range n {
+		ln, err := net.Listen("tcp", host+":0")
+		if err != nil {
+			return nil, err
+		}
+		defer ln.Close() // at the end, so that no two are equal
+		addrs = append(addrs, ln.Addr().String())
+	}
+	return addrs, nil
+}
+
+// FreeAddr returns one of FreeAddrs.
+func FreeAddr() (string, error) {
+	addrs, err := FreeAddrs(1)
+	if err != nil {
+		return "", err
+	}
+	return addrs[0], nil
+}

@@ -40,10 +40,8 @@ const patience = time.Minute
 // its output, and how long the hook of the export took.
 func run(t *testing.T, endpoint string, args ...string) (code int, output string, export time.Duration) {
 	t.Helper()
-	ln, err := net.Listen("tcp", loopback.Addr())
+	addr, err := loopback.FreeAddr()
 	require.NoError(t, err)
-	addr := ln.Addr().String()
-	require.NoError(t, ln.Close())
 	var log testlog.Buffer
 	cmd := exec.Command(os.Args[0], append([]string{"-addr", addr}, args...)...)
 	cmd.Env = append(os.Environ(), "OTLP=1", "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint, "SHUTDOWN_GRACE_PERIOD=120", "SHUTDOWN_LAME_DUCK=0")
@@ -112,9 +110,8 @@ func TestTheLastPushHasTheResultAndTheTrace(t *testing.T) {
 }
 
 func TestADeadCollectorCostsItsLimitAndNoExitCode(t *testing.T) {
-	closed, err := net.Listen("tcp", loopback.Addr())
+	closed, err := loopback.FreeAddr()
 	require.NoError(t, err)
-	require.NoError(t, closed.Close())
 	silent, err := net.Listen("tcp", loopback.Addr()) // the kernel accepts, and nothing answers
 	require.NoError(t, err)
 	t.Cleanup(func() { silent.Close() })
@@ -122,7 +119,7 @@ func TestADeadCollectorCostsItsLimitAndNoExitCode(t *testing.T) {
 		endpoint string
 		least    time.Duration // the silent one takes the limit, less the tenth that BestEffort keeps
 	}{
-		"a closed port":             {closed.Addr().String(), 0},
+		"a closed port":             {closed, 0},
 		"a port that never answers": {silent.Addr().String(), 450 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {

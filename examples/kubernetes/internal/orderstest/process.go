@@ -43,7 +43,9 @@ type Process struct {
 // the process is killed if it has not ended.
 func Start(t *testing.T, dir string, env ...string) *Process {
 	t.Helper()
-	p := &Process{HTTP: freeAddr(t), GRPC: freeAddr(t), Admin: freeAddr(t), t: t, ended: make(chan struct{})}
+	addrs, err := loopback.FreeAddrs(3)
+	require.NoError(t, err)
+	p := &Process{HTTP: addrs[0], GRPC: addrs[1], Admin: addrs[2], t: t, ended: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], "-http", p.HTTP, "-grpc", p.GRPC, "-admin", p.Admin)
 	p.cmd.Dir = dir
 	// Not the environment of this process: in a pod it would mean a lame duck.
@@ -67,14 +69,6 @@ func Start(t *testing.T, dir string, env ...string) *Process {
 	})
 	p.Await("the service listens", func() bool { return !refused(p.HTTP) && !refused(p.GRPC) })
 	return p
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", loopback.Addr())
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 func refused(addr string) bool {

@@ -72,10 +72,9 @@ func Start(t testing.TB, program string, env ...string) *Process {
 // FreeAddr returns an address on which a process can listen.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", loopback.Addr())
+	addr, err := loopback.FreeAddr()
 	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	return addr
 }
 
 // Output returns what the process has printed.

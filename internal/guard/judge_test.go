@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -75,6 +76,17 @@ func TestLossesOnIdleConnectionsAreExcusedInATenthOfTheRounds(t *testing.T) {
 		r.add(round(linger/2, linger), 1)
 		require.Empty(t, r.shortfalls())
 	})
+	t.Run("what the service knows matters more", func(t *testing.T) {
+		for idle, broken := range map[time.Duration]bool{linger - time.Millisecond: true, linger + time.Millisecond: false} {
+			o := round(linger/2, linger)
+			wrote := time.Now()
+			o.Ended = []load.Ended{{Client: "a", Wrote: wrote}}
+			o.idleSince = map[string]time.Time{"a": wrote.Add(-idle)}
+			r := newRow(cell{}, true)
+			r.add(o, 1)
+			require.Equal(t, broken, len(r.shortfalls()) > 0, "idle for %v", idle)
+		}
+	})
 	t.Run("not on a connection in use", func(t *testing.T) {
 		r := newRow(cell{}, true)
 		r.add(round(linger/4, linger/4), 50)
@@ -99,6 +111,14 @@ func TestLossesOnIdleConnectionsAreExcusedInATenthOfTheRounds(t *testing.T) {
 		r.add(round(2*linger, 0), 50)
 		require.Equal(t, 1, r.sum.Losses())
 	})
+}
+
+func TestAServiceTellsSinceWhenItsConnectionsAreIdle(t *testing.T) {
+	c := cells()[slices.IndexFunc(cells(), func(c cell) bool { return c.name == "pause 200ms" })]
+	o, err := c.run(t.Context(), true)
+	require.NoError(t, err)
+	require.NotEmpty(t, o.idleSince)
+	require.NotContains(t, o.log, idlePrefix)
 }
 
 func TestRequestsThatWereNotSentAreExcusedInAHundredthOfTheRounds(t *testing.T) {

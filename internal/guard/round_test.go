@@ -45,6 +45,8 @@ type outcome struct {
 	stream string        // how the stream ended; "" if there was none
 	stall  time.Duration // the longest of the clients
 	log    string        // of the service
+
+	idleSince map[string]time.Time // the service's idle connections, by the client's address
 }
 
 // run starts the service of a cell, stops it under load, and counts. An error says
@@ -118,7 +120,7 @@ func (c cell) measure(ctx context.Context, p *process) (o outcome, err error) {
 	o.Result = load.Wait()
 	o.exit = p.cmd.ProcessState.ExitCode()
 	o.last = max(0, ended.Sub(o.LastReply))
-	o.log = p.stderr.String()
+	o.log, o.idleSince = cutIdle(p.stderr.String())
 	if how != nil {
 		o.stream = <-how
 	}
@@ -208,7 +210,9 @@ func startProcess(ctx context.Context, s service) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self)}
+	// The clients come first: a client that gets no processor leaves its connection idle,
+	// whereas a service that gets none lingers for longer.
+	p := &process{cmd: exec.CommandContext(ctx, "nice", "-n", "10", self)}
 	// The environment is not inherited, because in a pod the lame duck would differ.
 	p.cmd.Env = []string{childEnv + "=" + string(config), "PATH=" + os.Getenv("PATH")}
 	p.cmd.Stderr = &p.stderr

@@ -53,17 +53,20 @@ func (s service) serveWithLibrary() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := s.start(m); err != nil {
+	idle := &idleConns{since: make(map[string]time.Time)}
+	if err := s.start(m, idle); err != nil {
 		m.Begin(err)
 	}
 	if s.LateWait {
 		<-m.AcceptContext().Done()
 		time.Sleep(lateStart)
 	}
-	os.Exit(shutdown.ExitCode(m.Wait()))
+	err = m.Wait()
+	idle.print(m.Report())
+	os.Exit(shutdown.ExitCode(err))
 }
 
-func (s service) start(m *shutdown.Manager) error {
+func (s service) start(m *shutdown.Manager, idle *idleConns) error {
 	ln, err := listener.Listen(context.Background(), "tcp", loopback.Addr())
 	if err != nil {
 		return err
@@ -78,6 +81,7 @@ func (s service) start(m *shutdown.Manager) error {
 		if s.Stream.Ender == drainHook {
 			m.On(shutdown.Drain, "streams", func(context.Context) error { end(); return nil })
 		}
+		srv.ConnState = idle.setState
 		_, err = httpserver.Serve(m, srv, ln)
 	}
 	if err != nil {

@@ -64,24 +64,6 @@ func newRow(c cell, library bool) *row {
 	return &row{cell: c, library: library, exits: map[int]int{}, streams: map[string]int{}}
 }
 
-// linger is how long package httpserver waits for a request on an idle connection,
-// less a margin for the time that a client does not see.
-const linger = 40 * time.Millisecond
-
-// onIdleConnections reports whether all losses of a round were on connections that had
-// been idle for so long that the server may have been closing them: the limit that
-// package httpserver documents ("Limits"). A stall of the clients adds to the
-// time that a connection was idle, because they see late that an answer has arrived.
-func (o outcome) onIdleConnections() bool {
-	n := 0
-	for _, idle := range o.IdleBefore {
-		if idle+o.stall > linger {
-			n++
-		}
-	}
-	return n > 0 && n == o.Losses() && n <= clients
-}
-
 // add counts a round.
 func (r *row) add(o outcome, planned int) {
 	r.mu.Lock()
@@ -102,8 +84,8 @@ func (r *row) add(o outcome, planned int) {
 	r.last = append(r.last, o.last)
 	promise := r.cell.promise
 	if r.broken == "" && (o.Losses() > 0 || o.exit != promise.exit || o.stream != promise.stream) {
-		r.broken = fmt.Sprintf("round %d: %d of %d lost (%s), exit %d, stream %q, connections idle for %v before, clients without a processor for %v at most\n%s",
-			r.rounds, o.Losses(), o.Requests, o.Kinds(), o.exit, o.stream, o.IdleBefore, o.stall, tail(o.log, 20))
+		r.broken = fmt.Sprintf("round %d: %d of %d lost (%s), exit %d, stream %q, connections idle for %v before (%v for their clients, which had no processor for %v at most)\n%s",
+			r.rounds, o.Losses(), o.Requests, o.Kinds(), o.exit, o.stream, o.idleTimes(), o.IdleBefore, o.stall, tail(o.log, 20))
 		if r.library {
 			fmt.Fprintf(os.Stderr, "%s: %s\n", r.cell.name, r.broken) // the table comes hours later
 		}

@@ -144,6 +144,7 @@ func (c *client) lose(err error, later bool) {
 	}
 	if conn != nil && slices.Contains(connectionLost, k) && !c.answering.Load() {
 		c.result.IdleBefore = append(c.result.IdleBefore, conn.idleBefore())
+		c.result.Ended = append(c.result.Ended, conn.ended())
 	}
 	c.lost.Add(1)
 }

@@ -46,6 +46,16 @@ func TestACloseDuringARequestIsAnEOF(t *testing.T) {
 	}
 }
 
+// Two goroutines of net/http have to meet for it: one reads the end of an idle connection
+// and closes it, the other writes.
+func TestAWriteOnAConnectionThatTheClientHasClosedIsAClosed(t *testing.T) {
+	conn, err := net.Dial("tcp", accept(t, func(net.Conn) {}))
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\n")
+	require.Equal(t, "closed", load.Kind(err))
+}
+
 func TestAPartialResponseIsAnEOF(t *testing.T) {
 	addr := accept(t, func(conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 4096))

@@ -21,13 +21,15 @@ type monitoredConn struct {
 	arrived   time.Time  // when the kernel received what was read last; zero if it does not say so
 	used      bool       // there was a response
 	wrote     bool       // part of the current request
+	wroteAt   time.Time  // then
 	idle      time.Duration
 }
 
 func (c *monitoredConn) Write(p []byte) (int, error) {
 	began := time.Now()
 	c.mu.Lock()
-	if !c.wrote {
+	first := !c.wrote
+	if first {
 		c.wrote, c.idle = true, began.Sub(c.lastRead)
 		if !c.arrived.IsZero() {
 			c.idle = max(c.idle, began.Sub(c.arrived))
@@ -36,6 +38,11 @@ func (c *monitoredConn) Write(p []byte) (int, error) {
 	c.mu.Unlock()
 	n, err := c.Conn.Write(p)
 	c.wroteOrEnded(began)
+	if first {
+		c.mu.Lock()
+		c.wroteAt = time.Now()
+		c.mu.Unlock()
+	}
 	return n, err
 }
 
@@ -75,7 +82,7 @@ func (c *monitoredConn) answered() {
 func (c *monitoredConn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wrote = false
+	c.wrote, c.wroteAt = false, time.Time{}
 }
 
 // idleBefore returns how long the connection had been idle when the current request was
@@ -87,6 +94,17 @@ func (c *monitoredConn) idleBefore() time.Duration {
 		return c.idle
 	}
 	return time.Since(c.lastRead)
+}
+
+// ended says what the server may know about the connection.
+func (c *monitoredConn) ended() Ended {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := Ended{Client: c.LocalAddr().String(), Wrote: time.Now()}
+	if c.wrote && !c.wroteAt.IsZero() {
+		e.Wrote = c.wroteAt
+	}
+	return e
 }
 
 // monitoredConnOf returns the monitoredConn that c is or, as a tls.Conn, wraps; nil if

@@ -33,10 +33,20 @@ type Result struct {
 	// A server may close an idle connection in that moment.
 	IdleBefore []time.Duration
 
+	// Ended has an element for each of those requests, too, for a server on the same machine
+	// that can say more about the connection.
+	Ended []Ended
+
 	// These show whether the machine was too slow. They are measured from Warm on, if
 	// that was called.
 	Slowest time.Duration // the longest time of a request that was answered
 	Silence time.Duration // the longest time without a write on a connection, including the dial
+}
+
+// Ended is a connection that ended before a response.
+type Ended struct {
+	Client string    // the client's address
+	Wrote  time.Time // when the kernel had taken the beginning of the request or, if nothing was written, when the client noticed the end
 }
 
 // Add adds another result to r.
@@ -51,6 +61,7 @@ func (r *Result) Add(other Result) {
 		r.LastReply = other.LastReply
 	}
 	r.IdleBefore = append(r.IdleBefore, other.IdleBefore...)
+	r.Ended = append(r.Ended, other.Ended...)
 	r.Slowest = max(r.Slowest, other.Slowest)
 	r.Silence = max(r.Silence, other.Silence)
 	for kind, n := range other.Lost {
@@ -159,7 +170,8 @@ func Kind(err error) string {
 		return "EPIPE"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(text, "server closed idle connection"):
 		return "EOF"
-	case strings.Contains(text, "http2: client conn is closed"):
+	// net/http has seen the end of the connection, and closed it, before it wrote.
+	case errors.Is(err, net.ErrClosed), strings.Contains(text, "http2: client conn is closed"):
 		return "closed"
 	case strings.Contains(text, "cannot rewind body after connection loss"), strings.Contains(text, "http2: client conn not usable"):
 		return Unsent

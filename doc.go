@@ -107,9 +107,9 @@
 // return ctx.Err() instead.
 //
 // A job is the purpose of the program, such as a migration. When the last one has
-// returned, the program ends. A job that is told to stop half way must not exit 0, because
-// nobody would run it again: any error that it returns means that it did not finish, and
-// the exit code is 1.
+// returned, the program ends; if it also has a server, after the lame duck. A job that is
+// told to stop half way must not exit 0, because nobody would run it again: any error that
+// it returns means that it did not finish, and the exit code is 1.
 //
 //	func importRows(ctx context.Context) error {
 //		for i, row := range rows {

@@ -91,7 +91,10 @@
 // it ten seconds:
 //
 //	shutdown-drill --url http://127.0.0.1:8080/ --stop-command "docker stop app" -- \
-//		docker run --rm --name app -p 127.0.0.1:8080:8080 app:latest
+//		docker run --rm --name app --network host app:latest
+//
+// With a published port (-p) every service fails: Docker's proxy goes on accepting connections
+// when the service has closed its port, and resets them.
 //
 // # Systems
 //

@@ -20,7 +20,7 @@ import (
 // Part is the part of the end-to-end test.
 var Part = parts.Part{
 	Name: "docker", Title: "Docker",
-	Programs:      []string{parts.Library, parts.Naive, parts.Worker, parts.Discovery},
+	Programs:      []string{parts.Library, parts.Naive, parts.Worker, parts.Discovery, parts.DockerSignals, parts.Drill},
 	ShortPrograms: []string{parts.Library, parts.Naive},
 	Prepare:       prepare, Measure: measure,
 }
@@ -61,6 +61,8 @@ func measure(ctx context.Context, env *parts.Env) (table report.Table, err error
 		}
 	}
 	for _, measure := range []func() ([]report.Row, error){
+		func() ([]report.Row, error) { return measureDrill(ctx, env) },
+		func() ([]report.Row, error) { return measureSignals(ctx, d) },
 		func() ([]report.Row, error) { return measureWorkers(ctx, d) },
 		func() ([]report.Row, error) { return measureRegistry(ctx, d, env.Dir) },
 	} {

@@ -21,6 +21,7 @@ const (
 	shellImage   = "shell" // the service behind a shell; what starts it is an argument of docker run
 
 	discoveryImage = "discovery"
+	signalsImage   = "signals"
 )
 
 // buildImages builds the images with docker build. The one of the service is the last stage
@@ -59,6 +60,7 @@ func buildImages(ctx context.Context, d *dockerd, env *parts.Env) error {
 		images = append(images,
 			image{workerImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/worker\"]\n", map[string]string{"worker": program(parts.Worker)}},
 			image{discoveryImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/discovery\"]\n", map[string]string{"discovery": program(parts.Discovery)}},
+			image{signalsImage, "FROM scratch\nCOPY . /\nENTRYPOINT [\"/signals\"]\n", map[string]string{"signals": program(parts.DockerSignals)}},
 		)
 	}
 	for _, image := range images {

@@ -36,7 +36,7 @@ spec:
 // measureJob deletes the pod of a Job half way. Its exit code must not be 0, because then
 // the Job would be complete.
 func measureJob(ctx context.Context, c *cluster.Cluster, env *parts.Env) (row report.Row, err error) {
-	row = report.Row{Scenario: "a Job, delete its pod half way", Service: "m.Job"}
+	row = report.Row{Scenario: "a Job, delete its pod half way", Service: "m.Job", Requirements: []string{"R28"}}
 	ctx, cancel := limited(ctx)
 	defer cancel()
 	env.Progress.Show("kubernetes: " + row.Scenario)

@@ -45,11 +45,15 @@ const (
 	Naive   = "naive"   // examples/kubernetes/naive
 	Init    = "shutdown-init"
 	PreStop = "shutdown-prestop"
+	Drill   = "shutdown-drill"
 	Proxies = "proxies" // bench/proxies
 	Worker  = "worker"  // examples/worker
 	Job     = "job"     // of Kubernetes
 
 	Discovery = "discovery" // examples/discovery
+
+	SystemdService = "systemd-service" // uses package systemd
+	DockerSignals  = "docker-signals"  // has a table of signals of its own
 )
 
 // Program returns the path of a program.
@@ -61,10 +65,14 @@ var packages = map[string]string{
 	Naive:     "./examples/kubernetes/naive",
 	Init:      "./cmd/shutdown-init",
 	PreStop:   "./cmd/shutdown-prestop",
+	Drill:     "./cmd/shutdown-drill",
 	Proxies:   "./bench/proxies",
 	Worker:    "./examples/worker",
 	Job:       "./e2e/internal/kubernetes/job",
 	Discovery: "./examples/discovery",
+
+	SystemdService: "./e2e/internal/systemd/service",
+	DockerSignals:  "./e2e/internal/docker/signals",
 }
 
 // Build builds programs into a directory. The current directory is the root of the

@@ -44,14 +44,24 @@ type Traffic struct {
 // Start starts 32 clients, and waits until each has had some answers. persistent clients
 // go on after a refused dial, because another instance may answer.
 func Start(ctx context.Context, host string, persistent bool) (*Traffic, error) {
+	return start(ctx, persistent,
+		load.Clients{Mode: load.NewConn, N: 12, Addr: net.JoinHostPort(host, HTTPPort), Paths: []string{"/orders"}, Request: order},
+		load.Clients{Mode: load.KeepAlive, N: 10, Addr: net.JoinHostPort(host, HTTPPort), Paths: []string{"/orders"}, Request: order},
+		load.Clients{Mode: load.HTTP2, N: 10, Addr: net.JoinHostPort(host, GRPCPort), Paths: []string{"/orders.v1.Orders/Create"}, Request: call})
+}
+
+// StartHTTP is Start for a service without gRPC, whose port stays open.
+func StartHTTP(ctx context.Context, host string) (*Traffic, error) {
+	return start(ctx, true,
+		load.Clients{Mode: load.NewConn, N: 16, Addr: net.JoinHostPort(host, HTTPPort), Paths: []string{"/orders"}, Request: order},
+		load.Clients{Mode: load.KeepAlive, N: 16, Addr: net.JoinHostPort(host, HTTPPort), Paths: []string{"/orders"}, Request: order})
+}
+
+func start(ctx context.Context, persistent bool, clients ...load.Clients) (*Traffic, error) {
 	// No client is slowed down by the end of ctx, which is for the wait only.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Traffic{stop: stop}
-	for _, c := range []load.Clients{
-		{Mode: load.NewConn, N: 12, Addr: net.JoinHostPort(host, HTTPPort), Paths: []string{"/orders"}, Request: order},
-		{Mode: load.KeepAlive, N: 10, Addr: net.JoinHostPort(host, HTTPPort), Paths: []string{"/orders"}, Request: order},
-		{Mode: load.HTTP2, N: 10, Addr: net.JoinHostPort(host, GRPCPort), Paths: []string{"/orders.v1.Orders/Create"}, Request: call},
-	} {
+	for _, c := range clients {
 		c.Pause, c.Persistent = 10*time.Millisecond, persistent
 		t.runs = append(t.runs, c.Start(running))
 	}
@@ -62,6 +72,25 @@ func Start(ctx context.Context, host string, persistent bool) (*Traffic, error) 
 		}
 	}
 	return t, nil
+}
+
+// More waits for n more answers.
+func (t *Traffic) More(ctx context.Context, n int) error {
+	for want := t.count() + n; t.count() < want; {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for answers: %w", context.Cause(ctx))
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (t *Traffic) count() (n int) {
+	for _, r := range t.runs {
+		n += r.Count()
+	}
+	return n
 }
 
 // Stop ends the clients after the request that each is sending, and returns the sum. A

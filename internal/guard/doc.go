@@ -20,8 +20,9 @@
 // With any server, a request that a client sends on an idle connection is lost if the
 // server closes the connection at the same time. Such losses are counted in a column
 // of their own, IDLE: losses on connections that were idle for longer than package
-// httpserver lingers. They are excused in a tenth of a cell's rounds, or in one. They
-// happen to clients that pause, and to clients that are not scheduled.
+// httpserver lingers, from when the service saw that they were idle until the kernel had
+// the request. They are excused in a tenth of a cell's rounds, or in one. They happen to
+// clients that pause, and to clients that are not scheduled.
 //
 // A GOAWAY of any server makes net/http's client fail a request that it has assigned to
 // the connection and not sent yet (golang/go#62450). Rounds that lost nothing else are

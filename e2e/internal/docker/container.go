@@ -19,9 +19,9 @@ type container struct {
 	host   string // its address, "" if it has none of its own
 }
 
-// run starts a container whose current directory is /record. args are those of docker run, followed by the image and the
-// command.
-func (d *dockerd) run(ctx context.Context, name string, args ...string) (*container, error) {
+// run starts a container whose current directory is /record. args are those of docker run,
+// followed by the image and the command.
+func (d *dockerd) run(ctx context.Context, args ...string) (*container, error) {
 	record, err := os.MkdirTemp(d.logs, "record-")
 	if err != nil {
 		return nil, err
@@ -29,6 +29,7 @@ func (d *dockerd) run(ctx context.Context, name string, args ...string) (*contai
 	if err := os.Chmod(record, 0o777); err != nil { // the service is not root
 		return nil, err
 	}
+	const name = "e2e" // there is one at a time
 	run := append([]string{"run", "--detach", "--name", name, "--workdir", "/record", "--volume", record + ":/record"}, args...)
 	if _, err := d.docker(ctx, run...); err != nil {
 		return nil, err

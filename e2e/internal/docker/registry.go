@@ -91,7 +91,7 @@ func stopInstance(ctx context.Context, d *dockerd, when string, row *report.Row)
 	ctx, cancel := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("a round had not ended after %v", roundLimit))
 	defer cancel()
 	// It listens on loopback, and ends when its standard input does.
-	c, err := d.run(ctx, "e2e", "--interactive", "--network", "host",
+	c, err := d.run(ctx, "--interactive", "--network", "host",
 		"--env", "DISCOVERY_DEREGISTERS="+when, "--env", "DISCOVERY_ETCD="+etcd, discoveryImage)
 	if c != nil {
 		defer func() { err = errors.Join(err, c.remove()) }()

@@ -60,7 +60,7 @@ func (s *scenario) measure(ctx context.Context, d *dockerd, env *parts.Env) (rep
 }
 
 func (s *scenario) round(ctx context.Context, d *dockerd, row *report.Row) (log []line, err error) {
-	c, err := d.run(ctx, "e2e", s.run...)
+	c, err := d.run(ctx, s.run...)
 	if c != nil {
 		defer func() {
 			if failed := c.remove(); err == nil {

@@ -73,7 +73,7 @@ func measureSignals(ctx context.Context, d *dockerd) (rows []report.Row, err err
 func stopInRequest(ctx context.Context, d *dockerd, stops []func(context.Context, *container) error, row *report.Row) (answered bool, log []line, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("a round had not ended after %v", roundLimit))
 	defer cancel()
-	c, err := d.run(ctx, "e2e", signalsImage)
+	c, err := d.run(ctx, signalsImage)
 	if c != nil {
 		defer func() { err = errors.Join(err, c.remove()) }()
 	}

@@ -47,7 +47,7 @@ func measureWorkers(ctx context.Context, d *dockerd) (rows []report.Row, err err
 func stopWorker(ctx context.Context, d *dockerd, stop func(context.Context, *container) error, row *report.Row) (inMemory, onDisk int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, roundLimit, fmt.Errorf("a round had not ended after %v", roundLimit))
 	defer cancel()
-	c, err := d.run(ctx, "e2e", workerImage, "-addr", ":8081", "-job", "5ms")
+	c, err := d.run(ctx, workerImage, "-addr", ":8081", "-job", "5ms")
 	if c != nil {
 		defer func() { err = errors.Join(err, c.remove()) }()
 	}

@@ -30,6 +30,8 @@ type Result struct {
 	// IdleBefore has an element for each request that was lost because its connection
 	// ended before a response: how long the connection had been idle when the request
 	// was written. On Linux that is what the kernel knows, elsewhere what the client knows.
+	// With TLS it is too short if the client reads a response and the alert that ends the
+	// connection at once; Ended helps then.
 	// A server may close an idle connection in that moment.
 	IdleBefore []time.Duration
 

@@ -23,7 +23,8 @@ func Host() string {
 func Addr() string { return Host() + ":0" }
 
 // FreeAddrs returns n addresses of a new Host, for programs that are told where to
-// listen. Nothing listens there yet, and on Linux nothing else will.
+// listen. Nothing listens there yet, and on Linux only a program that listens on all
+// addresses could take them.
 func FreeAddrs(n int) (addrs []string, err error) {
 	host := Host()
 	for range n {

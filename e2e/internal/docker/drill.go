@@ -81,5 +81,6 @@ func drill(ctx context.Context, env *parts.Env, image string) (v verdict, err er
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) && failed.ExitCode() == 1 {
 		err = nil // it has a result
 	}
-	return v, errors.Join(err, json.Unmarshal(out, &v))
+	err = errors.Join(err, json.Unmarshal(out, &v))
+	return v, err
 }

@@ -64,7 +64,8 @@ func (s *scenario) measure(ctx context.Context, m *manager, env *parts.Env, name
 			return row, err
 		}
 	}
-	return row, r.limited(ctx, check)
+	err := r.limited(ctx, check)
+	return row, err
 }
 
 // startSocket starts a socket unit on the port of HTTP.
@@ -125,7 +126,7 @@ func stopWithoutLoad(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	load.Stop()
+	r.row.Load.Add(load.Stop())
 	began := time.Now()
 	code, err := r.stop(ctx)
 	r.row.Gone = append(r.row.Gone, time.Since(began))
@@ -178,7 +179,7 @@ func check(ctx context.Context, r *round) error {
 		if _, err := r.manager.systemctl(ctx, "stop", r.unit); err != nil {
 			return err
 		}
-	} else if r.row.Load.Requests > 0 {
+	} else {
 		r.row.NothingLost()
 	}
 	text, err := os.ReadFile(r.log)

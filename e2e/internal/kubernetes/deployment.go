@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +33,7 @@ type deployment struct {
 }
 
 // deploy applies the manifests, and waits until all replicas are ready and the Service
-// has an address that answers. patch is of the pods' spec, in YAML of one line; "" means
+// has an address that kube-proxy knows. patch is of the pods' spec, in YAML of one line; "" means
 // none.
 func deploy(ctx context.Context, c *cluster.Cluster, dir, namespace string, replicas int, patch string) (*deployment, error) {
 	d := &deployment{Cluster: c, namespace: namespace, replicas: replicas, log: filepath.Join(dir, namespace+".log")}
@@ -100,24 +99,23 @@ func (d *deployment) awaitReady(ctx context.Context) error {
 	return d.pods.awaitReady(ctx, d.replicas)
 }
 
-// awaitService waits until kube-proxy knows the Service: a dial of each port is answered.
+// awaitService waits until kube-proxy sends the Service's connections to pods. It does not dial:
+// kube-proxy first removes the rule that refuses connections, and then adds those that send them
+// on. A SYN in between makes an entry of conntrack without a pod, and for the next two minutes
+// each connection from the same port has "no route to host".
 func awaitService(ctx context.Context, address string) error {
-	for _, port := range []string{traffic.HTTPPort, traffic.GRPCPort} {
-		dialer := net.Dialer{Timeout: time.Second}
-		for {
-			conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(address, port))
-			if err == nil {
-				_ = conn.Close()
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("waiting for the Service: %w; the last dial: %w", context.Cause(ctx), err)
-			case <-time.After(20 * time.Millisecond):
-			}
+	for {
+		table, err := natRules(ctx)
+		if err != nil {
+			return err
+		}
+		if sendsOn(table, address, traffic.HTTPPort) && sendsOn(table, address, traffic.GRPCPort) {
+			return nil
+		}
+		if err := pause(ctx, rulesEvery); err != nil {
+			return fmt.Errorf("waiting for kube-proxy to send connections of %s to pods: %w", address, err)
 		}
 	}
-	return nil
 }
 
 // follow writes the logs of the pods that there are now to a file, until stop is called.

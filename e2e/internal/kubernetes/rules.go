@@ -31,9 +31,9 @@ func watchRules(ctx context.Context) (r *rules, stop func() error) {
 		defer close(done)
 		for ctx.Err() == nil {
 			asked := time.Now()
-			out, err := exec.CommandContext(ctx, "iptables-save", "--table", "nat").Output()
+			table, err := natRules(ctx)
 			if ctx.Err() == nil {
-				r.see(asked, string(out), err)
+				r.see(asked, table, err)
 			}
 			_ = pause(ctx, rulesEvery)
 		}
@@ -45,13 +45,27 @@ func watchRules(ctx context.Context) (r *rules, stop func() error) {
 	}
 }
 
+func natRules(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "iptables-save", "--table", "nat").Output()
+	if err != nil {
+		return "", fmt.Errorf("iptables-save: %w", err)
+	}
+	return string(out), nil
+}
+
+// sendsOn reports whether the rules send connections to the address of a Service on.
+func sendsOn(table, address, port string) bool {
+	rule := regexp.MustCompile(`-d ` + regexp.QuoteMeta(address) + `/32 .*--dport ` + port + ` -j KUBE-SVC-`)
+	return rule.MatchString(table)
+}
+
 var destination = regexp.MustCompile(`--to-destination ([0-9.]+):`)
 
 func (r *rules) see(at time.Time, table string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		r.err = fmt.Errorf("iptables-save: %w", err)
+		r.err = err
 	}
 	for _, match := range destination.FindAllStringSubmatch(table, -1) {
 		r.last[match[1]] = at

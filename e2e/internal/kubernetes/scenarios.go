@@ -220,7 +220,7 @@ func noneRefused(lameDuck time.Duration) func(*report.Row, *round) {
 		}
 		most := slices.Max(append(r.sentTo, 0))
 		if most < lameDuck {
-			row.Problem("%d connections were refused, and kube-proxy sent to pods that were leaving for %v at most", row.Load.Refused, most)
+			row.Problem("%d connections were refused (not by a RST: %q), and kube-proxy sent to pods that were leaving for %v at most", row.Load.Refused, r.unanswered, most)
 		}
 		saysSentTo(row, r)
 	}

@@ -9,16 +9,23 @@ import (
 	"syscall"
 )
 
-// A conn is the state of a connection. It is small, because there may be many. It is
-// also the context from which the contexts of its requests derive.
+// A conn is the state of a connection. It is one small allocation, because there may be
+// many: it is also the connection that net/http has, if the listener returned a TCPConn, and
+// the context from which the contexts of its requests derive.
 type conn struct {
-	context.Context          // the caller's
-	outer           net.Conn // what net/http has: what add returned, or a tls.Conn around that; set before it is listed
-	inTLS           bool     // of net/http
-	index           int32    // in conns.open; -1 if it is not there; protected by conns.listMu
+	*net.TCPConn          // what the listener returned; nil if that was another type
+	context.Context       // the caller's
+	index           int32 // in conns.open; -1 if it is not there; protected by conns.listMu
 	state           atomic.Int32
 	request         atomic.Pointer[request] // in progress; HTTP/1 only
-	wire            *wire                   // nil unless reads and writes are counted
+	extra           *extra                  // nil if net/http has the conn
+}
+
+// An extra is what a conn needs if net/http has another connection than the conn.
+type extra struct {
+	outer net.Conn // what net/http has: what add returned, or a tls.Conn around that; set before it is listed
+	inTLS bool     // of net/http
+	wire  *wire    // nil unless reads and writes are counted
 }
 
 type (
@@ -39,6 +46,25 @@ func (c *conn) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// outer returns what net/http has.
+func (c *conn) outer() net.Conn {
+	if c.extra == nil {
+		return c
+	}
+	return c.extra.outer
+}
+
+// inTLS reports whether net/http does TLS on the connection.
+func (c *conn) inTLS() bool { return c.extra != nil && c.extra.inTLS }
+
+// wire returns nil unless reads and writes are counted.
+func (c *conn) wire() *wire {
+	if c.extra == nil {
+		return nil
+	}
+	return c.extra.wire
+}
+
 // isIdle reports whether the connection has no request in progress.
 func (c *conn) isIdle() bool { return isIdle(http.ConnState(c.state.Load())) }
 
@@ -48,10 +74,10 @@ func isIdle(state http.ConnState) bool {
 
 // accepted returns what Accept has returned to net/http.
 func (c *conn) accepted() net.Conn {
-	if c.inTLS {
-		return c.outer.(*tls.Conn).NetConn()
+	if c.inTLS() {
+		return c.outer().(*tls.Conn).NetConn()
 	}
-	return c.outer
+	return c.outer()
 }
 
 // inner returns what the caller's listener has returned.
@@ -79,7 +105,10 @@ func (c *conn) socket() net.Conn {
 }
 
 // usesHTTP2 is reliable once there has been a request.
-func (c *conn) usesHTTP2() bool { return c.wire != nil && c.wire.streams.used.Load() }
+func (c *conn) usesHTTP2() bool {
+	w := c.wire()
+	return w != nil && w.streams.used.Load()
+}
 
 // isXNetH2C reports whether h2c of golang.org/x/net has taken the connection over. That
 // goes on reporting the states of net/http.
@@ -91,7 +120,7 @@ func (c *conn) isXNetH2C() bool {
 // isUntracked reports whether all requests of the connection are untracked.
 func (c *conn) isUntracked() bool {
 	if c.usesHTTP2() {
-		return c.wire.streams.onlyUntracked()
+		return c.wire().streams.onlyUntracked()
 	}
 	q := c.request.Load()
 	return q != nil && q.untracked.Load() && !c.isXNetH2C()

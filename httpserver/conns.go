@@ -34,25 +34,33 @@ type conns struct {
 
 // add returns the connection for net/http to use instead of inner.
 func (s *conns) add(inner net.Conn) net.Conn {
-	c := &conn{outer: inner, index: -1}
+	c := &conn{index: -1}
 	k, ok := wrap(inner, c)
 	if !ok {
+		c.extra = &extra{outer: inner}
 		s.byConn.Store(inner, c)
 		return inner
 	}
-	c.outer = k
-	if _, other := k.(*otherConn); other || s.countIO {
-		c.wire = &wire{conn: c}
-		c.wire.streams.wire = c.wire
-		c.outer = c.wire.wrap(k)
+	_, other := k.(*otherConn)
+	if other || s.countIO {
+		w := &wire{c: c}
+		w.streams.wire = w
+		c.extra = &extra{outer: w.wrap(k), wire: w}
+	} else if k != wrapper(c) {
+		c.extra = &extra{outer: k}
 	}
-	return c.outer
+	return c.outer()
 }
 
 // addToList is called for StateNew, when net/http has told which connection it uses.
 // Before that, no other goroutine may look at it. Serve does not return in between.
 func (s *conns) addToList(c *conn, outer net.Conn) {
-	c.inTLS, c.outer = outer != c.outer, outer
+	if outer != c.outer() {
+		if c.extra == nil {
+			c.extra = new(extra)
+		}
+		c.extra.outer, c.extra.inTLS = outer, true
+	}
 	s.listMu.Lock()
 	defer s.listMu.Unlock()
 	c.index = int32(len(s.open)) //nolint:gosec // there are fewer file descriptors
@@ -64,12 +72,12 @@ func (s *conns) addToList(c *conn, outer net.Conn) {
 func (s *conns) find(c net.Conn) *conn {
 	if t, ok := c.(*tls.Conn); ok {
 		if w, ok := t.NetConn().(wrapper); ok {
-			return w.conn()
+			return w.of()
 		}
 	}
 	for range 3 { // nested
 		if w, ok := c.(wrapper); ok {
-			return w.conn()
+			return w.of()
 		}
 		if reflect.ValueOf(c).Comparable() {
 			if info, ok := s.byConn.Load(c); ok {
@@ -123,7 +131,7 @@ func (s *conns) setState(c net.Conn, state http.ConnState) {
 	if info == nil {
 		return
 	}
-	if w := info.wire; w != nil {
+	if w := info.wire(); w != nil {
 		switch state {
 		case http.StateIdle:
 			w.readsAtIdle.Store(w.reads.Load())
@@ -177,7 +185,7 @@ func (s *conns) stateDuringDrain(c *conn, state http.ConnState) {
 // requestEnded is called when the handler of an HTTP/1 request has returned.
 func (s *conns) requestEnded(c *conn) {
 	if q := c.request.Load(); q.upgrades && q.untracked.Load() {
-		s.setState(c.outer, http.StateClosed) // x/net's server does not report it
+		s.setState(c.outer(), http.StateClosed) // x/net's server does not report it
 	}
 	q := c.request.Swap(nil)
 	if q.untracked.Load() {
@@ -211,7 +219,7 @@ func (s *conns) wakeIfDraining() {
 // addUntracked counts a request of c for which Untrack was called.
 func (s *conns) addUntracked(c *conn) {
 	if c.usesHTTP2() {
-		c.wire.streams.addUntracked(1)
+		c.wire().streams.addUntracked(1)
 	}
 	s.untracked.Add(1)
 	s.wakeIfDraining()
@@ -230,7 +238,7 @@ func (s *conns) onlyUntracked() bool {
 // closeUntracked closes the remaining connections, which have only untracked requests.
 func (s *conns) closeUntracked() {
 	var left []net.Conn
-	s.all(func(c *conn) { left = append(left, c.outer) })
+	s.all(func(c *conn) { left = append(left, c.outer()) })
 	for _, c := range left {
 		_ = c.Close() // the client may have closed it already
 	}

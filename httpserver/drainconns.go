@@ -120,7 +120,7 @@ func (s *conns) anyKeepsAlive() (found bool) {
 	s.all(func(c *conn) {
 		switch q := c.request.Load(); {
 		case c.usesHTTP2():
-			found = found || c.wire.streams.mayTakeRequests()
+			found = found || c.wire().streams.mayTakeRequests()
 		case q == nil: // a response is about to be written, or a request to be handled
 			found = true
 		default:
@@ -133,7 +133,7 @@ func (s *conns) anyKeepsAlive() (found bool) {
 // anyHTTP2TakesRequests reports whether an HTTP/2 connection may take another request.
 // http.Server.Shutdown would send it a GOAWAY, which discards requests on their way.
 func (s *conns) anyHTTP2TakesRequests() (found bool) {
-	s.all(func(c *conn) { found = found || c.usesHTTP2() && c.wire.streams.mayTakeRequests() })
+	s.all(func(c *conn) { found = found || c.usesHTTP2() && c.wire().streams.mayTakeRequests() })
 	return found
 }
 

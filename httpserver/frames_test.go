@@ -30,7 +30,7 @@ func TestAFrameIsWrittenOnlyBetweenTheFramesOfNetHTTP(t *testing.T) {
 	for _, piece := range []int{1, 2, 9, 10, 100, 4096, len(stream)} {
 		sent := &sink{}
 		info := newWire(noKey{Conn: sent})
-		outer := info.outer
+		outer := info.c.outer()
 		info.streams.used.Store(true)
 		for at := 0; ; {
 			require.Equal(t, !boundary[at], info.midFrame(), "%d bytes in pieces of %d", at, piece)
@@ -59,7 +59,7 @@ func TestInTLSAFrameIsWrittenOnlyAfterSettings(t *testing.T) {
 	_, server := connected(t)
 	all := conns{countIO: true}
 	watched := all.add(server)
-	info := all.find(watched).wire
+	info := all.find(watched).wire()
 	inTLS := net.Conn(tls.Server(watched, nil))
 	all.setState(inTLS, http.StateNew)
 	_, err := watched.Write([]byte("of the handshake"))
@@ -101,7 +101,7 @@ func (s *sink) Write(p []byte) (int, error) {
 // newWire returns the wire of a connection whose reads and writes are counted.
 func newWire(c net.Conn) *wire {
 	all := conns{countIO: true}
-	return all.find(all.add(c)).wire
+	return all.find(all.add(c)).wire()
 }
 
 // noKey is a connection that cannot be a map key.

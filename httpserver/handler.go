@@ -34,8 +34,8 @@ func Middleware(m *shutdown.Manager) func(http.Handler) http.Handler {
 			defer cancel(nil)
 			stop := context.AfterFunc(m.WorkContext(), func() { cancel(context.Cause(m.WorkContext())) })
 			defer stop()
-			x := h.newExchange(r)
-			if !h.begin(w, x) {
+			x, ok := h.begin(w, r)
+			if !ok {
 				return
 			}
 			defer h.inFlight.End(x.task)
@@ -80,29 +80,28 @@ type exchange struct {
 	response hijackable
 }
 
-func (h *handler) newExchange(r *http.Request) *exchange {
-	return &exchange{request: request{handler: h, proto: r.ProtoMajor, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern}}
-}
-
 // begin adds the request to those in flight. After the end of the drain it answers the
 // request with 503 and returns false.
-func (h *handler) begin(w http.ResponseWriter, x *exchange) (ok bool) {
+func (h *handler) begin(w http.ResponseWriter, r *http.Request) (x *exchange, ok bool) {
 	if h.m.Phase() != shutdown.Running {
 		h.m.AddTraffic(shutdown.Traffic{Kind: kind, RequestsWhileLeaving: 1})
 	}
+	x = &exchange{request: request{
+		handler: h, http1: r.ProtoMajor == 1, method: r.Method, host: r.Host, path: r.URL.Path, pattern: r.Pattern,
+	}}
 	if x.task, ok = h.inFlight.Begin(kind, "", &x.request); !ok {
-		if x.proto < 3 {
+		if r.ProtoMajor < 3 {
 			w.Header().Set("Connection", "close")
 		}
 		http.Error(w, "this instance has shut down", http.StatusServiceUnavailable)
 	}
-	return ok
+	return x, ok
 }
 
 // ServeHTTP is called by the server that Start has started.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := h.newExchange(r)
-	if !h.begin(w, x) {
+	x, ok := h.begin(w, r)
+	if !ok {
 		return
 	}
 	defer h.inFlight.End(x.task)
@@ -127,7 +126,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) respond(w http.ResponseWriter, r *http.Request, x *exchange, s *streams) {
 	full := &x.response
 	rw := &full.response
-	rw.ResponseWriter, rw.closing, rw.request, rw.streams = w, h.closing, &x.request, s
+	rw.ResponseWriter, rw.request, rw.streams = w, &x.request, s
 	if s != nil {
 		defer rw.beforeHeader(http.StatusOK) // also if next panics
 	}
@@ -138,11 +137,11 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, x *exchange, s
 // serveHTTP2 serves a request that shares its connection with others.
 func (h *handler) serveHTTP2(w http.ResponseWriter, r *http.Request, x *exchange) {
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, &x.request))
-	if x.conn.wire == nil { // its frames are not followed
+	if x.conn.wire() == nil { // its frames are not followed
 		h.respond(w, r, x, nil)
 		return
 	}
-	s := &x.conn.wire.streams
+	s := &x.conn.wire().streams
 	s.begin()
 	defer func() {
 		if x.untracked.Load() {
@@ -162,7 +161,7 @@ func (h *handler) serveXNetH2C(w http.ResponseWriter, r *http.Request, q *reques
 	h.inFlight.End(q.task)
 	if q.conn != nil {
 		q.conn.request.Store(q)
-		defer h.conns.setState(q.conn.outer, http.StateClosed) // x/net's server does not report it
+		defer h.conns.setState(q.conn.outer(), http.StateClosed) // x/net's server does not report it
 	}
 	h.conns.warnOfH2C.Do(func() {
 		bridge.Warn(h.m, "httpserver: requests over golang.org/x/net/http2/h2c have no name in reports, and their clients are not asked to reconnect: use http.Server.Protocols instead",

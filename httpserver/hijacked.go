@@ -38,7 +38,7 @@ func (h *hijacked) handlerReturned(c *conn) {
 	delete(h.running, c)
 	id := h.next
 	h.next++
-	switch c := unwrap(c.outer).(type) {
+	switch c := unwrap(c.outer()).(type) {
 	case *net.TCPConn:
 		h.detached[id] = weakCloser(h, id, c)
 	case *net.UnixConn:
@@ -92,7 +92,7 @@ func (h *hijacked) close() {
 	h.mu.Lock()
 	closers := slices.Collect(maps.Values(h.detached))
 	for c := range h.running {
-		closers = append(closers, func() { _ = c.outer.Close() }) // it may be closed already
+		closers = append(closers, func() { _ = c.outer().Close() }) // it may be closed already
 	}
 	h.mu.Unlock()
 	var group errgroup.Group

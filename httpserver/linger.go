@@ -40,11 +40,12 @@ type linger struct {
 func (l *linger) tick(c *conn, closeSilent bool) (enough, began bool) {
 	l.quiet++
 	silent := !l.hasPartial.Load()
-	if w := c.wire; w != nil {
+	w := c.wire()
+	if w != nil {
 		silent = w.silent()
 	}
 	// If reads are not counted, the kernel is asked, but only if it matters.
-	if c.wire != nil || !silent {
+	if w != nil || !silent {
 		if n := c.arrived(); n != l.seen || l.restart.Swap(false) {
 			l.seen, l.quiet = n, 0
 		}
@@ -66,8 +67,8 @@ func (l *linger) tick(c *conn, closeSilent bool) (enough, began bool) {
 
 // arrived returns a number that grows when something arrives.
 func (c *conn) arrived() uint64 {
-	if c.wire != nil {
-		return c.wire.reads.Load()
+	if w := c.wire(); w != nil {
+		return w.reads.Load()
 	}
 	n, _ := received(c.socket(), false)
 	return n
@@ -81,7 +82,7 @@ func (c *conn) close(l *linger, seen uint64) error {
 	if !c.isIdle() || readable(socket) {
 		return nil
 	}
-	w := c.wire
+	w := c.wire()
 	if w == nil {
 		if !l.hasPartial.Load() {
 			// The first call has to find out whether part of a request has arrived.
@@ -92,7 +93,7 @@ func (c *conn) close(l *linger, seen uint64) error {
 			}
 			seen = n
 		}
-		_, inTLS := c.outer.(*tls.Conn) // the caller's
+		_, inTLS := c.outer().(*tls.Conn) // the caller's
 		l.end(socket, inTLS, func() bool {
 			n, _ := received(socket, false)
 			return c.isIdle() && n == seen
@@ -119,7 +120,7 @@ func (c *conn) close(l *linger, seen uint64) error {
 		}
 	}
 	// In either case net/http sees the end and reports StateClosed.
-	l.end(socket, c.inTLS, func() bool { // net/http may have been faster
+	l.end(socket, c.inTLS(), func() bool { // net/http may have been faster
 		return c.isIdle() && seen == w.reads.Load() && w.writesStarted.Load() == w.writesEnded.Load()
 	})
 	return nil

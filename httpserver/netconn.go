@@ -24,24 +24,19 @@ func (l connListener) Accept() (net.Conn, error) {
 // methods.
 type wrapper interface {
 	net.Conn
-	conn() *conn
+	of() *conn
 	unwrap() net.Conn
 }
 
-type tcpConn struct {
-	*net.TCPConn
-	info *conn
-}
-
-func (c *tcpConn) conn() *conn      { return c.info }
-func (c *tcpConn) unwrap() net.Conn { return c.TCPConn }
+func (c *conn) of() *conn        { return c }
+func (c *conn) unwrap() net.Conn { return c.TCPConn }
 
 type unixConn struct {
 	*net.UnixConn
 	info *conn
 }
 
-func (c *unixConn) conn() *conn      { return c.info }
+func (c *unixConn) of() *conn        { return c.info }
 func (c *unixConn) unwrap() net.Conn { return c.UnixConn }
 
 // An otherConn is for types that cannot be a map key.
@@ -50,7 +45,7 @@ type otherConn struct {
 	info *conn
 }
 
-func (c *otherConn) conn() *conn      { return c.info }
+func (c *otherConn) of() *conn        { return c.info }
 func (c *otherConn) unwrap() net.Conn { return c.Conn }
 
 // wrap wraps connections of package net and those that cannot be a map key. It leaves
@@ -59,7 +54,8 @@ func (c *otherConn) unwrap() net.Conn { return c.Conn }
 func wrap(c net.Conn, info *conn) (w wrapper, ok bool) {
 	switch c := c.(type) {
 	case *net.TCPConn:
-		return &tcpConn{c, info}, true
+		info.TCPConn = c
+		return info, true
 	case *net.UnixConn:
 		return &unixConn{c, info}, true
 	}
@@ -79,7 +75,7 @@ func unwrap(c net.Conn) net.Conn {
 }
 
 type countingTCP struct {
-	*tcpConn
+	*conn
 	wire *wire
 }
 
@@ -105,7 +101,7 @@ func (c countingOther) Write(p []byte) (int, error) { return c.wire.write(c.Conn
 // wrap returns a connection whose reads and writes are counted.
 func (w *wire) wrap(c wrapper) net.Conn {
 	switch c := c.(type) {
-	case *tcpConn:
+	case *conn:
 		return countingTCP{c, w}
 	case *unixConn:
 		return countingUnix{c, w}

@@ -17,13 +17,13 @@ type request struct {
 	conn       *conn // nil under Middleware
 	task       inflight.Task
 	named      atomic.Pointer[string] // by SetName
+	http1      bool                   // and not HTTP/2 or HTTP/3
 	upgrades   bool                   // to h2c of golang.org/x/net, if the handler is that
 	untracked  atomic.Bool            // Untrack has been called
 	keepsAlive atomic.Bool            // its header has been sent without "Connection: close"
 
 	// For TaskName. They do not change, unlike the fields of the http.Request, which
 	// belongs to the handler.
-	proto                       int
 	method, host, path, pattern string
 }
 

@@ -13,7 +13,6 @@ import (
 // long.
 type response struct {
 	http.ResponseWriter
-	closing *connectionClose
 	request *request
 	streams *streams // of HTTP/2
 	wrote   bool     // the header
@@ -27,7 +26,7 @@ func (w *response) beforeHeader(status int) {
 	w.wrote = true
 	// For a body that http.MaxBytesReader has cut off, net/http sets this header too, but
 	// it finds out by a method that only its own ResponseWriter has.
-	if w.closing.decide(w.streams) || status == http.StatusRequestEntityTooLarge && w.request.proto == 1 {
+	if w.request.handler.closing.decide(w.streams) || status == http.StatusRequestEntityTooLarge && w.request.http1 {
 		w.Header().Set("Connection", "close")
 	} else {
 		w.request.keepsAlive.Store(true)
@@ -62,10 +61,7 @@ func (w *response) FlushError() error {
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A hijackable is a response with the optional interfaces of HTTP/1.
-type hijackable struct {
-	response
-	inner http.Hijacker
-}
+type hijackable struct{ response }
 
 // CloseNotify is deprecated, but some programs require it.
 func (w *hijackable) CloseNotify() <-chan bool { return closeNotify(w.ResponseWriter) }
@@ -94,8 +90,7 @@ func closeNotify(w http.ResponseWriter) <-chan bool {
 
 // withInterfacesOf returns w with the optional interfaces that inner has.
 func (w *hijackable) withInterfacesOf(inner http.ResponseWriter) http.ResponseWriter {
-	if h, ok := inner.(http.Hijacker); ok {
-		w.inner = h
+	if _, ok := inner.(http.Hijacker); ok {
 		return w
 	}
 	if p, ok := inner.(http.Pusher); ok {
@@ -109,7 +104,7 @@ func (w *hijackable) withInterfacesOf(inner http.ResponseWriter) http.ResponseWr
 
 // Hijack returns the connection as it came from the listener.
 func (w *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, rw, err := w.inner.Hijack()
+	c, rw, err := w.ResponseWriter.(http.Hijacker).Hijack()
 	if err != nil {
 		return c, rw, err
 	}

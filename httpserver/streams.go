@@ -201,7 +201,7 @@ func (s *streams) expireLocked() {
 	}
 	var again time.Duration
 	switch {
-	case inClear && writable(s.wire.socket()): // a frame is being written
+	case inClear && writable(s.wire.c.socket()): // a frame is being written
 		again = min(settleFull, 2*holdLimit-time.Since(s.holdAt))
 	case !inClear && !quiet:
 		again = min(settleOther, holdMax-time.Since(s.holdAt))
@@ -242,7 +242,7 @@ func (s *streams) goAwayIfIdle() bool {
 // goAwayLocked writes while the lock is held. Because begin waits for the lock, no
 // response can come in between. The write does not block, because there is room for it.
 func (s *streams) goAwayLocked() {
-	if s.goAwayAt.IsZero() && writable(s.wire.socket()) && s.wire.writeFrame(goAway) {
+	if s.goAwayAt.IsZero() && writable(s.wire.c.socket()) && s.wire.writeFrame(goAway) {
 		s.goAwayAt = time.Now()
 	}
 }

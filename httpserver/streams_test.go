@@ -24,8 +24,8 @@ func newTLSWire(t *testing.T, client, server net.Conn) *wire {
 	clientConfig, err := cert.Client()
 	require.NoError(t, err)
 	w := newWire(server)
-	secure := tls.Server(w.outer, serverConfig)
-	w.outer, w.inTLS = secure, true
+	secure := tls.Server(w.c.outer(), serverConfig)
+	w.c.extra.outer, w.c.extra.inTLS = secure, true
 	w.writesAtActive.Store(1)
 	go func() { _, _ = io.Copy(io.Discard, tls.Client(client, clientConfig)) }()
 	require.NoError(t, secure.HandshakeContext(t.Context()))
@@ -104,7 +104,7 @@ func TestInClearAResponseThatIsBeingWrittenDoesNotPreventTheGoAway(t *testing.T)
 	client, server := connected(t)
 	go func() { _, _ = io.Copy(io.Discard, client) }()
 	w := newWire(server)
-	_, err := w.outer.Write(settings)
+	_, err := w.c.outer().Write(settings)
 	require.NoError(t, err)
 	s := &w.streams
 	s.begin()
@@ -117,7 +117,7 @@ func TestInClearAResponseThatIsBeingWrittenDoesNotPreventTheGoAway(t *testing.T)
 			case <-stop:
 				return
 			case <-time.After(time.Millisecond):
-				_, _ = w.outer.Write(settings)
+				_, _ = w.c.outer().Write(settings)
 			}
 		}
 	}()
@@ -169,7 +169,7 @@ func TestInTLSResponsesAreHeldWhileSomethingIsBeingSent(t *testing.T) {
 				defer client.Close()
 				defer server.Close()
 				w := newWire(noKey{Conn: server}) // no socket, so no GOAWAY is sent
-				w.outer, w.inTLS = tls.Server(w.outer, nil), true
+				w.c.extra.outer, w.c.extra.inTLS = tls.Server(w.c.outer(), nil), true
 				s := &w.streams
 				s.begin()
 				s.answered()

@@ -10,7 +10,7 @@ import (
 
 // A wire counts the reads and writes of a connection that may use HTTP/2.
 type wire struct {
-	*conn
+	c             *conn
 	reads         atomic.Uint64 // that returned bytes
 	readsAtIdle   atomic.Uint64 // reads when the last request ended
 	writesStarted atomic.Uint64 // a write is in progress if writesEnded is less
@@ -51,15 +51,15 @@ func (w *wire) countRead(n int, err error) (int, error) {
 
 // isHTTP2 also recognizes a connection that has had no request.
 func (w *wire) isHTTP2() bool {
-	if http.ConnState(w.state.Load()) == http.StateIdle { // then there is no handshake to wait for
-		if t, ok := w.outer.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
+	if http.ConnState(w.c.state.Load()) == http.StateIdle { // then there is no handshake to wait for
+		if t, ok := w.c.outer().(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
 			w.streams.used.Store(true)
 		}
 	}
 	return w.streams.used.Load()
 }
 
-func (w *wire) isClearHTTP2() bool { return !w.inTLS && w.streams.used.Load() }
+func (w *wire) isClearHTTP2() bool { return !w.c.inTLS() && w.streams.used.Load() }
 
 // midFrame reports whether a frame of cleartext HTTP/2 is being written. In TLS, frames
 // cannot be seen.
@@ -81,7 +81,7 @@ func (w *wire) writeFrame(frame []byte) bool {
 		if !w.settingsSent() {
 			return false
 		}
-		_, _ = w.outer.Write(frame) // if the connection has failed, so have its requests
+		_, _ = w.c.outer().Write(frame) // if the connection has failed, so have its requests
 		return true
 	}
 	if !w.writeMu.TryLock() {
@@ -91,7 +91,7 @@ func (w *wire) writeFrame(frame []byte) bool {
 	if !w.frames.atBoundary() {
 		return false
 	}
-	_, _ = w.inner().Write(frame)
+	_, _ = w.c.inner().Write(frame)
 	return true
 }
 

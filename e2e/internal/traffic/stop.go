@@ -3,6 +3,7 @@ package traffic
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/gracefulgo/shutdown/e2e/internal/report"
@@ -14,6 +15,12 @@ import (
 func StopUnderLoad(ctx context.Context, row *report.Row, host string, hung bool, stop func(context.Context) (code string, err error)) error {
 	if err := Await(ctx, host); err != nil {
 		return err
+	}
+	// A service may say that it is ready before it listens; the naive one does.
+	for _, port := range []string{HTTPPort, GRPCPort} {
+		if err := awaitPort(ctx, net.JoinHostPort(host, port)); err != nil {
+			return err
+		}
 	}
 	load, err := Start(ctx, host, false)
 	if err != nil {

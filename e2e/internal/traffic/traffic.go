@@ -135,6 +135,21 @@ func Await(ctx context.Context, host string) error {
 	}
 }
 
+// awaitPort waits until something listens on the address.
+func awaitPort(ctx context.Context, address string) error {
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a listener on %s: %w; the last dial: %w", address, context.Cause(ctx), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // Hang sends a request whose body never comes, so that its handler does not return. It
 // returns when the service has the header. ended gets what the client received in the end,
 // "" if that was nothing.

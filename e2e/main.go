@@ -16,7 +16,7 @@
 // services are examples/kubernetes and, as the control, examples/kubernetes/naive, which is
 // what people write without a library.
 //
-// Only one can run at a time: the cgroups have no namespace.
+// Only one can run at a time, because the cgroups have no namespace; a second one fails.
 //
 // It exits with status 1 if something is not as it must be. The logs of a part that fails
 // are kept.
@@ -29,6 +29,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -134,7 +135,22 @@ func names() string {
 	return strings.Join(names, ", ")
 }
 
+// lock fails if another run on this machine has not ended. The name of an abstract socket needs
+// no file, and ends with the process.
+func lock() (io.Closer, error) {
+	ln, err := net.Listen("unix", "@shutdown-e2e")
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, errors.New("another go run ./e2e has not ended")
+	}
+	return ln, err
+}
+
 func (p plan) run(ctx context.Context) error {
+	running, err := lock()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = running.Close() }()
 	bin, err := os.MkdirTemp("", "shutdown-e2e-bin-")
 	if err != nil {
 		return err

@@ -165,10 +165,18 @@ var loggedRuns = map[string]struct {
 
 func hungHandlers(t *testing.T, m *shutdown.Manager) {
 	mux, release := http.NewServeMux(), make(chan struct{})
-	var entered sync.WaitGroup
+	var entered, left sync.WaitGroup
 	entered.Add(60)
-	mux.HandleFunc("GET /sse", func(http.ResponseWriter, *http.Request) { entered.Done(); <-release })
-	t.Cleanup(func() { close(release) })
+	left.Add(60)
+	mux.HandleFunc("GET /sse", func(http.ResponseWriter, *http.Request) {
+		defer left.Done()
+		entered.Done()
+		<-release
+	})
+	t.Cleanup(func() {
+		close(release)
+		left.Wait() // another test would see their stacks
+	})
 	ln, err := net.Listen("tcp", loopback.Addr())
 	require.NoError(t, err)
 	_, err = httpserver.Serve(m, &http.Server{Handler: mux}, ln)

@@ -22,6 +22,11 @@ func BenchmarkSYNGap(b *testing.B) {
 		took = append(took, measureSYNGap(b))
 	}
 	slices.Sort(took)
+	var sum time.Duration
+	for _, d := range took {
+		sum += d
+	}
+	b.ReportMetric(float64((sum / time.Duration(len(took))).Microseconds()), "mean-us")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 }

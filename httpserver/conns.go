@@ -70,6 +70,9 @@ func (s *conns) addToList(c *conn, outer net.Conn) {
 // find returns the conn of a connection that net/http uses, or that h2c of
 // golang.org/x/net uses, which has the wrapped one.
 func (s *conns) find(c net.Conn) *conn {
+	if c, ok := c.(*conn); ok { // as below, but cheaper: it is called twice in a request
+		return c
+	}
 	if t, ok := c.(*tls.Conn); ok {
 		if w, ok := t.NetConn().(wrapper); ok {
 			return w.of()

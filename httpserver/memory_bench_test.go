@@ -23,33 +23,33 @@ import (
 //
 //	go test -run '^$' -bench Idle -benchtime 5x ./httpserver
 func BenchmarkIdle(b *testing.B) {
-	b.Run("server=shutdown", func(b *testing.B) {
-		idle(b, func(srv *http.Server) (addr string, stop func()) {
-			m, err := shutdown.New(shutdown.Config{Signals: shutdown.NoSignals(), LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
-			require.NoError(b, err)
-			s, err := httpserver.Start(m, srv)
-			require.NoError(b, err)
-			return s.Addr().String(), func() {
-				m.Begin(nil)
-				require.NoError(b, m.Wait())
-			}
-		})
-	})
-	b.Run("server=plain", func(b *testing.B) {
-		idle(b, func(srv *http.Server) (addr string, stop func()) {
-			ln, err := net.Listen("tcp", srv.Addr)
-			require.NoError(b, err)
-			go func() { _ = srv.Serve(ln) }()
-			return ln.Addr().String(), func() { require.NoError(b, srv.Shutdown(context.Background())) }
-		})
-	})
+	b.Run("server=shutdown", func(b *testing.B) { idle(b, startLibrary) })
+	b.Run("server=plain", func(b *testing.B) { idle(b, startPlain) })
 }
 
-func idle(b *testing.B, start func(*http.Server) (addr string, stop func())) {
+func startLibrary(b *testing.B, srv *http.Server) (addr string, stop func()) {
+	m, err := shutdown.New(shutdown.Config{Signals: shutdown.NoSignals(), LameDuck: -1, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(b, err)
+	s, err := httpserver.Start(m, srv)
+	require.NoError(b, err)
+	return s.Addr().String(), func() {
+		m.Begin(nil)
+		require.NoError(b, m.Wait())
+	}
+}
+
+func startPlain(b *testing.B, srv *http.Server) (addr string, stop func()) {
+	ln, err := net.Listen("tcp", srv.Addr)
+	require.NoError(b, err)
+	go func() { _ = srv.Serve(ln) }()
+	return ln.Addr().String(), func() { require.NoError(b, srv.Shutdown(context.Background())) }
+}
+
+func idle(b *testing.B, start func(*testing.B, *http.Server) (addr string, stop func())) {
 	const n = 8_000
 	measure := func() float64 {
 		goroutines := runtime.NumGoroutine()
-		addr, stop := start(&http.Server{Addr: "127.0.0.1:0", ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		addr, stop := start(b, &http.Server{Addr: "127.0.0.1:0", ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "ok")
 		})})
 		before := inUse()

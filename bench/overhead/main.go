@@ -100,10 +100,10 @@ func (p plan) measure(ctx context.Context, w io.Writer) (err error) {
 		}
 	}
 	t := newTable(w, names)
-	for range p.pairs {
+	for n := range p.pairs {
 		var pair [2]result
-		for i, s := range servers {
-			if pair[i], err = load(ctx, s, p.clients, p.seconds); err != nil {
+		for _, i := range [][]int{{0, 1}, {1, 0}}[n%2] { // each is as often the first
+			if pair[i], err = load(ctx, servers[i], p.clients, p.seconds); err != nil {
 				return err
 			}
 		}

@@ -28,7 +28,6 @@ func (l *Listener) stop(gap time.Duration) (stopped bool) {
 		var err error
 		var dropped time.Time // since when SYNs are dropped
 		fds, err = take(ln, gap, func() bool {
-			newTimeSlice()
 			l.dropping.Store(true) // before any connection can inherit it
 			ok := dropSYN(ln)
 			dropped = time.Now()
@@ -50,13 +49,6 @@ func (l *Listener) stop(gap time.Duration) (stopped bool) {
 		close(l.stopped)
 	}
 	return stopped
-}
-
-// newTimeSlice makes it less likely that the scheduler suspends the thread while SYNs are
-// dropped: what stop's caller has done before may have used up most of its time slice.
-func newTimeSlice() {
-	// A raw system call does not let the Go runtime move the goroutine to another thread.
-	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 }
 
 // take accepts all connections in the queue, calls drop, which drops SYNs, and goes on

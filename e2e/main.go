@@ -135,10 +135,10 @@ func names() string {
 	return strings.Join(names, ", ")
 }
 
-// lock fails if another run on this machine has not ended. The name of an abstract socket needs
-// no file, and ends with the process.
-func lock() (io.Closer, error) {
-	ln, err := net.Listen("unix", "@shutdown-e2e")
+// lock fails if another process on this machine has the lock of that name. An abstract socket
+// needs no file, and ends with the process.
+func lock(name string) (io.Closer, error) {
+	ln, err := net.Listen("unix", "@"+name)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, errors.New("another go run ./e2e has not ended")
 	}
@@ -146,7 +146,7 @@ func lock() (io.Closer, error) {
 }
 
 func (p plan) run(ctx context.Context) error {
-	running, err := lock()
+	running, err := lock("shutdown-e2e")
 	if err != nil {
 		return err
 	}

@@ -85,8 +85,7 @@ func (r *requester) close() {
 	}
 }
 
-// meanAndInterval returns the half of the interval in which the mean is with a
-// probability of 95 %.
+// meanAndInterval returns the mean and half the width of its 95 % confidence interval.
 func meanAndInterval(all []float64) (mean, within float64) {
 	n := float64(len(all))
 	var squares float64

@@ -87,7 +87,7 @@ func (l *line) dial(ctx context.Context, addr string) (net.Conn, error) {
 	l.dials++
 	made := &link{dial: l.dials, dialed: time.Now()}
 	l.mu.Unlock()
-	// SYNs are dropped while the listener drains.
+	// SYNs may be dropped while the listener drains.
 	conn, err := (&net.Dialer{Timeout: 300 * time.Millisecond}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

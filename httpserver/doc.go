@@ -168,9 +168,8 @@
 // than Linux, the server cannot tell whether an HTTP/1 client has sent part of a
 // request: a client that pauses for 50 ms within a header may be cut off.
 //
-// A client that dials while the listener is drained is refused, except that for about a
-// tenth of a millisecond its SYN is dropped. It then repeats the SYN after one second and
-// is refused. With clients on slow networks this takes longer; see package listener.
+// A client that dials while the listener is drained is refused at once on Linux 5.7 or
+// later. Package listener has the exceptions, in which it is refused a second later.
 //
 // A response whose header was written before the shutdown started cannot have
 // "Connection: close". Its connection lingers as in step 3, and a request pipelined

@@ -179,8 +179,8 @@ func end(t testing.TB, m *shutdown.Manager) error {
 
 func refused(network, addr string) bool {
 	for deadline := time.Now().Add(soon); ; {
-		// SYNs are dropped while the listener drains. A client that is connected when
-		// the listener is closed may get the reset while it still dials.
+		// A client that is connected when the listener is closed may get the reset while
+		// it still dials. SYNs may be dropped while the listener drains.
 		conn, err := net.DialTimeout(network, addr, 200*time.Millisecond)
 		if err == nil {
 			conn.Close()

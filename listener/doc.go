@@ -37,23 +37,17 @@
 //
 // Drain closes a listener made by [Listen] in four steps:
 //
-//  1. The kernel drops new SYNs, so no new handshake starts.
-//  2. Handshakes in progress complete. Drain allows the longest round-trip time
-//     measured in the last minute or two, and at least 100 us. If that is more than
-//     1 ms, or a handshake in progress takes longer, Drain asks the kernel for the
-//     list of handshakes and waits for them, for up to 1.5 s.
-//  3. The connections are taken from the accept queue, and the kernel refuses all
-//     further ones.
-//  4. Accept returns the connections that were taken, and then [net.ErrClosed].
+//  1. The kernel refuses new clients, as it does when nothing listens on the port.
+//  2. Handshakes in progress complete. Drain asks the kernel for the list of handshakes
+//     and waits for them, for up to 1.5 s.
+//  3. Accept returns the connections in the accept queue.
+//  4. The socket is closed, and Accept returns [net.ErrClosed].
 //
-// A client that dials between steps 1 and 3 gets no answer. It repeats its SYN after
-// one second, and is then refused or connects to whatever listens on the port by then.
-// Without clients on slow networks, that gap is a tenth of a millisecond (see
-// BenchmarkSYNGap), because steps 1 to 3 run without interruption on one thread.
+// So no client waits for an answer, however long steps 2 and 3 take.
 //
 // # Sockets with several owners
 //
-// Steps 1 and 3 change the socket, which may have other owners: a parent process, a
+// Step 1 changes the socket, which may have other owners: a parent process, a
 // systemd socket unit, or a child process that inherited it. There are therefore
 // three kinds of Listener:
 //
@@ -73,17 +67,25 @@
 //
 // # Platforms
 //
-// Step 1 needs Linux. It attaches a filter to the socket. Without the privilege for that
-// it sets a minimum TTL that no SYN reaches; a connection whose handshake was in progress
-// then receives its data only when the client retransmits it. Where a sandbox forbids
-// both, handshakes in progress at step 3 are reset. They are also reset with New, for
-// TCP on other systems, and for an abstract Unix socket; with these, so is a connection
-// that completes in the microseconds before the listener is closed. For a Unix socket
-// made by Listen, step 1 removes the path, on every system. Another process can bind it
-// at once.
+// Step 1 needs Linux. It binds the socket to a network interface that does not exist
+// (SO_BINDTOIFINDEX), which needs no privilege. Before Linux 5.7, for a socket that is
+// bound to an interface already, and for one with SO_REUSEPORT while other sockets listen
+// on the same port, the kernel cannot be made to refuse. Then step 1 drops SYNs: a client
+// that dials before step 4 gets no answer, repeats its SYN after one second, and is then
+// refused or connects to what listens on the port by then. For this, Drain attaches a
+// filter to the socket, or, without the privilege for that, sets a minimum TTL that no SYN
+// reaches; a connection whose handshake was in progress then receives its data only when
+// the client retransmits it.
 //
-// Step 2 uses a sock_diag netlink socket. Where a sandbox forbids that, Drain does
-// not wait for handshakes.
+// Where a sandbox forbids all of these, handshakes in progress at step 4 are reset. They
+// are also reset with New, for TCP on other systems, and for an abstract Unix socket; with
+// these, so is a connection that completes in the microseconds before the listener is
+// closed. For a Unix socket made by Listen, step 1 removes the path, on every system.
+// Another process can bind it at once.
+//
+// Step 2 uses a sock_diag netlink socket. Where a sandbox forbids that, or no file
+// descriptor is free, Drain gives handshakes 100 ms. It cannot wait for those that the
+// kernel does not list because it uses SYN cookies, as in a SYN flood.
 //
 // With New, Drain asks the kernel whether the queue is empty. It cannot ask on
 // Windows, or if a wrapper hides the socket. It then treats the queue as empty when

@@ -18,12 +18,8 @@ const (
 	// Neither is an event for this process. Drain polls only while there are some.
 	pollInterval = 10 * time.Millisecond
 
-	// SYNs are dropped for the longest round-trip time of recent handshakes, and
-	// for minSYNGap at least, before connections are refused. If that exceeds
-	// maxSYNGap, Drain asks the kernel for the handshakes in progress instead,
-	// which takes some milliseconds.
-	minSYNGap = 100 * time.Microsecond
-	maxSYNGap = time.Millisecond
+	// Where the kernel does not list handshakes, they get this long to complete.
+	unlistedLimit = 100 * time.Millisecond
 
 	// Where Drain cannot look into the queue, it counts intervals of this length in
 	// which Accept has waited. However long the process is stopped or throttled,
@@ -85,21 +81,15 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.wraps != nil {
 		return l.drainBase(ctx)
 	}
-	var limit time.Time // of the wait for handshakes; zero if there is none
+	var refused time.Time // since when new clients are; zero if they are not
 	if l.stopNew() {
-		limit = time.Now().Add(handshakeLimit)
+		refused = time.Now()
 	}
 	quiet := 0     // intervals since Accept has last returned
 	intervals := 0 // in all, without those in which Accept was not called
 	due := time.Now().Add(acceptInterval)
 	for {
-		left, again := l.left(limit)
-		if left == "" && l.tcp && !isDone(l.stopped) {
-			if l.stop(0) {
-				continue // a connection may have arrived since
-			}
-			left, again = l.left(limit) // it may have accepted some, and then failed
-		}
+		left, again := l.left(refused)
 		unseen := left == unknown || left == undelivered
 		if left == "" || unseen && intervals >= maxIntervals && l.accepting.Load() > 0 {
 			return l.finish()
@@ -154,18 +144,18 @@ const (
 
 // left describes what a Close would reset now; "" means nothing. If no event comes
 // first, the caller should ask again after the returned time.
-func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
-	n, ok := l.queued()
+func (l *Listener) left(refused time.Time) (words string, again time.Duration) {
+	n, ok := queued(l.socket)
 	if !ok {
 		return unknown, acceptInterval
 	}
 	if n == 0 {
-		if time.Now().Before(limit) && len(handshakes(l.Addr())) > 0 {
+		if l.handshakeInProgress(refused) {
 			return "a handshake in progress", pollInterval
 		}
 		// A handshake that has completed since may be in the queue, so look there
 		// last.
-		n, _ = l.queued()
+		n, _ = queued(l.socket)
 	}
 	switch {
 	case n > 0:
@@ -176,53 +166,27 @@ func (l *Listener) left(limit time.Time) (words string, again time.Duration) {
 	return "", 0
 }
 
-func (l *Listener) queued() (n int, ok bool) {
-	n = l.pending.len() // also before the queue is closed, if stop has failed half way
-	if isDone(l.stopped) {
-		return n, true
+// handshakeInProgress reports whether to wait for a handshake. While new ones go on
+// starting, waiting gains nothing: some are always in progress.
+func (l *Listener) handshakeInProgress(refused time.Time) bool {
+	if refused.IsZero() || time.Since(refused) >= handshakeLimit {
+		return false
 	}
-	inKernel, ok := queued(l.socket)
-	return n + inKernel, ok
+	n, ok := handshakes(l.Addr())
+	if !ok {
+		return time.Since(refused) < unlistedLimit
+	}
+	return n > 0
 }
 
 // stopNew keeps new clients from connecting, if the socket has no other owner. It
-// reports whether the caller has to wait for handshakes. If new handshakes go on
-// starting, waiting gains nothing: on a slow network some are always in progress, and
-// on a fast one looking for them takes longer than they do.
-//
-// Nothing has to be undone: the socket has no other owner and is closed in any case.
-func (l *Listener) stopNew() (waitForHandshakes bool) {
+// reports whether it can. Nothing has to be undone, because the socket is closed in
+// any case.
+func (l *Listener) stopNew() bool {
 	if l.path != nil {
 		l.path.remove()
 	}
-	if !l.tcp {
-		return false
-	}
-	if gap, ok := l.chooseSYNGap(); ok {
-		return !l.stop(gap) && l.dropping.Load()
-	}
-	l.dropping.Store(true) // before any connection can inherit it
-	return stopSYN(l.socket)
-}
-
-// chooseSYNGap returns for how long to drop SYNs before connections are refused. It is not
-// ok if a handshake in progress may take longer than maxSYNGap.
-func (l *Listener) chooseSYNGap() (gap time.Duration, ok bool) {
-	gap = max(minSYNGap, l.rtt.get(time.Now()))
-	if gap > maxSYNGap {
-		return 0, false
-	}
-	first := handshakes(l.Addr())
-	if len(first) == 0 {
-		return gap, true
-	}
-	time.Sleep(pollInterval) // clients can still connect
-	for h := range handshakes(l.Addr()) {
-		if first[h] {
-			return 0, false
-		}
-	}
-	return gap, true
+	return l.tcp && l.refuseNew()
 }
 
 func connections(n int) string {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,38 +32,36 @@ type (
 	}
 )
 
-// A handshake identifies a handshake in progress.
-type handshake = diagSocket
-
-// handshakes returns the handshakes in progress between the kernel and clients of
-// the listener at addr. It asks as ss(8) does, which needs no privilege. It returns
-// none if the kernel does not answer. In a SYN flood the kernel itself does not know
-// (SYN cookies).
+// handshakes returns how many handshakes are in progress between the kernel and clients
+// of the listener at addr. It asks as ss(8) does, which needs no privilege. It is not ok
+// if the kernel does not answer: a sandbox may forbid it, or all file descriptors are in
+// use. In a SYN flood the kernel itself does not know (SYN cookies).
 //
 // The result may include handshakes of another listener on the same port, at another
 // address of this host or with SO_REUSEPORT. Then Drain waits a little too long.
-func handshakes(addr net.Addr) map[handshake]bool {
-	found := make(map[handshake]bool)
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return found
+func handshakes(addr net.Addr) (n int, ok bool) {
+	tcp, isTCP := addr.(*net.TCPAddr)
+	if !isTCP {
+		return 0, true
 	}
 	local := tcp.AddrPort()
 	ip := local.Addr().Unmap()
+	ok = true
 	// A socket for the unspecified address may be dual-stack.
 	if !ip.Is6() || ip.IsUnspecified() {
-		addHandshakes(found, unix.AF_INET, ip, local.Port())
+		n, ok = handshakesOf(unix.AF_INET, ip, local.Port())
 	}
 	if !ip.Is4() || ip.IsUnspecified() {
-		addHandshakes(found, unix.AF_INET6, ip, local.Port())
+		n6, ok6 := handshakesOf(unix.AF_INET6, ip, local.Port())
+		n, ok = n+n6, ok && ok6
 	}
-	return found
+	return n, ok
 }
 
-func addHandshakes(found map[handshake]bool, family uint8, ip netip.Addr, port uint16) {
+func handshakesOf(family uint8, ip netip.Addr, port uint16) (n int, ok bool) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return
+		return 0, false
 	}
 	defer func() { _ = unix.Close(fd) }() // no data can be lost
 
@@ -85,33 +82,37 @@ func addHandshakes(found map[handshake]bool, family uint8, ip netip.Addr, port u
 	_ = binary.Write(&b, binary.NativeEndian, header) // to memory
 	_ = binary.Write(&b, binary.NativeEndian, request)
 	if err := unix.Sendto(fd, b.Bytes(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return
+		return 0, false
 	}
 	answer := make([]byte, 32<<10)
 	for {
 		// The kernel answers while it handles the request: if no answer is there
 		// now, none will come.
-		n, _, err := unix.Recvfrom(fd, answer, unix.MSG_DONTWAIT)
+		length, _, err := unix.Recvfrom(fd, answer, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
-			return
+			return 0, false
 		}
-		messages, err := syscall.ParseNetlinkMessage(answer[:n])
+		messages, err := syscall.ParseNetlinkMessage(answer[:length])
 		if err != nil || len(messages) == 0 {
-			return
+			return 0, false
 		}
 		for _, m := range messages {
-			if m.Header.Type != unix.SOCK_DIAG_BY_FAMILY { // NLMSG_DONE, NLMSG_ERROR
-				return
+			switch m.Header.Type {
+			case unix.SOCK_DIAG_BY_FAMILY:
+			case unix.NLMSG_DONE:
+				return n, true
+			default: // NLMSG_ERROR
+				return 0, false
 			}
 			var one diagMessage
 			if _, err := binary.Decode(m.Data, binary.NativeEndian, &one); err != nil {
-				return
+				return 0, false
 			}
 			if ip.IsUnspecified() || ip == one.source() {
-				found[one.ID] = true
+				n++
 			}
 		}
 	}
@@ -122,23 +123,4 @@ func (m *diagMessage) source() netip.Addr {
 		return netip.AddrFrom4([4]byte(m.ID.Source[:4]))
 	}
 	return netip.AddrFrom16(m.ID.Source).Unmap()
-}
-
-// handshakeRTT returns the round-trip time that the kernel measured during the
-// handshake; 0 means unknown.
-func handshakeRTT(conn net.Conn) (rtt time.Duration) {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	socket, err := c.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = socket.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			rtt = time.Duration(info.Rtt) * time.Microsecond
-		}
-	})
-	return rtt
 }

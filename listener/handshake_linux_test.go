@@ -51,6 +51,24 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 		_ = c.send()
 		require.ErrorIs(t, c.receive(), syscall.ECONNRESET)
 	})
+	t.Run("also if the kernel does not list them, for a while", func(t *testing.T) {
+		inChild(t, nil, func(t *testing.T) {
+			unlessLate(t, func() (took time.Duration, err error) {
+				ln, c := halfOpen(t, "tcp4", "127.0.0.1:0")
+				var limit unix.Rlimit
+				require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+				none := limit
+				none.Cur = 0
+				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &none)) // no socket to ask the kernel
+				begun := time.Now()
+				drained := startDrain(t, ln)
+				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+				err = errors.Join(c.send(), c.receive())
+				require.NoError(t, <-drained)
+				return time.Since(begun), err
+			})
+		})
+	})
 	t.Run("but not forever", func(t *testing.T) {
 		t.Parallel()
 		ln, _ := halfOpen(t, "tcp4", "127.0.0.1:0")
@@ -87,9 +105,15 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 // connected and whose handshake completes only when it sends something.
 func halfOpen(t *testing.T, network, addr string) (*listener.Listener, client) {
 	ln := listen(t, network, addr)
-	require.NoError(t, unix.SetsockoptInt(listeningSocket(t, ln.Addr()),
-		unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 120)) // seconds, longer than any test waits
+	c := dialHalfOpen(t, ln)
 	serve(t, ln, 1)
+	return ln, c
+}
+
+func dialHalfOpen(t *testing.T, ln net.Listener) client {
+	fd, err := listeningSocket(ln.Addr())
+	require.NoError(t, err)
+	require.NoError(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 120)) // seconds, longer than any test waits
 	target := ln.Addr().(*net.TCPAddr)
 	if target.IP.IsUnspecified() {
 		target = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: target.Port}
@@ -97,7 +121,7 @@ func halfOpen(t *testing.T, network, addr string) (*listener.Listener, client) {
 	conn, err := net.Dial("tcp", target.String())
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
-	return ln, client{conn}
+	return client{conn}
 }
 
 // handshakeLimit is how long Drain waits for handshakes.
@@ -162,23 +186,29 @@ func TestDrainOverAWideAreaNetworkLosesNoConnections(t *testing.T) {
 
 // inNetworkNamespace runs the test in a process with a new, empty network namespace.
 func inNetworkNamespace(t *testing.T, test func(t *testing.T)) {
-	const mark = "LISTENER_TEST_NETWORK"
+	inChild(t, &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}, test)
+}
+
+// inChild runs the test in a process of its own.
+func inChild(t *testing.T, attributes *syscall.SysProcAttr, test func(t *testing.T)) {
+	const mark = "LISTENER_TEST_CHILD"
 	if os.Getenv(mark) == t.Name() {
 		test(t)
 		return
 	}
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.parallel=3")
+	pattern := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	cmd := exec.Command(os.Args[0], "-test.run="+pattern, "-test.v", "-test.parallel=3")
 	cmd.Env = append(os.Environ(), mark+"="+t.Name(),
 		"GORACE=atexit_sleep_ms=0") // the race detector sleeps for 1 s by default
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-	}
+	cmd.SysProcAttr = attributes
 	output, err := cmd.CombinedOutput()
 	if cmd.Process == nil {
-		t.Skipf("no network namespace available: %v", err)
+		t.Skipf("no such process possible: %v", err)
 	}
 	require.NoError(t, err, "%s", output)
 	if strings.Contains(string(output), "--- SKIP") {

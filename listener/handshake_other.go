@@ -2,15 +2,7 @@
 
 package listener
 
-import (
-	"net"
-	"time"
-)
+import "net"
 
-type handshake struct{}
-
-// handshakes would return the handshakes in progress; only Linux lists them.
-func handshakes(net.Addr) map[handshake]bool { return nil }
-
-// handshakeRTT would return the round-trip time of the handshake; 0 means unknown.
-func handshakeRTT(net.Conn) time.Duration { return 0 }
+// handshakes would return how many handshakes are in progress; only Linux lists them.
+func handshakes(net.Addr) (n int, ok bool) { return 0, false }

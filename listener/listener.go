@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // A Listener is a [net.Listener] with a Drain method. Listen, ListenWith, New,
@@ -15,23 +14,16 @@ import (
 // once.
 type Listener struct {
 	inner  net.Listener
-	socket syscall.RawConn  // nil if inner does not give access to it
-	path   *socketPath      // nil if there is no path to remove
-	tcp    bool             // made by Listen for TCP, so Drain may change the socket
-	shared bool             // the queue has another owner
-	config net.ListenConfig // for connections that stop has accepted
+	socket syscall.RawConn // nil if inner does not give access to it
+	path   *socketPath     // nil if there is no path to remove
+	tcp    bool            // made by Listen for TCP, so Drain may change the socket
+	shared bool            // the queue has another owner
 
 	// changed holds a token when a call of Accept has started or returned, which
 	// makes Drain look again. One token is enough, because Drain looks at states.
 	changed   chan struct{}
 	accepting atomic.Int32 // calls of inner.Accept in progress
 	dropping  atomic.Bool  // SYNs may be dropped
-	rtt       maxRTT       // of handshakes
-
-	stopping atomic.Bool   // the kernel may refuse connections, and inner.Accept fail
-	stopped  chan struct{} // closed when it does, and pending is complete
-	pending  pending
-	synGap   time.Duration // from the first SYN dropped until connections are refused; for a benchmark
 
 	wraps     *Listener    // what inner wraps; nil if that is no Listener
 	wrapped   atomic.Bool  // another Listener is around this one
@@ -70,7 +62,6 @@ func ListenWith(ctx context.Context, config net.ListenConfig, network, addr stri
 	}
 	l := wrap(inner)
 	_, l.tcp = inner.(*net.TCPListener)
-	l.config = config
 	l.path = pathOf(inner)
 	return l, nil
 }
@@ -118,13 +109,16 @@ func Shared(ln net.Listener) *Listener {
 func (l *Listener) Accept() (net.Conn, error) {
 	l.accepting.Add(1)
 	l.wake()
-	conn, err := l.accept()
+	conn, err := l.inner.Accept()
 	if err == nil && l.wrapped.Load() {
 		l.accepted.Add(1)
 	}
 	l.accepting.Add(-1)
 	l.wake()
 	if err == nil {
+		if l.dropping.Load() {
+			undoDropSYN(conn)
+		}
 		l.countDelivered()
 		return conn, nil
 	}
@@ -132,48 +126,6 @@ func (l *Listener) Accept() (net.Conn, error) {
 		err = &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 	}
 	return nil, err
-}
-
-// accept takes a connection from the kernel's queue. When the kernel refuses
-// connections, it takes one of those that were accepted before.
-func (l *Listener) accept() (net.Conn, error) {
-	if conn, err := l.fromPending(); conn != nil || err != nil {
-		return conn, err // stop has accepted it and then failed, for lack of file descriptors
-	}
-	if !l.stopping.Load() {
-		conn, err := l.inner.Accept()
-		if err == nil {
-			if l.dropping.Load() {
-				undoDropSYN(conn)
-			}
-			if l.tcp {
-				l.rtt.measure(conn)
-			}
-			return conn, nil
-		}
-		if !l.stopping.Load() {
-			return nil, err
-		}
-	}
-	<-l.stopped
-	if conn, err := l.fromPending(); conn != nil || err != nil {
-		return conn, err
-	}
-	<-l.closed
-	return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
-}
-
-// fromPending returns neither a connection nor an error if there is none.
-func (l *Listener) fromPending() (net.Conn, error) {
-	for {
-		socket := l.pending.take()
-		if socket == nil {
-			return nil, nil
-		}
-		if conn, err := l.connOf(socket); conn != nil || err != nil {
-			return conn, err
-		}
-	}
 }
 
 // Close closes the listener at once and resets the connections in its queue. It does
@@ -191,7 +143,6 @@ func wrap(inner net.Listener) *Listener {
 	l := &Listener{
 		inner:   inner,
 		changed: make(chan struct{}, 1),
-		stopped: make(chan struct{}),
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
 	}
@@ -214,7 +165,6 @@ func (l *Listener) close() (first bool, err error) {
 			l.path.remove()
 		}
 		err = l.inner.Close()
-		l.pending.close()
 	}
 	return first, err
 }

@@ -18,7 +18,7 @@ func TestASharedListenerLeavesTheQueueToItsOtherOwner(t *testing.T) {
 	_, err := ln.Accept()
 	require.ErrorIs(t, err, net.ErrClosed)
 
-	requireUnfiltered(t, theirs)
+	requireUnchanged(t, theirs)
 	clients = append(clients, dialMany(t, theirs.Addr(), 10)...)
 	serve(t, theirs, 1)
 	require.Zero(t, lost(clients))
@@ -35,7 +35,7 @@ func TestNewDoesNotChangeASocketWithAnotherOwner(t *testing.T) {
 	require.Equal(t, 10, served)
 
 	late := dialMany(t, theirs.Addr(), 10)
-	requireUnfiltered(t, theirs)
+	requireUnchanged(t, theirs)
 	serve(t, theirs, 1)
 	require.Zero(t, lost(late))
 }

@@ -83,7 +83,7 @@ func (b *bench) round(ctx context.Context, l *loads) error {
 		return err
 	}
 	exit, _, _ := i.wait(time.Now(), 0)
-	// A client whose SYN was dropped at the end would wait one second until the kernel
+	// A client whose SYN was dropped at the end would wait one second until its kernel
 	// repeats it, and then be refused.
 	gone()
 	result := run.Wait()

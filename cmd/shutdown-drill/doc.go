@@ -38,7 +38,8 @@
 //	dial RST, dial timeout    the connection was reset at once, or nothing answered
 //
 // An answer or a dial that takes more than half a second is counted as slow, which is no
-// failure. A dial of a second is one whose SYN was dropped while the listener closed.
+// failure. A dial of a second is one whose first SYN was dropped, for example because the
+// accept queue was full.
 //
 // A refused dial is no loss: nothing was sent, and the client knows that it has to use
 // another instance.

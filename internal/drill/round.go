@@ -93,7 +93,7 @@ func (p Plan) round(ctx context.Context, t *Target, mode load.Mode) (r round, er
 	if r.end, err = p.untilItExits(ctx, prog, t.Addr, began); err != nil {
 		return r, err
 	}
-	// A client whose SYN was dropped at the end would wait one second until the kernel
+	// A client whose SYN was dropped at the end would wait one second until its kernel
 	// repeats it, and then be refused.
 	gone()
 	r.Result = run.Wait()

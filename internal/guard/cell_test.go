@@ -112,8 +112,8 @@ type traffic struct {
 	calls   calls         // of gRPC
 }
 
-// A promise is what the rounds with the library must keep: no request is lost and no
-// dial is reset, and what is below.
+// A promise is what the rounds with the library must keep: no request is lost, no dial is
+// reset, dials are refused at once, and what is below.
 type promise struct {
 	exit   int    // status of the process
 	stream string // how the stream ends: ended, or cut; "" if there is none
@@ -124,6 +124,7 @@ type part string
 
 const (
 	losses     part = "losses"
+	dials      part = "dials"
 	exitStatus part = "exit status"
 	streamEnd  part = "stream"
 )

@@ -15,6 +15,8 @@ func TestABrokenPromiseIsAFailure(t *testing.T) {
 	good := outcome{Result: load.Result{Requests: 100}}
 	lost := outcome{Result: load.Result{Requests: 100, Lost: map[string]int{"EOF": 1}}}
 	reset := outcome{Result: load.Result{Requests: 100, Lost: map[string]int{load.DialReset: 1}}}
+	slow := outcome{Result: load.Result{Requests: 100, HeldUp: allowedStalls}}
+	slower := outcome{Result: load.Result{Requests: 100, HeldUp: allowedStalls + 1}}
 	exit1 := outcome{Result: load.Result{Requests: 100}, exit: 1}
 	cut := outcome{Result: load.Result{Requests: 100}, stream: "cut"}
 	for _, test := range []struct {
@@ -28,6 +30,9 @@ func TestABrokenPromiseIsAFailure(t *testing.T) {
 		{name: "kept", control: lost, round: good},
 		{name: "lost", control: lost, round: lost, failure: "1 of 100 requests lost in 1 shutdowns (EOF 1)"},
 		{name: "a dial reset", control: lost, round: reset, failure: "dial RST 1"},
+
+		{name: "dials held up by the machine", control: lost, round: slow},
+		{name: "dials held up", control: lost, round: slower, failure: "21 dials held up in 1 shutdowns"},
 
 		{name: "exit status", control: lost, round: exit1, failure: "1 of 1 rounds did not exit with status 0"},
 		{name: "exit status promised", cell: cell{promise: promise{exit: 1}}, control: lost, round: exit1},

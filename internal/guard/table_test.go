@@ -92,6 +92,10 @@ func (r *row) add(o outcome, planned int) {
 	}
 }
 
+// allowedStalls is how many dials of a cell may be held up in any case: a machine that
+// stalls for half a second holds them up too.
+const allowedStalls = 20
+
 // shortfalls describes each part of the promise that the rounds did not keep.
 func (r *row) shortfalls() map[part]string {
 	r.mu.Lock()
@@ -99,6 +103,9 @@ func (r *row) shortfalls() map[part]string {
 	p, all := r.cell.promise, make(map[part]string)
 	if lost := r.sum.Losses(); lost > 0 {
 		all[losses] = fmt.Sprintf("%d of %d requests lost in %d shutdowns (%s)", lost, r.sum.Requests, r.rounds, r.sum.Kinds())
+	}
+	if r.sum.HeldUp > max(r.rounds, allowedStalls) {
+		all[dials] = fmt.Sprintf("%d dials held up in %d shutdowns", r.sum.HeldUp, r.rounds)
 	}
 	if wrong := r.rounds - r.exits[p.exit]; wrong > 0 {
 		all[exitStatus] = fmt.Sprintf("%d of %d rounds did not exit with status %d", wrong, r.rounds, p.exit)

@@ -1,15 +1,51 @@
 package listener
 
 import (
+	"math"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// dropSYN makes the kernel drop every SYN for the socket, so that no new handshake
-// starts. Handshakes in progress need only an ACK and complete as usual. It reports
-// whether the kernel allowed it; a sandbox may not.
+// refuseNew keeps new handshakes from starting. Handshakes in progress need only an ACK
+// and complete as usual. It reports whether the kernel does that; a sandbox may not.
+func (l *Listener) refuseNew() (ok bool) {
+	err := l.socket.Control(func(fd uintptr) {
+		socket := int(fd)
+		ok = refuseSYN(socket)
+		if !ok || sharesPort(socket) {
+			l.dropping.Store(true) // before any connection can inherit it
+			ok = dropSYN(socket)
+		}
+	})
+	return ok && err == nil
+}
+
+// refuseSYN makes the kernel refuse every SYN at once, as it does for a closed port. It
+// binds the socket to a network interface that does not exist. The kernel compares the
+// interface when it looks for the listener of a SYN. A handshake in progress has been
+// found before, and keeps the interface that it has. Since Linux 5.7 that needs no
+// privilege, unless the socket is bound to an interface already.
+func refuseSYN(fd int) bool {
+	const none = math.MaxInt32 // interfaces are numbered from 1
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, none) != nil {
+		return false
+	}
+	// gVisor reports success for an option that it does not know.
+	bound, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
+	return err == nil && bound == none
+}
+
+// sharesPort reports whether other sockets may listen on the same port. Of such a group
+// the kernel looks for one socket that matches a SYN, and then chooses any of them without
+// comparing the interface.
+func sharesPort(fd int) bool {
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT)
+	return err == nil && on != 0
+}
+
+// dropSYN makes the kernel drop every SYN for the socket. The client repeats it after 1 s.
 //
 // The exact tool is a packet filter. Since June 2026 (5d39580f68e6, also in the
 // stable kernels) a filter on a TCP socket needs CAP_NET_ADMIN. The alternative is a
@@ -17,11 +53,6 @@ import (
 // than 255. The kernel checks it for packets to the listening socket, but not for
 // those that belong to a handshake.
 func dropSYN(fd int) bool { return attachFilter(fd) == nil || setMinTTL(fd, 255) == nil }
-
-func stopSYN(socket syscall.RawConn) (ok bool) {
-	err := socket.Control(func(fd uintptr) { ok = dropSYN(int(fd)) })
-	return ok && err == nil
-}
 
 // undoDropSYN removes the minimum TTL from a connection whose handshake completed
 // after dropSYN. It has inherited that from the listener and receives no packets

@@ -57,9 +57,9 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 				ln, c := halfOpen(t, "tcp4", "127.0.0.1:0")
 				var limit unix.Rlimit
 				require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-				none := limit
-				none.Cur = 0
-				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &none)) // no socket to ask the kernel
+				used := limit
+				used.Cur = 3 // all are in use, so there is none for a socket to ask the kernel
+				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &used))
 				begun := time.Now()
 				drained := startDrain(t, ln)
 				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))

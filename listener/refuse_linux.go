@@ -12,11 +12,9 @@ import (
 // and complete as usual. It reports whether the kernel does that; a sandbox may not.
 func (l *Listener) refuseNew() (ok bool) {
 	err := l.socket.Control(func(fd uintptr) {
-		socket := int(fd)
-		ok = refuseSYN(socket)
-		if !ok || sharesPort(socket) {
+		if ok = refuseSYN(int(fd)); !ok {
 			l.dropping.Store(true) // before any connection can inherit it
-			ok = dropSYN(socket)
+			ok = dropSYN(int(fd))
 		}
 	})
 	return ok && err == nil
@@ -27,6 +25,10 @@ func (l *Listener) refuseNew() (ok bool) {
 // interface when it looks for the listener of a SYN. A handshake in progress has been
 // found before, and keeps the interface that it has. Since Linux 5.7 that needs no
 // privilege, unless the socket is bound to an interface already.
+//
+// With SO_REUSEPORT, the kernel looks for one socket of the group that matches a SYN, and
+// then chooses any of them. If it chooses this one, it drops the SYN, because it has no route
+// for the answer.
 func refuseSYN(fd int) bool {
 	const none = math.MaxInt32 // interfaces are numbered from 1
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, none) != nil {
@@ -35,14 +37,6 @@ func refuseSYN(fd int) bool {
 	// gVisor reports success for an option that it does not know.
 	bound, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
 	return err == nil && bound == none
-}
-
-// sharesPort reports whether other sockets may listen on the same port. Of such a group
-// the kernel looks for one socket that matches a SYN, and then chooses any of them without
-// comparing the interface.
-func sharesPort(fd int) bool {
-	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT)
-	return err == nil && on != 0
 }
 
 // dropSYN makes the kernel drop every SYN for the socket. The client repeats it after 1 s.

@@ -88,40 +88,51 @@ func TestADialDuringASlowHandshakeDoesNotConnect(t *testing.T) {
 // With SO_REUSEPORT the kernel spreads SYNs over the sockets of a group. While one of
 // them drains, its share is dropped; clients repeat those SYNs.
 func TestADrainingListenerGetsNoMoreOfTheConnectionsOfItsGroup(t *testing.T) {
-	const mine = 3
-	first, err := listener.ListenWith(t.Context(), reusePort, "tcp", loopback.Addr())
-	require.NoError(t, err)
-	waiting := dialMany(t, first.Addr(), mine)
-	second, err := listener.ListenWith(t.Context(), reusePort, "tcp", first.Addr().String())
-	require.NoError(t, err)
-	drained := startDrain(t, first)
-	other := serve(t, second, 1)
+	t.Parallel()
+	for name, drain := range drains {
+		for _, address := range []string{loopback.Addr(), "[::1]:0"} {
+			t.Run(name+" "+address, func(t *testing.T) {
+				t.Parallel()
+				const mine = 3
+				first, err := listener.ListenWith(t.Context(), reusePort, "tcp", address)
+				if err != nil {
+					t.Skipf("no IPv6 here: %v", err)
+				}
+				waiting := dialMany(t, first.Addr(), mine)
+				second, err := listener.ListenWith(t.Context(), reusePort, "tcp", first.Addr().String())
+				require.NoError(t, err)
+				ctx := watch(soonContext(t))
+				drained := start(func() error { return drain(ctx, first) })
+				ctx.await(t)
+				other := serve(t, second, 1)
 
-	// With half of the SYNs for each, one in a million runs would not dial the first.
-	var dials sync.WaitGroup
-	var dropped atomic.Int64
-	for range 20 {
-		dials.Go(func() {
-			began := time.Now()
-			if err := roundTrip(first.Addr()); errors.Is(err, errRepeated) {
-				dropped.Add(1)
-			} else if err != nil {
-				t.Errorf("%v after %v", err, time.Since(began))
-			}
-		})
+				// With half of the SYNs for each, no SYN would be for the first in one run of a million.
+				var dials sync.WaitGroup
+				var dropped atomic.Int64
+				for range 20 {
+					dials.Go(func() {
+						if err := roundTrip(first.Addr()); errors.Is(err, errRepeated) {
+							dropped.Add(1)
+						} else if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				require.Eventually(t, func() bool { // the others wait until they repeat their SYN
+					other.mu.Lock()
+					defer other.mu.Unlock()
+					return other.served > 0
+				}, soon, time.Millisecond)
+				s := serve(t, first, 1)
+				require.NoError(t, <-drained)
+				require.Zero(t, lost(waiting))
+				dials.Wait()
+				served, _ := s.wait()
+				require.Equal(t, mine, served)
+				require.NotZero(t, dropped.Load())
+			})
+		}
 	}
-	require.Eventually(t, func() bool { // the others wait for their second SYN
-		other.mu.Lock()
-		defer other.mu.Unlock()
-		return other.served > 0
-	}, soon, time.Millisecond)
-	s := serve(t, first, 1)
-	require.NoError(t, <-drained)
-	require.Zero(t, lost(waiting))
-	dials.Wait()
-	served, _ := s.wait()
-	require.Equal(t, mine, served)
-	require.NotZero(t, dropped.Load())
 }
 
 func TestTheSocketChangesOnlyDuringTheDrain(t *testing.T) {

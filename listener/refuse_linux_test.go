@@ -42,7 +42,7 @@ func TestADialDuringTheDrainIsRefusedAtOnce(t *testing.T) {
 				drained := startDrain(t, ln)
 
 				// For the unspecified address, this dials a loopback address.
-				_, err = net.Dial("tcp", ln.Addr().String())
+				_, err = net.DialTimeout("tcp", ln.Addr().String(), 10*time.Second)
 				require.ErrorIs(t, err, syscall.ECONNREFUSED)
 				s := serve(t, ln, 1)
 				require.NoError(t, <-drained)

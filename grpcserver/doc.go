@@ -23,8 +23,8 @@
 //  1. Streams that ask about the server itself end, such as health watches and
 //     reflection. See [Options].
 //  2. The server waits for the channels given to [Server.DrainAfter]. Then the listeners
-//     are drained: connections whose handshake has completed are accepted, and all
-//     others are refused. See package listener.
+//     are drained: new clients are refused, and connections whose handshake has begun
+//     are accepted. See package listener.
 //  3. HTTP/2 and TLS handshakes complete. Connections made within the last 10 s have
 //     time for their first RPC. When none of these connections has made progress for
 //     250 ms, or after 1 s, those that have not sent a byte are closed, and those

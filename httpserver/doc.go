@@ -18,10 +18,10 @@
 // In Drain, every response has "Connection: close".
 //
 //  1. The server waits for the channels given to [Server.DrainAfter].
-//  2. The listener is drained: connections whose handshake has completed are accepted,
-//     and all others are refused. See package listener. If that takes longer than
-//     100 ms, for example because netutil.LimitListener has reached its limit, step 3
-//     starts meanwhile.
+//  2. The listener is drained: new clients are refused, and connections whose handshake
+//     has begun are accepted. See package listener. If that takes longer than 100 ms, for
+//     example because netutil.LimitListener has reached its limit, step 3 starts
+//     meanwhile.
 //  3. Connections without a request are closed after a linger, because a request may be
 //     arriving on them. The linger ends when no idle connection has started a request
 //     for 50 ms, or after 1 s. A connection that has sent part of a request or of a TLS
@@ -168,8 +168,9 @@
 // than Linux, the server cannot tell whether an HTTP/1 client has sent part of a
 // request: a client that pauses for 50 ms within a header may be cut off.
 //
-// A client that dials while the listener is drained is refused at once on Linux 5.7 or
-// later. Package listener has the exceptions, in which it is refused a second later.
+// A client that dials while the listener is drained is refused at once, on Linux 5.7 or
+// later. Package listener has the cases in which its SYN is dropped instead, so that it
+// waits for a second.
 //
 // A response whose header was written before the shutdown started cannot have
 // "Connection: close". Its connection lingers as in step 3, and a request pipelined

@@ -18,8 +18,9 @@ const (
 	// Neither is an event for this process. Drain polls only while there are some.
 	pollInterval = 10 * time.Millisecond
 
-	// Where the kernel does not list handshakes, they get this long to complete.
-	unlistedLimit = 100 * time.Millisecond
+	// While the kernel does not list handshakes, they get this long to complete: more
+	// than the longest round trip on earth.
+	unlistedLimit = 500 * time.Millisecond
 
 	// Where Drain cannot look into the queue, it counts intervals of this length in
 	// which Accept has waited. However long the process is stopped or throttled,
@@ -81,15 +82,19 @@ func (l *Listener) drain(ctx context.Context) error {
 	if l.wraps != nil {
 		return l.drainBase(ctx)
 	}
-	var refused time.Time // since when new clients are; zero if they are not
-	if l.stopNew() {
-		refused = time.Now()
+	var wait handshakeWait
+	if l.path != nil {
+		l.path.remove()
+	}
+	if l.tcp {
+		// It is not undone, because the socket has no other owner and is closed in any case.
+		wait.useful = l.stopNew()
 	}
 	quiet := 0     // intervals since Accept has last returned
 	intervals := 0 // in all, without those in which Accept was not called
 	due := time.Now().Add(acceptInterval)
 	for {
-		left, again := l.left(refused)
+		left, again := l.left(&wait)
 		unseen := left == unknown || left == undelivered
 		if left == "" || unseen && intervals >= maxIntervals && l.accepting.Load() > 0 {
 			return l.finish()
@@ -144,13 +149,13 @@ const (
 
 // left describes what a Close would reset now; "" means nothing. If no event comes
 // first, the caller should ask again after the returned time.
-func (l *Listener) left(refused time.Time) (words string, again time.Duration) {
+func (l *Listener) left(wait *handshakeWait) (words string, again time.Duration) {
 	n, ok := queued(l.socket)
 	if !ok {
 		return unknown, acceptInterval
 	}
 	if n == 0 {
-		if l.handshakeInProgress(refused) {
+		if wait.inProgress(l) {
 			return "a handshake in progress", pollInterval
 		}
 		// A handshake that has completed since may be in the queue, so look there
@@ -166,27 +171,31 @@ func (l *Listener) left(refused time.Time) (words string, again time.Duration) {
 	return "", 0
 }
 
-// handshakeInProgress reports whether to wait for a handshake. While new ones go on
-// starting, waiting gains nothing: some are always in progress.
-func (l *Listener) handshakeInProgress(refused time.Time) bool {
-	if refused.IsZero() || time.Since(refused) >= handshakeLimit {
+// A handshakeWait bounds the wait for handshakes in a drain.
+type handshakeWait struct {
+	useful bool      // no new ones start; otherwise some may always be in progress
+	begun  time.Time // when the queue was first empty; a full one keeps handshakes from completing
+	listed time.Time // when the kernel last listed handshakes, or begun
+}
+
+// inProgress reports whether to wait for a handshake. The queue is empty.
+func (w *handshakeWait) inProgress(l *Listener) bool {
+	if !w.useful {
+		return false
+	}
+	now := time.Now()
+	if w.begun.IsZero() {
+		w.begun, w.listed = now, now
+	}
+	if now.Sub(w.begun) >= handshakeLimit {
 		return false
 	}
 	n, ok := handshakes(l.Addr())
 	if !ok {
-		return time.Since(refused) < unlistedLimit
+		return now.Sub(w.listed) < unlistedLimit
 	}
+	w.listed = now
 	return n > 0
-}
-
-// stopNew keeps new clients from connecting, if the socket has no other owner. It
-// reports whether it can. Nothing has to be undone, because the socket is closed in
-// any case.
-func (l *Listener) stopNew() bool {
-	if l.path != nil {
-		l.path.remove()
-	}
-	return l.tcp && l.refuseNew()
 }
 
 func connections(n int) string {

@@ -38,14 +38,11 @@ type (
 // use. In a SYN flood the kernel itself does not know (SYN cookies).
 //
 // The result may include handshakes of another listener on the same port, at another
-// address of this host or with SO_REUSEPORT. Then Drain waits a little too long.
+// address of this host or with SO_REUSEPORT. Then Drain waits a little too long. A listener
+// of another network namespace than that of the calling thread seems to have none.
 func handshakes(addr net.Addr) (n int, ok bool) {
-	tcp, isTCP := addr.(*net.TCPAddr)
-	if !isTCP {
-		return 0, true
-	}
-	local := tcp.AddrPort()
-	ip := local.Addr().Unmap()
+	local := addr.(*net.TCPAddr).AddrPort()
+	ip := local.Addr().Unmap().WithZone("") // the kernel's answer has none
 	ok = true
 	// A socket for the unspecified address may be dual-stack.
 	if !ip.Is6() || ip.IsUnspecified() {

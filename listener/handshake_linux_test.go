@@ -28,7 +28,7 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 		for name, drain := range drains {
 			t.Run(network+" "+name, func(t *testing.T) {
 				t.Parallel()
-				unlessLate(t, func() (took time.Duration, err error) {
+				unlessLate(t, handshakeLimit, func() (took time.Duration, err error) {
 					ln, c := halfOpen(t, network, addr)
 					ctx := watch(soonContext(t))
 					drained := start(func() error {
@@ -51,18 +51,52 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 		_ = c.send()
 		require.ErrorIs(t, c.receive(), syscall.ECONNRESET)
 	})
-	t.Run("also if the kernel does not list them, for a while", func(t *testing.T) {
-		inChild(t, nil, func(t *testing.T) {
-			unlessLate(t, func() (took time.Duration, err error) {
-				ln, c := halfOpen(t, "tcp4", "127.0.0.1:0")
-				var limit unix.Rlimit
-				require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-				used := limit
-				used.Cur = 3 // all are in use, so there is none for a socket to ask the kernel
-				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &used))
+	for name, before := range map[string]time.Duration{"from the beginning": 0, "later": unlistedLimit} {
+		t.Run("also if the kernel does not list them for a while, "+name, func(t *testing.T) {
+			inChild(t, nil, func(t *testing.T) {
+				unlessLate(t, unlistedLimit, func() (took time.Duration, err error) {
+					ln, c := halfOpen(t, "tcp4", "127.0.0.1:0")
+					ctx := watch(soonContext(t))
+					drain := func() <-chan error { return start(func() error { return ln.Drain(ctx) }) }
+					var drained <-chan error
+					if before > 0 {
+						drained = drain()
+						time.Sleep(before)
+					}
+					var limit unix.Rlimit
+					require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+					used := limit
+					used.Cur = 3 // all are in use, so there is none for a socket to ask the kernel
+					require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &used))
+					begun := time.Now()
+					if before == 0 {
+						drained = drain()
+					}
+					time.Sleep(5 * pollInterval) // so that Drain asks
+					require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+					err = errors.Join(c.send(), c.receive())
+					require.NoError(t, <-drained)
+					return time.Since(begun), err
+				})
+			})
+		})
+	}
+	t.Run("also those of a link-local address", func(t *testing.T) {
+		inNetworkNamespace(t, func(t *testing.T) {
+			for _, args := range [][]string{
+				{"link", "set", "lo", "up"}, // packets of this host to itself pass it
+				{"tuntap", "add", "near", "mode", "tun"},
+				{"link", "set", "near", "up"},
+				{"-6", "addr", "add", "fe80::1/64", "dev", "near", "nodad"},
+			} {
+				if output, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+					t.Skipf("ip %v: %v: %s", args, err, output)
+				}
+			}
+			unlessLate(t, handshakeLimit, func() (took time.Duration, err error) {
+				ln, c := halfOpen(t, "tcp6", "[fe80::1%near]:0")
 				begun := time.Now()
 				drained := startDrain(t, ln)
-				require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 				err = errors.Join(c.send(), c.receive())
 				require.NoError(t, <-drained)
 				return time.Since(begun), err
@@ -76,7 +110,7 @@ func TestDrainWaitsForHandshakes(t *testing.T) {
 	})
 	t.Run("nor longer than its context", func(t *testing.T) {
 		t.Parallel()
-		unlessLate(t, func() (time.Duration, error) {
+		unlessLate(t, handshakeLimit, func() (time.Duration, error) {
 			ln, _ := halfOpen(t, "tcp4", "127.0.0.1:0")
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
@@ -124,20 +158,25 @@ func dialHalfOpen(t *testing.T, ln net.Listener) client {
 	return client{conn}
 }
 
-// handshakeLimit is how long Drain waits for handshakes.
-const handshakeLimit = 1500 * time.Millisecond
+// These are how long Drain waits for handshakes, and for those that it cannot see, and
+// how often it looks.
+const (
+	handshakeLimit = 1500 * time.Millisecond
+	unlistedLimit  = 500 * time.Millisecond
+	pollInterval   = 10 * time.Millisecond
+)
 
 // unlessLate runs a test that returns how long Drain took, and an error if a connection
 // was lost. On a machine that is too slow, Drain may have given the connection up; then
 // the test runs again.
-func unlessLate(t *testing.T, test func() (took time.Duration, err error)) {
+func unlessLate(t *testing.T, limit time.Duration, test func() (took time.Duration, err error)) {
 	t.Helper()
 	for round := 1; ; round++ {
 		took, err := test()
 		if err == nil {
 			return
 		}
-		require.GreaterOrEqual(t, took, handshakeLimit, "%v", err)
+		require.GreaterOrEqual(t, took, limit, "%v", err)
 		require.Less(t, round, 6, "%v", err)
 	}
 }

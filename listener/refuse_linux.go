@@ -4,20 +4,33 @@ import (
 	"math"
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// refuseNew keeps new handshakes from starting. Handshakes in progress need only an ACK
-// and complete as usual. It reports whether the kernel does that; a sandbox may not.
-func (l *Listener) refuseNew() (ok bool) {
+// stopNew keeps new handshakes from starting. Handshakes in progress need only an ACK
+// and complete as usual. It reports whether the kernel does that; a sandbox may not. It
+// takes some milliseconds.
+func (l *Listener) stopNew() (ok bool) {
 	err := l.socket.Control(func(fd uintptr) {
 		if ok = refuseSYN(int(fd)); !ok {
-			l.dropping.Store(true) // before any connection can inherit it
+			l.dropping.Store(true) // before a connection can inherit the minimum TTL
 			ok = dropSYN(int(fd))
 		}
 	})
-	return ok && err == nil
+	if !ok || err != nil {
+		return false
+	}
+	// A processor may have found this listener for a SYN just before, and not have begun
+	// the handshake yet. The call waits until each processor has left that part of the
+	// kernel. Where a sandbox forbids it, some milliseconds do, unless a hypervisor has
+	// suspended the processor.
+	const membarrierGlobal = 1 // MEMBARRIER_CMD_GLOBAL, which x/sys/unix does not have
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
+		time.Sleep(pollInterval)
+	}
+	return true
 }
 
 // refuseSYN makes the kernel refuse every SYN at once, as it does for a closed port. It

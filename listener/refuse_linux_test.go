@@ -61,7 +61,7 @@ func TestADialDuringASlowHandshakeDoesNotConnect(t *testing.T) {
 	for name, drain := range drains {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			unlessLate(t, func() (took time.Duration, err error) {
+			unlessLate(t, handshakeLimit, func() (took time.Duration, err error) {
 				ln, slow := halfOpen(t, "tcp4", "127.0.0.1:0")
 				begun := time.Now()
 				ctx := watch(soonContext(t))
@@ -77,8 +77,8 @@ func TestADialDuringASlowHandshakeDoesNotConnect(t *testing.T) {
 				}
 				err = errors.Join(slow.send(), slow.receive())
 				require.NoError(t, <-drained)
-				_, refused := net.Dial("tcp", ln.Addr().String())
-				require.ErrorIs(t, refused, syscall.ECONNREFUSED)
+				_, late := net.Dial("tcp", ln.Addr().String())
+				require.ErrorIs(t, late, syscall.ECONNREFUSED)
 				return time.Since(begun), err
 			})
 		})
@@ -138,7 +138,7 @@ func TestADrainingListenerGetsNoMoreOfTheConnectionsOfItsGroup(t *testing.T) {
 func TestTheSocketChangesOnlyDuringTheDrain(t *testing.T) {
 	for name, drain := range drains {
 		t.Run(name, func(t *testing.T) {
-			ln := listen(t, "tcp", "127.0.0.1:0")
+			ln := listen(t, "tcp", ":0") // for both families
 			requireUnchanged(t, ln)
 			dial(t, ln.Addr())
 			ctx := watch(soonContext(t))
@@ -146,12 +146,18 @@ func TestTheSocketChangesOnlyDuringTheDrain(t *testing.T) {
 			ctx.await(t)
 			fd, err := listeningSocket(ln.Addr())
 			require.NoError(t, err)
-			now := stateOf(t, fd)
-			if name == refused {
-				require.Equal(t, socketState{device: math.MaxInt32}, now)
-			} else {
-				require.True(t, now.filter > 0 || now.ttl == 255)
+			now, want := stateOf(t, fd), socketState{}
+			switch {
+			case name == refused:
+				want.device = math.MaxInt32
+			case name == filtered && now.filter > 0:
+				want.filter, want.device = now.filter, now.device
+			case name == filtered && has(t, unix.CAP_NET_ADMIN):
+				t.Error("no filter")
+			default:
+				want.ttl, want.hops, want.device = 255, 255, now.device
 			}
+			require.Equal(t, want, now)
 			serve(t, ln, 1)
 			require.NoError(t, <-drained)
 		})
@@ -208,81 +214,103 @@ func BenchmarkDrain(b *testing.B) {
 func TestAConnectionOfTheDrainIsLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	for name, drain := range drains {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			unlessLate(t, func() (took time.Duration, err error) {
-				ln := listen(t, "tcp4", "127.0.0.1:0")
-				c := dialHalfOpen(t, ln)
-				begun := time.Now()
-				ctx := watch(soonContext(t))
-				drained := start(func() error { return drain(ctx, ln) })
-				ctx.await(t)
-				require.NoError(t, c.send())
-				conn, err := ln.Accept()
-				if err != nil {
-					return time.Since(begun), err
-				}
-				defer conn.Close()
-				require.NoError(t, <-drained)
-				raw, err := conn.(*net.TCPConn).SyscallConn()
-				require.NoError(t, err)
-				require.NoError(t, raw.Control(func(fd uintptr) {
-					state := stateOf(t, int(fd))
-					state.filter = 0 // it drops SYNs, which a connection does not need
-					require.Equal(t, socketState{}, state)
-				}))
-				return 0, nil
+		for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				t.Parallel()
+				unlessLate(t, handshakeLimit, func() (took time.Duration, err error) {
+					ln := listen(t, network, addr)
+					c := dialHalfOpen(t, ln)
+					begun := time.Now()
+					ctx := watch(soonContext(t))
+					drained := start(func() error { return drain(ctx, ln) })
+					ctx.await(t)
+					require.NoError(t, c.send())
+					conn, err := ln.Accept()
+					if err != nil {
+						return time.Since(begun), err
+					}
+					defer conn.Close()
+					require.NoError(t, <-drained)
+					raw, err := conn.(*net.TCPConn).SyscallConn()
+					require.NoError(t, err)
+					require.NoError(t, raw.Control(func(fd uintptr) {
+						state := stateOf(t, int(fd))
+						state.filter = 0 // it drops SYNs, which a connection does not need
+						if name != refused {
+							state.device = 0 // it was bound to an interface before
+						}
+						require.Equal(t, socketState{}, state)
+					}))
+					return 0, nil
+				})
 			})
-		})
+		}
 	}
 }
 
 // drains are the ways in which Drain keeps new clients out.
 var drains = map[string]func(context.Context, *listener.Listener) error{
-	refused:                         func(ctx context.Context, ln *listener.Listener) error { return ln.Drain(ctx) },
-	"SYNs dropped by a filter":      drainWithout(unix.CAP_NET_RAW),
-	"SYNs dropped by a minimum TTL": drainWithout(unix.CAP_NET_RAW, unix.CAP_NET_ADMIN),
+	refused: func(ctx context.Context, ln *listener.Listener) error {
+		return drainWithout(ctx, ln, unix.CAP_NET_RAW, unix.CAP_NET_ADMIN)
+	},
+	filtered: func(ctx context.Context, ln *listener.Listener) error {
+		return errors.Join(bindToLoopback(ln), drainWithout(ctx, ln, unix.CAP_NET_RAW))
+	},
+	"SYNs dropped by a minimum TTL": func(ctx context.Context, ln *listener.Listener) error {
+		return errors.Join(bindToLoopback(ln), drainWithout(ctx, ln, unix.CAP_NET_RAW, unix.CAP_NET_ADMIN))
+	},
 }
 
-const refused = "SYNs refused"
+const (
+	refused  = "SYNs refused"
+	filtered = "SYNs dropped by a filter"
+)
 
-// drainWithout drains a listener that is bound to the loopback interface, which only
-// CAP_NET_RAW can change.
-func drainWithout(capabilities ...int) func(context.Context, *listener.Listener) error {
-	return func(ctx context.Context, ln *listener.Listener) error {
-		return <-start(func() error {
-			loopback, err := net.InterfaceByName("lo")
-			if err != nil {
-				return err
-			}
-			fd, err := listeningSocket(ln.Addr())
-			if err != nil {
-				return err
-			}
-			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, loopback.Index); err != nil {
-				return err
-			}
-			runtime.LockOSThread() // without unlocking it: the thread ends with the goroutine
-			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-			var data [2]unix.CapUserData
-			if err := unix.Capget(&header, &data[0]); err != nil {
-				return err
-			}
-			for _, c := range capabilities {
-				data[0].Effective &^= 1 << c
-			}
-			if err := unix.Capset(&header, &data[0]); err != nil {
-				return err
-			}
-			return ln.Drain(ctx)
-		})
+// bindToLoopback binds the listener to an interface. Only CAP_NET_RAW can then change it.
+func bindToLoopback(ln *listener.Listener) error {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		return err
 	}
+	fd, err := listeningSocket(ln.Addr())
+	if err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, lo.Index)
+}
+
+func drainWithout(ctx context.Context, ln *listener.Listener, capabilities ...int) error {
+	return <-start(func() error {
+		runtime.LockOSThread() // without unlocking it: the thread ends with the goroutine
+		header, data, err := capabilitiesOfThread()
+		if err != nil {
+			return err
+		}
+		for _, c := range capabilities {
+			data[0].Effective &^= 1 << c
+		}
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			return err
+		}
+		return ln.Drain(ctx)
+	})
+}
+
+func has(t *testing.T, capability int) bool {
+	_, data, err := capabilitiesOfThread()
+	require.NoError(t, err)
+	return data[0].Effective&(1<<capability) != 0
+}
+
+func capabilitiesOfThread() (header unix.CapUserHeader, data [2]unix.CapUserData, err error) {
+	header.Version = unix.LINUX_CAPABILITY_VERSION_3
+	return header, data, unix.Capget(&header, &data[0])
 }
 
 // socketState is what Drain may change in a listening socket.
 type socketState struct {
-	device, ttl int
-	filter      uint32 // instructions
+	device, ttl, hops int
+	filter            uint32 // instructions
 }
 
 func stateOf(t *testing.T, fd int) (s socketState) {
@@ -292,6 +320,10 @@ func stateOf(t *testing.T, fd int) (s socketState) {
 	require.NoError(t, err)
 	s.ttl, err = unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MINTTL)
 	require.NoError(t, err)
+	if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && domain == unix.AF_INET6 {
+		s.hops, err = unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT)
+		require.NoError(t, err)
+	}
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET,
 		unix.SO_GET_FILTER, 0, uintptr(unsafe.Pointer(&s.filter)), 0)
 	require.Zero(t, errno)
@@ -342,7 +374,7 @@ func listeningSocket(addr net.Addr) (fd int, err error) {
 		case *unix.SockaddrInet6:
 			got = netip.AddrPortFrom(netip.AddrFrom16(name.Addr), uint16(name.Port))
 		}
-		if got.Port() == want.Port() && got.Addr().Unmap() == want.Addr().Unmap() {
+		if got.Port() == want.Port() && got.Addr().Unmap() == want.Addr().Unmap().WithZone("") {
 			return fd, nil
 		}
 	}

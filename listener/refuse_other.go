@@ -4,7 +4,7 @@ package listener
 
 import "net"
 
-// refuseNew would keep new clients from connecting; only Linux can.
-func (l *Listener) refuseNew() bool { return false }
+// stopNew would keep new handshakes from starting; only Linux can.
+func (l *Listener) stopNew() bool { return false }
 
 func undoDropSYN(net.Conn) {}

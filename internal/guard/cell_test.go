@@ -113,7 +113,7 @@ type traffic struct {
 }
 
 // A promise is what the rounds with the library must keep: no request is lost, no dial is
-// reset, dials are refused at once, and what is below.
+// reset, hardly any dial takes long, and what is below.
 type promise struct {
 	exit   int    // status of the process
 	stream string // how the stream ends: ended, or cut; "" if there is none

@@ -12,9 +12,8 @@
 // Half of the clients send short requests (1 to 3 ms), the others long ones (0.2
 // to 2 s), which are in flight when the shutdown begins. A request is lost if it had
 // a connection and got no complete answer. No body can be sent twice, so no retry
-// hides a loss. With the library no cell may lose a request, or hold a dial up for more
-// than half a second, once a round on average; cells_test.go has the matrix, and what else
-// each cell promises.
+// hides a loss. With the library no cell may lose a request, and hardly any dial may take
+// more than half a second; cells_test.go has the matrix, and what else each cell promises.
 //
 // # What is excused
 //

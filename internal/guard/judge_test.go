@@ -15,8 +15,8 @@ func TestABrokenPromiseIsAFailure(t *testing.T) {
 	good := outcome{Result: load.Result{Requests: 100}}
 	lost := outcome{Result: load.Result{Requests: 100, Lost: map[string]int{"EOF": 1}}}
 	reset := outcome{Result: load.Result{Requests: 100, Lost: map[string]int{load.DialReset: 1}}}
-	slow := outcome{Result: load.Result{Requests: 100, HeldUp: allowedStalls}}
-	slower := outcome{Result: load.Result{Requests: 100, HeldUp: allowedStalls + 1}}
+	slow := outcome{Result: load.Result{Requests: 100, HeldUp: allowedHeldUp}}
+	slower := outcome{Result: load.Result{Requests: 100, HeldUp: allowedHeldUp + 1}}
 	exit1 := outcome{Result: load.Result{Requests: 100}, exit: 1}
 	cut := outcome{Result: load.Result{Requests: 100}, stream: "cut"}
 	for _, test := range []struct {

@@ -13,24 +13,30 @@ import (
 // and complete as usual. It reports whether the kernel does that; a sandbox may not. It
 // takes some milliseconds.
 func (l *Listener) stopNew() (ok bool) {
+	dropped := true // SYNs are, so that some clients wait
 	err := l.socket.Control(func(fd uintptr) {
-		if ok = refuseSYN(int(fd)); !ok {
-			l.dropping.Store(true) // before a connection can inherit the minimum TTL
-			ok = dropSYN(int(fd))
+		if ok = refuseSYN(int(fd)); ok {
+			dropped = sharesPort(int(fd))
+			return
 		}
+		l.dropping.Store(true) // before a connection can inherit the minimum TTL
+		ok = dropSYN(int(fd))
 	})
-	if !ok || err != nil {
-		return false
+	if ok && !dropped {
+		finishSYNs()
 	}
-	// A processor may have found this listener for a SYN just before, and not have begun
-	// the handshake yet. The call waits until each processor has left that part of the
-	// kernel. Where a sandbox forbids it, some milliseconds do, unless a hypervisor has
-	// suspended the processor.
+	return ok && err == nil
+}
+
+// finishSYNs waits for SYNs for which a processor has found this listener before, and not
+// begun the handshake yet. The system call waits until each processor has left that part of
+// the kernel, which takes 4 to 30 ms. Where a sandbox forbids it, some milliseconds do,
+// unless a hypervisor suspends the processor for longer.
+func finishSYNs() {
 	const membarrierGlobal = 1 // MEMBARRIER_CMD_GLOBAL, which x/sys/unix does not have
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
 		time.Sleep(pollInterval)
 	}
-	return true
 }
 
 // refuseSYN makes the kernel refuse every SYN at once, as it does for a closed port. It
@@ -38,10 +44,6 @@ func (l *Listener) stopNew() (ok bool) {
 // interface when it looks for the listener of a SYN. A handshake in progress has been
 // found before, and keeps the interface that it has. Since Linux 5.7 that needs no
 // privilege, unless the socket is bound to an interface already.
-//
-// With SO_REUSEPORT, the kernel looks for one socket of the group that matches a SYN, and
-// then chooses any of them. If it chooses this one, it drops the SYN, because it has no route
-// for the answer.
 func refuseSYN(fd int) bool {
 	const none = math.MaxInt32 // interfaces are numbered from 1
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, none) != nil {
@@ -50,6 +52,14 @@ func refuseSYN(fd int) bool {
 	// gVisor reports success for an option that it does not know.
 	bound, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
 	return err == nil && bound == none
+}
+
+// sharesPort reports whether other sockets may listen on the port (SO_REUSEPORT). The kernel
+// looks for one socket of the group that matches a SYN, and then chooses any of them. If it
+// chooses one that refuses SYNs, it drops this one, because it has no route for the answer.
+func sharesPort(fd int) bool {
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT)
+	return err == nil && on != 0
 }
 
 // dropSYN makes the kernel drop every SYN for the socket. The client repeats it after 1 s.

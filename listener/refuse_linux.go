@@ -12,20 +12,22 @@ import (
 // stopNew keeps new handshakes from starting. Handshakes in progress need only an ACK
 // and complete as usual. It reports whether the kernel does that; a sandbox may not. It
 // takes some milliseconds.
-func (l *Listener) stopNew() (ok bool) {
-	dropped := true // SYNs are, so that some clients wait
+func (l *Listener) stopNew() bool {
+	var refused, dropped, shared bool
 	err := l.socket.Control(func(fd uintptr) {
-		if ok = refuseSYN(int(fd)); ok {
-			dropped = sharesPort(int(fd))
-			return
+		shared = sharesPort(int(fd))
+		if refused = refuseSYN(int(fd)); !refused {
+			l.dropping.Store(true) // before a connection can inherit the minimum TTL
+			dropped = dropSYN(int(fd))
 		}
-		l.dropping.Store(true) // before a connection can inherit the minimum TTL
-		ok = dropSYN(int(fd))
 	})
-	if ok && !dropped {
+	if err != nil || !refused && !dropped {
+		return false
+	}
+	if refused && !shared { // otherwise clients would wait as well
 		finishSYNs()
 	}
-	return ok && err == nil
+	return true
 }
 
 // finishSYNs waits for SYNs for which a processor has found this listener before, and not

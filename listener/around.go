@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"reflect"
+	"time"
 )
 
 // Around returns a Listener for outer, which wraps inner: outer takes connections
@@ -42,6 +43,19 @@ func (l *Listener) countDelivered() {
 	base := l.base()
 	base.delivered.Add(1)
 	base.wake()
+}
+
+// allCounted reports whether accepted counts all connections that have been in the queue,
+// which is empty. A call of Accept may have taken one and not counted it yet: it is the one
+// that a deadline does not interrupt.
+func (l *Listener) allCounted() bool {
+	inner, ok := l.inner.(interface{ SetDeadline(time.Time) error })
+	if !ok || !l.wrapped.Load() {
+		return true
+	}
+	l.emptied.Store(true)
+	_ = inner.SetDeadline(time.Unix(1, 0)) // in the past; an error means that it is closed
+	return l.waiting.Load() == l.accepting.Load()
 }
 
 // hasUndelivered reports whether a listener around this one may hold connections

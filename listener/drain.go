@@ -163,9 +163,9 @@ func (l *Listener) left(wait *handshakeWait) (words string, again time.Duration)
 		n, _ = queued(l.socket)
 	}
 	switch {
-	case n > 0:
+	case n > 0 && !l.emptied.Load(): // later ones have exceeded the limit for handshakes
 		return "at least " + connections(n) + " in its queue", pollInterval
-	case l.hasUndelivered():
+	case wait.useful && !l.allCounted(), l.hasUndelivered():
 		return undelivered, acceptInterval
 	}
 	return "", 0

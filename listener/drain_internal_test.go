@@ -1,7 +1,10 @@
 package listener
 
 import (
+	"context"
 	"net"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,4 +34,81 @@ func TestTheWaitForHandshakesBeginsWhenTheQueueIsEmpty(t *testing.T) {
 	defer conn.Close()
 	l.left(&wait)
 	require.NotZero(t, wait.begun)
+}
+
+// If Drain closed the listener while a call of Accept returns a connection, a mux would
+// find the listener closed and close the connection before it has read the first byte.
+func TestDrainWaitsForAConnectionThatAcceptIsReturning(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("where new clients cannot be refused, another connection may come at any time")
+	}
+	base, err := Listen(t.Context(), "tcp", loopback.Addr())
+	require.NoError(t, err)
+	defer base.Close()
+	slow := &slowToReturn{Listener: base.inner, taken: make(chan struct{}), release: make(chan struct{})}
+	base.inner = slow
+	l := Around(base, base) // in the place of a mux
+
+	accepted := make(chan net.Conn)
+	go func() {
+		defer close(accepted)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	client, err := net.Dial("tcp", base.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	<-slow.taken
+
+	ctx := &watched{Context: t.Context(), waiting: make(chan struct{})}
+	drained := make(chan error, 1)
+	go func() { drained <- base.Drain(ctx) }()
+	select {
+	case <-ctx.waiting:
+	case <-drained:
+		require.Fail(t, "Drain did not wait")
+	}
+	close(slow.release)
+	conn := <-accepted
+	require.NotNil(t, conn)
+	defer conn.Close()
+	require.NoError(t, <-drained)
+	_, open := <-accepted
+	require.False(t, open)
+}
+
+type slowToReturn struct {
+	net.Listener
+	once           sync.Once
+	taken, release chan struct{}
+}
+
+func (l *slowToReturn) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.once.Do(func() { close(l.taken) })
+		<-l.release
+	}
+	return conn, err
+}
+
+func (l *slowToReturn) SetDeadline(t time.Time) error {
+	return l.Listener.(*net.TCPListener).SetDeadline(t)
+}
+
+// watched is a context that tells when its Done method is first called.
+type watched struct {
+	context.Context
+	once    sync.Once
+	waiting chan struct{}
+}
+
+func (c *watched) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.waiting) })
+	return c.Context.Done()
 }

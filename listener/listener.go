@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,6 +30,8 @@ type Listener struct {
 	wrapped   atomic.Bool  // another Listener is around this one
 	accepted  atomic.Int64 // connections that Accept has returned since then
 	delivered atomic.Int64 // and that the outermost Listener has returned
+	emptied   atomic.Bool  // no more connections will come, so calls of Accept are interrupted
+	waiting   atomic.Int32 // those of accepting that have been, and wait for Close
 
 	mu       sync.Mutex // protects draining and the closing of closed
 	draining bool
@@ -112,6 +115,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 	conn, err := l.inner.Accept()
 	if err == nil && l.wrapped.Load() {
 		l.accepted.Add(1)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && l.emptied.Load() {
+		l.waiting.Add(1)
+		l.wake()
+		<-l.closed
 	}
 	l.accepting.Add(-1)
 	l.wake()

@@ -18,8 +18,8 @@ const (
 	// Neither is an event for this process. Drain polls only while there are some.
 	pollInterval = 10 * time.Millisecond
 
-	// While the kernel does not list handshakes, they get this long to complete: more
-	// than the longest round trip on earth.
+	// While the kernel does not list handshakes, they get this long to complete, which is
+	// more than a round trip by cable takes anywhere.
 	unlistedLimit = 500 * time.Millisecond
 
 	// Where Drain cannot look into the queue, it counts intervals of this length in
@@ -88,7 +88,7 @@ func (l *Listener) drain(ctx context.Context) error {
 	}
 	if l.tcp {
 		// It is not undone, because the socket has no other owner and is closed in any case.
-		wait.useful = l.stopNew()
+		wait.bounded = l.stopNew()
 	}
 	quiet := 0     // intervals since Accept has last returned
 	intervals := 0 // in all, without those in which Accept was not called
@@ -155,7 +155,7 @@ func (l *Listener) left(wait *handshakeWait) (words string, again time.Duration)
 		return unknown, acceptInterval
 	}
 	if n == 0 {
-		if wait.inProgress(l) {
+		if wait.inProgress(time.Now(), func() (int, bool) { return handshakes(l.Addr()) }) {
 			return "a handshake in progress", pollInterval
 		}
 		// A handshake that has completed since may be in the queue, so look there
@@ -165,32 +165,32 @@ func (l *Listener) left(wait *handshakeWait) (words string, again time.Duration)
 	switch {
 	case n > 0 && !l.emptied.Load(): // later ones have exceeded the limit for handshakes
 		return "at least " + connections(n) + " in its queue", pollInterval
-	case wait.useful && !l.allCounted(), l.hasUndelivered():
+	case wait.bounded && !l.allCounted(), l.hasUndelivered():
 		return undelivered, acceptInterval
 	}
 	return "", 0
 }
 
-// A handshakeWait bounds the wait for handshakes in a drain.
+// A handshakeWait decides for how long a drain waits for handshakes.
 type handshakeWait struct {
-	useful bool      // no new ones start; otherwise some may always be in progress
-	begun  time.Time // when the queue was first empty; a full one keeps handshakes from completing
-	listed time.Time // when the kernel last listed handshakes, or begun
+	bounded bool      // no new ones start; otherwise some may always be in progress
+	begun   time.Time // when the queue was first empty; a full one keeps handshakes from completing
+	listed  time.Time // when the kernel last listed handshakes, or begun
 }
 
-// inProgress reports whether to wait for a handshake. The queue is empty.
-func (w *handshakeWait) inProgress(l *Listener) bool {
-	if !w.useful {
+// inProgress reports whether to wait for a handshake. The queue is empty. The function list
+// is handshakes of the listener.
+func (w *handshakeWait) inProgress(now time.Time, list func() (n int, ok bool)) bool {
+	if !w.bounded {
 		return false
 	}
-	now := time.Now()
 	if w.begun.IsZero() {
 		w.begun, w.listed = now, now
 	}
 	if now.Sub(w.begun) >= handshakeLimit {
 		return false
 	}
-	n, ok := handshakes(l.Addr())
+	n, ok := list()
 	if !ok {
 		return now.Sub(w.listed) < unlistedLimit
 	}

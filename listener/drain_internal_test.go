@@ -21,12 +21,12 @@ func TestTheWaitForHandshakesBeginsWhenTheQueueIsEmpty(t *testing.T) {
 	client, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
 	defer client.Close()
-	wait := handshakeWait{useful: true}
+	wait := handshakeWait{bounded: true}
 	require.Eventually(t, func() bool {
 		left, _ := l.left(&wait)
 		return left == "at least 1 connection in its queue"
 	}, time.Minute, time.Millisecond)
-	wait = handshakeWait{useful: true}
+	wait = handshakeWait{bounded: true}
 	l.left(&wait)
 	require.Zero(t, wait.begun)
 	conn, err := l.Accept()
@@ -34,6 +34,39 @@ func TestTheWaitForHandshakesBeginsWhenTheQueueIsEmpty(t *testing.T) {
 	defer conn.Close()
 	l.left(&wait)
 	require.NotZero(t, wait.begun)
+}
+
+func TestForHowLongADrainWaitsForHandshakes(t *testing.T) {
+	for name, test := range map[string]struct {
+		refuses bool // new clients
+		looks   []handshakeLook
+	}{
+		"none":                                 {true, []handshakeLook{{0, 0, true, false}}},
+		"until it completes":                   {true, []handshakeLook{{0, 1, true, true}, {200, 1, true, true}, {300, 0, true, false}}},
+		"longer than the second of a lost ACK": {true, []handshakeLook{{0, 1, true, true}, {1300, 1, true, true}}},
+		"not forever":                          {true, []handshakeLook{{0, 1, true, true}, {1500, 1, true, false}}},
+		"not if new ones go on starting":       {false, []handshakeLook{{0, 1, true, false}}},
+		"not listed, for a while":              {true, []handshakeLook{{0, 0, false, true}, {499, 0, false, true}, {500, 0, false, false}}},
+		"not listed, later":                    {true, []handshakeLook{{0, 1, true, true}, {600, 1, true, true}, {700, 0, false, true}, {1099, 0, false, true}, {1100, 0, false, false}}},
+		"not listed, and listed again":         {true, []handshakeLook{{0, 0, false, true}, {100, 0, true, false}}},
+		"not listed, but not forever":          {true, []handshakeLook{{0, 1, true, true}, {1400, 1, true, true}, {1500, 0, false, false}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			wait := handshakeWait{bounded: test.refuses}
+			for _, look := range test.looks {
+				now := begun.Add(time.Duration(look.after) * time.Millisecond)
+				require.Equal(t, look.wait, wait.inProgress(now, func() (int, bool) { return look.n, look.ok }), "after %d ms", look.after)
+			}
+		})
+	}
+}
+
+type handshakeLook struct {
+	after int  // milliseconds
+	n     int  // handshakes in progress
+	ok    bool // the kernel lists them
+	wait  bool
 }
 
 // If Drain closed the listener while a call of Accept returns a connection, a mux would

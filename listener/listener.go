@@ -46,11 +46,11 @@ var _ net.Listener = (*Listener)(nil)
 // "tcp6" or "unix". The context is used to resolve a host name; it has no effect once
 // Listen has returned. Listen returns the errors of net.Listen.
 //
-// There are two differences from net.Listen. Multipath TCP is off, because where Drain has
-// to drop SYNs a multipath socket accepts no filter (EOPNOTSUPP). The path of a Unix socket is removed
-// only if it still belongs to this socket, because another process may have bound it
-// since. A path that a killed process has left is an error (EADDRINUSE), as with net.Listen:
-// remove it first.
+// There are two differences from net.Listen. Multipath TCP is off, because a multipath
+// socket accepts no filter (EOPNOTSUPP), which Drain uses where it has to drop SYNs. The
+// path of a Unix socket is removed only if it still belongs to this socket, because another
+// process may have bound it since. A path that a killed process has left is an error
+// (EADDRINUSE), as with net.Listen: remove it first.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return ListenWith(ctx, net.ListenConfig{}, network, addr)
 }

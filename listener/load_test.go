@@ -98,23 +98,24 @@ func loadAndStop(t *testing.T, listen func() *listener.Listener, stop func(*list
 	}
 }
 
-// A dial that took this long has repeated its SYN. If that is answered, then by another
-// program that has bound the port since.
+// A dial that took this long has repeated its SYN, which was then refused, or answered by
+// another listener on the port.
 var errRepeated = errors.New("the SYN was repeated")
 
 func roundTrip(addr net.Addr) error {
 	began := time.Now()
 	conn, err := net.Dial(addr.Network(), addr.String())
-	if time.Since(began) > 900*time.Millisecond {
-		if err == nil {
-			conn.Close()
-		}
+	repeated := time.Since(began) > 900*time.Millisecond
+	if repeated && errors.Is(err, syscall.ECONNREFUSED) {
 		return errRepeated
 	}
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	if repeated {
+		return errRepeated
+	}
 	c := client{conn}
 	if err := c.send(); err != nil {
 		return err

@@ -5,8 +5,8 @@
 //	go run ./overhead -against bare  # the same server twice: the noise floor
 //
 // Two servers with the same handler run as child processes on loopback, one with
-// net/http alone and one with this library. Both run for the whole measurement, and
-// wrk loads them in turn, so that other work of the machine affects both alike. The
+// net/http alone and one with this library. wrk loads them in turn, so that other work of
+// the machine affects both alike. Each pair of measurements has two new processes. The
 // result is the ratio in each pair.
 //
 // With a handler that does real work the difference is too small to see. The clients
@@ -51,9 +51,9 @@ func parse(args []string, usage io.Writer) (plan, error) {
 	flags.BoolVar(&p.mux, "mux", false, "put the handler behind a ServeMux pattern with a wildcard")
 	flags.IntVar(&p.pairs, "pairs", 9, "measurements of each server")
 	flags.IntVar(&p.seconds, "seconds", 3, "length of a measurement")
-	flags.IntVar(&p.warmUp, "warmup", 2, "seconds of load on each server before the first measurement")
+	flags.IntVar(&p.warmUp, "warmup", 1, "seconds of load on each server before it is measured")
 	flags.IntVar(&p.clients, "clients", 32, "keep-alive connections, each sending one request at a time")
-	flags.StringVar(&p.profiles, "profiles", "", "write CPU profiles of both servers into this folder")
+	flags.StringVar(&p.profiles, "profiles", "", "write CPU profiles of both servers, in the last pair, into this folder")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
@@ -70,11 +70,11 @@ func parse(args []string, usage io.Writer) (plan, error) {
 }
 
 // measure loads the two servers in turn, and prints.
-func (p plan) measure(ctx context.Context, w io.Writer) (err error) {
+func (p plan) measure(ctx context.Context, w io.Writer) error {
 	if err := findWrk(); err != nil {
 		return err
 	}
-	limit := 2*time.Duration(p.warmUp+p.pairs*(p.seconds+1))*time.Second + 30*time.Second
+	limit := 2*time.Duration(p.pairs*(p.warmUp+p.seconds+1))*time.Second + 30*time.Second
 	ctx, kill := context.WithTimeoutCause(ctx, limit, fmt.Errorf("killed, because it had not ended after %v", limit))
 	defer kill()
 
@@ -82,6 +82,21 @@ func (p plan) measure(ctx context.Context, w io.Writer) (err error) {
 	if names[1] == names[0] {
 		names[1] = "bare again"
 	}
+	t := newTable(w, names)
+	for n := range p.pairs {
+		pair, err := p.pair(ctx, n%2)
+		if err != nil {
+			return err
+		}
+		t.add(pair)
+	}
+	t.finish()
+	return nil
+}
+
+// pair measures both servers once, beginning with the first or the second. The servers are
+// new, because how a process lies in memory changes its speed for as long as it lives.
+func (p plan) pair(ctx context.Context, first int) (pair [2]result, err error) {
 	var servers [2]*child.Process
 	for i, role := range []string{"bare", p.against} {
 		profile := ""
@@ -90,25 +105,19 @@ func (p plan) measure(ctx context.Context, w io.Writer) (err error) {
 		}
 		servers[i], err = child.Start(ctx, role, strconv.FormatBool(p.mux), profile)
 		if err != nil {
-			return err
+			return pair, err
 		}
 		defer func() { err = errors.Join(err, servers[i].Stop()) }()
 	}
 	for _, s := range servers {
 		if _, err := load(ctx, s, p.clients, p.warmUp); err != nil {
-			return err
+			return pair, err
 		}
 	}
-	t := newTable(w, names)
-	for n := range p.pairs {
-		var pair [2]result
-		for _, i := range [][]int{{0, 1}, {1, 0}}[n%2] { // each is as often the first
-			if pair[i], err = load(ctx, servers[i], p.clients, p.seconds); err != nil {
-				return err
-			}
+	for _, i := range []int{first, 1 - first} {
+		if pair[i], err = load(ctx, servers[i], p.clients, p.seconds); err != nil {
+			return pair, err
 		}
-		t.add(pair)
 	}
-	t.finish()
-	return nil
+	return pair, nil
 }

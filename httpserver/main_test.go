@@ -65,12 +65,21 @@ func listen(t testing.TB) *listener.Listener {
 func listenOn(t testing.TB, network, addr string) *listener.Listener {
 	t.Helper()
 	ln, err := listener.Listen(t.Context(), network, addr)
-	if network == "tcp6" && err != nil {
-		t.Skipf("no IPv6 here: %v", err)
+	if network == "tcp6" {
+		skipWithoutIPv6(t, err)
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	return ln
+}
+
+// skipWithoutIPv6 skips the test if err, of a listen on an IPv6 address, says that this host
+// has none.
+func skipWithoutIPv6(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Skipf("no IPv6 here: %v", err)
+	}
 }
 
 // start serves on a new port and returns the address.

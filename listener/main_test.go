@@ -36,12 +36,21 @@ func soonContext(t *testing.T) context.Context {
 func listen(t *testing.T, network, addr string) *listener.Listener {
 	t.Helper()
 	ln, err := listener.Listen(t.Context(), network, strings.Replace(addr, "127.0.0.1", loopback.Host(), 1))
-	if network == "tcp6" && err != nil {
-		t.Skipf("no IPv6 here: %v", err)
+	if network == "tcp6" {
+		skipWithoutIPv6(t, err)
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	return ln
+}
+
+// skipWithoutIPv6 skips the test if err, of a listen on an IPv6 address, says that this host
+// has none.
+func skipWithoutIPv6(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Skipf("no IPv6 here: %v", err)
+	}
 }
 
 func netListen(t *testing.T) *net.TCPListener {
